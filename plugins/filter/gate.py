@@ -1,0 +1,29 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters that check and prepare what role wss_proxy renders."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.wssgate.nginx.plugins.plugin_utils import _gate
+
+
+def gate_errors(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.List[str]:
+    return _gate.gate_errors(servers, context)
+
+
+def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
+    try:
+        return _gate.gate_model(servers, context)
+    except _gate.GateError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """Filters of the gate."""
+
+    def filters(self) -> t.Dict[str, t.Callable[..., t.Any]]:
+        return {"gate_errors": gate_errors, "gate_model": gate_model}
