@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Builds the images that molecule's hosts start from: wssgate-test:debian12 and :debian13.
+# An image is built again only when what it is made of has changed (or with FORCE=1).
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+CONTEXT=$ROOT/molecule/resources/images
+declare -A SUITES=([12]=bookworm [13]=trixie)
+
+# The base comes from this machine, from a registry, or where there is none from
+# Debian's own packages: `base RELEASE` leaves its name in BASE.
+base() {
+    local release=$1
+    BASE=debian:$release
+    docker image inspect "$BASE" >/dev/null 2>&1 && return
+    say "Pulling $BASE"
+    timeout 120 docker pull --quiet "$BASE" && return
+
+    BASE=wssgate-base:debian$release
+    docker image inspect "$BASE" >/dev/null 2>&1 && return
+    say "No registry: bootstrapping $BASE from Debian packages"
+    need_command mmdebstrap mmdebstrap
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || apt_install debian-archive-keyring
+    mmdebstrap --quiet --variant=minbase "${SUITES[$release]}" - | docker import - "$BASE" >/dev/null
+}
+
+build() {
+    local release=$1 image=wssgate-test:debian$1 inputs
+    base "$release"
+    inputs=$(
+        {
+            cat "$CONTEXT/Dockerfile" "$CONTEXT/boot"
+            docker image inspect --format '{{.Id}}' "$BASE"
+        } | sha256sum | cut -c1-16
+    )
+    if [ -z "${FORCE:-}" ] && [ "$(docker image inspect --format '{{index .Config.Labels "wssgate.inputs"}}' "$image" 2>/dev/null)" = "$inputs" ]; then
+        say "$image is up to date"
+        return
+    fi
+    say "Building $image from $BASE"
+    docker build ${FORCE:+--no-cache} --build-arg "BASE=$BASE" --label "wssgate.inputs=$inputs" --tag "$image" "$CONTEXT"
+}
+
+mkdir -p "$LOGS"
+# Two checkouts share the names: one builds, the other finds it done.
+exec 9>"${TMPDIR:-/tmp}/wssgate-images.lock"
+flock 9
+for release in 12 13; do
+    log=$LOGS/image-debian$release.log
+    build "$release" >"$log" 2>&1 || {
+        tail -n 30 "$log"
+        die "The image for Debian $release could not be built; whole log: $log"
+    }
+    grep '^== ' "$log"
+done

@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# Sourced by the scripts beside it: where things are, and how progress is told.
+
+# What a container image or a bare root shell may leave empty.
+if [ -z "${HOME:-}" ]; then
+    HOME=$(getent passwd "$(id -u)" | cut -d: -f6)
+    export HOME
+fi
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# Outside the checkout: an ansible_collections directory inside it would be found (and
+# cleaned) by tools that take the checkout for an installed collection. Keyed by path, so
+# that two checkouts do not meet.
+CACHE=${WSSGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wssgate.nginx/$(printf '%s' "$ROOT" | sha256sum | cut -c1-12)}
+VENV=${WSSGATE_VENV:-$ROOT/.venv}
+LOGS=$ROOT/.cache/logs
+export ROOT CACHE VENV LOGS
+
+# Ansible without byte code compiles itself anew in every process.
+unset PYTHONDONTWRITEBYTECODE
+
+say() { printf '== %s\n' "$*"; }
+
+die() {
+    printf '== %s\n' "$*" >&2
+    exit 1
+}
+
+# Installs Debian packages, only where a command is missing: `need_command COMMAND PACKAGE…`.
+need_command() {
+    local command=$1
+    shift
+    command -v "$command" >/dev/null 2>&1 || apt_install "$@"
+}
+
+apt_install() {
+    [ "$(id -u)" = 0 ] || die "install these packages, or run this as root: $*"
+    command -v apt-get >/dev/null 2>&1 || die "install these packages: $*"
+    say "Installing $* (apt)"
+    DEBIAN_FRONTEND=noninteractive apt-get -qq update
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null
+}
