@@ -1,0 +1,482 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a call of wss_token asks for, compared with the store, as a plan.
+
+A plan is made by looking only, so check mode and diff come from the very
+object that is applied otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+import typing as t
+import unicodedata
+
+from ._token_store import (
+    CORRUPT,
+    MANAGED,
+    TOUCHED,
+    Attributes,
+    Draft,
+    Foreign,
+    StoreError,
+    Token,
+    TokenStore,
+    document_of,
+    fingerprint,
+    full_fingerprint,
+    is_token,
+    why_not_a_token,
+)
+
+TOKEN_BYTES = 24  # 192 bits, 32 characters of base64url
+SUBJECT_LIMIT = 255
+LAST_SECOND = 253402300799  # the end of the year 9999; beyond it somebody gave milliseconds
+CLOCK_TOLERANCE = 300  # seconds that the clocks of a group of proxies may differ
+NAMED_AT_MOST = 10  # indexes in one error message
+
+_FINGERPRINT = re.compile(r"[0-9a-f]{8,64}\Z")
+
+
+class Request(t.NamedTuple):
+    """The arguments of wss_token that decide what happens to files."""
+
+    state: str = "present"
+    tokens: t.Optional[t.Sequence[str]] = None
+    generate: t.Optional[int] = None
+    subject: t.Optional[str] = None
+    count: t.Optional[int] = None
+    ttl: t.Optional[int] = None
+    expires_at: t.Optional[int] = None
+    renew_before: t.Optional[int] = None
+    exclusive: bool = False
+    allow_empty: bool = False
+    fingerprints: t.Optional[t.Sequence[str]] = None
+    expired: bool = False
+    attributes: Attributes = Attributes()
+
+    @property
+    def is_managed(self) -> bool:
+        return self.subject is not None or self.ttl is not None or self.expires_at is not None
+
+
+class Plan:
+    """What is to be done to a store, in the order in which it is done."""
+
+    def __init__(self) -> None:
+        self.create: t.List[str] = []
+        self.write: t.List[Draft] = []
+        self.adjust: t.List[Token] = []
+        self.remove: t.List[Token] = []
+        self.quarantine: t.List[Token] = []
+        self.generated: t.List[str] = []
+        self.unchanged = 0
+        self.foreign: t.List[Foreign] = []
+        self.warnings: t.List[str] = []
+        self.kept: t.List[Token] = []
+
+    @property
+    def is_change(self) -> bool:
+        return bool(self.create or self.write or self.adjust or self.remove or self.quarantine)
+
+    @property
+    def created(self) -> t.List[str]:
+        return self.create + [draft.name for draft in self.write if draft.replaces is None]
+
+    @property
+    def updated(self) -> t.List[str]:
+        replaced = [draft.name for draft in self.write if draft.replaces is not None]
+        return replaced + [token.name for token in self.adjust]
+
+    def apply(self, store: TokenStore, wanted: Attributes) -> None:
+        """Do it. New tokens first: a rotation never leaves a moment without a valid one."""
+        if self.write:
+            store.write(self.write, wanted)
+        if self.create:
+            try:
+                store.create(self.create, wanted)
+            except StoreError:
+                store.remove([draft.name for draft in self.write if draft.replaces is None])
+                raise
+        for token in self.adjust:
+            store.set_attributes(token, wanted)
+        if self.remove:
+            store.remove([token.name for token in self.remove])
+        if self.quarantine:
+            store.quarantine([token.name for token in self.quarantine])
+
+    def diff(self, wanted: Attributes, check_mode: bool) -> t.Tuple[t.List[str], t.List[str]]:
+        """Lines before and after, told by fingerprint."""
+        before: t.List[str] = []
+        after: t.List[str] = []
+        hidden = set(self.generated) if check_mode else set()
+        for name in self.create:
+            after.append(_line(name in hidden, name, TOUCHED, None, None))
+        for draft in self.write:
+            document = draft.document
+            if draft.replaces is not None:
+                before.append(_token_line(draft.replaces))
+            if document is None:
+                after.append(_line(False, draft.name, TOUCHED, None, None))
+            else:
+                after.append(
+                    _line(draft.name in hidden, draft.name, MANAGED, document["subject"], document["expires_at"])
+                )
+        for token in self.adjust:
+            before.append(_token_line(token) + _attributes(token.uid, token.gid, token.mode))
+            after.append(
+                _token_line(token)
+                + _attributes(
+                    token.uid if wanted.uid is None else wanted.uid,
+                    token.gid if wanted.gid is None else wanted.gid,
+                    token.mode if wanted.mode is None else wanted.mode,
+                )
+            )
+        for token in self.remove:
+            before.append(_token_line(token))
+        for token in self.quarantine:
+            before.append(_token_line(token))
+            after.append("%s quarantined" % token.fingerprint)
+        return sorted(before), sorted(after)
+
+
+def _attributes(uid: int, gid: int, mode: int) -> str:
+    return " uid=%d gid=%d mode=%04o" % (uid, gid, mode)
+
+
+def _token_line(token: Token) -> str:
+    return _line(False, token.name, token.form, token.subject, token.expires_at)
+
+
+def _line(hidden: bool, name: str, form: str, subject: t.Optional[str], ends: t.Optional[int]) -> str:
+    return "%s %s%s%s" % (
+        "(new token)" if hidden else fingerprint(name),
+        form,
+        "" if subject is None else " subject=%s" % json.dumps(subject, ensure_ascii=False),
+        "" if ends is None else " expires=%s" % time_text(ends),
+    )
+
+
+def time_text(moment: int) -> str:
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+    except (ValueError, OverflowError, OSError):
+        return str(moment)
+
+
+def check_subject(subject: str) -> None:
+    if not subject:
+        raise StoreError("subject must not be empty")
+    try:
+        size = len(subject.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise StoreError("subject must be text that UTF-8 can hold") from None
+    if size > SUBJECT_LIMIT:
+        raise StoreError("subject is too long: %d bytes, at most %d are allowed" % (size, SUBJECT_LIMIT))
+    for position, character in enumerate(subject):
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+            raise StoreError("subject holds a control character at position %d" % position)
+
+
+def check_tokens(tokens: t.Sequence[str]) -> None:
+    """Refuse what is not a token, by its index: the value may be a secret with one character too many."""
+    bad = [index for index, token in enumerate(tokens) if not is_token(token)]
+    if not bad:
+        return
+    more = [str(index) for index in bad[1 : NAMED_AT_MOST + 1]]
+    raise StoreError(
+        "tokens[%d] is not a token: %s%s; nothing was changed"
+        % (
+            bad[0],
+            why_not_a_token(tokens[bad[0]]),
+            "" if not more else " (and %d more, at %s)" % (len(bad) - 1, ", ".join(more)),
+        )
+    )
+
+
+def check_fingerprints(fingerprints: t.Sequence[str]) -> None:
+    for index, value in enumerate(fingerprints):
+        if _FINGERPRINT.match(value) is None:
+            # Not repeated: whoever mixes up the two options gives a token here.
+            raise StoreError("fingerprints[%d] is not a fingerprint: 8 to 64 digits of 0-9 and a-f are needed" % index)
+
+
+def check_request(request: Request, now: float) -> None:
+    """Refuse what contradicts itself, before anything is looked at."""
+    check_tokens(request.tokens or ())
+    check_fingerprints(request.fingerprints or ())
+    if request.subject is not None:
+        check_subject(request.subject)
+    for name, value in (("generate", request.generate), ("count", request.count)):
+        if value is not None and value < (1 if name == "count" else 0):
+            raise StoreError("%s must be %d or more, not %d" % (name, 1 if name == "count" else 0, value))
+    if request.ttl is not None and request.expires_at is not None:
+        raise StoreError("ttl and expires_at exclude each other: give one")
+    if request.ttl is not None and request.ttl <= 0:
+        raise StoreError("ttl must be a number of seconds above 0, not %d" % request.ttl)
+    if request.ttl is not None and now + request.ttl > LAST_SECOND:
+        raise StoreError("ttl ends after the year 9999: is it in seconds?")
+    if request.expires_at is not None:
+        if request.expires_at > LAST_SECOND:
+            raise StoreError("expires_at is after the year 9999: it must be in seconds, not milliseconds")
+        if request.expires_at <= now:
+            raise StoreError("expires_at is in the past: %s" % time_text(request.expires_at))
+    if request.state == "present":
+        _check_present(request)
+    else:
+        _check_absent(request)
+
+
+def _check_present(request: Request) -> None:
+    for name, given in (("fingerprints", request.fingerprints is not None), ("expired", request.expired)):
+        if given:
+            raise StoreError("%s is for state=absent" % name)
+    nothing_named = not request.tokens and not request.generate
+    if request.exclusive and nothing_named and request.subject is None and not request.allow_empty:
+        raise StoreError(
+            "exclusive with an empty list would remove every token of the store: "
+            "set allow_empty=true if that is what you want"
+        )
+    if request.tokens is None and request.generate is None and request.subject is None and not request.exclusive:
+        raise StoreError("nothing is asked for: give tokens, generate or subject")
+    if request.count is not None:
+        if request.subject is None:
+            raise StoreError("count needs subject")
+        if request.tokens is not None or request.generate is not None:
+            raise StoreError("count is for a subject alone: leave out tokens and generate")
+    if request.renew_before is not None:
+        if request.ttl is None:
+            raise StoreError("renew_before needs ttl")
+        if not 0 < request.renew_before < request.ttl:
+            raise StoreError(
+                "renew_before must be above 0 and below ttl (%d), not %d" % (request.ttl, request.renew_before)
+            )
+
+
+def _check_absent(request: Request) -> None:
+    for name, given in (
+        ("generate", request.generate is not None),
+        ("count", request.count is not None),
+        ("ttl", request.ttl is not None),
+        ("expires_at", request.expires_at is not None),
+        ("renew_before", request.renew_before is not None),
+        ("exclusive", request.exclusive),
+    ):
+        if given:
+            raise StoreError("%s is for state=present" % name)
+    # Would subject and expired together mean both or either? A wrong guess removes valid tokens.
+    named = request.tokens is not None or request.fingerprints is not None
+    ways = [named, request.subject is not None, request.expired]
+    if sum(ways) == 0:
+        raise StoreError("nothing is asked for: give tokens, fingerprints, subject or expired=true")
+    if sum(ways) > 1:
+        raise StoreError("give one of tokens and fingerprints, subject, expired=true, not several")
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def make_plan(store: TokenStore, request: Request, now: float) -> Plan:
+    return _Planner(store, request, int(now)).make()
+
+
+class _Planner:
+    def __init__(self, store: TokenStore, request: Request, now: int) -> None:
+        self.store = store
+        self.request = request
+        self.now = now
+        self.plan = Plan()
+
+    def make(self) -> Plan:
+        if self.request.state == "absent":
+            self._absent()
+            return self.plan
+        named = self.request.tokens is not None or self.request.generate is not None
+        if self.request.subject is not None and not named:
+            self._subject()
+        else:
+            self._named()
+        return self.plan
+
+    # present
+
+    def _named(self) -> None:
+        request = self.request
+        wanted = dict.fromkeys(request.tokens or ())  # each once, in the given order
+        for name in wanted:
+            self._present(name)
+        if request.exclusive:
+            others, self.plan.foreign = self.store.scan(skip=wanted)
+            mine = [token for token in others if request.subject in (None, token.subject)]
+            self.plan.remove = mine
+            self._check_clock(others)
+        self._generate(request.generate or 0)
+
+    def _present(self, name: str) -> None:
+        token = self.store.look(name)
+        if token is None:
+            self._add(name)
+            return
+        self._check_clock((token,))
+        if not self._suffices(token):
+            self.plan.write.append(Draft(name, self._document(token), token))
+        elif token.differs(self.request.attributes):
+            self.plan.adjust.append(token)
+        else:
+            self.plan.unchanged += 1
+            self.plan.kept.append(token)
+
+    def _suffices(self, token: Token) -> bool:
+        request = self.request
+        if not token.is_valid(self.now):
+            return False
+        if not request.is_managed:
+            return True
+        if token.form != MANAGED or request.subject not in (None, token.subject):
+            return False
+        if request.expires_at is not None:
+            return token.expires_at == request.expires_at
+        if request.ttl is not None:
+            return token.expires_at is not None and self._lasts(token)
+        return True
+
+    def _lasts(self, token: Token) -> bool:
+        margin = self.request.renew_before or 0
+        return token.expires_at is None or token.expires_at - self.now > margin
+
+    def _subject(self) -> None:
+        request = self.request
+        tokens, self.plan.foreign = self.store.scan()
+        self._check_clock(tokens)
+        mine = [token for token in tokens if token.form == MANAGED and token.subject == request.subject]
+        lasting = [token for token in mine if token.is_valid(self.now) and self._lasts(token)]
+        lasting.sort(key=_longest_first)
+        count = request.count or 1
+        surplus: t.List[Token] = []
+        if request.exclusive:
+            ended = [token for token in mine if not token.is_valid(self.now)]
+            surplus = lasting[count:] + ended
+            lasting = lasting[:count]
+        for token in lasting:
+            if token.differs(request.attributes):
+                self.plan.adjust.append(token)
+            else:
+                self.plan.unchanged += 1
+        self.plan.kept = lasting
+        self.plan.remove = surplus
+        self._generate(max(0, count - len(lasting)))
+
+    def _generate(self, number: int) -> None:
+        for _ignored in range(number):
+            name = new_token()
+            self.plan.generated.append(name)
+            self._add(name)
+
+    def _add(self, name: str) -> None:
+        if self.request.is_managed:
+            self.plan.write.append(Draft(name, self._document(None)))
+        else:
+            self.plan.create.append(name)
+
+    def _document(self, old: t.Optional[Token]) -> t.Optional[t.Dict[str, t.Any]]:
+        request = self.request
+        if not request.is_managed:
+            return None
+        ends = request.expires_at
+        if request.ttl is not None:
+            ends = self.now + request.ttl
+        elif ends is None and old is not None and old.is_valid(self.now):
+            ends = old.expires_at
+        subject = request.subject
+        if subject is None and old is not None:
+            subject = old.subject
+        return document_of(subject, self.now, ends)
+
+    def _check_clock(self, tokens: t.Iterable[Token]) -> None:
+        """A ttl counted from a clock that jumped back ends too early once the clock is right again."""
+        newest: t.Optional[Token] = None
+        for token in tokens:
+            if token.issued_at is not None and (newest is None or token.issued_at > (newest.issued_at or 0)):
+                newest = token
+        if newest is None or newest.issued_at is None or newest.issued_at <= self.now + CLOCK_TOLERANCE:
+            return
+        words = "the clock of this host (%s) is %d s behind token %s, issued %s" % (
+            time_text(self.now),
+            newest.issued_at - self.now,
+            newest.fingerprint,
+            time_text(newest.issued_at),
+        )
+        if self.request.state == "present" and self.request.ttl is not None:
+            raise StoreError(
+                "%s: a ttl counted from it would be wrong; set the clock, or give expires_at, or remove that token"
+                % words
+            )
+        self.plan.warnings.append(words)
+
+    # absent
+
+    def _absent(self) -> None:
+        request = self.request
+        if request.expired:
+            self.plan.remove, self.plan.quarantine = self.store.due(self.now)
+            return
+        if request.subject is not None:
+            tokens, self.plan.foreign = self.store.scan()
+            self._check_clock(tokens)
+            self.plan.remove = [
+                token for token in tokens if token.form == MANAGED and token.subject == request.subject
+            ]
+            return
+        names = dict.fromkeys(request.tokens or ())
+        names.update(dict.fromkeys(self._by_fingerprint()))
+        for name in names:
+            token = self.store.look(name)
+            if token is None:
+                self.plan.unchanged += 1
+            else:
+                self.plan.remove.append(token)
+
+    def _by_fingerprint(self) -> t.List[str]:
+        wanted = list(dict.fromkeys(self.request.fingerprints or ()))
+        if not wanted:
+            return []
+        starts = tuple(wanted)
+        found: t.Dict[str, t.List[str]] = {value: [] for value in wanted}
+        for name in self.store.names():
+            digest = full_fingerprint(name)
+            if digest.startswith(starts):
+                for value in wanted:
+                    if digest.startswith(value):
+                        found[value].append(name)
+        for value, names in found.items():
+            if len(names) > 1:
+                raise StoreError(
+                    "fingerprint %s matches %d tokens: give more of its 64 digits (%s); nothing was changed"
+                    % (value, len(names), ", ".join(sorted(_distinct(names)))[:200])
+                )
+        self.plan.unchanged += sum(1 for names in found.values() if not names)
+        return [name for names in found.values() for name in names]
+
+
+def _distinct(names: t.Sequence[str]) -> t.List[str]:
+    """The shortest fingerprints, 12 digits at least, that tell the names apart."""
+    digests = [full_fingerprint(name) for name in names]
+    for length in range(12, 65, 4):
+        if len({digest[:length] for digest in digests}) == len(digests):
+            return [digest[:length] for digest in digests]
+    return digests
+
+
+def _longest_first(token: Token) -> t.Tuple[float, str]:
+    ends = float("inf") if token.expires_at is None else float(token.expires_at)
+    return (-ends, token.name)
+
+
+def corrupt_warnings(tokens: t.Iterable[Token]) -> t.List[str]:
+    return ["token %s holds no readable JSON" % token.fingerprint for token in tokens if token.form == CORRUPT]

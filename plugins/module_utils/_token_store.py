@@ -1,0 +1,586 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The token store: a directory whose file names are the tokens.
+
+Everything here goes through one descriptor of the directory, opened without
+following a link, so that nobody can put another directory in its place while
+a run is under way. No message of this file holds a token: an operating system
+error is told by its reason and the token's fingerprint, never by a file name.
+
+This file needs nothing but the standard library: the pruner that runs on the
+host without Ansible is the same code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import stat
+import time
+import typing as t
+
+from ._token_pattern import TOKEN_PATTERN
+
+TOUCHED = "touched"
+MANAGED = "managed"
+CORRUPT = "corrupt"
+
+FINGERPRINT_LENGTH = 12
+DEFAULT_MODE = 0o600  # nginx only asks whether the name is a file, which needs no right on the file itself
+NO_EXPIRY_MTIME = 2**31 - 1  # the last time that every file system can hold; such a token is never due
+DOCUMENT_LIMIT = 65536
+QUARANTINE_PREFIX = ".corrupt-"
+QUARANTINE_GRACE = 10  # seconds: somebody may be writing the file by hand right now
+LOCK_WAIT = 60.0
+# A directory, not a name prefix: whether a killed run left something is then one look-up, however large the store is.
+STAGING = ".wssgate-staging"
+# Up to here one fsync a file is cheaper than asking the whole file system to write itself out.
+FSYNC_EACH = 8
+
+_TOKEN = re.compile(TOKEN_PATTERN + r"\Z")
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_KINDS = (
+    (stat.S_ISLNK, "symlink"),
+    (stat.S_ISDIR, "directory"),
+    (stat.S_ISFIFO, "fifo"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISBLK, "block device"),
+    (stat.S_ISCHR, "character device"),
+)
+
+
+class StoreError(Exception):
+    """A failure told in words for a person; never holds a token."""
+
+
+class Attributes(t.NamedTuple):
+    """Owner, group and mode of token files; None leaves what is there."""
+
+    uid: t.Optional[int] = None
+    gid: t.Optional[int] = None
+    mode: t.Optional[int] = None
+
+
+class Token(t.NamedTuple):
+    """A regular file of the store whose name is a token."""
+
+    name: str
+    form: str
+    subject: t.Optional[str]
+    issued_at: t.Optional[int]
+    expires_at: t.Optional[int]
+    uid: int
+    gid: int
+    mode: int
+    changed_at: float
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.name)
+
+    def is_expired(self, now: float) -> bool:
+        return self.expires_at is not None and now >= self.expires_at
+
+    def is_valid(self, now: float) -> bool:
+        return self.form != CORRUPT and not self.is_expired(now)
+
+    def differs(self, wanted: Attributes) -> bool:
+        return (
+            (wanted.uid is not None and wanted.uid != self.uid)
+            or (wanted.gid is not None and wanted.gid != self.gid)
+            or (wanted.mode is not None and wanted.mode != self.mode)
+        )
+
+
+class Foreign(t.NamedTuple):
+    """Something in the store that is not a token's file.
+
+    A name may hold a token (C(TOKEN.bak)), so it is told by fingerprint and inode.
+    """
+
+    fingerprint: str
+    kind: str
+    inode: int
+
+    def as_dict(self) -> t.Dict[str, t.Any]:
+        return {"fingerprint": self.fingerprint, "kind": self.kind, "inode": self.inode}
+
+
+class Draft(t.NamedTuple):
+    """A token file to be written; without a document it is an empty one."""
+
+    name: str
+    document: t.Optional[t.Dict[str, t.Any]]
+    replaces: t.Optional[Token] = None
+
+
+def full_fingerprint(name: str) -> str:
+    return hashlib.sha256(os.fsencode(name)).hexdigest()
+
+
+def fingerprint(name: str) -> str:
+    return full_fingerprint(name)[:FINGERPRINT_LENGTH]
+
+
+def is_token(name: str) -> bool:
+    return _TOKEN.match(name) is not None
+
+
+def why_not_a_token(value: str) -> str:
+    """Say what is wrong with a value without repeating any of it."""
+    if len(value) < 16:
+        return "it has %d character%s, at least 16 are needed" % (len(value), "" if len(value) == 1 else "s")
+    if len(value) > 128:
+        return "it has %d characters, at most 128 are allowed" % len(value)
+    return "it holds a character other than A-Z, a-z, 0-9, '_' and '-'"
+
+
+def document_of(subject: t.Optional[str], issued_at: int, expires_at: t.Optional[int]) -> t.Dict[str, t.Any]:
+    return {"subject": subject, "issued_at": issued_at, "expires_at": expires_at}
+
+
+def _is_time(value: t.Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def parse_document(data: bytes) -> t.Optional[t.Dict[str, t.Any]]:
+    """Return subject, issued_at and expires_at of a managed file, or None when it is corrupt."""
+    try:
+        document = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict):
+        return None
+    subject = document.get("subject")
+    issued_at = document.get("issued_at")
+    expires_at = document.get("expires_at")
+    if subject is not None and not isinstance(subject, str):
+        return None
+    if not _is_time(issued_at) or not _is_time(expires_at):
+        return None
+    return document_of(subject, issued_at, expires_at)
+
+
+@contextlib.contextmanager
+def _telling(action: str, name: t.Optional[str] = None) -> t.Iterator[None]:
+    """Turn an OSError, whose text holds the file name, into a StoreError, whose text does not."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "unknown error"
+        about = "" if name is None else " token %s" % fingerprint(name)
+        raise StoreError("cannot %s%s: %s" % (action, about, reason)) from None
+
+
+class TokenStore:
+    """An open store. Use :func:`open_store`."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self.fd = fd
+
+    # Looking
+
+    def look(self, name: str) -> t.Optional[Token]:
+        """Return the token's file, None when there is none; anything but a regular file is an error."""
+        try:
+            found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError("cannot look at token %s: %s" % (fingerprint(name), os.strerror(error.errno))) from None
+        if not stat.S_ISREG(found.st_mode):
+            raise StoreError(
+                "token %s exists in %s as a %s, which is never followed and never removed: remove it by hand (inode %d)"
+                % (fingerprint(name), self.path, _kind(found.st_mode), found.st_ino)
+            )
+        return self._token(name, found)
+
+    def scan(self, skip: t.Container[str] = ()) -> t.Tuple[t.List[Token], t.List[Foreign]]:
+        """Return every token, except those named in skip, and everything else that is there."""
+        tokens: t.List[Token] = []
+        foreign: t.List[Foreign] = []
+        for name, found in self._entries():
+            if not stat.S_ISREG(found.st_mode):
+                foreign.append(Foreign(fingerprint(name), _kind(found.st_mode), found.st_ino))
+            elif _TOKEN.match(name) is None:
+                kind = "quarantined token" if name.startswith(QUARANTINE_PREFIX) else "foreign name"
+                foreign.append(Foreign(fingerprint(name), kind, found.st_ino))
+            elif name not in skip:
+                token = self._token(name, found)
+                if token is not None:
+                    tokens.append(token)
+        return tokens, foreign
+
+    def due(self, now: float) -> t.Tuple[t.List[Token], t.List[Token]]:
+        """Return the expired and the corrupt tokens: one stat a file, a read only for what looks due.
+
+        A managed file carries its end as mtime. One written by other means (an
+        application's own JSON) gets that mtime here, so that it is read once only.
+        """
+        expired: t.List[Token] = []
+        corrupt: t.List[Token] = []
+        for name, found in self._entries():
+            if found.st_size == 0 or found.st_mtime > now or not stat.S_ISREG(found.st_mode):
+                continue
+            if _TOKEN.match(name) is None:
+                continue
+            token = self._token(name, found)
+            if token is None or token.form == TOUCHED:
+                continue
+            if token.form == CORRUPT:
+                if now - token.changed_at >= QUARANTINE_GRACE or token.changed_at > now:
+                    corrupt.append(token)
+            elif token.is_expired(now):
+                expired.append(token)
+            else:
+                self._mirror_expiry(token)
+        return expired, corrupt
+
+    def names(self) -> t.Iterator[str]:
+        """The names of what may be tokens, without a look at the files."""
+        with _telling("list the store"):
+            with os.scandir(self.fd) as entries:
+                for entry in entries:
+                    if _TOKEN.match(entry.name) is not None:
+                        yield entry.name
+
+    def _entries(self) -> t.Iterator[t.Tuple[str, os.stat_result]]:
+        with _telling("list the store"):
+            with os.scandir(self.fd) as entries:
+                for entry in entries:
+                    if entry.name == STAGING:
+                        continue
+                    try:
+                        found = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue  # removed by hand since it was listed
+                    yield entry.name, found
+
+    def _token(self, name: str, found: os.stat_result) -> t.Optional[Token]:
+        document: t.Optional[t.Dict[str, t.Any]] = None
+        form = TOUCHED
+        if found.st_size > 0:
+            data = self._read(name)
+            if data is None:
+                return None
+            if data.strip():
+                document = parse_document(data)
+                form = CORRUPT if document is None else MANAGED
+        if document is None:
+            document = {"subject": None, "issued_at": None, "expires_at": None}
+        return Token(
+            name,
+            form,
+            document["subject"],
+            document["issued_at"],
+            document["expires_at"],
+            found.st_uid,
+            found.st_gid,
+            stat.S_IMODE(found.st_mode),
+            found.st_ctime,
+        )
+
+    def _read(self, name: str) -> t.Optional[bytes]:
+        try:
+            # O_NONBLOCK: a fifo put in the file's place since the look must not hang the run.
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError("cannot read token %s: %s" % (fingerprint(name), os.strerror(error.errno))) from None
+        try:
+            with _telling("read", name):
+                data = os.read(fd, DOCUMENT_LIMIT + 1)
+        finally:
+            os.close(fd)
+        return data if len(data) <= DOCUMENT_LIMIT else b"too long"
+
+    # Changing
+
+    def create(self, names: t.Sequence[str], wanted: Attributes) -> t.List[str]:
+        """Create empty token files, all or none; return those that were not there.
+
+        An empty file needs no temporary name: there is no moment at which it is half written.
+        """
+        made: t.List[str] = []
+        mode = DEFAULT_MODE if wanted.mode is None else wanted.mode
+        uid = -1 if wanted.uid is None else wanted.uid
+        gid = -1 if wanted.gid is None else wanted.gid
+        name = ""
+        umask = os.umask(0)
+        try:
+            for name in names:
+                try:
+                    fd = os.open(name, _NEW_FILE, mode, dir_fd=self.fd)
+                except FileExistsError:
+                    self.look(name)  # somebody was faster; anything but a file is refused there
+                    continue
+                made.append(name)
+                try:
+                    if uid != -1 or gid != -1:
+                        found = os.fstat(fd)
+                        if (uid not in (-1, found.st_uid)) or (gid not in (-1, found.st_gid)):
+                            os.fchown(fd, uid, gid)
+                finally:
+                    os.close(fd)
+        except OSError as error:
+            self._undo(made)
+            raise StoreError(
+                "cannot create token %s: %s; nothing was created" % (fingerprint(name), os.strerror(error.errno))
+            ) from None
+        except StoreError:
+            self._undo(made)
+            raise
+        finally:
+            os.umask(umask)
+        self._sync_directory()
+        return made
+
+    def write(self, drafts: t.Sequence[Draft], wanted: Attributes) -> None:
+        """Write token files, all or none: complete under another name, on the disk, and only then renamed.
+
+        They must be on the disk before the rename: after a power loss a file whose data was not
+        would come back empty, and an empty file is a token that never ends.
+        """
+        if not drafts:
+            return
+        renamed: t.List[Draft] = []
+        draft = drafts[0]
+        with self._staging() as staging:
+            try:
+                for number, draft in enumerate(drafts):
+                    self._stage(staging, str(number), draft, wanted, sync=len(drafts) <= FSYNC_EACH)
+                if len(drafts) > FSYNC_EACH:
+                    _sync_file_system(self.fd, staging, len(drafts))
+                for number, draft in enumerate(drafts):
+                    os.rename(str(number), draft.name, src_dir_fd=staging, dst_dir_fd=self.fd)
+                    renamed.append(draft)
+            except OSError as error:
+                self._undo([done.name for done in renamed if done.replaces is None])
+                replaced = sum(1 for done in renamed if done.replaces is not None)
+                raise StoreError(
+                    "cannot write token %s: %s; nothing was created%s"
+                    % (
+                        fingerprint(draft.name),
+                        os.strerror(error.errno),
+                        ", %d were already replaced" % replaced if replaced else "",
+                    )
+                ) from None
+        self._sync_directory()
+
+    def remove(self, names: t.Sequence[str]) -> t.List[str]:
+        """Remove token files; return those that were there."""
+        removed: t.List[str] = []
+        for name in names:
+            try:
+                os.unlink(name, dir_fd=self.fd)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise StoreError(
+                    "cannot remove token %s: %s; %d of %d were removed before it"
+                    % (fingerprint(name), os.strerror(error.errno), len(removed), len(names))
+                ) from None
+            removed.append(name)
+        if removed:
+            self._sync_directory()
+        return removed
+
+    def quarantine(self, names: t.Sequence[str]) -> None:
+        """Take token files out of the gate's sight without losing what they hold."""
+        for name in names:
+            with _telling("set aside", name):
+                os.rename(name, QUARANTINE_PREFIX + name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        if names:
+            self._sync_directory()
+
+    def set_attributes(self, token: Token, wanted: Attributes) -> None:
+        with _telling("change owner or mode of", token.name):
+            fd = os.open(token.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
+            try:
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    raise StoreError("token %s is no longer a file" % token.fingerprint)
+                self._apply(fd, wanted)
+            finally:
+                os.close(fd)
+
+    @staticmethod
+    def _apply(fd: int, wanted: Attributes) -> None:
+        found = os.fstat(fd)
+        uid = -1 if wanted.uid in (None, found.st_uid) else wanted.uid
+        gid = -1 if wanted.gid in (None, found.st_gid) else wanted.gid
+        if uid != -1 or gid != -1:
+            os.fchown(fd, uid, gid)
+        if wanted.mode is not None and wanted.mode != stat.S_IMODE(found.st_mode):
+            os.fchmod(fd, wanted.mode)
+
+    def _stage(self, staging: int, temporary: str, draft: Draft, wanted: Attributes, sync: bool) -> None:
+        old = draft.replaces
+        attributes = Attributes(
+            uid=wanted.uid if wanted.uid is not None or old is None else old.uid,
+            gid=wanted.gid if wanted.gid is not None or old is None else old.gid,
+            mode=wanted.mode if wanted.mode is not None else (DEFAULT_MODE if old is None else old.mode),
+        )
+        fd = os.open(temporary, _NEW_FILE, DEFAULT_MODE, dir_fd=staging)
+        try:
+            if draft.document is not None:
+                data = json.dumps(draft.document, separators=(",", ":")).encode("ascii") + b"\n"
+                while data:
+                    data = data[os.write(fd, data) :]
+                ends = draft.document["expires_at"]
+                os.utime(fd, (time.time(), NO_EXPIRY_MTIME if ends is None else ends))
+            self._apply(fd, attributes)
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _mirror_expiry(self, token: Token) -> None:
+        ends = NO_EXPIRY_MTIME if token.expires_at is None else token.expires_at
+        # Without the mirror the file is read again next time, nothing worse.
+        with contextlib.suppress(OSError):
+            os.utime(token.name, (time.time(), ends), dir_fd=self.fd, follow_symlinks=False)
+
+    @contextlib.contextmanager
+    def _staging(self) -> t.Iterator[int]:
+        self.clean()
+        with _telling("prepare the writing of tokens"):
+            os.mkdir(STAGING, 0o700, dir_fd=self.fd)
+            staging = os.open(STAGING, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
+        try:
+            yield staging
+        finally:
+            os.close(staging)
+            self.clean()
+
+    def clean(self) -> int:
+        """Remove what a killed run left; return the number of files. Only under the lock."""
+        try:
+            staging = os.open(STAGING, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise StoreError("cannot open %s in %s: %s" % (STAGING, self.path, os.strerror(error.errno))) from None
+        try:
+            with _telling("remove what an earlier run left"):
+                names = os.listdir(staging)
+                for name in names:
+                    os.unlink(name, dir_fd=staging)
+                os.rmdir(STAGING, dir_fd=self.fd)
+        finally:
+            os.close(staging)
+        return len(names)
+
+    def _undo(self, names: t.Sequence[str]) -> None:
+        for name in names:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=self.fd)
+
+    def _sync_directory(self) -> None:
+        """Without it a power loss could bring a revoked token back."""
+        try:
+            os.fsync(self.fd)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EROFS):
+                raise StoreError("cannot write the store to the disk: %s" % os.strerror(error.errno)) from None
+
+
+class MissingStore(TokenStore):
+    """Stands for a store that is not there yet, in check mode on a bare host."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, -1)
+
+    def look(self, name: str) -> t.Optional[Token]:
+        return None
+
+    def names(self) -> t.Iterator[str]:
+        return iter(())
+
+    def _entries(self) -> t.Iterator[t.Tuple[str, os.stat_result]]:
+        return iter(())
+
+
+def _kind(mode: int) -> str:
+    for test, kind in _KINDS:
+        if test(mode):
+            return kind
+    return "file"
+
+
+def _sync_file_system(fd: int, staging: int, count: int) -> None:
+    """Write everything staged to the disk, in one call where the C library has it."""
+    try:
+        syncfs = ctypes.CDLL(None, use_errno=True).syncfs
+    except (OSError, AttributeError):
+        for number in range(count):
+            one = os.open(str(number), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=staging)
+            try:
+                os.fsync(one)
+            finally:
+                os.close(one)
+        return
+    if syncfs(fd) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def check_path(path: str) -> str:
+    """Return the path in its plain form. A slash at its end would make the kernel follow a link."""
+    if not os.path.isabs(path):
+        raise StoreError("path must be absolute, not %r" % path)
+    if ".." in path.split("/"):
+        raise StoreError("path must not contain '..': %r" % path)
+    return "/" + os.path.normpath(path).lstrip("/")
+
+
+def _lock(fd: int, path: str, wait: float) -> None:
+    end = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise StoreError("%s is held by another run for more than %d s" % (path, wait)) from None
+            time.sleep(0.02)
+        except OSError as error:
+            raise StoreError("cannot lock %s: %s" % (path, os.strerror(error.errno))) from None
+
+
+@contextlib.contextmanager
+def open_store(
+    path: str, write: bool = True, missing_ok: bool = False, wait: float = LOCK_WAIT
+) -> t.Iterator[TokenStore]:
+    """Open a store; for writing, alone (others wait) and cleared of what a killed run left."""
+    path = check_path(path)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        if missing_ok:
+            yield MissingStore(path)
+            return
+        raise StoreError("%s does not exist: the role wssgate.nginx.token_store creates it" % path) from None
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            if os.path.islink(path):
+                raise StoreError("%s is a symlink, which is never followed: give the directory itself" % path) from None
+            raise StoreError("%s is not a directory" % path) from None
+        raise StoreError("cannot open %s: %s" % (path, os.strerror(error.errno))) from None
+    try:
+        store = TokenStore(path, fd)
+        if write:
+            _lock(fd, path, wait)
+            store.clean()
+        yield store
+    finally:
+        os.close(fd)

@@ -1,0 +1,437 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: wss_token
+short_description: Create, renew and revoke the tokens that open the gate
+version_added: 1.0.0
+author:
+  - wssgate contributors (@wssgate)
+description:
+  - A token is a file in the token store. Its name is the token. The gate lets a client in when the file of its token is there,
+    so that a new token works on the next handshake and a removed one stops working on the next handshake. nginx is never reloaded.
+  - An empty file is valid until it is removed, however it came there (C(touch) and C(rm) by hand stay valid ways in and out).
+    With O(subject), O(ttl) or O(expires_at) the file holds a JSON object with C(subject), C(issued_at) and C(expires_at), in seconds since
+    1970 UTC, and its modification time is the end of the token.
+  - One call handles many tokens. A new managed file is complete and on the disk before it gets the name of the token. Calls at the same time wait
+    for each other. What a killed call left is cleared by the next one.
+  - Symlinks, directories and names that are no tokens are never followed and never removed.
+  - A token is shown in no output, diff, error or log. Its fingerprint stands for it, the first 12 hexadecimal digits of its SHA-256.
+    The one exception is RV(tokens), so set C(no_log) on a task that generates some.
+options:
+  path:
+    description:
+      - Absolute path of the token store, a directory. A symlink is refused.
+      - In check mode a store that does not exist yet counts as an empty one.
+    type: path
+    required: true
+  state:
+    description:
+      - V(present) creates what is missing.
+      - V(absent) removes the tokens named by O(tokens) or O(fingerprints), those of O(subject), or those that are O(expired).
+    type: str
+    choices: [present, absent]
+    default: present
+  tokens:
+    description:
+      - The tokens, each of 16 to 128 characters out of C(A-Z), C(a-z), C(0-9), C(_) and C(-).
+      - With O(subject), O(ttl) or O(expires_at) a file that says something else is rewritten. Without them a valid file is left as it is.
+    type: list
+    elements: str
+  generate:
+    description:
+      - How many new random tokens to create, of 192 bits each. Every call creates new ones.
+    type: int
+  subject:
+    description:
+      - Whom the token is for, for example the name of a user or a client. 1 to 255 bytes of UTF-8 without control characters.
+      - With O(state=present) and neither O(tokens) nor O(generate), a valid token of this subject stays and otherwise one is generated.
+      - With O(state=absent), all tokens of this subject are removed.
+    type: str
+  count:
+    description:
+      - How many valid tokens O(subject) has. The default is 1. More than that stay unless O(exclusive=true).
+    type: int
+  ttl:
+    description:
+      - Life of a new token in seconds.
+      - It does not change a token that is valid already. See O(renew_before).
+    type: int
+  expires_at:
+    description:
+      - End of a new token in seconds since 1970 UTC.
+    type: int
+  renew_before:
+    description:
+      - A token with this many seconds left, or fewer, no longer counts. With O(subject) alone a new one is generated beside it and the old
+        one stays valid until its end. With O(tokens) the end of the same token is moved to O(ttl) from now.
+      - Must be below O(ttl).
+    type: int
+  exclusive:
+    description:
+      - Remove all other tokens. With O(subject), only the other tokens of that subject.
+    type: bool
+    default: false
+  allow_empty:
+    description:
+      - Let O(exclusive) remove every token when no token is named.
+    type: bool
+    default: false
+  fingerprints:
+    description:
+      - The tokens to remove, by 8 to 64 digits of the SHA-256 of each. One that matches two tokens is an error.
+    type: list
+    elements: str
+  expired:
+    description:
+      - Remove the tokens whose end has passed.
+      - A file that holds no readable JSON is taken out of the gate's sight: it is renamed to C(.corrupt-) and its name, and reported.
+        Files changed within the last 10 seconds are left for the next call.
+    type: bool
+    default: false
+  owner:
+    description:
+      - Owner of the token files. Files already there are changed too. Without it a new file belongs to the user that runs the module.
+    type: str
+  group:
+    description:
+      - Group of the token files. As for O(owner).
+    type: str
+  mode:
+    description:
+      - Mode of the token files, for example V('0600'). New ones get V('0600') without it, which is enough for nginx. Files already there keep theirs.
+    type: raw
+attributes:
+  check_mode:
+    description: Can run in check mode and say what would change without changing it.
+    support: full
+  diff_mode:
+    description: Shows what has changed, by fingerprint.
+    support: full
+  platform:
+    description: Where it runs.
+    support: full
+    platforms: posix
+    details: Linux.
+seealso:
+  - module: wssgate.nginx.wss_token_info
+notes:
+  - A token is also seen by whoever may list the store, by default root alone.
+"""
+
+EXAMPLES = r"""
+- name: Let two known tokens in
+  wssgate.nginx.wss_token:
+    path: /var/lib/nginx/tokens
+    tokens: "{{ vault_tokens }}"
+
+- name: Have exactly these tokens
+  wssgate.nginx.wss_token:
+    path: /var/lib/nginx/tokens
+    tokens: "{{ vault_tokens }}"
+    exclusive: true
+
+- name: Have one token for client 42, a day long, replaced an hour before its end
+  wssgate.nginx.wss_token:
+    path: /var/lib/nginx/tokens
+    subject: client-42
+    ttl: 86400
+    renew_before: 3600
+  register: client_token
+  no_log: true
+
+- name: Generate ten tokens that end together
+  wssgate.nginx.wss_token:
+    path: /var/lib/nginx/tokens
+    generate: 10
+    expires_at: 1798761600
+  register: guest_tokens
+  no_log: true
+
+- name: Lock client 42 out
+  wssgate.nginx.wss_token:
+    path: /var/lib/nginx/tokens
+    subject: client-42
+    state: absent
+
+- name: Remove a token known by its fingerprint
+  wssgate.nginx.wss_token:
+    path: /var/lib/nginx/tokens
+    fingerprints: [3b1f0a9c77de]
+    state: absent
+"""
+
+RETURN = r"""
+created:
+  description: Number of tokens created.
+  returned: success
+  type: int
+  sample: 2
+updated:
+  description: Number of tokens whose file was rewritten or got another owner, group or mode.
+  returned: success
+  type: int
+  sample: 0
+removed:
+  description: Number of tokens removed.
+  returned: success
+  type: int
+  sample: 0
+quarantined:
+  description: Number of files without readable JSON that were taken out of the gate's sight.
+  returned: success
+  type: int
+  sample: 0
+unchanged:
+  description: Number of tokens that were as wanted.
+  returned: success
+  type: int
+  sample: 1
+fingerprints:
+  description: Fingerprints of the tokens that changed. In check mode without those that would be generated.
+  returned: success
+  type: dict
+  contains:
+    created:
+      description: Of the created tokens.
+      type: list
+      elements: str
+    updated:
+      description: Of the updated tokens.
+      type: list
+      elements: str
+    removed:
+      description: Of the removed tokens.
+      type: list
+      elements: str
+    quarantined:
+      description: Of the quarantined tokens.
+      type: list
+      elements: str
+  sample:
+    created: [3b1f0a9c77de]
+    updated: []
+    removed: []
+    quarantined: []
+tokens:
+  description: The generated tokens, the only ones ever shown.
+  returned: when tokens were generated
+  type: list
+  elements: str
+expires_at:
+  description: End of the tokens created by this call, in seconds since 1970 UTC. None for tokens without one.
+  returned: when tokens with subject or end were created
+  type: int
+  sample: 1798761600
+foreign:
+  description:
+    - What was found in the store that is no token's file. A name may hold a token, so it is told by its inode (C(find STORE -inum N)).
+    - Only the forms that read the whole store report it, which are O(exclusive) and those by O(subject) alone.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    fingerprint:
+      description: Fingerprint of the name.
+      type: str
+    inode:
+      description: Number of the inode.
+      type: int
+    kind:
+      description: What it is, for example V(symlink), V(directory), V(foreign name) or V(quarantined token).
+      type: str
+  sample: []
+"""
+
+import grp
+import pwd
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.wssgate.nginx.plugins.module_utils._token_plan import (
+    Plan,
+    Request,
+    check_request,
+    make_plan,
+)
+from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import (
+    Attributes,
+    StoreError,
+    fingerprint,
+    open_store,
+)
+
+HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+
+def argument_spec() -> t.Dict[str, t.Any]:
+    return {
+        "path": {"type": "path", "required": True},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "tokens": {"type": "list", "elements": "str", "no_log": True},
+        "generate": {"type": "int"},
+        "subject": {"type": "str"},
+        "count": {"type": "int"},
+        "ttl": {"type": "int"},
+        "expires_at": {"type": "int"},
+        "renew_before": {"type": "int"},
+        "exclusive": {"type": "bool", "default": False},
+        "allow_empty": {"type": "bool", "default": False},
+        "fingerprints": {"type": "list", "elements": "str"},
+        "expired": {"type": "bool", "default": False},
+        "owner": {"type": "str"},
+        "group": {"type": "str"},
+        "mode": {"type": "raw"},
+    }
+
+
+def parse_mode(mode: t.Any) -> t.Optional[int]:
+    if mode is None:
+        return None
+    # YAML turns 0600 without quotes into 384, which is the same mode; 600 without quotes is another one.
+    try:
+        value = mode if isinstance(mode, int) and not isinstance(mode, bool) else int(str(mode), 8)
+    except ValueError:
+        raise StoreError("mode must be octal digits in quotes such as '0600', not %r" % (mode,)) from None
+    if not 0 <= value <= 0o777 or value & 0o022:
+        raise StoreError(
+            "mode must be within 0777 and writable by nobody but the owner, not %04o (%r)" % (value, mode)
+        )
+    return value
+
+
+def _id(module: AnsibleModule, option: str, look_up: t.Callable[[str], int]) -> t.Optional[int]:
+    name = module.params[option]
+    if name is None:
+        return None
+    if name.isdigit():
+        return int(name)
+    try:
+        return look_up(name)
+    except KeyError:
+        if module.check_mode:
+            module.warn("%s %r does not exist yet" % (option, name))
+            return None
+        raise StoreError("%s %r does not exist on this host" % (option, name)) from None
+
+
+def wanted_attributes(module: AnsibleModule) -> Attributes:
+    return Attributes(
+        uid=_id(module, "owner", lambda name: pwd.getpwnam(name).pw_uid),
+        gid=_id(module, "group", lambda name: grp.getgrnam(name).gr_gid),
+        mode=parse_mode(module.params["mode"]),
+    )
+
+
+def wanted(module: AnsibleModule) -> Request:
+    params = module.params
+    return Request(
+        state=params["state"],
+        tokens=params["tokens"],
+        generate=params["generate"],
+        subject=params["subject"],
+        count=params["count"],
+        ttl=params["ttl"],
+        expires_at=params["expires_at"],
+        renew_before=params["renew_before"],
+        exclusive=params["exclusive"],
+        allow_empty=params["allow_empty"],
+        fingerprints=params["fingerprints"],
+        expired=params["expired"],
+        attributes=wanted_attributes(module),
+    )
+
+
+def result_of(plan: Plan, check_mode: bool) -> t.Dict[str, t.Any]:
+    unknown = set(plan.generated) if check_mode else set()
+    result: t.Dict[str, t.Any] = {
+        "changed": plan.is_change,
+        "created": len(plan.created),
+        "updated": len(plan.updated),
+        "removed": len(plan.remove),
+        "quarantined": len(plan.quarantine),
+        "unchanged": plan.unchanged,
+        "foreign": [thing.as_dict() for thing in plan.foreign],
+        "fingerprints": {
+            "created": [fingerprint(name) for name in plan.created if name not in unknown],
+            "updated": [fingerprint(name) for name in plan.updated],
+            "removed": [token.fingerprint for token in plan.remove],
+            "quarantined": [token.fingerprint for token in plan.quarantine],
+        },
+    }
+    if plan.generated and not check_mode:
+        result["tokens"] = plan.generated
+    for draft in plan.write:
+        if draft.document is not None:
+            result["expires_at"] = draft.document["expires_at"]
+    return result
+
+
+def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
+    now = time.time()
+    request = wanted(module)
+    check_request(request, now)
+    with open_store(module.params["path"], write=not module.check_mode, missing_ok=module.check_mode) as store:
+        plan = make_plan(store, request, now)
+        if not module.check_mode:
+            plan.apply(store, request.attributes)
+    result = result_of(plan, module.check_mode)
+    if module._diff:
+        before, after = plan.diff(request.attributes, module.check_mode)
+        result["diff"] = {
+            "before_header": "%s (by fingerprint)" % module.params["path"],
+            "after_header": "%s (by fingerprint)" % module.params["path"],
+            "before": "".join(line + "\n" for line in before),
+            "after": "".join(line + "\n" for line in after),
+        }
+    for warning in plan.warnings:
+        module.warn(warning)
+    for thing in plan.foreign:
+        if thing.kind not in ("foreign name", "quarantined token"):
+            module.warn(
+                "the store holds a %s (inode %d), which is never removed: the gate may take its name for a token"
+                % (thing.kind, thing.inode)
+            )
+    return result
+
+
+def keep_tokens_out(module: AnsibleModule) -> t.Dict[str, t.Any]:
+    """Return the invocation to report, and stop Ansible from searching every result for every token.
+
+    No result of this module is made from a given token, so there is nothing to find. The search would
+    take the square of the number of tokens, and a wrong token of one character would be cut out of
+    every word of the error message about it.
+    """
+    module.no_log_values = set()
+    arguments = dict(module.params)
+    if arguments["tokens"] is not None:
+        arguments["tokens"] = HIDDEN
+    return {"module_args": arguments}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    invocation = keep_tokens_out(module)
+    failure: t.Optional[str] = None
+    result: t.Dict[str, t.Any] = {}
+    try:
+        result = run(module)
+    except StoreError as error:
+        failure = str(error)
+    except OSError as error:
+        # Its text would name a file, and a file's name is a token.
+        failure = "unexpected operating system error %s" % error.errno
+    if failure is not None:
+        module.fail_json(msg=failure, invocation=invocation)
+    module.exit_json(invocation=invocation, **result)
+
+
+if __name__ == "__main__":
+    main()
