@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tell which nginx is installed and running."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from typing import Any, Dict, List
+
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import (
+    Build,
+    Finder,
+    read_build,
+    read_processes,
+    run,
+    started_at,
+)
+
+# All binary packages of one source have one version; which of them holds the binary differs from release to release.
+_PACKAGES = ("nginx", "nginx-common", "nginx-core", "nginx-light", "nginx-full", "nginx-extras")
+
+
+def package_version(binary: str) -> str:
+    """Return the version of the package that ``binary`` is from; nothing when that can't be told."""
+    if binary != "/usr/sbin/nginx":
+        return ""
+    try:
+        if os.path.exists("/usr/bin/dpkg-query"):
+            # It exits with 1 when one of the names is unknown and still answers for the others.
+            return parse_dpkg(run(
+                ["/usr/bin/dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev} ${Version}\n", *_PACKAGES], 30).output)
+        if os.path.exists("/usr/bin/rpm"):
+            finished = run(["/usr/bin/rpm", "-qf", "--qf", "%{VERSION}-%{RELEASE}\n", binary], 30)
+            return finished.output.splitlines()[0] if finished.status == 0 and finished.output else ""
+    except NginxError:
+        return ""
+    return ""
+
+
+def parse_dpkg(output: str) -> str:
+    """Return the version in dpkg-query's answer, of the first of the packages that is installed."""
+    installed = dict(re.findall(r"^(\S+) ii\s+(\S+)$", output, re.MULTILINE))
+    return next((installed[name] for name in _PACKAGES if name in installed), "")
+
+
+def modules(build: Build, dynamic: bool) -> List[str]:
+    """Return the names of the modules that are in the binary, or of those built to be loaded."""
+    found = set()
+    for argument in build.arguments:
+        option = re.match(r"--with-(http|mail|stream|http_\w+|mail_\w+|stream_\w+?)(?:_module)?(=dynamic)?\Z", argument)
+        if option and bool(option.group(2)) == dynamic:
+            found.add(re.sub(r"_module\Z", "", option.group(1)))
+    return sorted(found)
+
+
+def gather(binary: str, main_file: str, pid_file: str, installed: bool) -> Dict[str, Any]:
+    """Return everything that nginx_info returns."""
+    found: Dict[str, Any] = {
+        "installed": installed, "version": "", "package_version": "", "configure_arguments": [], "modules": [],
+        "dynamic_modules": [], "prefix": "", "main_file": "", "pid_file": "", "user": "", "running": False,
+        "master_pid": 0, "workers": [],
+    }
+    if not installed:
+        return found
+    build = read_build(binary)
+    processes = read_processes()
+    master = Finder(binary, main_file, pid_file, lambda: build).master(processes)
+    found.update(
+        version=build.version,
+        package_version=package_version(binary),
+        configure_arguments=build.arguments,
+        modules=modules(build, False),
+        dynamic_modules=modules(build, True),
+        prefix=build.option("prefix") or "/usr/local/nginx",
+        main_file=build.path("conf-path", "conf/nginx.conf"),
+        pid_file=build.path("pid-path", "logs/nginx.pid"),
+        user=build.option("user") or "nobody",
+    )
+    if master:
+        found.update(running=True, master_pid=master.pid, workers=[
+            {"pid": process.pid, "started": round(started_at(process), 2), "shutting_down": process.is_shutting_down}
+            for process in processes
+            if process.parent == master.pid and (process.is_worker or process.is_shutting_down)
+        ])
+    return found

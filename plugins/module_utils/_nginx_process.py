@@ -1,0 +1,258 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Find nginx's processes and tell which configuration they can have read.
+
+Everything comes from /proc: the pid file may be stale or another's, and nginx itself tells nothing about what is active.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+import time
+
+from typing import Callable, List, NamedTuple, Optional, Sequence
+
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
+
+MASTER = "nginx: master process"
+WORKER = "nginx: worker process"
+SHUTTING_DOWN = "nginx: worker process is shutting down"
+
+_DELETED = " (deleted)"
+# What nginx may see of the caller's environment: no locale, proxy or inherited socket (NGINX=) of whoever runs this.
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/"}
+
+
+class Process(NamedTuple):
+    """A process as /proc shows it; ``started`` counts clock ticks since boot."""
+
+    pid: int
+    parent: int
+    started: int
+    title: str
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether it accepts connections."""
+        return self.title.startswith(WORKER) and not self.is_shutting_down
+
+    @property
+    def is_shutting_down(self) -> bool:
+        """Whether it only sees its open connections through."""
+        return self.title.startswith(SHUTTING_DOWN)
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether it was forked and has not said yet what it is: a new child still bears its parent's title."""
+        return self.title.startswith(MASTER)
+
+
+class Build(NamedTuple):
+    """What ``nginx -V`` says."""
+
+    version: str
+    arguments: List[str]
+
+    def path(self, name: str, default: str) -> str:
+        """Return the absolute path given to configure as ``--name=``; nginx resolves it below its prefix."""
+        prefix = self.option("prefix") or "/usr/local/nginx"
+        return os.path.join(prefix, self.option(name) or default)
+
+    def option(self, name: str) -> str:
+        """Return the value of ``--name=`` or nothing."""
+        start = "--{0}=".format(name)
+        for argument in self.arguments:
+            if argument.startswith(start):
+                return argument[len(start):]
+        return ""
+
+
+class Finished(NamedTuple):
+    """A command that ended; ``output`` is what it wrote to both of its streams."""
+
+    status: int
+    output: str
+
+
+def run(command: Sequence[str], limit: float) -> Finished:
+    """Run ``command`` for at most ``limit`` seconds.
+
+    Its output goes to a file: a daemon keeps a pipe open for ever, and whoever reads it would wait for that.
+    """
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(
+                list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/",
+                env=dict(_ENVIRONMENT), start_new_session=True,
+            )
+        except OSError as error:
+            raise NginxError("cannot run {0}: {1}".format(command[0], error.strerror)) from error
+        try:
+            status = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise NginxError("{0} did not end within {1:g} seconds".format(" ".join(command), limit)) from None
+        output.seek(0)
+        return Finished(status, output.read().decode("utf-8", "replace"))
+
+
+_ARGUMENT = re.compile(r"""((?:[^\s'"]|'[^']*'|"[^"]*")+)""")
+
+
+def parse_build(output: str) -> Build:
+    """Read the output of ``nginx -V``."""
+    version = re.search(r"^nginx version: [^/\s]+/(\S+)", output, re.MULTILINE)
+    configured = re.search(r"^configure arguments: (.*)$", output, re.MULTILINE)
+    if not version:
+        raise NginxError("nginx -V does not say which version it is", output)
+    arguments = _ARGUMENT.findall(configured.group(1)) if configured else []
+    return Build(version.group(1), [re.sub(r"""(['"])(.*?)\1""", r"\2", argument) for argument in arguments])
+
+
+def read_build(binary: str) -> Build:
+    """Ask ``binary`` how it was built."""
+    return parse_build(run([binary, "-V"], 30).output)
+
+
+def now_in_ticks() -> int:
+    """Return the clock that /proc/PID/stat uses, in the same unit."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+
+
+def started_at(process: Process) -> float:
+    """Return when ``process`` started, in seconds since 1970, rounded down to a tick (10 ms)."""
+    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return boot + process.started / os.sysconf("SC_CLK_TCK")
+
+
+def read_process(pid: int, proc: str = "/proc") -> Optional[Process]:
+    """Return process ``pid``; nothing when there is none or it is a zombie."""
+    try:
+        with open("{0}/{1}/stat".format(proc, pid), "rb") as stream:
+            # The name in parentheses may hold anything, also blanks and parentheses.
+            fields = stream.read().rpartition(b")")[2].split()
+        with open("{0}/{1}/cmdline".format(proc, pid), "rb") as stream:
+            title = stream.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    except OSError:
+        return None
+    if len(fields) < 20 or fields[0] in (b"Z", b"X"):
+        return None
+    return Process(pid, int(fields[1]), int(fields[19]), title)
+
+
+def read_processes(proc: str = "/proc") -> List[Process]:
+    """Return nginx's processes of this host: masters, workers, helpers."""
+    processes = []
+    for name in os.listdir(proc):
+        if name.isdigit():
+            process = read_process(int(name), proc)
+            if process and process.title.startswith("nginx: "):
+                processes.append(process)
+    return processes
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+class Finder:
+    """Tells the processes that run one main file with one binary from all others of the host."""
+
+    def __init__(
+        self, binary: str, main: str, pid_file: str, build: Optional[Callable[[], Build]] = None, proc: str = "/proc"
+    ) -> None:
+        self.binary = binary
+        self.main = main
+        self.pid_file = pid_file
+        self.proc = proc
+        self._build = build or (lambda: read_build(binary))
+        self._default_main = ""
+
+    def _runs_our_binary(self, process: Process) -> bool:
+        """Compare binary and pid namespace: a container's nginx is seen from the host and must be left alone."""
+        folder = "{0}/{1}".format(self.proc, process.pid)
+        program = _link(folder + "/exe")
+        if program.endswith(_DELETED):
+            program = program[:-len(_DELETED)]
+        # Both links are unreadable for another user than root, who could not send a signal either.
+        return program == os.path.realpath(self.binary) and (
+            _link(folder + "/ns/pid") == _link("{0}/self/ns/pid".format(self.proc))
+        )
+
+    def _main_of(self, process: Process) -> str:
+        words = process.title[len(MASTER):].split()
+        for position, word in enumerate(words):
+            if word == "-c" and position + 1 < len(words):
+                return words[position + 1]
+            if word.startswith("-c") and len(word) > 2:
+                return word[2:]
+        if not self._default_main:
+            self._default_main = self._build().path("conf-path", "conf/nginx.conf")
+        return self._default_main
+
+    def _runs_our_main(self, process: Process) -> bool:
+        return os.path.realpath(self._main_of(process)) == os.path.realpath(self.main)
+
+    def pid_in_file(self) -> int:
+        """Return the number in the pid file, 0 when there is none."""
+        try:
+            with open(self.pid_file, "rb") as stream:
+                return int(stream.read(32))
+        except (OSError, ValueError):
+            return 0
+
+    def masters(self, processes: Sequence[Process]) -> List[Process]:
+        """Return the masters that run our main file."""
+        # A child that has just been forked bears its master's title.
+        pids = {process.pid for process in processes if process.title.startswith(MASTER)}
+        return [
+            process for process in processes
+            if process.title.startswith(MASTER) and self._runs_our_binary(process) and self._runs_our_main(process)
+            and (process.parent not in pids or process.pid == self.pid_in_file())
+        ]
+
+    def master(self, processes: Optional[Sequence[Process]] = None) -> Optional[Process]:
+        """Return the master that runs our main file, or nothing."""
+        found = self.masters(read_processes(self.proc) if processes is None else processes)
+        if len(found) > 1:
+            wanted = self.pid_in_file()
+            # While a binary is being exchanged (USR2) there are two; the pid file names the new one.
+            found = [process for process in found if process.pid == wanted] or found
+        if len(found) > 1:
+            raise NginxError(
+                "{0} is run by more than one nginx master (pids {1}) and {2} names none of them: "
+                "end all but one, then try again".format(
+                    self.main, ", ".join(str(process.pid) for process in found), self.pid_file
+                )
+            )
+        return found[0] if found else None
+
+    def orphans(self, logs: Sequence[str]) -> List[Process]:
+        """Return workers whose master is gone (killed); they hold its listeners and keep a new one from starting.
+
+        Ours are those that have one of ``logs`` open.
+        """
+        processes = read_processes(self.proc)
+        masters = {process.pid for process in processes if process.title.startswith(MASTER)}
+        return [
+            process for process in processes
+            if process.is_worker and process.parent not in masters and self._runs_our_binary(process)
+            and self._has_open(process, logs)
+        ]
+
+    def _has_open(self, process: Process, paths: Sequence[str]) -> bool:
+        folder = "{0}/{1}/fd".format(self.proc, process.pid)
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            return False
+        return any(_link("{0}/{1}".format(folder, name)) in paths for name in names)

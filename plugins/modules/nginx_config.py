@@ -1,0 +1,283 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nginx_config
+version_added: 1.0.0
+short_description: Put a whole nginx configuration in place, tested and live, or change nothing
+description:
+  - Compares the wanted files with the disk, has C(nginx -t) test the whole wanted configuration in a private copy, puts
+    the files in place by renaming, reloads nginx, and waits until new workers of the same master run.
+  - When they do not, what was there before is put back, nginx is reloaded once more, and the task fails with nginx's
+    own words. That C(nginx -t) passes and a reload exits with 0 does not mean that nginx took the configuration on, for
+    example when a port is taken.
+  - Reloads as well when nothing differs but a running worker is older than something that it has read, be it a file of the
+    configuration or a certificate. So a play that was cut short is made good by the next one, and a renewed certificate
+    is picked up. Nothing is remembered for that on the host. At most one reload a run.
+  - Starts nginx when it does not run. Never restarts it, since that cuts every session, unless O(allow_restart) is set.
+  - A run that is killed leaves a work folder in O(directory); the next run undoes what that run had done and starts anew.
+options:
+  directory:
+    description:
+      - Absolute path of the configuration folder. Everything is relative to it.
+    type: path
+    default: /etc/nginx
+  main_file:
+    description:
+      - Name of the main file in O(directory). It has to be among O(files).
+      - One that is there without the marker is kept as RV(ignore:main_file) with C(.wssgate-saved) behind it, and comes back
+        with O(state=absent).
+    type: str
+    default: nginx.conf
+  files:
+    description:
+      - All files of the configuration that this task is about. Each has to be O(main_file) or in one of O(owned_directories).
+      - Includes in them should be relative (C(include wssgate.d/*.conf)). nginx would read what an absolute path names from
+        the present configuration when it tests the wanted one.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Path relative to O(directory).
+        type: str
+        required: true
+      content:
+        description: The whole content. It has to have O(marker) in a comment in its first five lines.
+        type: str
+        required: true
+      mode:
+        description: Permissions, as an octal number in quotes. The owner is the user that the task runs as.
+        type: str
+        default: '0644'
+  owned_directories:
+    description:
+      - Folders below O(directory) from which files with O(marker) in their first five lines are removed when they are not
+        among O(files). Files without it are left alone and named in a warning.
+    type: list
+    elements: str
+    default: [wssgate.d]
+  marker:
+    description: Text by which files of this collection are recognised.
+    type: str
+    default: wssgate.nginx
+  absent:
+    description:
+      - Symbolic links, relative to O(directory), that are not to be there, like C(sites-enabled/default) of the Debian package.
+      - They are kept under another name and come back when they are no longer listed here, and with O(state=absent).
+      - Something else than a symbolic link is left alone and named in a warning.
+    type: list
+    elements: str
+    default: []
+  binary:
+    description: Absolute path of nginx.
+    type: path
+    default: /usr/sbin/nginx
+  service:
+    description:
+      - Name of the service that is started when nginx does not run, by C(systemctl) where systemd runs, else by C(service).
+      - When empty, O(binary) is started directly.
+    type: str
+    default: nginx
+  pid_file:
+    description:
+      - Absolute path of nginx's pid file. It is a hint only. The master is recognised by its binary and its main file.
+    type: path
+    default: /run/nginx.pid
+  error_log:
+    description:
+      - Absolute path of a log in which nginx's words are looked for when it does not go live.
+      - The C(error_log) outside any block of the configuration is looked into in any case.
+    type: path
+  live_timeout:
+    description: Seconds within which nginx has to run the new configuration.
+    type: float
+    default: 10
+  allow_restart:
+    description:
+      - Whether nginx may be restarted when a reload is not enough, as for a listener that changes from one address to all.
+      - This cuts every session.
+    type: bool
+    default: false
+  state:
+    description:
+      - V(absent) removes every file with the marker, puts back what was displaced, and reloads nginx if it runs. O(files) and
+        O(absent) are not needed then.
+    type: str
+    choices: [present, absent]
+    default: present
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+attributes:
+  check_mode:
+    support: full
+    description:
+      - The configuration is staged and tested in check mode as well, where nginx is installed. That a file is missing is only a
+        warning then, as an earlier task may be about to make it.
+  diff_mode:
+    support: full
+    description: Shows files before and after.
+  platform:
+    support: full
+    platforms: posix
+    description: The managed host has to run Linux.
+notes:
+  - Files that nginx opens for each request, like a password file, and compiled modules are not looked at to decide about a
+    reload.
+  - Files of O(owned_directories), O(main_file) and folders on the way to them must not be symbolic links.
+seealso:
+  - module: wssgate.nginx.nginx_info
+  - name: Controlling nginx
+    description: What nginx does when it is told to reload.
+    link: https://nginx.org/en/docs/control.html
+author:
+  - wssgate contributors (@wssgate)
+"""
+
+EXAMPLES = r"""
+- name: Put the configuration in place
+  wssgate.nginx.nginx_config:
+    files:
+      - path: nginx.conf
+        content: "{{ lookup('ansible.builtin.template', 'nginx.conf.j2') }}"
+      - path: wssgate.d/gate.conf
+        content: "{{ lookup('ansible.builtin.template', 'gate.conf.j2') }}"
+    absent:
+      - sites-enabled/default
+
+- name: Go back to what was there before
+  wssgate.nginx.nginx_config:
+    state: absent
+"""
+
+RETURN = r"""
+changed_files:
+  description: Paths that were put, relative to O(directory).
+  returned: success
+  type: list
+  elements: str
+  sample: [wssgate.d/gate.conf]
+removed_files:
+  description: Paths that were removed, relative to O(directory).
+  returned: success
+  type: list
+  elements: str
+  sample: [sites-enabled/default]
+reloaded:
+  description: Whether nginx was reloaded. In check mode, whether it would be; likewise the two that follow.
+  returned: success
+  type: bool
+started:
+  description: Whether nginx was started.
+  returned: success
+  type: bool
+restarted:
+  description: Whether nginx was restarted, which cut every session.
+  returned: success
+  type: bool
+reason:
+  description: Why something was done.
+  returned: success
+  type: str
+  sample: /etc/nginx/certificates/gate/fullchain.pem is newer than the running workers
+workers:
+  description: Process ids of the workers that run the configuration.
+  returned: success
+  type: list
+  elements: int
+  sample: [4711, 4712]
+nginx_output:
+  description: What nginx said.
+  returned: failure
+  type: str
+  sample: 'nginx: [emerg] unknown directive "lisen" in /etc/nginx/wssgate.d/gate.conf:3'
+"""
+
+from typing import Any, Dict, Tuple
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_transaction import Settings, Transaction, result
+
+
+def read_files(files: Any) -> Dict[str, Tuple[str, int]]:
+    """Return the files by path."""
+    found: Dict[str, Tuple[str, int]] = {}
+    for number, file in enumerate(files):
+        if file["path"] in found:
+            raise NginxError("files[{0}]: {1} is there twice".format(number, file["path"]))
+        try:
+            mode = int(file["mode"], 8)
+        except ValueError:
+            mode = -1
+        if not 0o400 <= mode <= 0o777:
+            raise NginxError("files[{0}]: mode {1!r} is not an octal number like '0644'".format(number, file["mode"]))
+        found[file["path"]] = (file["content"], mode)
+    return found
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "directory": {"type": "path", "default": "/etc/nginx"},
+            "main_file": {"type": "str", "default": "nginx.conf"},
+            "files": {
+                "type": "list", "elements": "dict", "default": [],
+                "options": {
+                    "path": {"type": "str", "required": True},
+                    "content": {"type": "str", "required": True},
+                    "mode": {"type": "str", "default": "0644"},
+                },
+            },
+            "owned_directories": {"type": "list", "elements": "str", "default": ["wssgate.d"]},
+            "marker": {"type": "str", "default": "wssgate.nginx"},
+            "absent": {"type": "list", "elements": "str", "default": []},
+            "binary": {"type": "path", "default": "/usr/sbin/nginx"},
+            "service": {"type": "str", "default": "nginx"},
+            "pid_file": {"type": "path", "default": "/run/nginx.pid"},
+            "error_log": {"type": "path"},
+            "live_timeout": {"type": "float", "default": 10},
+            "allow_restart": {"type": "bool", "default": False},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
+        supports_check_mode=True,
+    )
+    values = module.params
+    try:
+        outcome = Transaction(
+            Settings(
+                directory=values["directory"],
+                binary=values["binary"],
+                main_file=values["main_file"],
+                pid_file=values["pid_file"],
+                files=read_files(values["files"]),
+                owned_directories=[folder.rstrip("/") for folder in values["owned_directories"]],
+                marker=values["marker"],
+                absent=values["absent"],
+                service=values["service"],
+                error_log=values["error_log"] or "",
+                live_timeout=values["live_timeout"],
+                allow_restart=values["allow_restart"],
+                present=values["state"] == "present",
+                check=module.check_mode,
+            )
+        ).run()
+    except NginxError as error:
+        module.fail_json(msg=str(error), nginx_output=error.nginx_output)
+    for warning in outcome.warnings:
+        module.warn(warning)
+    returned = result(outcome)
+    if module._diff:
+        returned["diff"] = outcome.diff()
+    module.exit_json(**returned)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nginx_info
+version_added: 1.0.0
+short_description: Tell which nginx is installed and running
+description:
+  - Tells version, package and build of nginx and which of its processes run. It does not fail where nginx is missing.
+options:
+  binary:
+    description: Absolute path of nginx.
+    type: path
+    default: /usr/sbin/nginx
+  main_file:
+    description: Absolute path of the main file; only a master that runs it is looked for.
+    type: path
+    default: /etc/nginx/nginx.conf
+  pid_file:
+    description: Absolute path of nginx's pid file. It is a hint only.
+    type: path
+    default: /run/nginx.pid
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  platform:
+    support: full
+    platforms: posix
+    description: The managed host has to run Linux.
+seealso:
+  - module: wssgate.nginx.nginx_config
+author:
+  - wssgate contributors (@wssgate)
+"""
+
+EXAMPLES = r"""
+- name: Look at nginx
+  wssgate.nginx.nginx_info:
+  register: nginx
+
+- name: Say which one it is
+  ansible.builtin.debug:
+    msg: "nginx {{ nginx.version }} from package {{ nginx.package_version }}"
+  when: nginx.installed
+"""
+
+RETURN = r"""
+installed:
+  description: Whether O(binary) is there.
+  returned: always
+  type: bool
+version:
+  description: Version that the binary says it is. Empty when it is not installed, like all the texts that follow.
+  returned: always
+  type: str
+  sample: 1.22.1
+package_version:
+  description: Version of the distribution's package. Empty when nginx does not come from one.
+  returned: always
+  type: str
+  sample: 1.22.1-9+deb12u9
+configure_arguments:
+  description: What the binary was configured with.
+  returned: always
+  type: list
+  elements: str
+  sample: ['--with-http_ssl_module', '--with-stream=dynamic']
+modules:
+  description: Names of optional modules in the binary, without C(--with-) and C(_module). Those that have to be loaded are not here.
+  returned: always
+  type: list
+  elements: str
+  sample: [http_auth_request, http_realip, http_ssl]
+dynamic_modules:
+  description: Names of modules that were built to be loaded, whether or not they are installed.
+  returned: always
+  type: list
+  elements: str
+  sample: [stream]
+prefix:
+  description: Folder that relative paths outside the configuration start from.
+  returned: always
+  type: str
+  sample: /usr/share/nginx
+main_file:
+  description: Main file that the binary reads when it is not told another.
+  returned: always
+  type: str
+  sample: /etc/nginx/nginx.conf
+pid_file:
+  description: Pid file that it writes when it is not told another.
+  returned: always
+  type: str
+  sample: /run/nginx.pid
+user:
+  description: User that its workers run as when it is not told another.
+  returned: always
+  type: str
+  sample: nobody
+running:
+  description: Whether a master runs O(main_file).
+  returned: always
+  type: bool
+master_pid:
+  description: Process id of the master, 0 when there is none.
+  returned: always
+  type: int
+  sample: 4710
+workers:
+  description: Its workers.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    pid:
+      description: Process id.
+      type: int
+      sample: 4711
+    started:
+      description: When it started, in seconds since 1970.
+      type: float
+      sample: 1793610000.12
+    shutting_down:
+      description: Whether it only sees its open sessions through.
+      type: bool
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "binary": {"type": "path", "default": "/usr/sbin/nginx"},
+            "main_file": {"type": "path", "default": "/etc/nginx/nginx.conf"},
+            "pid_file": {"type": "path", "default": "/run/nginx.pid"},
+        },
+        supports_check_mode=True,
+    )
+    values = module.params
+    try:
+        found = gather(values["binary"], values["main_file"], values["pid_file"], os.access(values["binary"], os.X_OK))
+    except NginxError as error:
+        module.fail_json(msg=str(error), nginx_output=error.nginx_output)
+    module.exit_json(changed=False, **found)
+
+
+if __name__ == "__main__":
+    main()
