@@ -1,0 +1,256 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The WebSocket server behind the gate in tests: the `websockets` library, 10.4 and newer.
+
+It echoes. It also tells what reached it: the head of every request, byte for byte, goes to
+the file named by --record, one JSON object a line; and a session can ask for it with
+`?report=headers` in its query or with the text `headers?`.
+
+What it answers, listener by listener (each option may be given several times):
+
+  --echo ADDRESS     an echo server, plain
+  --tls ADDRESS      the same over TLS (--certificate and --key)
+  --silent ADDRESS   accepts connections, reads, never answers
+  --refuse ADDRESS   answers every handshake with 503
+
+ADDRESS is HOST:PORT, or the path of a unix socket. A request that asks for no WebSocket gets
+200 from the echo server, as from the HTTP interface of any real one: a gate that lets such a
+request through shows.
+
+Texts that are commands: `headers?`, `send N` (a binary message of N bytes comes back),
+`close CODE` (the server closes). Everything else is echoed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import http
+import json
+import os
+import signal
+import ssl
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+try:
+    from websockets.asyncio.server import ServerConnection as Base
+    from websockets.asyncio.server import serve, unix_serve
+
+    IS_LEGACY = False
+except ImportError:  # websockets 10.4, as in Debian 12
+    from websockets.legacy.server import WebSocketServerProtocol as Base
+    from websockets.legacy.server import serve, unix_serve
+
+    IS_LEGACY = True
+
+from websockets.exceptions import ConnectionClosed
+
+HEAD_END = b"\r\n\r\n"
+HEAD_LIMIT = 65536
+
+
+class Record:
+    """Appends what each connection was asked to the record file, if there is one."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+
+    def add(self, mode: str, address: str, head: bytes) -> None:
+        if self._path is None:
+            return
+        line = {"time": time.time(), "mode": mode, "address": address, **describe(head)}
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def describe(head: bytes) -> dict[str, Any]:
+    """The request line and the header lines as they came, in order, repeated ones included."""
+    first, *lines = head.split(HEAD_END)[0].decode("latin-1").split("\r\n")
+    pairs = [line.partition(":") for line in lines]
+    return {"request": first, "headers": [[name, value.strip()] for name, _colon, value in pairs]}
+
+
+def recording(mode: str, address: str, record: Record) -> type[Base]:
+    class Recording(Base):  # type: ignore[misc, valid-type]
+        head = b""
+        is_head_complete = False
+
+        def data_received(self, data: bytes) -> None:
+            if not self.is_head_complete:
+                self.head += data
+                if HEAD_END in self.head or len(self.head) > HEAD_LIMIT:
+                    self.is_head_complete = True
+                    record.add(mode, address, self.head)
+            super().data_received(data)
+
+    return Recording
+
+
+async def echo(connection: Any) -> None:
+    with contextlib.suppress(ConnectionClosed):
+        await converse(connection)
+
+
+async def converse(connection: Any) -> None:
+    path = connection.path if IS_LEGACY else connection.request.path
+    if "report=headers" in path:
+        await connection.send(json.dumps(describe(connection.head)))
+    async for message in connection:
+        words = message.split() if isinstance(message, str) else []
+        if words == ["headers?"]:
+            await connection.send(json.dumps(describe(connection.head)))
+        elif len(words) == 2 and words[0] == "send" and words[1].isdigit():
+            await connection.send(os.urandom(int(words[1])))
+        elif len(words) == 2 and words[0] == "close" and words[1].isdigit():
+            await connection.close(int(words[1]))
+        else:
+            await connection.send(message)
+
+
+def plain_answer(status: int, text: str, is_upgrade_answered: bool) -> Any:
+    """A process_request for either interface of the library."""
+    body = text.encode("utf-8")
+
+    async def legacy(_path: str, headers: Any) -> Any:
+        if not is_upgrade_answered and "Upgrade" in headers:
+            return None
+        return http.HTTPStatus(status), [("Content-Type", "text/plain")], body
+
+    def current(connection: Any, request: Any) -> Any:
+        if not is_upgrade_answered and "Upgrade" in request.headers:
+            return None
+        return connection.respond(status, text)
+
+    return legacy if IS_LEGACY else current
+
+
+async def listen_websocket(mode: str, address: str, record: Record, tls: ssl.SSLContext | None) -> Any:
+    is_refusing = mode == "refuse"
+    options: dict[str, Any] = {
+        "process_request": plain_answer(
+            503 if is_refusing else 200,
+            "upstream refuses\n" if is_refusing else "plain HTTP reached the upstream\n",
+            is_refusing,
+        ),
+        "create_protocol" if IS_LEGACY else "create_connection": recording(mode, address, record),
+        "subprotocols": ["echo.wssgate", "chat.wssgate"],
+        # Sessions that tests hold open must be as idle as the tests want them.
+        "ping_interval": None,
+        "max_size": 1 << 26,
+        "ssl": tls,
+    }
+    if address.startswith("/"):
+        Path(address).unlink(missing_ok=True)
+        server = await unix_serve(echo, address, **options)
+        # The worker of nginx, another user, is to reach it.
+        Path(address).chmod(0o666)
+        return server
+    host, port = split(address)
+    return await serve(echo, host, port, **options)
+
+
+async def listen_silent(address: str, record: Record) -> Any:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            record.add("silent", address, await reader.readuntil(HEAD_END))
+            while await reader.read(65536):
+                pass
+        writer.close()
+
+    if address.startswith("/"):
+        Path(address).unlink(missing_ok=True)
+        return await asyncio.start_unix_server(swallow, address)
+    host, port = split(address)
+    return await asyncio.start_server(swallow, host, port)
+
+
+def split(address: str) -> tuple[str, int]:
+    host, _colon, port = address.rpartition(":")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="A WebSocket server to put behind the gate in tests.")
+    for mode, text in (
+        ("echo", "plain echo server"),
+        ("tls", "echo server over TLS"),
+        ("silent", "accepts and never answers"),
+        ("refuse", "answers each handshake with 503"),
+    ):
+        parser.add_argument(f"--{mode}", metavar="ADDRESS", action="append", default=[], help=text)
+    parser.add_argument("--certificate", help="PEM chain for --tls")
+    parser.add_argument("--key", help="PEM key for --tls")
+    parser.add_argument("--record", help="file that gets one JSON line for each request head")
+    parser.add_argument("--pid-file", help="where to write the process id")
+    parser.add_argument("--log", default=os.devnull, help="with --daemon: where stderr goes")
+    parser.add_argument(
+        "--daemon", action="store_true", help="go to the background once every listener is open"
+    )
+    options = parser.parse_args(arguments)
+    if options.tls and not (options.certificate and options.key):
+        parser.error("--tls needs --certificate and --key")
+    if not (options.echo or options.tls or options.silent or options.refuse):
+        parser.error("name at least one listener")
+    return options
+
+
+async def run(options: argparse.Namespace, announce: Any) -> None:
+    stop = asyncio.get_running_loop().create_future()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(
+            number, lambda: stop.done() or stop.set_result(None)
+        )
+    tls = None
+    if options.tls:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(options.certificate, options.key)
+    record = Record(options.record)
+    servers = [await listen_websocket("echo", address, record, None) for address in options.echo]
+    servers += [await listen_websocket("tls", address, record, tls) for address in options.tls]
+    servers += [await listen_websocket("refuse", address, record, None) for address in options.refuse]
+    servers += [await listen_silent(address, record) for address in options.silent]
+    if options.pid_file:
+        Path(options.pid_file).write_text(f"{os.getpid()}\n", encoding="ascii")
+    announce()
+    await stop
+    for server in servers:
+        server.close()
+
+
+def daemonize(log: str) -> Any:
+    """Fork; the parent leaves once the child calls what is returned here."""
+    reading, writing = os.pipe()
+    if os.fork():
+        os.close(writing)
+        is_ready = os.read(reading, 1) == b"1"
+        if not is_ready:
+            print(f"the upstream did not start, see {log}", file=sys.stderr)
+        os._exit(0 if is_ready else 1)
+    os.close(reading)
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    errors = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.dup2(errors, 2)
+
+    def announce() -> None:
+        os.write(writing, b"1")
+        os.close(writing)
+
+    return announce
+
+
+def main() -> None:
+    options = parse(sys.argv[1:])
+    announce = daemonize(options.log) if options.daemon else (lambda: print("ready", flush=True))
+    asyncio.run(run(options, announce))
+
+
+if __name__ == "__main__":
+    main()
