@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a further run of site.yml says and does, once for all hosts of the scenario."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+# These stay on the controller.
+LOCAL_ACTIONS = ("assert", "debug", "fail", "include_role", "include_tasks", "include_vars", "meta", "set_fact")
+MOST_TASKS = 20
+SECRETS = ("correct horse battery staple", "PRIVATE KEY-----")
+
+
+def run_site(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["ansible-playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "wssgate.nginx.site", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def second_run():
+    run = run_site("-vvv", "--diff", ANSIBLE_STDOUT_CALLBACK="ansible.posix.json")
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    start = run.stdout.index("{\n")
+    return json.JSONDecoder().raw_decode(run.stdout[start:])[0], run.stdout + run.stderr
+
+
+def test_it_changes_nothing_and_sends_few_tasks_to_a_host(host, second_run):
+    report, _text = second_run
+    name = host.backend.get_pytest_id().rpartition("://")[2]
+    assert report["stats"][name]["changed"] == 0
+    sent = [
+        task["task"]["name"]
+        for play in report["plays"]
+        for task in play["tasks"]
+        if name in task["hosts"]
+        and not task["hosts"][name].get("skipped")
+        and task["hosts"][name].get("action", "").rpartition(".")[2] not in LOCAL_ACTIONS
+    ]
+    assert 5 < len(sent) <= MOST_TASKS, sent
+
+
+def test_the_most_talkative_output_holds_no_secret(host, second_run):
+    _report, text = second_run
+    for secret in SECRETS:
+        assert secret not in text
+
+
+def test_check_mode_shows_a_change_to_come_and_changes_nothing(host):
+    before = host.check_output("cat /etc/nginx/wssgate.d/*.conf | sha256sum")
+    name = host.backend.get_pytest_id().rpartition("://")[2]
+    run = run_site(
+        "--check", "--diff", "-vvv", "--limit", name, "-e", json.dumps({"nginx_keepalive_timeout": 64, "nginx_sessions": 4001})
+    )
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert "-    keepalive_timeout 65s;" in run.stdout
+    assert "+    keepalive_timeout 64s;" in run.stdout
+    assert not re.search(r"changed=0", run.stdout)
+    for secret in SECRETS:
+        assert secret not in run.stdout
+    assert host.check_output("cat /etc/nginx/wssgate.d/*.conf | sha256sum") == before
+    assert "keepalive_timeout 65s;" in host.file("/etc/nginx/nginx.conf").content_string
