@@ -271,11 +271,22 @@ class Exchange:
 
         Safe to be repeated, also after it was cut short.
         """
+        if not self.work:
+            return []
         try:
             with open(os.path.join(self.work, _JOURNAL), "rb") as stream:
                 journal = json.loads(stream.read().decode())
         except FileNotFoundError:
             return []
+        try:
+            return self._undo(journal)
+        except OSError as error:
+            raise NginxError(
+                "what was there before could not be put back: {0}; {1} has it, and the next run tries again".format(
+                    error, self.work)
+            ) from error
+
+    def _undo(self, journal: Dict[str, Any]) -> List[str]:
         left = []
         for number, change in reversed(list(enumerate(journal["changes"]))):
             path = self.path(change["path"])
@@ -312,6 +323,7 @@ class Exchange:
             # First of all: a half-removed work folder must not be taken for an exchange to undo.
             self._operations.unlink(journal)
             self._operations.sync_directory(self.work)
+        # What can't be removed now is found and removed by the next run.
         shutil.rmtree(self.work, ignore_errors=True)
         self.work = ""
 
@@ -319,8 +331,13 @@ class Exchange:
         """Return the work folders that killed runs have left. The caller holds the lock, so nobody is using them."""
         return sorted(
             self.path(name) for name in os.listdir(self.directory)
-            if name.startswith(WORK_PREFIX) and stat.S_ISDIR(os.lstat(self.path(name)).st_mode)
+            if name.startswith(WORK_PREFIX) and self._is_ours(self.path(name))
         )
+
+    @staticmethod
+    def _is_ours(work: str) -> bool:
+        status = os.lstat(work)
+        return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
 
     def recover(self) -> List[str]:
         """Undo what killed runs have left half done; return the paths that somebody else has altered since."""

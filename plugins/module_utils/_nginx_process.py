@@ -157,9 +157,12 @@ def read_processes(proc: str = "/proc") -> List[Process]:
     return processes
 
 
-def _link(path: str) -> str:
+def _link(path: str) -> Optional[str]:
+    """Return where a link in /proc leads; nothing when this user may not know."""
     try:
         return os.readlink(path)
+    except PermissionError:
+        return None
     except OSError:
         return ""
 
@@ -181,9 +184,11 @@ class Finder:
         """Compare binary and pid namespace: a container's nginx is seen from the host and must be left alone."""
         folder = "{0}/{1}".format(self.proc, process.pid)
         program = _link(folder + "/exe")
+        if program is None:
+            # Another user's process: its title has to do. A signal could not be sent to it anyway.
+            return True
         if program.endswith(_DELETED):
             program = program[:-len(_DELETED)]
-        # Both links are unreadable for another user than root, who could not send a signal either.
         return program == os.path.realpath(self.binary) and (
             _link(folder + "/ns/pid") == _link("{0}/self/ns/pid".format(self.proc))
         )
@@ -220,9 +225,9 @@ class Finder:
             and (process.parent not in pids or process.pid == self.pid_in_file())
         ]
 
-    def master(self, processes: Optional[Sequence[Process]] = None) -> Optional[Process]:
+    def master(self, processes: Sequence[Process]) -> Optional[Process]:
         """Return the master that runs our main file, or nothing."""
-        found = self.masters(read_processes(self.proc) if processes is None else processes)
+        found = self.masters(processes)
         if len(found) > 1:
             wanted = self.pid_in_file()
             # While a binary is being exchanged (USR2) there are two; the pid file names the new one.
@@ -236,12 +241,11 @@ class Finder:
             )
         return found[0] if found else None
 
-    def orphans(self, logs: Sequence[str]) -> List[Process]:
+    def orphans(self, processes: Sequence[Process], logs: Sequence[str]) -> List[Process]:
         """Return workers whose master is gone (killed); they hold its listeners and keep a new one from starting.
 
         Ours are those that have one of ``logs`` open.
         """
-        processes = read_processes(self.proc)
         masters = {process.pid for process in processes if process.title.startswith(MASTER)}
         return [
             process for process in processes

@@ -21,12 +21,11 @@ from typing import Iterator, List, NamedTuple, Optional, Set, Tuple
 # Not in the list are files that it opens for every request (auth_basic_user_file) and compiled modules
 # (load_module), which a reload can't exchange.
 LOADED_ONCE = re.compile(
-    r"(?:(?:proxy|grpc|uwsgi)_)?ssl_(?:certificate|certificate_key|trusted_certificate|client_certificate|crl"
+    r"(?:(?:(?:proxy|grpc|uwsgi)_)?ssl_(?:certificate|certificate_key|trusted_certificate|client_certificate|crl"
     r"|password_file|dhparam|session_ticket_key|stapling_file|ech_file)"
-    r"|geoip_(?:country|city|org|proxy)|geoip2"
+    r"|geoip_(?:country|city|org)|geoip2"
     r"|js_import|js_include|js_preload_object|perl_require|xslt_stylesheet"
-    r"|\w+_by_lua_file"
-    r"\Z"
+    r"|\w+_by_lua_file)\Z"
 )
 
 _TOKEN = re.compile(

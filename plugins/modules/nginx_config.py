@@ -203,7 +203,8 @@ from typing import Any, Dict, Tuple
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_transaction import Settings, Transaction, result
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_plan import Settings
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_transaction import Transaction
 
 
 def read_files(files: Any) -> Dict[str, Tuple[str, int]]:
@@ -273,7 +274,7 @@ def main() -> None:
         module.fail_json(msg=str(error), nginx_output=error.nginx_output)
     for warning in outcome.warnings:
         module.warn(warning)
-    returned = result(outcome)
+    returned = outcome.result()
     if module._diff:
         returned["diff"] = outcome.diff()
     module.exit_json(**returned)

@@ -1,0 +1,266 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Say what nginx_config has to change on the disk; look only."""
+
+from __future__ import annotations
+
+import os
+
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from urllib.parse import quote, unquote
+
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import (
+    SAVED_SUFFIX,
+    WORK_PREFIX,
+    Change,
+    Entry,
+    identity,
+    parents,
+    read_entry,
+)
+
+_NOT_OURS_LIMIT = 10
+
+
+class Settings(NamedTuple):
+    """What the caller wants."""
+
+    directory: str
+    binary: str
+    main_file: str
+    pid_file: str
+    files: Dict[str, Tuple[str, int]] = {}
+    """relative path → content, mode"""
+    owned_directories: Sequence[str] = ()
+    marker: str = "wssgate.nginx"
+    absent: Sequence[str] = ()
+    service: str = "nginx"
+    error_log: str = ""
+    live_timeout: float = 10
+    allow_restart: bool = False
+    present: bool = True
+    check: bool = False
+
+    @property
+    def main(self) -> str:
+        """Return the absolute path of the main file."""
+        return os.path.join(self.directory, self.main_file)
+
+    def path(self, relative: str) -> str:
+        """Return where ``relative`` is on the host."""
+        return os.path.join(self.directory, relative)
+
+    def entry(self, path: str) -> Entry:
+        """Return what shall be at ``path``."""
+        content, mode = self.files[path]
+        return Entry("file", to_bytes(content), mode, os.geteuid())
+
+
+def to_bytes(text: str) -> bytes:
+    """Encode ``text``; what it was decoded from comes out again even where that was not UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _copy(entry: Entry) -> Entry:
+    """Return what a copy of ``entry`` is: it belongs to whoever makes it."""
+    return entry._replace(owner=os.geteuid())
+
+
+def saved_name(path: str) -> str:
+    """Return where a displaced ``path`` is kept: beside the main file, under a name that no include matches."""
+    return quote(path, safe="") + SAVED_SUFFIX
+
+
+def _displaced_path(name: str) -> str:
+    """Return the path that was displaced to ``name``; nothing when ``name`` is no such name."""
+    path = unquote(name[:-len(SAVED_SUFFIX)])
+    if not name.endswith(SAVED_SUFFIX) or saved_name(path) != name:
+        return ""
+    try:
+        check_path(path)
+    except NginxError:
+        return ""
+    return path
+
+
+def check_path(path: str) -> None:
+    """Refuse a managed path that could lead out of the folder."""
+    parts = path.split("/")
+    if path.startswith("/") or any(part in ("", ".", "..") for part in parts):
+        raise NginxError("path {0!r} has to be relative to directory, without empty, . or .. parts".format(path))
+    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+        raise NginxError("path {0!r} contains a control character".format(path))
+    if parts[0].startswith(WORK_PREFIX) or SAVED_SUFFIX in path:
+        raise NginxError("path {0!r} is one of those that nginx_config uses itself".format(path))
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse what can't be meant, before anything is looked at."""
+    if not os.path.isabs(settings.directory):
+        raise NginxError("directory {0!r} has to be an absolute path".format(settings.directory))
+    if not settings.marker.strip() or "\n" in settings.marker:
+        raise NginxError("marker has to be one line and not blank")
+    if settings.live_timeout <= 0:
+        raise NginxError("live_timeout has to be greater than 0 seconds")
+    if "/" in settings.main_file:
+        raise NginxError("main_file {0!r} has to be in directory itself".format(settings.main_file))
+    for path in [settings.main_file, *settings.owned_directories, *settings.absent, *settings.files]:
+        check_path(path)
+    if not settings.present:
+        return
+    if settings.main_file not in settings.files:
+        raise NginxError("files have to contain main_file ({0})".format(settings.main_file))
+    for path in settings.files:
+        folders = list(parents(path))
+        if path != settings.main_file and not any(folder in settings.owned_directories for folder in folders):
+            raise NginxError(
+                "{0} is neither main_file nor in one of owned_directories ({1}): it could not be found again when it is "
+                "no longer wanted".format(path, ", ".join(settings.owned_directories) or "none")
+            )
+        if any(folder in settings.files for folder in folders):
+            raise NginxError("{0} is in a folder that is itself one of files".format(path))
+        if path in settings.absent:
+            raise NginxError("{0} is in files and in absent".format(path))
+        if not settings.entry(path).is_marked(settings.marker):
+            raise NginxError(
+                "the content of {0} does not have the marker {1!r} in its first five lines: "
+                "put it in a comment there".format(path, settings.marker)
+            )
+
+
+class Planner:
+    """Compares what is wanted with what is there."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.warnings: List[str] = []
+
+    def _found(self, path: str) -> Optional[Entry]:
+        """Return what is at a managed path, refusing to go through symbolic links or to replace anything but a file."""
+        for folder in parents(path):
+            self._is_folder(folder)
+        return read_entry(self.settings.path(path))
+
+    def _is_folder(self, folder: str) -> bool:
+        """Whether there is such a folder; refuse anything else there."""
+        path = self.settings.path(folder)
+        entry = read_entry(path)
+        if entry and (entry.kind != "other" or not os.path.isdir(path)):
+            raise NginxError("{0} is {1}, not a folder, and nothing is written through it: remove it first".format(
+                path, "a symbolic link" if entry.kind == "link" else "in the way"))
+        return entry is not None
+
+    def plan(self) -> List[Change]:
+        """Return all changes, each path once, in an order in which they can be made."""
+        settings = self.settings
+        changes: List[Change] = []
+        wanted = settings.files if settings.present else {}
+        # Included files before the main file that includes them.
+        for path in sorted(wanted, key=lambda name: (name == settings.main_file, name)):
+            found = self._found(path)
+            where = self.settings.path(path)
+            if found and found.kind != "file":
+                raise NginxError("{0} is {1}: remove it first".format(
+                    where, "a symbolic link" if found.kind == "link" else "not a file"))
+            if found and not found.is_marked(settings.marker):
+                if path != settings.main_file:
+                    raise NginxError(
+                        "{0} is there without the marker {1!r} in its first five lines, so it is somebody else's: "
+                        "move it away first".format(where, settings.marker)
+                    )
+                changes += self._save(path, found)
+            entry = settings.entry(path)
+            if identity(found) != identity(entry):
+                changes.append(Change(path, found, entry))
+        changes += self._remove_unwanted()
+        changes += self._set_aside() if settings.present else []
+        back = self._put_back()
+        # The main file is ours and unwanted, yet there is a former one to take its place.
+        return [change for change in changes if change.path not in {other.path for other in back}] + back
+
+    def _save(self, path: str, found: Entry) -> List[Change]:
+        """Keep ``found``, which is about to be displaced; an older saved one moves out of the way."""
+        name = saved_name(path)
+        saved = read_entry(self.settings.path(name))
+        if saved and (saved.kind, saved.content) == (found.kind, found.content):
+            return []
+        changes = [Change(name, saved, _copy(found))]
+        if saved:
+            number = 1
+            while os.path.lexists(self.settings.path("{0}.{1}".format(name, number))):
+                number += 1
+            changes.insert(0, Change("{0}.{1}".format(name, number), None, _copy(saved)))
+        return changes
+
+    def _remove_unwanted(self) -> List[Change]:
+        settings = self.settings
+        changes: List[Change] = []
+        others: List[str] = []
+        for path in sorted({path for owned in settings.owned_directories for path in self._files_in(owned)}):
+            if settings.present and path in settings.files:
+                continue
+            entry = read_entry(settings.path(path))
+            if entry and entry.is_marked(settings.marker):
+                changes.append(Change(path, entry, None))
+            elif entry:
+                others.append(path)
+        if others:
+            self.warnings.append("not ours and left alone in {0}: {1}{2}".format(
+                settings.directory, ", ".join(others[:_NOT_OURS_LIMIT]), " …" if len(others) > _NOT_OURS_LIMIT else ""))
+        if not settings.present:
+            main = self._found(settings.main_file)
+            if main and main.is_marked(settings.marker):
+                changes.append(Change(settings.main_file, main, None))
+        return changes
+
+    def _files_in(self, folder: str) -> List[str]:
+        if not self._is_folder(folder):
+            return []
+        found = []
+        for place, _, names in os.walk(self.settings.path(folder)):
+            relative = os.path.relpath(place, self.settings.directory)
+            # An editor's swap file of a file of ours bears the marker as well.
+            found += [os.path.join(relative, name) for name in names if not name.startswith(".")]
+        return found
+
+    def _set_aside(self) -> List[Change]:
+        changes: List[Change] = []
+        for path in self.settings.absent:
+            found = self._found(path)
+            if found is None:
+                continue
+            if found.kind != "link":
+                self.warnings.append("{0} is not a symbolic link and is left alone".format(
+                    self.settings.path(path)))
+                continue
+            changes += self._save(path, found)
+            changes.append(Change(path, found, None))
+        return changes
+
+    def _put_back(self) -> List[Change]:
+        """Put back what earlier runs have set aside and is no longer to be absent; with state absent that is all."""
+        settings = self.settings
+        changes: List[Change] = []
+        for name in sorted(os.listdir(settings.directory)):
+            path = _displaced_path(name)
+            if not path:
+                continue
+            if settings.present and (path == settings.main_file or path in settings.absent):
+                continue
+            saved = read_entry(self.settings.path(name))
+            found = self._found(path)
+            if saved is None or saved.kind == "other":
+                continue
+            if path == settings.main_file and found and not found.is_marked(settings.marker):
+                self.warnings.append("{0} is no longer ours and stays; {1} stays as well".format(
+                    settings.main, self.settings.path(name)))
+                continue
+            if found is None and not os.path.isdir(os.path.dirname(self.settings.path(path))):
+                continue
+            if found is None or path == settings.main_file:
+                changes.append(Change(path, found, _copy(saved)))
+            changes.append(Change(name, saved, None))
+        return changes
