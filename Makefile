@@ -1,0 +1,84 @@
+# Every target creates what it needs. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+VENV := $(CURDIR)/.venv
+WITH := scripts/with.sh
+JOBS ?= 3
+SCENARIO ?=
+# What `make test` runs side by side; every molecule scenario comes on top.
+CHECKS := lint unit sanity galaxy
+
+# A value inherited from the outside slows Ansible down: see scripts/lib.sh.
+unexport PYTHONDONTWRITEBYTECODE
+export VENV
+
+.PHONY: help
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: venv venv-run
+venv-run: # what a playbook needs
+	@scripts/venv.sh $(VENV) requirements.txt
+
+venv: # what the tests need
+	@scripts/venv.sh $(VENV) requirements.txt requirements-test.txt
+
+.PHONY: quickstart
+quickstart: venv-run ## Deploy the gate on this machine in front of an echo server, and probe it
+	@echo "== Deploying the gate on this machine (playbooks/quickstart.yml)"
+	@$(WITH) ansible-playbook playbooks/quickstart.yml $(ARGS)
+
+.PHONY: test
+test: ## Everything that proves it: lint, unit, sanity, the artifact, every molecule scenario
+	@echo "== Preparing the test environment and the test images"
+	@$(MAKE) --no-print-directory -j2 venv images
+	@$(WITH) python scripts/run.py --jobs $(JOBS) $(CHECKS) molecule
+
+.PHONY: lint
+lint: venv ## shellcheck, ruff, yamllint, ansible-lint, documentation and changelog
+	@$(WITH) scripts/lint.sh
+
+.PHONY: docs
+docs: venv ## Only the documentation and the changelog
+	@$(WITH) scripts/lint.sh docs
+
+.PHONY: unit
+unit: venv ## Unit tests, with plain pytest
+	@echo "== Unit tests"
+	@$(WITH) pytest -q tests/unit $(ARGS)
+
+.PHONY: sanity
+sanity: venv ## ansible-test: sanity and the plugins' unit tests
+	@echo "== ansible-test sanity"
+	@$(WITH) scripts/sanity.sh sanity
+	@echo "== ansible-test units"
+	@$(WITH) scripts/sanity.sh units
+
+.PHONY: galaxy
+galaxy: venv ## Build the artifact and check it as Ansible Galaxy does
+	@$(WITH) scripts/galaxy.sh
+
+.PHONY: images
+images: ## Build the hosts' images, if what they are made of changed (FORCE=1: anyway)
+	@scripts/engine.sh
+	@scripts/images.sh
+
+.PHONY: molecule
+molecule: venv images ## Every scenario, or one: make molecule SCENARIO=default
+	@$(WITH) python scripts/run.py --jobs $(JOBS) molecule$(if $(SCENARIO),:$(SCENARIO))
+
+.PHONY: bench
+bench: venv ## Measurements of tests/bench: make bench [ARGS=…]
+	@$(WITH) tests/bench/run.sh $(ARGS)
+
+.PHONY: changelog
+changelog: venv ## Write CHANGELOG.md from changelogs/ for the version in galaxy.yml
+	@$(WITH) antsibull-changelog release --reload-plugins
+
+.PHONY: clean
+clean: ## Remove what the targets created here; stop a Docker Engine that they started
+	@scripts/engine.sh stop
+	@scripts/clean.sh

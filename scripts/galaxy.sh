@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Builds the artifact and runs Ansible Galaxy's own checks on it.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+importer=$CACHE/venv-galaxy-importer
+"$ROOT/scripts/venv.sh" "$importer" "$ROOT/requirements-galaxy-importer.txt"
+
+source=$CACHE/galaxy/source
+artifacts=$ROOT/.cache/artifacts
+"$ROOT/scripts/copy.sh" "$source"
+rm -rf "$artifacts"
+mkdir -p "$artifacts"
+say "Building the artifact"
+"$VENV/bin/ansible-galaxy" collection build --output-path "$artifacts" "$source"
+
+say "Importing it as Galaxy does"
+log=$LOGS/galaxy-importer.log
+cd "$CACHE/galaxy" # the importer leaves its result in the current directory
+GALAXY_IMPORTER_CHECK_REQUIRED_TAGS=true PATH=$importer/bin:$PATH \
+    "$importer/bin/python" -m galaxy_importer.main "$artifacts"/wssgate-nginx-*.tar.gz 2>&1 | tee "$log"
+if grep -E '^(ERROR|WARNING)' "$log"; then
+    die "The importer complains"
+fi

@@ -1,0 +1,230 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs checks and molecule scenarios side by side: run.py [--jobs N] [--limit SECONDS] NAME…
+
+A NAME is a make target (`lint`), `molecule:SCENARIO`, or `molecule` for every scenario.
+Each job's output goes to .cache/logs/NAME.log; the end of a failed one is shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import contextlib
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LOGS = ROOT / ".cache" / "logs"
+DURATIONS = ROOT / ".cache" / "durations.json"
+TAIL_LINES = 120
+# pytest's closing line, wherever a job ran one.
+PYTEST_SUMMARY = re.compile(r"\d+ (?:passed|failed|error).* in [\d.]+s")
+# Never yet timed here: taken for long, so that it does not start last.
+UNKNOWN_SECONDS = 300.0
+CUT_SHORT = "ended"
+# After this line of a scenario's log there is only the removal of its hosts.
+MOLECULE_FAILURE = "An error occurred during the test sequence action"
+
+
+def scenarios() -> list[str]:
+    return sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
+
+
+@dataclass(frozen=True)
+class Job:
+    name: str
+
+    @property
+    def scenario(self) -> str | None:
+        kind, _colon, scenario = self.name.partition(":")
+        return scenario if kind == "molecule" else None
+
+    @property
+    def log(self) -> Path:
+        return LOGS / f"{self.name.replace(':', '-')}.log"
+
+    def command(self, action: str = "test") -> list[str]:
+        if self.scenario is None:
+            return ["make", "--no-print-directory", self.name]
+        base = str(ROOT / ".config" / "molecule" / "config.yml")
+        return ["molecule", "--base-config", base, action, "--scenario-name", self.scenario]
+
+    def environment(self) -> dict[str, str]:
+        environment = dict(os.environ, COLUMNS="160", ANSIBLE_FORCE_COLOR="0", NO_COLOR="1")
+        if self.scenario is not None:
+            environment |= {
+                "MOLECULE_GLOB": "molecule/*/molecule.yml",
+                "MOLECULE_COMMAND_BORDERS": "false",
+                # molecule's own choice depends on the checkout's last path component only.
+                "MOLECULE_EPHEMERAL_DIRECTORY": str(Path(os.environ["CACHE"]) / "molecule" / self.scenario),
+            }
+        return environment
+
+
+class Runner:
+    """Runs jobs; every child is a process group of its own that ends with us."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._print_lock = threading.Lock()
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._children_lock = threading.Lock()
+        self._is_stopping = False
+        self._start = time.monotonic()
+        self.seconds: dict[str, float] = {}
+
+    def say(self, text: str) -> None:
+        with self._print_lock:
+            minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
+            print(f"[{minutes:2d}:{seconds:02d}] {text}", flush=True)
+
+    def run(self, job: Job) -> bool:
+        with self._turn(job):
+            if self._is_stopping:
+                return False
+            self.say(f"start  {job.name}")
+            start = time.monotonic()
+            outcome = self._execute(job)
+            seconds = self.seconds[job.name] = time.monotonic() - start
+        summary = "; ".join(PYTEST_SUMMARY.findall(job.log.read_text(errors="replace")))
+        self.say(f"{'passed' if not outcome else 'FAILED'} {job.name} in {seconds:.0f} s{f' ({summary})' if summary else ''}")
+        if outcome and not self._is_stopping:
+            self._show_end(job, outcome)
+        return not outcome
+
+    def stop(self) -> None:
+        self._is_stopping = True
+        with self._children_lock:
+            children = list(self._children.values())
+        for child in children:
+            self._kill(child)
+
+    @contextlib.contextmanager
+    def _turn(self, job: Job) -> Iterator[None]:
+        """Container names are the same in every checkout: one run of a scenario at a time."""
+        if job.scenario is None:
+            yield
+            return
+        with Path(tempfile.gettempdir(), f"wssgate-{job.scenario}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.say(f"wait   {job.name}: another run of it is under way")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _execute(self, job: Job) -> str:
+        """What went wrong, or nothing."""
+        outcome = self._call(job, job.command(), self._limit)
+        if outcome.startswith(CUT_SHORT) and job.scenario is not None:
+            # molecule removes the containers of a scenario that failed, not of one that was ended.
+            self._call(job, job.command("destroy"), 120, is_cleanup=True)
+        return outcome
+
+    def _call(self, job: Job, command: list[str], limit: float, *, is_cleanup: bool = False) -> str:
+        with job.log.open("ab" if is_cleanup else "wb") as log:
+            child = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=job.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            if not is_cleanup:
+                with self._children_lock:
+                    self._children[child.pid] = child
+            try:
+                code = child.wait(limit)
+            except subprocess.TimeoutExpired:
+                self._kill(child)
+                return f"{CUT_SHORT} after {limit:.0f} s"
+            finally:
+                with self._children_lock:
+                    self._children.pop(child.pid, None)
+        if self._is_stopping and not is_cleanup:
+            return f"{CUT_SHORT} by a signal"
+        return f"exit {code}" if code else ""
+
+    @staticmethod
+    def _kill(child: subprocess.Popen[bytes]) -> None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(10)
+                return
+
+    def _show_end(self, job: Job, outcome: str) -> None:
+        lines = job.log.read_text(errors="replace").splitlines()
+        ends = [number for number, line in enumerate(lines) if MOLECULE_FAILURE in line]
+        lines = lines[: ends[0] + 1] if ends else lines
+        with self._print_lock:
+            print(f"----- {job.name}: {outcome}; the end of {job.log.relative_to(ROOT)}:")
+            print("\n".join(f"    {line}" for line in lines[-TAIL_LINES:]))
+            print(f"----- end of {job.name}", flush=True)
+
+
+def known_durations() -> dict[str, float]:
+    try:
+        return json.loads(DURATIONS.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=3, help="how many at once (3)")
+    parser.add_argument("--limit", type=float, default=900, help="seconds that one may take (900)")
+    parser.add_argument("names", nargs="+", metavar="NAME")
+    arguments = parser.parse_args()
+
+    names: list[str] = []
+    for name in arguments.names:
+        names += [f"molecule:{scenario}" for scenario in scenarios()] if name == "molecule" else [name]
+    for name in names:
+        kind, _colon, scenario = name.partition(":")
+        if kind == "molecule" and scenario not in scenarios():
+            parser.error(f"no scenario {scenario}; there are: {', '.join(scenarios())}")
+
+    durations = known_durations()
+    jobs = sorted((Job(name) for name in dict.fromkeys(names)), key=lambda job: -durations.get(job.name, UNKNOWN_SECONDS))
+    LOGS.mkdir(parents=True, exist_ok=True)
+    runner = Runner(arguments.limit)
+
+    def stop(*_: object) -> None:
+        runner.say("Interrupted: ending what runs, removing its containers")
+        # Not in the handler itself: it may hold the lock that is needed.
+        threading.Thread(target=runner.stop).start()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGHUP, stop)
+
+    runner.say(f"{len(jobs)} jobs, {arguments.jobs} at once; logs in {LOGS.relative_to(ROOT)}")
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        outcomes = dict(zip(jobs, pool.map(runner.run, jobs), strict=True))
+
+    DURATIONS.write_text(json.dumps(durations | runner.seconds, indent=2, sort_keys=True) + "\n")
+    failed = [job.name for job, is_passed in outcomes.items() if not is_passed]
+    runner.say(f"Failed: {', '.join(failed)}" if failed else "Everything passed")
+    print(f"{len(jobs) - len(failed)} passed, {len(failed)} failed", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# ansible-test on a copy of the checkout: sanity.sh sanity|units [ARGUMENTS…]
+# It accepts a collection only below a real …/ansible_collections/wssgate/nginx.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+command=$1
+shift
+copy=$CACHE/ansible-test-$command/ansible_collections/wssgate/nginx
+"$ROOT/scripts/copy.sh" "$copy"
+
+# A home of its own: ansible-test keeps virtual environments there and fetches get-pip from
+# outside unless it finds one; Python's own ensurepip does as well.
+home=$CACHE/ansible-test-home
+mkdir -p "$home/.ansible/test/cache"
+for shared in .config .cache .pip .netrc; do
+    if [ -e "$HOME/$shared" ]; then ln -sfn "$HOME/$shared" "$home/$shared"; fi
+done
+requirements=$("$VENV/bin/python" -c 'import ansible_test, os; print(os.path.dirname(ansible_test.__file__))')/_internal/python_requirements.py
+version=$(sed -n "s/^ *pip='\([0-9.]*\)',$/\1/p" "$requirements")
+[ -n "$version" ] || die "No pip version in $requirements"
+cat >"$home/.ansible/test/cache/get_pip_${version//./_}.py" <<'PYTHON'
+import ensurepip
+
+ensurepip.bootstrap()
+PYTHON
+
+# ansible-test tries every pythonX.Y that it finds. pyenv's shims answer to names that they
+# cannot run: its real interpreters instead, where there are any.
+path=$(printf '%s' "$PATH" | tr ':' '\n' | grep -v '/\.pyenv/' | paste -sd :)
+# Unit tests need pytest, which only the virtual environment has.
+if [ "$command" = sanity ]; then
+    for directory in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin; do
+        if [ -d "$directory" ]; then path=$path:$directory; fi
+    done
+fi
+
+cd "$copy"
+export PATH=$path
+HOME=$home exec "$VENV/bin/ansible-test" "$command" --local --color no "$@"
