@@ -42,6 +42,8 @@ QUARANTINE_GRACE = 10  # seconds: somebody may be writing the file by hand right
 LOCK_WAIT = 60.0
 # A directory, not a name prefix: whether a killed run left something is then one look-up, however large the store is.
 STAGING = ".wssgate-staging"
+# From here on one listing of the store is cheaper than asking for each name, of which most may be new.
+LIST_FROM = 1000
 # Up to here one fsync a file is cheaper than asking the whole file system to write itself out.
 FSYNC_EACH = 8
 
@@ -203,6 +205,34 @@ class TokenStore:
                 % (fingerprint(name), self.path, _kind(found.st_mode), found.st_ino)
             )
         return self._token(name, found)
+
+    def _listed(self) -> t.Set[str]:
+        with _telling("list the store"):
+            return set(os.listdir(self.fd))
+
+    def count_empty(self, names: t.Collection[str]) -> t.Tuple[int, t.List[str], t.List[str]]:
+        """Return how many of the names are empty files, the names of other things and the names that are not there."""
+        others: t.List[str] = []
+        missing: t.List[str] = []
+        count = 0
+        fd = self.fd
+        there = self._listed() if len(names) >= LIST_FROM else None
+        for name in names:
+            if there is not None and name not in there:
+                missing.append(name)
+                continue
+            try:
+                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            except FileNotFoundError:
+                missing.append(name)
+                continue
+            except OSError as error:
+                raise StoreError("cannot look at token %s: %s" % (fingerprint(name), os.strerror(error.errno))) from None
+            if found.st_size == 0 and stat.S_ISREG(found.st_mode):
+                count += 1
+            else:
+                others.append(name)
+        return count, others, missing
 
     def scan(self, skip: t.Container[str] = ()) -> t.Tuple[t.List[Token], t.List[Foreign]]:
         """Return every token, except those named in skip, and everything else that is there."""
@@ -502,6 +532,9 @@ class MissingStore(TokenStore):
 
     def look(self, name: str) -> t.Optional[Token]:
         return None
+
+    def count_empty(self, names: t.Collection[str]) -> t.Tuple[int, t.List[str], t.List[str]]:
+        return 0, [], list(names)
 
     def names(self) -> t.Iterator[str]:
         return iter(())

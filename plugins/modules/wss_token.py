@@ -193,7 +193,7 @@ unchanged:
   type: int
   sample: 1
 fingerprints:
-  description: Fingerprints of the tokens that changed. In check mode without those that would be generated.
+  description: Fingerprints of the tokens that changed, at most 1,000 in a list. In check mode without those that would be generated.
   returned: success
   type: dict
   contains:
@@ -249,6 +249,7 @@ foreign:
 """
 
 import grp
+import itertools
 import pwd
 import time
 import typing as t
@@ -268,6 +269,8 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import 
     open_store,
 )
 
+# Ansible looks at every string of a result, which for many takes longer than the files themselves.
+FINGERPRINTS_AT_MOST = 1000
 HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
@@ -349,6 +352,10 @@ def wanted(module: AnsibleModule) -> Request:
     )
 
 
+def _fingerprints(names: t.Iterable[str]) -> t.List[str]:
+    return [fingerprint(name) for name in itertools.islice(names, FINGERPRINTS_AT_MOST)]
+
+
 def result_of(plan: Plan, check_mode: bool) -> t.Dict[str, t.Any]:
     unknown = set(plan.generated) if check_mode else set()
     result: t.Dict[str, t.Any] = {
@@ -360,10 +367,10 @@ def result_of(plan: Plan, check_mode: bool) -> t.Dict[str, t.Any]:
         "unchanged": plan.unchanged,
         "foreign": [thing.as_dict() for thing in plan.foreign],
         "fingerprints": {
-            "created": [fingerprint(name) for name in plan.created if name not in unknown],
-            "updated": [fingerprint(name) for name in plan.updated],
-            "removed": [token.fingerprint for token in plan.remove],
-            "quarantined": [token.fingerprint for token in plan.quarantine],
+            "created": _fingerprints(name for name in plan.created if name not in unknown),
+            "updated": _fingerprints(plan.updated),
+            "removed": _fingerprints(token.name for token in plan.remove),
+            "quarantined": _fingerprints(token.name for token in plan.quarantine),
         },
     }
     if plan.generated and not check_mode:
@@ -402,23 +409,31 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     return result
 
 
-def keep_tokens_out(module: AnsibleModule) -> t.Dict[str, t.Any]:
-    """Return the invocation to report, and stop Ansible from searching every result for every token.
+class TokenModule(AnsibleModule):
+    """Keeps tokens out of results by not putting them there, instead of by looking for them.
 
     No result of this module is made from a given token, so there is nothing to find. The search would
     take the square of the number of tokens, and a wrong token of one character would be cut out of
     every word of the error message about it.
     """
-    module.no_log_values = set()
-    arguments = dict(module.params)
-    if arguments["tokens"] is not None:
-        arguments["tokens"] = HIDDEN
-    return {"module_args": arguments}
+
+    def _log_invocation(self) -> None:
+        # Called at the end of __init__, after errors about arguments were told with the search still on.
+        # The log has NOT_LOGGING_PARAMETER for tokens because of the argument's own no_log.
+        self.no_log_values = set()
+        super()._log_invocation()
+
+    def invocation(self) -> t.Dict[str, t.Any]:
+        arguments = dict(self.params)
+        if arguments["tokens"] is not None:
+            arguments["tokens"] = HIDDEN
+        return {"module_args": arguments}
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    invocation = keep_tokens_out(module)
+    module = TokenModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module.no_log_values = set()  # also where a later Ansible calls _log_invocation no more
+    invocation = module.invocation()
     failure: t.Optional[str] = None
     result: t.Dict[str, t.Any] = {}
     try:
