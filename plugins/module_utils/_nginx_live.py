@@ -167,9 +167,12 @@ class LogWatch:
         return lines
 
     def complaints(self, pid: int) -> List[str]:
-        """Return what process ``pid`` complained of; if it did not, what any did."""
+        """Return what master ``pid`` and those of its workers that died complained of; if they did not, what any did."""
         lines = self._lines()
-        return self._worse_than_warnings(self._of(pid, lines)) or self._worse_than_warnings(lines)
+        mine = self._of(pid, lines)
+        died = re.findall(r"worker process (\d+) exited", "\n".join(mine))
+        last_words = [line for worker in died for line in self._of(int(worker), lines)]
+        return self._worse_than_warnings(last_words + mine) or self._worse_than_warnings(lines)
 
     def gave_up(self, pid: int) -> bool:
         """Whether master ``pid`` said something after which it does not go on.
@@ -294,10 +297,17 @@ class Activator:
             self._system.signal(worker.pid, signal.SIGQUIT)
             self.warnings.append(
                 "worker {0} of a killed nginx held its listeners and was told to quit".format(worker.pid))
+        # A process on its way out still answers for a moment.
+        deadline = self._system.clock() + UNSERVED
         for path in tree.sockets:
-            if _is_dead_socket(path):
-                self._operations.unlink(path)
-                self.warnings.append("{0}, left by a killed nginx, was removed".format(path))
+            while _is_socket(path):
+                if not _answers(path):
+                    self._operations.unlink(path)
+                    self.warnings.append("{0}, left by a killed nginx, was removed".format(path))
+                elif self._system.clock() > deadline:
+                    break
+                else:
+                    self._system.sleep(POLL)
 
     def _wait(self, since: int, watch: LogWatch, said: str = "") -> List[int]:
         """Return the workers that started after ``since``, once they are there to stay."""
@@ -332,15 +342,21 @@ class Activator:
             self._system.sleep(POLL)
 
 
-def _is_dead_socket(path: str) -> bool:
+def _is_socket(path: str) -> bool:
     try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            return False
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.settimeout(1)
-            probe.connect(path)
-    except ConnectionRefusedError:
-        return True
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
     except OSError:
         return False
-    return False
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            # Busy, or not ours to know: somebody is there.
+            return True
+    return True

@@ -222,9 +222,9 @@ class Transaction:
         except BaseException:
             # Whatever happens, Control-C too, the former configuration comes back.
             self._exchange.undo()
-            self._exchange.close()
+            self._close()
             raise
-        self._exchange.close()
+        self._close()
         if not settings.present:
             self._remove_empty_folders()
 
@@ -237,7 +237,14 @@ class Transaction:
             self._exchange.open_work()
             self._test(self._exchange.stage(self.outcome.changes))
         finally:
+            self._close()
+
+    def _close(self) -> None:
+        try:
             self._exchange.close()
+        except OSError as error:
+            self.outcome.warnings.append("{0} could not be removed ({1}): the next run undoes and does all this once more".format(
+                self._exchange.work, error.strerror))
 
     def _reason(self, before: Tree, family: Family) -> str:
         """Return why something has to be done, nothing when nothing has."""
