@@ -90,7 +90,7 @@ options:
   expired:
     description:
       - Remove the tokens whose end has passed.
-      - A file that holds no readable JSON is taken out of the gate's sight: it is renamed to C(.corrupt-) and its name, and reported.
+      - A file that holds no readable JSON is taken out of the gate's sight. It is renamed to C(.corrupt-) and its name, and reported.
         Files changed within the last 10 seconds are left for the next call.
     type: bool
     default: false
