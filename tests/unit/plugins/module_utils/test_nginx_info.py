@@ -1,0 +1,35 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather, modules, package_version, parse_dpkg
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Build
+
+
+def test_the_package_that_is_installed_tells_the_version():
+    assert parse_dpkg("nginx-common ii  1.22.1-9+deb12u9\nnginx ii  1.22.1-9+deb12u9\n") == "1.22.1-9+deb12u9"
+    assert parse_dpkg("nginx un  \nnginx-core ii  1.18.0-6ubuntu14\nnginx-common ii  1.18.0-6ubuntu14\n") == "1.18.0-6ubuntu14"
+
+
+def test_a_package_that_was_removed_tells_nothing():
+    assert parse_dpkg("nginx rc  1.22.1-9\nnginx-common un  \ndpkg-query: no packages found matching nginx-core\n") == ""
+
+
+def test_a_binary_from_elsewhere_has_no_package():
+    assert package_version("/opt/nginx/sbin/nginx") == ""
+
+
+def test_modules_in_the_binary_and_loadable_ones_are_told_apart():
+    build = Build("1.22.1", [
+        "--prefix=/x", "--with-http_ssl_module", "--with-http_v2_module", "--with-stream=dynamic", "--with-mail", "--with-threads",
+        "--with-http_geoip_module=dynamic", "--with-stream_ssl_preread_module", "--with-cc-opt=-O2", "--add-module=http_x_module",
+    ])
+    assert modules(build, False) == ["http_ssl", "http_v2", "mail", "stream_ssl_preread"]
+    assert modules(build, True) == ["http_geoip", "stream"]
+
+
+def test_a_host_without_nginx_gets_an_answer_of_the_same_form():
+    found = gather("/missing", "/etc/nginx/nginx.conf", "/run/nginx.pid", False)
+    assert found["installed"] is False and found["version"] == "" and found["workers"] == []

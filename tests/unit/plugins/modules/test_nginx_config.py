@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
+from ansible_collections.wssgate.nginx.plugins.modules import nginx_config, nginx_info
+
+MARK = "# wssgate.nginx\n"
+
+
+def run(module, capsys, **arguments):
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        module.main()
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    return {
+        "directory": str(tmp_path / "etc"), "binary": str(tmp_path / "nginx"), "_ansible_check_mode": True,
+        "files": [{"path": "nginx.conf", "content": MARK}, {"path": "wssgate.d/a.conf", "content": MARK}],
+    }
+
+
+def test_check_mode_on_a_bare_host_says_what_would_be_there(arguments, capsys):
+    result = run(nginx_config, capsys, _ansible_diff=True, **arguments)
+    assert result["changed"] and result["changed_files"] == ["nginx.conf", "wssgate.d/a.conf"]
+    assert result["diff"][0] == {"before": "", "after": MARK, "before_header": "nginx.conf", "after_header": "nginx.conf"}
+
+
+def test_check_mode_with_a_folder_but_no_nginx_compares(arguments, capsys, tmp_path):
+    (tmp_path / "etc" / "wssgate.d").mkdir(parents=True)
+    (tmp_path / "etc" / "nginx.conf").write_text(MARK)
+    (tmp_path / "etc" / "nginx.conf").chmod(0o644)
+    (tmp_path / "etc" / "wssgate.d" / "b.conf").write_text(MARK)
+    result = run(nginx_config, capsys, **arguments)
+    assert result["changed_files"] == ["wssgate.d/a.conf"] and result["removed_files"] == ["wssgate.d/b.conf"]
+    assert "diff" not in result
+    assert sorted(path.name for path in (tmp_path / "etc").rglob("*")) == ["b.conf", "nginx.conf", "wssgate.d"]
+
+
+def test_without_nginx_a_real_run_says_what_is_missing(arguments, capsys):
+    result = run(nginx_config, capsys, **{**arguments, "_ansible_check_mode": False})
+    assert result["failed"] and result["msg"].endswith("is not there: install nginx first")
+
+
+def test_absent_works_without_nginx(arguments, capsys, tmp_path):
+    (tmp_path / "etc" / "wssgate.d").mkdir(parents=True)
+    (tmp_path / "etc" / "nginx.conf").write_text(MARK)
+    (tmp_path / "etc" / "nginx.conf.wssgate-saved").write_text("package")
+    (tmp_path / "etc" / "wssgate.d" / "a.conf").write_text(MARK)
+    values = {"directory": arguments["directory"], "binary": arguments["binary"], "state": "absent"}
+    result = run(nginx_config, capsys, **values)
+    assert result["changed_files"] == ["nginx.conf"] and result["removed_files"] == ["wssgate.d/a.conf"]
+    assert [path.name for path in (tmp_path / "etc").iterdir()] == ["nginx.conf"]
+    assert (tmp_path / "etc" / "nginx.conf").read_text() == "package"
+    assert not run(nginx_config, capsys, **values)["changed"]
+
+
+def test_absent_on_a_host_without_the_folder_has_nothing_to_do(arguments, capsys):
+    assert not run(nginx_config, capsys, directory=arguments["directory"], binary=arguments["binary"], state="absent")["changed"]
+
+
+def test_a_file_that_is_listed_twice_is_told_by_its_index():
+    file = {"path": "a", "content": "", "mode": "0644"}
+    with pytest.raises(NginxError, match=r"files\[1\]: a is there twice"):
+        nginx_config.read_files([file, file])
+
+
+@pytest.mark.parametrize("mode", ["rw", "", "9", "0", "01777", "-0644", "4644"])
+def test_a_mode_that_is_none_is_told(mode):
+    with pytest.raises(NginxError, match=r"files\[0\]: mode"):
+        nginx_config.read_files([{"path": "a", "content": "", "mode": mode}])
+
+
+def test_modes_are_octal():
+    assert nginx_config.read_files([{"path": "a", "content": "x", "mode": "0640"}]) == {"a": ("x", 0o640)}
+
+
+def test_info_without_nginx_does_not_fail(capsys, tmp_path):
+    result = run(nginx_info, capsys, binary=str(tmp_path / "nginx"))
+    assert result["installed"] is False and result["changed"] is False
