@@ -10,99 +10,77 @@ Nothing here imports Ansible, so all of it runs in unit tests.
 
 from __future__ import annotations
 
+import collections
 import ipaddress
 import re
 import typing as t
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._token_pattern import TOKEN_PATTERN
-
-AUTH_KINDS = ("token", "basic", "token_or_basic", "token_and_basic", "external", "none")
-BALANCING_METHODS = ("round_robin", "least_conn", "ip_hash", "random", "hash")
-TLS_PROFILES = ("intermediate", "modern")
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._cookie_patterns import cookie_patterns
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate_options import (
+    AUTH_KINDS,
+    BALANCING_METHODS,
+    CLIENT_CERTIFICATES_DEFAULTS,
+    CONTEXT_DEFAULTS,
+    DEFAULT_PORTS,
+    ERROR_PAGE_DEFAULTS,
+    LISTEN_DEFAULTS,
+    LOCATION_DEFAULTS,
+    PEER_DEFAULTS,
+    SCHEMES,
+    SERVER_AUTH_KINDS,
+    SERVER_DEFAULTS,
+    UPSTREAM_DEFAULTS,
+)
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._problems import Problems, shown
 
 # sun_path of struct sockaddr_un holds 108 bytes, the last of them NUL: unix(7).
 UNIX_PATH_MAX_BYTES = 107
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-SERVER_NAME = re.compile(r"_|(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,252})")
+SERVER_NAME = re.compile(r"_|(?:\*\.)?[A-Za-z0-9][A-Za-z0-9_.-]{0,252}")
+GROUP_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 LOCATION_PATH = re.compile(r"/[A-Za-z0-9._~@+,=:/-]*")
-FILE_PATH = re.compile(r"/[A-Za-z0-9._@+,=:/-]+")
+FILE_PATH = re.compile(r"/+[A-Za-z0-9._@+,=:-][A-Za-z0-9._@+,=:/-]*")
+FILE_NAME = re.compile(r"[A-Za-z0-9._-]+")
 HEADER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 COOKIE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]+\])"
-ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>" + HOST + r")(?::(?P<port>[0-9]{1,5}))?")
-UPSTREAM_URL = re.compile(
-    r"(?P<scheme>https?|wss?)://(?:unix:(?P<unix>/[A-Za-z0-9._@+,=/-]+)|(?P<host>" + HOST + r")(?::(?P<port>[0-9]{1,5}))?"
-    r"(?P<path>/[A-Za-z0-9._~@+,=:/-]*)?)"
-)
-PEER = re.compile(r"unix:(?P<unix>/[A-Za-z0-9._@+,=/-]+)|(?P<host>" + HOST + r"):(?P<port>[0-9]{1,5})")
+HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}")
+HOST = rf"(?:{HOST_NAME.pattern}|\[[0-9A-Fa-f:.]+\])"
+PORT = r"(?P<port>[0-9]{1,5})"
+UNIX = r"unix:(?P<unix>/[A-Za-z0-9._@+,=/-]+)"
+ORIGIN = re.compile(rf"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>{HOST})(?::{PORT})?")
+UPSTREAM_URL = re.compile(rf"(?P<scheme>https?|wss?)://(?:{UNIX}|(?P<host>{HOST})(?::{PORT})?(?P<path>{LOCATION_PATH.pattern})?)")
+PEER = re.compile(rf"{UNIX}|(?P<host>{HOST}):{PORT}")
+# Python takes anything for the zone of an IPv6 address (fe80::1%anything), nginx none: hence no '%'.
+ADDRESS = re.compile(r"[0-9A-Fa-f:.]+|\[[0-9A-Fa-f:.]+\]")
+NETWORK = re.compile(r"[0-9A-Fa-f:.]+(?:/[0-9.]+)?")
 SIZE = re.compile(r"[0-9]{1,9}[kKmMgG]?")
 REALM = re.compile(r"[A-Za-z0-9 ._,:()/-]{1,64}")
 MODE = re.compile(r"0?[0-7]{3}")
 HASH_KEY = re.compile(r"(?:\$[a-z_][a-z0-9_]*)+(?: consistent)?")
 
-DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
+# PCRE names of captures have 32 characters at most (pcre2pattern(3), before 10.44), "wss_before_" and a number among them.
+SLUG_MAX_LENGTH = 16
+
+# Below this path are the gate's own internal locations.
+INTERNAL_PATH = "/.wssgate"
+
+# Headers to the upstream that the gate sets itself; a second one of the name would contradict it.
+GATE_HEADERS = (
+    "authorization",
+    "connection",
+    "cookie",
+    "host",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-real-ip",
+)
 
 
 class GateError(ValueError):
     """What was asked for cannot become a gate; the text says what, where and what to do, one line a problem."""
-
-
-class _Problems:
-    """Collects what is wrong, so that an operator sees all of it in one go."""
-
-    def __init__(self) -> None:
-        self.found: t.List[str] = []
-
-    def add(self, where: str, what: str) -> None:
-        self.found.append(f"{where}: {what}")
-
-    def matches(self, where: str, key: str, value: t.Any, pattern: t.Pattern[str], wanted: str) -> str:
-        """The value as text, complained about unless the whole of it fits the pattern."""
-        text = "" if value is None else str(value)
-        if not pattern.fullmatch(text):
-            self.add(where, f"{key} {text!r} is not {wanted}")
-        return text
-
-    def number(self, where: str, key: str, value: t.Any, low: int, high: int) -> int:
-        """A whole number within bounds, or the lower bound with a complaint."""
-        try:
-            if isinstance(value, bool):
-                raise ValueError(value)
-            number = int(str(value))
-        except ValueError:
-            number = low - 1
-        if not low <= number <= high:
-            self.add(where, f"{key} {value!r} is not a whole number from {low} to {high}")
-            return low
-        return number
-
-    def flag(self, where: str, key: str, value: t.Any) -> bool:
-        """A boolean in any of YAML's spellings."""
-        if isinstance(value, bool):
-            return value
-        text = str(value).lower()
-        if text in ("true", "yes", "on", "1"):
-            return True
-        if text not in ("false", "no", "off", "0"):
-            self.add(where, f"{key} {value!r} is neither true nor false")
-        return False
-
-    def choice(self, where: str, key: str, value: t.Any, choices: t.Sequence[str]) -> str:
-        text = str(value)
-        if text not in choices:
-            self.add(where, f"{key} {text!r} is none of {', '.join(choices)}")
-        return text
-
-    def unknown_keys(self, where: str, given: t.Mapping[str, t.Any], known: t.Iterable[str]) -> None:
-        """A misspelt option must not silently mean its default."""
-        for key in sorted(set(given) - set(known)):
-            self.add(where, f"there is no option {key!r} here")
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host.strip("[]")).is_loopback)
 
 
 def _is_address(host: str) -> bool:
@@ -113,489 +91,434 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _slug(text: str) -> str:
-    """A part of an nginx variable's or zone's name."""
-    return re.sub(r"[^A-Za-z0-9]", "_", text)
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host.strip("[]")).is_loopback)
 
 
-def cookie_patterns(name: str, slug: str) -> t.Dict[str, str]:
-    """The regular expressions of the two maps that read one cookie out of a Cookie header (RFC 6265 4.2.1).
-
-    ``token``: the cookie exactly once, in its exact case, with a value that can be a token, which it captures.
-    ``absent``, ``first`` and ``later`` capture what else stands in the header where the cookie is not there at all, is
-    the first, or follows others.
-
-    Each step is possessive, so a long header costs one pass and cannot be made to backtrack.
-    """
-    cookie = re.escape(name)
-    # Any spelling that some server would read as this cookie counts as a second one: blanks around its name, too.
-    other = rf"(?![ \t]*{cookie}[ \t]*=)[^;]*+"
-    this = rf"{cookie}={TOKEN_PATTERN}"
-    return {
-        "token": rf"^(?:{other};)*+[ \t]?{cookie}=(?<wss_value_{slug}>{TOKEN_PATTERN})(?:;{other})*+$",
-        "absent": rf"^(?<wss_all_{slug}>{other}(?:;{other})*+)$",
-        "first": rf"^{this}(?:;[ \t]?(?<wss_after_{slug}>{other}(?:;{other})*+))?$",
-        "later": rf"^(?<wss_before_{slug}>{other}(?:;{other})*+);[ \t]?{this}(?<wss_behind_{slug}>(?:;{other})*+)$",
-    }
+def _parsed(pattern: t.Pattern[str], text: str) -> t.Optional[t.Match[str]]:
+    """The parts of a text with a host in it; none when it does not fit, or has brackets around what is no address."""
+    match = pattern.fullmatch(text)
+    return match if match and (not (match["host"] or "").startswith("[") or _is_address(match["host"])) else None
 
 
-LISTEN_DEFAULTS: t.Dict[str, t.Any] = {
-    "port": None,
-    "address": "",
-    "unix": "",
-    "unix_mode": "0660",
-    "tls": True,
-    "proxy_protocol": False,
-    "default_server": False,
-}
-
-SERVER_DEFAULTS: t.Dict[str, t.Any] = {
-    "name": "",
-    "server_names": [],
-    "listen": [{"port": 443}],
-    "certificate": [],
-    "locations": [],
-    "http_redirect_enabled": None,
-    "http_redirect_port": None,
-    "auth": "none",
-    "htpasswd_file": "",
-    "realm": "Restricted",
-    "root": "",
-    "index": ["index.html"],
-    "error_pages": [],
-    "trusted_proxies": [],
-    "real_ip_header": "",
-    "hsts_max_age": 0,
-    "http2_enabled": False,
-    "client_max_body_size": "",
-    "client_certificates": {},
-    "connection_check_path": "",
-    "extra_directives": "",
-}
-
-LOCATION_DEFAULTS: t.Dict[str, t.Any] = {
-    "path": "",
-    "upstream": "",
-    "auth": "",
-    "cookie_name": "AUTH",
-    "origins": [],
-    "allow_missing_origin": False,
-    "htpasswd_file": "",
-    "realm": "",
-    "external_auth_url": "",
-    "idle_timeout": 75,
-    "connect_timeout": 5,
-    "max_attempts_per_second": 0,
-    "max_sessions_per_address": 0,
-    "max_sessions_per_token": 0,
-    "client_ip_header": "X-Client-IP",
-    "forward_credentials": False,
-    "upstream_verify_enabled": None,
-    "upstream_ca_path": "",
-    "upstream_tls_name": "",
-    "client_certificate_required": None,
-    "extra_directives": "",
-}
-
-CLIENT_CERTIFICATES_DEFAULTS: t.Dict[str, t.Any] = {
-    "ca_path": "",
-    "crl_path": "",
-    "required": True,
-    "subject_header": "X-Client-Subject",
-    "depth": 1,
-}
-
-UPSTREAM_DEFAULTS: t.Dict[str, t.Any] = {
-    "name": "",
-    "scheme": "http",
-    "servers": [],
-    "balancing": "round_robin",
-    "hash_key": "$remote_addr consistent",
-    "verify_enabled": None,
-    "ca_path": "",
-    "tls_name": "",
-}
-
-PEER_DEFAULTS: t.Dict[str, t.Any] = {
-    "address": "",
-    "weight": 1,
-    "max_fails": 1,
-    "fail_timeout": 10,
-    "backup": False,
-    "down": False,
-}
-
-CONTEXT_DEFAULTS: t.Dict[str, t.Any] = {
-    "upstreams": [],
-    "certificates": [],
-    "certificates_directory": "/etc/nginx/certificates",
-    "htpasswd_files": [],
-    "token_store_path": "",
-    "nginx_version": "1.22.1",
-    "ipv6": True,
-    "ca_bundle_path": "/etc/ssl/certs/ca-certificates.crt",
-    "http_redirect_enabled": True,
-    "http_redirect_port": 80,
-}
+def _slug(text: str, taken: t.Iterable[str]) -> str:
+    """A part of the names of nginx's variables and zones, unlike all taken ones: nginx ignores their case."""
+    slug = base = re.sub(r"[^A-Za-z0-9]", "_", text)[:SLUG_MAX_LENGTH]
+    others = {other.lower() for other in taken}
+    number = 1
+    while slug.lower() in others:
+        number += 1
+        slug = f"{base}_{number}"
+    return slug
 
 
 class _Builder:
     """Walks the operator's servers once, collecting problems and the model side by side."""
 
-    def __init__(self, servers: t.Any, context: t.Mapping[str, t.Any]) -> None:
-        self.problems = _Problems()
-        self.context = {**CONTEXT_DEFAULTS, **context}
-        self.version = tuple(int(part) for part in re.findall(r"[0-9]+", str(self.context["nginx_version"]))[:3])
-        self.certificates = {c["name"]: c for c in self.context["certificates"] if "name" in c}
+    def __init__(self, servers: t.Any, context: t.Any) -> None:
+        self.problems = Problems()
+        self.context = self._context(context)
+        self.certificates = self._named("certificates", "name")
+        self.htpasswd_files = self._named("htpasswd_files", "path")
         self.upstreams = self._upstreams(self.context["upstreams"])
         self.cookies: t.Dict[str, t.Dict[str, t.Any]] = {}
         self.origins: t.List[t.Dict[str, t.Any]] = []
         self.zones: t.List[t.Dict[str, t.Any]] = []
-        self.servers = [self._server(i, s) for i, s in enumerate(servers or [])]
+        self.servers: t.List[t.Dict[str, t.Any]] = []
+        for where, item in self.problems.entries("wss_proxy", "wss_proxy_servers", servers):
+            self.servers.append(self._server(where, item))
         self._check_across_servers()
+        self._check_redirects()
 
     def model(self) -> t.Dict[str, t.Any]:
+        version = tuple(int(part) for part in re.findall(r"[0-9]+", str(self.context["nginx_version"]))[:3])
         return {
             "servers": self.servers,
-            "upstreams": [u for u in self.upstreams.values()],
+            "upstreams": list(self.upstreams.values()),
             "cookies": list(self.cookies.values()),
             "origins": self.origins,
             "zones": self.zones,
-            "token_store_path": str(self.context["token_store_path"]).rstrip("/"),
-            "has_http2_directive": self.version >= (1, 25, 1),
+            "token_store_path": self.context["token_store_path"],
+            "has_http2_directive": version >= (1, 25, 1),
             # Before 1.23.2 ticket keys never change while nginx runs: a stolen key would open every recorded session.
-            "has_rotating_tickets": self.version >= (1, 23, 2),
+            "has_rotating_tickets": version >= (1, 23, 2),
         }
 
-    # -- upstreams ---------------------------------------------------------------------------------------------
+    # -- what is around the servers ----------------------------------------------------------------------------
 
-    def _upstreams(self, given: t.Any) -> t.Dict[str, t.Dict[str, t.Any]]:
-        problems = self.problems
-        upstreams: t.Dict[str, t.Dict[str, t.Any]] = {}
-        for index, item in enumerate(given or []):
-            where = f"wss_proxy_upstreams[{index}]"
-            problems.unknown_keys(where, item, UPSTREAM_DEFAULTS)
-            u = {**UPSTREAM_DEFAULTS, **item}
-            name = problems.matches(where, "name", u["name"], NAME, "a name of letters, digits, '.', '_' and '-'")
-            where = f"upstream {name!r}"
-            if name in upstreams:
-                problems.add(where, "this name is used twice in wss_proxy_upstreams; give each upstream its own")
-            scheme = problems.choice(where, "scheme", u["scheme"], tuple(SCHEMES))
-            balancing = problems.choice(where, "balancing", u["balancing"], BALANCING_METHODS)
-            hash_key = str(u["hash_key"])
-            if balancing == "hash":
-                problems.matches(where, "hash_key", hash_key, HASH_KEY, "a list of nginx variables such as '$remote_addr consistent'")
-            peers = [self._peer(where, i, p) for i, p in enumerate(u["servers"] or [])]
-            if not peers:
-                problems.add(where, "servers is empty; name at least one address")
-            elif all(p["backup"] for p in peers):
-                problems.add(where, "every server is a backup; at least one must not be")
-            if balancing in ("ip_hash", "hash", "random") and any(p["backup"] for p in peers):
-                problems.add(where, f"nginx has no backup servers with balancing {balancing}; use round_robin or least_conn")
-            tls = SCHEMES.get(scheme) == "https"
-            outside = [p for p in peers if not p["local"]]
-            tls_name = str(u["tls_name"] or "")
-            if not tls_name and outside and len({p["host"] for p in outside}) == 1:
-                tls_name = outside[0]["host"]
-            upstreams[name] = {
-                "name": name,
-                "scheme": SCHEMES.get(scheme, "http"),
-                "balancing": balancing,
-                "hash_key": hash_key,
-                "peers": peers,
-                "tls": self._upstream_tls(where, tls, bool(outside), u["verify_enabled"], u["ca_path"], tls_name, "tls_name"),
-            }
-        return upstreams
+    def _context(self, given: t.Any) -> t.Dict[str, t.Any]:
+        where = "wss_proxy"
+        context = self.problems.options(where, given, CONTEXT_DEFAULTS)
+        for key in ("token_store_path", "certificates_directory", "ca_bundle_path", "access_log_path", "session_log_path", "acme_webroot"):
+            context[key] = self._path(where, key, context[key])
+        for key in ("ipv6", "http_redirect_enabled"):
+            context[key] = self.problems.flag(where, key, context[key])
+        return context
 
-    def _peer(self, where: str, index: int, item: t.Any) -> t.Dict[str, t.Any]:
-        problems = self.problems
-        where = f"{where}, servers[{index}]"
-        item = {"address": item} if isinstance(item, str) else item
-        problems.unknown_keys(where, item, PEER_DEFAULTS)
-        p = {**PEER_DEFAULTS, **item}
-        address = str(p["address"])
-        match = PEER.fullmatch(address)
-        if not match:
-            problems.add(where, f"address {address!r} is neither host:port nor unix:/path")
-        host = (match and match["host"]) or ""
-        if match and match["unix"]:
-            self._unix_path(where, match["unix"])
-        if match and match["port"]:
-            problems.number(where, "port", match["port"], 1, 65535)
-        return {
-            "address": address,
-            "host": host,
-            "local": not host or _is_loopback(host),
-            "weight": problems.number(where, "weight", p["weight"], 1, 65535),
-            "max_fails": problems.number(where, "max_fails", p["max_fails"], 0, 65535),
-            "fail_timeout": problems.number(where, "fail_timeout", p["fail_timeout"], 1, 86400),
-            "backup": problems.flag(where, "backup", p["backup"]),
-            "down": problems.flag(where, "down", p["down"]),
-        }
+    def _named(self, key: str, name: str) -> t.Dict[str, t.Any]:
+        """What another role puts on the host, by name. That role checks the entries, here they are only looked up."""
+        items = self.problems.items("wss_proxy", key, self.context[key])
+        return {str(item[name]): item for item in items if isinstance(item, t.Mapping) and item.get(name)}
 
-    def _upstream_tls(
-        self, where: str, tls: bool, outside: bool, verify: t.Any, ca_path: t.Any, name: str, name_key: str
-    ) -> t.Optional[t.Dict[str, t.Any]]:
-        """How nginx checks an https upstream. On loopback nobody can stand in between, so there it need not."""
-        problems = self.problems
-        if not tls:
-            return None
-        verified = outside if verify is None else problems.flag(where, "verification", verify)
-        if ca_path:
-            problems.matches(where, "CA path", ca_path, FILE_PATH, "an absolute path")
-        if verified and not name:
-            problems.add(where, f"an https upstream is verified by its name, and several or none are given: set {name_key}")
-        if name:
-            problems.matches(where, name_key, name, re.compile(HOST), "a host name")
-        return {
-            "verified": verified,
-            "ca_path": str(ca_path or self.context["ca_bundle_path"]),
-            # An address is no name to ask for: RFC 6066 3.
-            "name": name if verified or not _is_address(name) else "",
-        }
+    def _path(self, where: str, key: str, value: t.Any) -> str:
+        """An absolute path, or none."""
+        return self.problems.optional(where, key, value, FILE_PATH, "an absolute path of letters, digits and . _ @ + , = : / -").rstrip("/")
 
     def _unix_path(self, where: str, path: str) -> None:
         length = len(path.encode())
         if length > UNIX_PATH_MAX_BYTES:
             self.problems.add(where, f"the unix socket's path is {length} bytes long; the system takes {UNIX_PATH_MAX_BYTES} at most")
 
+    def _header(self, where: str, key: str, value: t.Any) -> str:
+        name = self.problems.matches(where, key, value, HEADER_NAME, "a header's name")
+        if name.lower() in GATE_HEADERS:
+            self.problems.add(where, f"{key} {name!r} is a header that the gate sets itself; name another")
+        return name
+
+    # -- upstreams ---------------------------------------------------------------------------------------------
+
+    def _upstreams(self, given: t.Any) -> t.Dict[str, t.Dict[str, t.Any]]:
+        problems = self.problems
+        upstreams: t.Dict[str, t.Dict[str, t.Any]] = {}
+        for where, item in problems.entries("wss_proxy", "wss_proxy_upstreams", given):
+            options = problems.options(where, item, UPSTREAM_DEFAULTS)
+            name = problems.matches(where, "name", options["name"], NAME, "a name of letters, digits, '.', '_' and '-'")
+            where = f"upstream {name!r}"
+            # nginx compares these names without their case.
+            if name.lower() in (known.lower() for known in upstreams):
+                problems.add(where, "this name is used twice in wss_proxy_upstreams; give each upstream its own")
+            scheme = SCHEMES.get(problems.choice(where, "scheme", options["scheme"], tuple(SCHEMES)), "http")
+            balancing = problems.choice(where, "balancing", options["balancing"], BALANCING_METHODS)
+            servers = [{"address": peer} if isinstance(peer, str) else peer for peer in problems.items(where, "servers", options["servers"])]
+            peers = [self._peer(here, peer) for here, peer in problems.entries(where, "servers", servers)]
+            if not options["servers"]:
+                problems.add(where, "servers is empty; name at least one address")
+            elif peers and all(p["backup"] for p in peers):
+                problems.add(where, "every server is a backup; at least one must not be")
+            if balancing in ("ip_hash", "hash", "random") and any(p["backup"] for p in peers):
+                problems.add(where, f"nginx has no backup servers with balancing {balancing}; use round_robin or least_conn")
+            outside = [p for p in peers if not p["local"]]
+            hosts = {p["host"] for p in outside or peers}
+            upstreams[name] = {
+                "name": name,
+                "scheme": scheme,
+                "balancing": balancing,
+                "hash_key": problems.matches(where, "hash_key", options["hash_key"], HASH_KEY, "nginx variables such as '$remote_addr consistent'"),
+                "peers": peers,
+                "tls": self._upstream_tls(where, "", options, scheme, bool(outside), hosts.pop() if len(hosts) == 1 else ""),
+            }
+        return upstreams
+
+    def _peer(self, where: str, item: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+        problems = self.problems
+        options = problems.options(where, item, PEER_DEFAULTS)
+        address = str(options["address"])
+        match = _parsed(PEER, address)
+        if not match:
+            problems.add(where, f"address {address!r} is neither host:port nor unix:/path")
+        elif match["unix"]:
+            self._unix_path(where, match["unix"])
+        else:
+            problems.number(where, "port", match["port"], 1, 65535)
+        host = (match and match["host"]) or ""
+        return {
+            "address": address,
+            "host": host,
+            "local": not host or _is_loopback(host),
+            "weight": problems.number(where, "weight", options["weight"], 1, 65535),
+            "max_fails": problems.number(where, "max_fails", options["max_fails"], 0, 65535),
+            "fail_timeout": problems.number(where, "fail_timeout", options["fail_timeout"], 1, 86400),
+            "backup": problems.flag(where, "backup", options["backup"]),
+            "down": problems.flag(where, "down", options["down"]),
+        }
+
+    def _upstream_tls(
+        self, where: str, prefix: str, options: t.Mapping[str, t.Any], scheme: str, is_outside: bool, host: str
+    ) -> t.Optional[t.Dict[str, t.Any]]:
+        """How nginx checks an https upstream. On loopback nobody can stand in between, so there it need not."""
+        problems = self.problems
+        keys = [f"{prefix}verify_enabled", f"{prefix}ca_path", f"{prefix}tls_name"]
+        verify, ca_path, tls_name = (options[key] for key in keys)
+        is_verified = is_outside if verify is None else problems.flag(where, keys[0], verify)
+        ca_path = self._path(where, keys[1], ca_path) or self.context["ca_bundle_path"]
+        name = problems.optional(where, keys[2], tls_name, HOST_NAME, "a host name")
+        if scheme != "https":
+            for key in keys:
+                if options[key]:
+                    problems.add(where, f"{key} goes with an https or wss upstream; this one is not encrypted")
+            return None
+        if not name:
+            name = "" if _is_address(host) else host
+        # nginx compares the name with the certificate's DNS names only, so that an address never passes (seen on 1.22).
+        if is_verified and (not name or _is_address(name)):
+            problems.add(where, f"an upstream's certificate is checked against a host name, and there is none: set {keys[2]}, or {keys[0]}: false")
+        return {"verified": is_verified, "ca_path": ca_path, "name": name}
+
     # -- servers -----------------------------------------------------------------------------------------------
 
-    def _server(self, index: int, item: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    def _server(self, where: str, item: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         problems = self.problems
-        where = f"wss_proxy_servers[{index}]"
-        problems.unknown_keys(where, item, SERVER_DEFAULTS)
-        s = {**SERVER_DEFAULTS, **item}
-        name = problems.matches(where, "name", s["name"], NAME, "a name of letters, digits, '.', '_' and '-'")
+        options = problems.options(where, item, SERVER_DEFAULTS)
+        name = problems.matches(where, "name", options["name"], NAME, "a name of letters, digits, '.', '_' and '-'")
         where = f"server {name!r}"
-        server_names = [
-            problems.matches(where, "server name", n, SERVER_NAME, "a host name, '*.' and a host name, or '_'")
-            for n in (s["server_names"] or [name])
-        ]
-        trusted = self._trusted_proxies(where, s["trusted_proxies"] or [])
-        listeners = self._listeners(where, s["listen"] or [], bool(trusted))
-        tls = any(entry["tls"] for entry in listeners)
-        redirect = s["http_redirect_enabled"]
-        redirect_enabled = problems.flag(
-            where, "http_redirect_enabled", self.context["http_redirect_enabled"] if redirect is None else redirect
-        )
-        tls_ports = [entry["port"] for entry in listeners if entry["tls"] and entry["port"]]
-        redirect_port = problems.number(
-            where, "http_redirect_port", s["http_redirect_port"] or self.context["http_redirect_port"], 1, 65535
-        )
+        trusted = self._trusted_proxies(where, options["trusted_proxies"])
+        listeners = self._listeners(where, options["listen"], bool(trusted))
+        has_tls = any(entry["tls"] for entry in listeners)
+        root = self._path(where, "root", options["root"])
+        htpasswd_path = self._path(where, "htpasswd_file", options["htpasswd_file"])
         server: t.Dict[str, t.Any] = {
             "name": name,
-            "slug": _slug(name),
-            "server_names": server_names,
+            "slug": _slug(name, (s["slug"] for s in self.servers)),
+            "server_names": [
+                problems.matches(where, "server name", n, SERVER_NAME, "a host name, '*.' and a host name, or '_'")
+                for n in problems.items(where, "server_names", options["server_names"]) or [name]
+            ],
             "listeners": listeners,
-            "tls": tls,
-            "certificates": self._certificates(where, s["certificate"], tls),
-            "client_certificates": self._client_certificates(where, s["client_certificates"], tls),
-            "redirect": None,
-            "auth": problems.choice(where, "auth", s["auth"], ("none", "basic")),
+            "tls": has_tls,
+            "certificates": self._certificates(where, options["certificate"], has_tls),
+            "client_certificates": self._client_certificates(f"{where}, client_certificates", options["client_certificates"], has_tls),
+            "redirect": self._redirect(where, listeners, options),
+            "auth": problems.choice(where, "auth", options["auth"], SERVER_AUTH_KINDS),
             "htpasswd_path": "",
-            "realm": problems.matches(where, "realm", s["realm"], REALM, "1 to 64 letters, digits, blanks and . _ , : ( ) / -"),
-            "root": self._optional_path(where, "root", s["root"]),
-            "index": [problems.matches(where, "index", i, re.compile(r"[A-Za-z0-9._-]+"), "a file name") for i in s["index"]],
-            "error_pages": self._error_pages(where, s["error_pages"] or [], s["root"]),
+            "realm": self._realm(where, options["realm"]),
+            "root": root,
+            "index": [problems.matches(where, "index", i, FILE_NAME, "a file name") for i in problems.items(where, "index", options["index"])],
+            "error_pages": self._error_pages(where, options["error_pages"], root),
             "trusted_proxies": trusted,
-            "real_ip_header": "",
-            "hsts_max_age": problems.number(where, "hsts_max_age", s["hsts_max_age"], 0, 10**9),
-            "http2_enabled": problems.flag(where, "http2_enabled", s["http2_enabled"]),
-            "client_max_body_size": "",
-            "connection_check_path": "",
-            "extra_directives": str(s["extra_directives"] or "").rstrip(),
+            "real_ip_header": self._real_ip_header(where, options["real_ip_header"], listeners, trusted),
+            "hsts_max_age": problems.number(where, "hsts_max_age", options["hsts_max_age"], 0, 10**9),
+            "http2_enabled": problems.flag(where, "http2_enabled", options["http2_enabled"]),
+            "client_max_body_size": problems.optional(where, "client_max_body_size", options["client_max_body_size"], SIZE, "a size such as 500m"),
+            "connection_check_path": problems.optional(
+                where, "connection_check_path", options["connection_check_path"], LOCATION_PATH, "a path that starts with /"
+            ),
+            "extra_directives": problems.raw(where, "extra_directives", options["extra_directives"]),
         }
-        if s["client_max_body_size"] not in ("", None):
-            server["client_max_body_size"] = problems.matches(
-                where, "client_max_body_size", s["client_max_body_size"], SIZE, "a size such as 500m"
-            )
-        if s["connection_check_path"]:
-            server["connection_check_path"] = problems.matches(
-                where, "connection_check_path", s["connection_check_path"], LOCATION_PATH, "a path that starts with /"
-            )
-        if redirect_enabled and tls_ports:
-            server["redirect"] = {
-                "port": redirect_port,
-                "to": "" if tls_ports[0] == 443 else f":{tls_ports[0]}",
-                "addresses": self._addresses("", redirect_port),
-            }
         if server["auth"] == "basic":
-            server["htpasswd_path"] = self._htpasswd(where, s["htpasswd_file"])
-        if trusted:
-            if any(entry["proxy_protocol"] for entry in listeners):
-                server["real_ip_header"] = "proxy_protocol"
-            else:
-                server["real_ip_header"] = problems.matches(
-                    where, "real_ip_header", s["real_ip_header"] or "X-Forwarded-For", HEADER_NAME, "a header's name"
-                )
-        elif s["real_ip_header"]:
-            problems.add(where, "real_ip_header without trusted_proxies would let every client choose its address; name the proxies")
-        locations = s["locations"] or []
-        if not locations and not server["root"]:
+            server["htpasswd_path"] = self._htpasswd(where, htpasswd_path)
+        if not options["locations"] and not root:
             problems.add(where, "locations is empty; name at least one path with its upstream")
-        server["locations"] = [self._location(where, server, s, i, item) for i, item in enumerate(locations)]
-        self._check_locations(where, server)
+        server["locations"] = [
+            self._location(here, server, htpasswd_path, f"{server['slug']}_{index}", item)
+            for index, (here, item) in enumerate(problems.entries(where, "locations", options["locations"]))
+        ]
+        server["connection_check"] = self._connection_check(where, server)
+        self._check_paths(where, server)
         return server
 
+    def _connection_check(self, where: str, server: t.Mapping[str, t.Any]) -> t.Optional[t.Dict[str, t.Any]]:
+        """The page on which a person tries a token: what it offers, and the password it asks for so that the browser knows it."""
+        path = server["connection_check_path"]
+        if not path:
+            return None
+        if path.endswith("/"):
+            self.problems.add(where, f"connection_check_path {path!r} ends with /; it is one page, so leave the / out")
+        if not server["tls"]:
+            self.problems.add(where, "connection_check_path needs a listener with TLS: no browser keeps a Secure cookie of a plain page")
+        own = set(self._https_origins(server))
+        offered = [loc for loc in server["locations"] if not own or own.intersection(loc["origins"]["allowed"])]
+        if server["locations"] and not offered:
+            self.problems.add(
+                where,
+                f"connection_check_path is set, and no location lets pages of this server connect; add {min(own)} to the origins of one",
+            )
+        passwords = {(loc["htpasswd_path"], loc["realm"]) if loc["auth"] in ("basic", "token_and_basic") else None for loc in offered}
+        asked = passwords.pop() if len(passwords) == 1 and server["auth"] == "none" else None
+        return {
+            "path": path,
+            "locations": offered,
+            "token_pattern": TOKEN_PATTERN,
+            "htpasswd_path": asked[0] if asked else "",
+            "realm": asked[1] if asked else "",
+        }
+
     def _addresses(self, address: str, port: int) -> t.List[str]:
+        """What nginx's listen takes, one spelling for each address; without one, every address of the host."""
+        if address == "0.0.0.0":
+            return [str(port)]
         if address:
             return [f"{address}:{port}"]
         return [str(port)] + ([f"[::]:{port}"] if self.context["ipv6"] else [])
 
-    def _listeners(self, where: str, given: t.Sequence[t.Mapping[str, t.Any]], has_trusted: bool) -> t.List[t.Dict[str, t.Any]]:
+    def _listeners(self, where: str, given: t.Any, has_trusted: bool) -> t.List[t.Dict[str, t.Any]]:
         problems = self.problems
         listeners = []
         if not given:
             problems.add(where, "listen is empty; name at least one port, such as [{port: 443}]")
-        for index, item in enumerate(given):
-            here = f"{where}, listen[{index}]"
-            problems.unknown_keys(here, item, LISTEN_DEFAULTS)
-            entry = {**LISTEN_DEFAULTS, **item}
-            unix = str(entry["unix"] or "")
+        for here, item in problems.entries(where, "listen", given):
+            options = problems.options(here, item, LISTEN_DEFAULTS)
+            unix = self._path(here, "unix", options["unix"])
+            address = self._address(here, options["address"])
             port = 0
-            address = str(entry["address"] or "")
             if unix:
-                problems.matches(here, "unix", unix, FILE_PATH, "an absolute path")
                 self._unix_path(here, unix)
-                if entry["port"] is not None or address:
+                if options["port"] is not None or options["address"]:
                     problems.add(here, "a unix socket has neither port nor address; name one of them only")
-                addresses = [f"unix:{unix}"]
+            elif options["port"] is None:
+                problems.add(here, "it names neither a port nor a unix socket; name one")
             else:
-                port = problems.number(here, "port", entry["port"], 1, 65535)
-                address = self._address(here, address)
-                addresses = self._addresses(address, port)
-            proxy_protocol = problems.flag(here, "proxy_protocol", entry["proxy_protocol"])
+                port = problems.number(here, "port", options["port"], 1, 65535)
+            if not isinstance(options["unix_mode"], str):
+                # YAML reads a bare 0660 as the number 432, which would pass for another mode.
+                problems.add(here, "unix_mode is not quoted; write it as '0660'")
+            proxy_protocol = problems.flag(here, "proxy_protocol", options["proxy_protocol"])
             if proxy_protocol and not has_trusted:
                 problems.add(here, "proxy_protocol without trusted_proxies would let every client choose its address; name the proxies")
             listeners.append(
                 {
                     "port": port,
+                    "address": address,
                     "unix": unix,
-                    "unix_mode": problems.matches(here, "unix_mode", entry["unix_mode"], MODE, "an octal mode such as '0660'"),
-                    "addresses": addresses,
-                    "tls": problems.flag(here, "tls", entry["tls"]),
+                    "unix_group": problems.optional(here, "unix_group", options["unix_group"], GROUP_NAME, "a group's name"),
+                    "unix_mode": problems.matches(here, "unix_mode", options["unix_mode"], MODE, "an octal mode such as '0660'"),
+                    "addresses": [f"unix:{unix}"] if unix else self._addresses(address, port),
+                    "tls": problems.flag(here, "tls", options["tls"]),
                     "proxy_protocol": proxy_protocol,
-                    "default_server": problems.flag(here, "default_server", entry["default_server"]),
+                    "default_server": problems.flag(here, "default_server", options["default_server"]),
                 }
             )
         return listeners
 
-    def _address(self, where: str, address: str) -> str:
-        if not address:
+    def _address(self, where: str, given: t.Any) -> str:
+        """An address in one spelling, so that two that are the same are seen to be."""
+        text = str(given or "")
+        if not text:
             return ""
-        try:
-            parsed = ipaddress.ip_address(address.strip("[]"))
-        except ValueError:
-            self.problems.add(where, f"address {address!r} is not an IP address")
+        if not ADDRESS.fullmatch(text) or not _is_address(text):
+            self.problems.add(where, f"address {text!r} is not an IP address")
             return ""
+        parsed = ipaddress.ip_address(text.strip("[]"))
         return f"[{parsed}]" if parsed.version == 6 else str(parsed)
 
-    def _certificates(self, where: str, given: t.Any, tls: bool) -> t.List[t.Dict[str, str]]:
-        names = [given] if isinstance(given, str) else list(given or [])
-        names = [n for n in names if n]
-        if tls and not names:
-            self.problems.add(where, "it listens with TLS and names no certificate; set certificate to a name from certificates_list")
+    def _redirect(self, where: str, listeners: t.Sequence[t.Mapping[str, t.Any]], options: t.Mapping[str, t.Any]) -> t.Optional[t.Dict[str, t.Any]]:
+        """The plain port that sends browsers to https, on the addresses that https is served on."""
+        problems = self.problems
+        given = options["http_redirect_enabled"]
+        is_enabled = self.context["http_redirect_enabled"] if given is None else problems.flag(where, "http_redirect_enabled", given)
+        port = options["http_redirect_port"]
+        port = problems.number(where, "http_redirect_port", self.context["http_redirect_port"] if port is None else port, 1, 65535)
+        secure = [entry for entry in listeners if entry["tls"] and entry["port"]]
+        if not is_enabled or not secure:
+            return None
+        hosts = list(dict.fromkeys(entry["address"] for entry in secure))
+        return {
+            "port": port,
+            "to": "" if secure[0]["port"] == 443 else f":{secure[0]['port']}",
+            "addresses": [address for host in ([""] if "" in hosts else hosts) for address in self._addresses(host, port)],
+        }
+
+    def _certificates(self, where: str, given: t.Any, has_tls: bool) -> t.List[t.Dict[str, str]]:
+        problems = self.problems
+        names = [given] if isinstance(given, str) and given else problems.items(where, "certificate", given or None)
+        if has_tls and not names:
+            problems.add(where, "it listens with TLS and names no certificate; set certificate to a name from certificates_list")
         found = []
         for name in names:
-            certificate = self.certificates.get(name)
+            certificate = self.certificates.get(str(name))
             if certificate is None:
                 known = ", ".join(sorted(self.certificates)) or "none"
-                self.problems.add(where, f"certificate {name!r} is not in certificates_list (there: {known})")
+                problems.add(where, f"certificate {name!r} is not in certificates_list (there: {known}); add it there, or name one of these")
                 continue
-            directory = f"{str(self.context['certificates_directory']).rstrip('/')}/{name}"
+            directory = f"{self.context['certificates_directory']}/{name}"
+            here = f"certificate {name!r}"
             found.append(
                 {
-                    "certificate": str(certificate.get("certificate_path") or f"{directory}/fullchain.pem"),
-                    "key": str(certificate.get("key_path") or f"{directory}/privkey.pem"),
+                    "certificate": self._path(here, "certificate_path", certificate.get("certificate_path") or f"{directory}/fullchain.pem"),
+                    "key": self._path(here, "key_path", certificate.get("key_path") or f"{directory}/privkey.pem"),
                 }
             )
-            for key, path in found[-1].items():
-                self.problems.matches(f"certificate {name!r}", key, path, FILE_PATH, "an absolute path")
         return found
 
-    def _client_certificates(self, where: str, given: t.Any, tls: bool) -> t.Optional[t.Dict[str, t.Any]]:
+    def _client_certificates(self, where: str, given: t.Any, has_tls: bool) -> t.Optional[t.Dict[str, t.Any]]:
         problems = self.problems
         if not given:
             return None
-        where = f"{where}, client_certificates"
-        problems.unknown_keys(where, given, CLIENT_CERTIFICATES_DEFAULTS)
-        c = {**CLIENT_CERTIFICATES_DEFAULTS, **given}
-        if not tls:
+        options = problems.options(where, given, CLIENT_CERTIFICATES_DEFAULTS)
+        if not has_tls:
             problems.add(where, "client certificates need a listener with TLS")
         return {
-            "ca_path": problems.matches(where, "ca_path", c["ca_path"], FILE_PATH, "an absolute path"),
-            "crl_path": self._optional_path(where, "crl_path", c["crl_path"]),
-            "required": problems.flag(where, "required", c["required"]),
-            "subject_header": problems.matches(where, "subject_header", c["subject_header"], HEADER_NAME, "a header's name"),
-            "depth": problems.number(where, "depth", c["depth"], 1, 10),
+            "ca_path": problems.matches(where, "ca_path", options["ca_path"], FILE_PATH, "the absolute path of the authority's certificate"),
+            "crl_path": self._path(where, "crl_path", options["crl_path"]),
+            "required": problems.flag(where, "required", options["required"]),
+            "subject_header": self._header(where, "subject_header", options["subject_header"]),
+            "depth": problems.number(where, "depth", options["depth"], 1, 10),
         }
 
-    def _trusted_proxies(self, where: str, given: t.Sequence[str]) -> t.List[str]:
+    def _trusted_proxies(self, where: str, given: t.Any) -> t.List[str]:
         trusted = []
-        for index, item in enumerate(given):
+        for index, item in enumerate(self.problems.items(where, "trusted_proxies", given)):
             here = f"{where}, trusted_proxies[{index}]"
-            if item == "unix:":
-                trusted.append("unix:")
+            text = str(item)
+            if text == "unix:":
+                trusted.append(text)
                 continue
             try:
-                network = ipaddress.ip_network(str(item))
+                if not NETWORK.fullmatch(text):
+                    raise ValueError("such as 192.0.2.7 or 10.0.0.0/8")
+                network = ipaddress.ip_network(text)
             except ValueError as error:
-                self.problems.add(here, f"{item!r} is not an address or a network in CIDR notation ({error})")
+                self.problems.add(here, f"{text!r} is not an address or a network in CIDR notation ({error})")
                 continue
             if network.prefixlen == 0:
-                self.problems.add(here, f"{item} would trust the whole Internet to name a client's address; name the load balancers only")
-            trusted.append(str(item))
+                self.problems.add(here, f"{text} would trust the whole Internet to name a client's address; name the load balancers only")
+            trusted.append(str(network))
         return trusted
 
-    def _error_pages(self, where: str, given: t.Sequence[t.Mapping[str, t.Any]], root: t.Any) -> t.List[t.Dict[str, t.Any]]:
+    def _real_ip_header(self, where: str, given: t.Any, listeners: t.Sequence[t.Mapping[str, t.Any]], trusted: t.Sequence[str]) -> str:
+        """Where the load balancers name the client; nothing without load balancers."""
+        has_proxy_protocol = any(entry["proxy_protocol"] for entry in listeners)
+        header = self.problems.optional(where, "real_ip_header", given, HEADER_NAME, "a header's name")
+        if not trusted:
+            if header:
+                self.problems.add(where, "real_ip_header without trusted_proxies would let every client choose its address; name the proxies")
+            return ""
+        return header or ("proxy_protocol" if has_proxy_protocol else "X-Forwarded-For")
+
+    def _realm(self, where: str, given: t.Any) -> str:
+        return self.problems.matches(where, "realm", given, REALM, "1 to 64 letters, digits, blanks and . _ , : ( ) / -")
+
+    def _error_pages(self, where: str, given: t.Any, root: str) -> t.List[t.Dict[str, t.Any]]:
         problems = self.problems
         pages = []
-        for index, item in enumerate(given):
-            here = f"{where}, error_pages[{index}]"
-            problems.unknown_keys(here, item, ("codes", "path"))
-            codes = [problems.number(here, "code", code, 400, 599) for code in item.get("codes") or []]
-            if not codes:
+        for here, item in problems.entries(where, "error_pages", given):
+            options = problems.options(here, item, ERROR_PAGE_DEFAULTS)
+            if not options["codes"]:
                 problems.add(here, "codes is empty; name at least one status such as 404")
+            codes = problems.items(here, "codes", options["codes"])
             pages.append(
                 {
-                    "codes": codes,
-                    "path": problems.matches(here, "path", item.get("path"), LOCATION_PATH, "a path that starts with /"),
+                    "codes": [problems.number(here, "code", code, 400, 599) for code in codes],
+                    "path": problems.matches(here, "path", options["path"], LOCATION_PATH, "a path that starts with /"),
                 }
             )
+        for code, number in collections.Counter(code for page in pages for code in page["codes"]).items():
+            if number > 1:
+                problems.add(where, f"error_pages names {code} twice; each status has one page")
         if pages and not root:
             problems.add(where, "error_pages are files below root; set root")
         return pages
 
-    def _optional_path(self, where: str, key: str, value: t.Any) -> str:
-        if not value:
-            return ""
-        return self.problems.matches(where, key, value, FILE_PATH, "an absolute path").rstrip("/")
-
-    def _htpasswd(self, where: str, given: t.Any) -> str:
+    def _htpasswd(self, where: str, given: str) -> str:
         """The file named, or the only one that there is."""
-        known = [f["path"] for f in self.context["htpasswd_files"] if f.get("path")]
-        if given:
-            return self.problems.matches(where, "htpasswd_file", given, FILE_PATH, "an absolute path")
-        if len(known) == 1:
-            return self.problems.matches(where, "htpasswd_file", known[0], FILE_PATH, "an absolute path")
-        self.problems.add(where, f"basic authentication needs htpasswd_file ({len(known)} files are in htpasswd_files)")
+        known = list(self.htpasswd_files)
+        if given or len(known) == 1:
+            return given or self._path(where, "htpasswd_file", known[0])
+        self.problems.add(where, f"basic authentication needs a password file: set htpasswd_file (htpasswd_files has {len(known)} to choose from)")
         return ""
 
     # -- locations ---------------------------------------------------------------------------------------------
 
-    def _location(
-        self, where: str, server: t.Dict[str, t.Any], given_server: t.Mapping[str, t.Any], index: int, item: t.Mapping[str, t.Any]
-    ) -> t.Dict[str, t.Any]:
+    def _location(self, where: str, server: t.Dict[str, t.Any], htpasswd_path: str, slug: str, item: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         problems = self.problems
-        where = f"{where}, locations[{index}]"
-        problems.unknown_keys(where, item, LOCATION_DEFAULTS)
-        loc = {**LOCATION_DEFAULTS, **item}
-        path = problems.matches(where, "path", loc["path"], LOCATION_PATH, "a path that starts with /")
-        slug = f"{server['slug']}_{index}"
-        auth = problems.choice(where, "auth", loc["auth"] or ("basic" if server["auth"] == "basic" else "token"), AUTH_KINDS)
+        options = problems.options(where, item, LOCATION_DEFAULTS)
+        path = problems.matches(where, "path", options["path"], LOCATION_PATH, "a path that starts with /")
+        auth = problems.choice(where, "auth", options["auth"] or ("basic" if server["auth"] == "basic" else "token"), AUTH_KINDS)
         uses_token = auth.startswith("token")
         uses_basic = auth.endswith("basic")
+        cookie_name = problems.matches(where, "cookie_name", options["cookie_name"], COOKIE_NAME, "1 to 64 letters, digits, '.', '_' and '-'")
+        htpasswd_path = self._path(where, "htpasswd_file", options["htpasswd_file"]) or htpasswd_path
+        if uses_token and not self.context["token_store_path"]:
+            problems.add(where, f"auth {auth} needs a token store; set token_store_path")
         location: t.Dict[str, t.Any] = {
             "path": path,
             # /wss is that path alone; /app/ is everything below it. A prefix without its slash would take in /appfoo too.
@@ -604,134 +527,149 @@ class _Builder:
             "auth": auth,
             "uses_token": uses_token,
             "uses_basic": uses_basic,
-            "htpasswd_path": self._htpasswd(where, loc["htpasswd_file"] or given_server.get("htpasswd_file")) if uses_basic else "",
-            "realm": problems.matches(
-                where, "realm", loc["realm"] or server["realm"], REALM, "1 to 64 letters, digits, blanks and . _ , : ( ) / -"
-            ),
-            "cookie": self._cookie(where, loc["cookie_name"]) if uses_token else None,
-            "origins": self._origins(where, slug, server, loc),
-            "upstream": self._upstream(where, path, loc),
-            "external": self._external(where, loc["external_auth_url"], auth),
-            "idle_timeout": problems.number(where, "idle_timeout", loc["idle_timeout"], 1, 10**7),
-            "connect_timeout": problems.number(where, "connect_timeout", loc["connect_timeout"], 1, 75),
-            "client_ip_header": problems.matches(where, "client_ip_header", loc["client_ip_header"], HEADER_NAME, "a header's name"),
-            "forward_credentials": problems.flag(where, "forward_credentials", loc["forward_credentials"]),
-            "client_certificate_required": False,
-            "extra_directives": str(loc["extra_directives"] or "").rstrip(),
+            "htpasswd_path": self._htpasswd(where, htpasswd_path) if uses_basic else "",
+            "realm": self._realm(where, options["realm"] or server["realm"]),
+            "cookie": self._cookie(cookie_name) if uses_token else None,
+            "origins": self._origins(where, slug, server, path, options),
+            "upstream": self._upstream(where, path, options),
+            **self._external(where, options["external_auth_url"], auth),
+            "idle_timeout": problems.number(where, "idle_timeout", options["idle_timeout"], 1, 10**7),
+            "connect_timeout": problems.number(where, "connect_timeout", options["connect_timeout"], 1, 75),
+            "client_ip_header": self._header(where, "client_ip_header", options["client_ip_header"]),
+            "forward_credentials": problems.flag(where, "forward_credentials", options["forward_credentials"]),
+            "client_certificate_required": self._client_certificate_required(where, server["client_certificates"], options["client_certificate_required"]),
+            "extra_directives": problems.raw(where, "extra_directives", options["extra_directives"]),
         }
-        self._limits(where, location, loc)
-        if loc["client_certificate_required"] is not None:
-            location["client_certificate_required"] = problems.flag(
-                where, "client_certificate_required", loc["client_certificate_required"]
-            )
-            if location["client_certificate_required"] and not server["client_certificates"]:
-                problems.add(where, "client_certificate_required needs client_certificates on the server")
-        if uses_token and not self.context["token_store_path"]:
-            problems.add(where, f"auth {auth} needs a token store; set token_store_path")
+        if server["client_certificates"] and location["client_ip_header"].lower() == server["client_certificates"]["subject_header"].lower():
+            problems.add(where, "client_ip_header and the server's subject_header are the same; name two headers")
+        location["limits"] = self._limits(where, location, options)
         return location
 
-    def _cookie(self, where: str, given: t.Any) -> t.Dict[str, t.Any]:
-        name = self.problems.matches(where, "cookie_name", given, COOKIE_NAME, "1 to 64 letters, digits, '.', '_' and '-'")
+    def _cookie(self, name: str) -> t.Dict[str, t.Any]:
         if name not in self.cookies:
-            slug = _slug(name)
-            if any(c["slug"] == slug for c in self.cookies.values()):
-                slug = f"{slug}_{len(self.cookies)}"
+            slug = _slug(name, (cookie["slug"] for cookie in self.cookies.values()))
             self.cookies[name] = {"name": name, "slug": slug, "patterns": cookie_patterns(name, slug)}
         return self.cookies[name]
 
-    def _origins(self, where: str, slug: str, server: t.Dict[str, t.Any], loc: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    def _origins(self, where: str, slug: str, server: t.Dict[str, t.Any], path: str, options: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         problems = self.problems
         allowed: t.List[str] = []
-        for index, item in enumerate(loc["origins"] or []):
+        for index, item in enumerate(problems.items(where, "origins", options["origins"])):
             here = f"{where}, origins[{index}]"
-            origin = str(item)
-            match = ORIGIN.fullmatch(origin.lower())
+            origin = str(item).lower()
+            match = _parsed(ORIGIN, origin)
             if not match:
-                problems.add(here, f"{origin!r} is not scheme://host[:port], such as https://app.example.com, with nothing after it")
+                problems.add(here, f"{shown(item)} is not scheme://host[:port], such as https://app.example.com, with nothing after it")
                 continue
             if match["port"]:
                 port = problems.number(here, "port", match["port"], 1, 65535)
                 if DEFAULT_PORTS.get(match["scheme"]) == port:
-                    problems.add(here, f"{origin!r} names the default port, which no browser sends; leave :{port} out")
-            allowed.append(origin.lower())
-        if not allowed:
-            allowed = self._own_origins(where, server)
+                    problems.add(here, f"{item!r} names the default port, which no browser sends; leave :{match['port']} out")
+            allowed.append(origin)
         origins = {
             "slug": slug,
             "server": server["name"],
-            "path": loc["path"],
-            "allowed": list(dict.fromkeys(allowed)),
-            "missing": problems.flag(where, "allow_missing_origin", loc["allow_missing_origin"]),
+            "path": path,
+            "allowed": list(dict.fromkeys(allowed if options["origins"] else self._own_origins(where, server))),
+            "missing": problems.flag(where, "allow_missing_origin", options["allow_missing_origin"]),
         }
         self.origins.append(origins)
         return origins
 
     def _own_origins(self, where: str, server: t.Dict[str, t.Any]) -> t.List[str]:
-        """What a page that this very server delivers sends as its Origin (RFC 6454 6.1)."""
-        names = [n for n in server["server_names"] if n != "_" and "*" not in n]
-        ports = [entry["port"] for entry in server["listeners"] if entry["port"]]
-        if not names or not ports:
-            self.problems.add(where, "origins is empty, and the server has no plain name and port to derive them from; list the origins")
-        return ["https://" + name.lower() + ("" if port == 443 else f":{port}") for name in names for port in dict.fromkeys(ports)]
+        """What a page that this very server delivers over https sends as its Origin (RFC 6454 6.1)."""
+        origins = self._https_origins(server)
+        if not origins:
+            self.problems.add(where, "origins is empty, and the server has no plain name and https port to derive them from; list the origins")
+        return origins
 
-    def _upstream(self, where: str, path: str, loc: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    def _https_origins(self, server: t.Mapping[str, t.Any]) -> t.List[str]:
+        names = [name.lower() for name in server["server_names"] if name != "_" and "*" not in name]
+        ports = dict.fromkeys(entry["port"] for entry in server["listeners"] if entry["port"] and entry["tls"])
+        return [f"https://{name}" + ("" if port == 443 else f":{port}") for name in names for port in ports]
+
+    def _upstream(self, where: str, path: str, options: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         problems = self.problems
-        given = str(loc["upstream"] or "")
+        given = str(options["upstream"])
         if given in self.upstreams:
             group = self.upstreams[given]
+            for key in ("upstream_verify_enabled", "upstream_ca_path", "upstream_tls_name"):
+                if options[key] not in (None, ""):
+                    problems.add(where, f"{key} has no effect on an upstream from wss_proxy_upstreams; set it there, without 'upstream_'")
             return {"url": f"{group['scheme']}://{given}{path}", "tls": group["tls"]}
-        match = UPSTREAM_URL.fullmatch(given)
+        match = _parsed(UPSTREAM_URL, given)
         if not match:
             known = ", ".join(sorted(self.upstreams)) or "none"
             problems.add(
                 where,
-                f"upstream {given!r} is neither a URL such as http://127.0.0.1:8080, https://…, ws://…, wss://… or "
+                f"upstream {shown(given)} is neither a URL such as http://127.0.0.1:8080, https://…, ws://…, wss://… or "
                 f"http://unix:/path.sock, nor a name from wss_proxy_upstreams (there: {known})",
             )
-            return {"url": "http://127.0.0.1:1", "tls": None}
+            return {"url": "", "tls": None}
         scheme = SCHEMES[match["scheme"]]
+        host = match["host"] or ""
         if match["unix"]:
             self._unix_path(where, match["unix"])
             # nginx writes the path of a request behind a colon: https://nginx.org/r/proxy_pass
-            target, host, outside = f"unix:{match['unix']}:{path}", "", False
+            target = f"unix:{match['unix']}:{path}"
         else:
-            host = match["host"]
-            outside = not _is_loopback(host)
-            port = problems.number(where, "upstream port", match["port"] or DEFAULT_PORTS[match["scheme"]], 1, 65535)
-            if match["path"] and match["path"].endswith("/") != path.endswith("/"):
-                problems.add(where, f"path {path!r} and the upstream's path {match['path']!r} must both end with / or both not")
-            target = f"{host}:{port}{match['path'] or path}"
-        tls = self._upstream_tls(
-            where,
-            scheme == "https",
-            outside,
-            loc["upstream_verify_enabled"],
-            loc["upstream_ca_path"],
-            str(loc["upstream_tls_name"] or host.strip("[]")),
-            "upstream_tls_name",
-        )
+            target = f"{self._host_and_port(where, 'upstream', match)}{match['path'] or path}"
+            if host.lower() in (name.lower() for name in self.upstreams):
+                problems.add(where, f"upstream {given!r} has the name of one in wss_proxy_upstreams for its host; write upstream: {host}")
+            if path.endswith("/") and match["path"] and not match["path"].endswith("/"):
+                # nginx replaces the one by the other: /app/x would become /pathx.
+                problems.add(where, f"path {path!r} ends with /, so the upstream's path {match['path']!r} must, too")
+        tls = self._upstream_tls(where, "upstream_", options, scheme, bool(host) and not _is_loopback(host), host)
         return {"url": f"{scheme}://{target}", "tls": tls}
 
-    def _external(self, where: str, given: t.Any, auth: str) -> str:
-        url = str(given or "")
+    def _host_and_port(self, where: str, what: str, url: t.Match[str]) -> str:
+        port = self.problems.number(where, f"{what} port", url["port"] or DEFAULT_PORTS[url["scheme"]], 1, 65535)
+        return f"{url['host']}:{port}"
+
+    def _external(self, where: str, given: t.Any, auth: str) -> t.Dict[str, t.Any]:
+        """The operator's own service that decides, and how nginx checks that it is the one."""
+        problems = self.problems
+        nothing = {"external": "", "external_tls": None}
+        url = str(given)
         if auth != "external":
             if url:
-                self.problems.add(where, f"external_auth_url goes with auth: external, not with {auth}")
-            return ""
-        match = UPSTREAM_URL.fullmatch(url)
+                problems.add(where, f"external_auth_url goes with auth: external, not with {auth}")
+            return nothing
+        match = _parsed(UPSTREAM_URL, url)
         if not match or match["scheme"] not in ("http", "https") or match["unix"]:
-            self.problems.add(where, f"auth external needs external_auth_url, the http(s) URL of the service that decides ({url!r} is none)")
-        return url
+            problems.add(where, f"auth external needs external_auth_url, the http(s) URL of the service that decides ({shown(url)} is none)")
+            return nothing
+        host = match["host"]
+        is_verified = not _is_loopback(host)
+        if match["scheme"] == "https" and is_verified and _is_address(host):
+            problems.add(where, "external_auth_url is https at an address, and a certificate is checked against a host name; name the host")
+        # Without a path, the service would be asked for the internal one.
+        target = f"{self._host_and_port(where, 'external_auth_url', match)}{match['path'] or '/'}"
+        return {
+            "external": f"{match['scheme']}://{target}",
+            "external_tls": None
+            if match["scheme"] == "http"
+            else {"verified": is_verified, "ca_path": self.context["ca_bundle_path"], "name": "" if _is_address(host) else host},
+        }
 
-    def _limits(self, where: str, location: t.Dict[str, t.Any], loc: t.Mapping[str, t.Any]) -> None:
+    def _client_certificate_required(self, where: str, client_certificates: t.Optional[t.Mapping[str, t.Any]], given: t.Any) -> bool:
+        """What the location adds to the server's own demand."""
+        if given is None:
+            return False
+        is_required = self.problems.flag(where, "client_certificate_required", given)
+        if is_required and not client_certificates:
+            self.problems.add(where, "client_certificate_required needs client_certificates on the server")
+        if not is_required and client_certificates and client_certificates["required"]:
+            self.problems.add(where, "the server asks every path for a client certificate; set client_certificates.required: false there")
+        return is_required
+
+    def _limits(self, where: str, location: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any]) -> t.Dict[str, int]:
         problems = self.problems
-        attempts = problems.number(where, "max_attempts_per_second", loc["max_attempts_per_second"], 0, 10**6)
-        per_address = problems.number(where, "max_sessions_per_address", loc["max_sessions_per_address"], 0, 65535)
-        per_token = problems.number(where, "max_sessions_per_token", loc["max_sessions_per_token"], 0, 65535)
+        attempts = problems.number(where, "max_attempts_per_second", options["max_attempts_per_second"], 0, 10**6)
+        per_address = problems.number(where, "max_sessions_per_address", options["max_sessions_per_address"], 0, 65535)
+        per_token = problems.number(where, "max_sessions_per_token", options["max_sessions_per_token"], 0, 65535)
         if per_token and not location["uses_token"]:
             problems.add(where, f"max_sessions_per_token goes with a token; auth is {location['auth']}")
-            per_token = 0
-        location["limits"] = {"attempts": attempts, "sessions_per_address": per_address, "sessions_per_token": per_token}
         slug = location["slug"]
         if attempts:
             self.zones.append({"kind": "req", "key": "$binary_remote_addr", "name": f"wss_attempts_{slug}", "rate": attempts})
@@ -740,16 +678,17 @@ class _Builder:
         if per_token and location["cookie"]:
             key = f"$wss_token_{location['cookie']['slug']}"
             self.zones.append({"kind": "conn", "key": key, "name": f"wss_tokens_{slug}", "rate": 0})
+        return {"attempts": attempts, "sessions_per_address": per_address, "sessions_per_token": per_token}
 
-    def _check_locations(self, where: str, server: t.Dict[str, t.Any]) -> None:
-        seen = set()
-        paths = [loc["path"] for loc in server["locations"]]
-        if server["connection_check_path"]:
-            paths.append(server["connection_check_path"])
-        for path in paths:
+    def _check_paths(self, where: str, server: t.Mapping[str, t.Any]) -> None:
+        seen: t.Set[str] = set()
+        paths = [entry["path"] for entry in server["locations"]]
+        for path in paths + [server["connection_check_path"]] * bool(server["connection_check_path"]):
             if path in seen:
                 self.problems.add(where, f"path {path!r} is used twice; each location needs its own")
             seen.add(path)
+            if f"{path}/".startswith(f"{INTERNAL_PATH}/"):
+                self.problems.add(where, f"path {path!r} is among the gate's own, below {INTERNAL_PATH}/; choose another")
         if "/" in seen and server["root"]:
             self.problems.add(where, "a location / and a static root both want every other path; keep one of them")
 
@@ -766,37 +705,43 @@ class _Builder:
             if server["name"].lower() in names:
                 self.problems.add(where, "two servers have this name; give each its own")
             names.add(server["name"].lower())
-            pairs = [(address, entry) for entry in server["listeners"] for address in entry["addresses"]]
-            for address, entry in pairs:
+            seen: t.Set[str] = set()
+            for address, entry in [(a, listener) for listener in server["listeners"] for a in listener["addresses"]]:
                 for name in server["server_names"]:
                     other = served.setdefault((address, name.lower()), server["name"])
                     if other != server["name"]:
-                        self.problems.add(where, f"{name!r} on {address} is served by server {other!r} already")
+                        self.problems.add(where, f"{name!r} on {address} is served by server {other!r} already; give one of them another name or port")
                 self._same(where, address, "PROXY protocol", "plain connections", entry["proxy_protocol"], protocols)
                 self._same(where, address, "TLS", "plain text", entry["tls"], tls_of)
                 if entry["default_server"] and defaults.setdefault(address, server["name"]) != server["name"]:
-                    self.problems.add(where, f"server {defaults[address]!r} is the default server of {address} already")
-            seen = set()
-            for address, entry in pairs:
+                    self.problems.add(where, f"server {defaults[address]!r} is the default server of {address} already; keep one")
                 if address in seen:
-                    self.problems.add(where, f"it listens on {address} twice")
+                    self.problems.add(where, f"it listens on {address} twice; keep one")
                 seen.add(address)
-            if server["redirect"]:
-                for address in server["redirect"]["addresses"]:
-                    if any(address in entry["addresses"] for s in self.servers for entry in s["listeners"]):
-                        self.problems.add(
-                            where,
-                            f"port {server['redirect']['port']} cannot both redirect to https and be listened on; "
-                            "set http_redirect_enabled: false or another http_redirect_port",
-                        )
-                        break
 
-    def _same(
-        self, where: str, address: str, yes: str, no: str, value: bool, seen: t.Dict[str, t.Tuple[bool, str]]
-    ) -> None:
+    def _same(self, where: str, address: str, yes: str, no: str, value: bool, seen: t.Dict[str, t.Tuple[bool, str]]) -> None:
         known = seen.setdefault(address, (value, where))
         if known[0] != value:
             self.problems.add(where, f"{address} has {yes if value else no} here and {no if value else yes} in {known[1]}; one address takes one kind")
+
+    def _check_redirects(self) -> None:
+        """A port that redirects serves nothing else, and each name is redirected once: nginx would ignore the second."""
+        listened = {address for server in self.servers for entry in server["listeners"] for address in entry["addresses"]}
+        redirected: t.Set[t.Tuple[str, str]] = set()
+        for server in self.servers:
+            redirect = server["redirect"]
+            if not redirect:
+                continue
+            if listened.intersection(redirect["addresses"]):
+                self.problems.add(
+                    f"server {server['name']!r}",
+                    f"port {redirect['port']} cannot both redirect to https and be listened on; set http_redirect_enabled: false or another http_redirect_port",
+                )
+            wanted = {name.lower(): {(address, name.lower()) for address in redirect["addresses"]} for name in server["server_names"]}
+            redirect["server_names"] = [name for name in server["server_names"] if wanted[name.lower()] - redirected]
+            redirected.update(*wanted.values())
+            if not redirect["server_names"]:
+                server["redirect"] = None
 
 
 def gate_errors(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.List[str]:

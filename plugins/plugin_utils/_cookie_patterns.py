@@ -1,0 +1,33 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How nginx reads one cookie out of a Cookie header, and what is left of the header without it (RFC 6265 4.2.1)."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.wssgate.nginx.plugins.module_utils._token_pattern import TOKEN_PATTERN
+
+
+def cookie_patterns(name: str, slug: str) -> t.Dict[str, str]:
+    """The regular expressions (PCRE) of the two maps on a Cookie header.
+
+    ``token``: the cookie exactly once, in its exact case, with a value that can be a token, which it captures.
+    ``absent``, ``first`` and ``later`` capture what else stands in the header where the cookie is not there at all, is
+    the first, or follows others.
+
+    Each step is possessive, so a long header costs one pass and cannot be made to backtrack.
+    """
+    cookie = re.escape(name)
+    # Any spelling that some server would read as this cookie counts as a second one: blanks around its name, too.
+    other = rf"(?![ \t]*{cookie}[ \t]*=)[^;]*+"
+    others = rf"{other}(?:;{other})*+"
+    this = rf"[ \t]?{cookie}="
+    return {
+        "token": rf"^(?:{other};)*+{this}(?<wss_value_{slug}>{TOKEN_PATTERN})(?:;{other})*+$",
+        "absent": rf"^(?<wss_all_{slug}>{others})$",
+        "first": rf"^{this}{TOKEN_PATTERN}(?:;[ \t]?(?<wss_after_{slug}>{others}))?$",
+        "later": rf"^(?<wss_before_{slug}>{others});{this}{TOKEN_PATTERN}(?<wss_behind_{slug}>(?:;{other})*+)$",
+    }

@@ -1,0 +1,1372 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the gate takes, what it refuses and in which words, and what it makes of it."""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.wssgate.nginx.plugins.plugin_utils import _gate, _gate_options
+
+STORE = "/var/lib/nginx/tokens"
+CONTEXT = {"certificates": [{"name": "wcs"}, {"name": "other"}], "token_store_path": STORE}
+
+Options = t.Dict[str, t.Any]
+
+
+def location(**changes: t.Any) -> Options:
+    return {"path": "/wss", "upstream": "http://127.0.0.1:8080", **changes}
+
+
+def server(*locations: Options, **changes: t.Any) -> Options:
+    """A server that is right, but for the changes."""
+    return {
+        "name": "wcs",
+        "server_names": ["wcs.example.com"],
+        "certificate": "wcs",
+        "locations": list(locations) or [location()],
+        **changes,
+    }
+
+
+def other_server(*locations: Options, **changes: t.Any) -> Options:
+    return server(*locations, **{"name": "other", "server_names": ["other.example.com"], **changes})
+
+
+def upstream(**changes: t.Any) -> Options:
+    return {"name": "app", "servers": ["127.0.0.1:8080"], **changes}
+
+
+def errors(*servers: Options, **context: t.Any) -> t.List[str]:
+    return _gate.gate_errors(list(servers), {**CONTEXT, **context})
+
+
+def model(*servers: Options, **context: t.Any) -> Options:
+    return _gate.gate_model(list(servers), {**CONTEXT, **context})
+
+
+def only_location(item: Options, **context: t.Any) -> Options:
+    return model(server(item), **context)["servers"][0]["locations"][0]
+
+
+def only_server(**changes: t.Any) -> Options:
+    return model(server(**changes))["servers"][0]
+
+
+LOADED = {"upstreams": [upstream()]}
+BASIC = {"htpasswd_files": [{"path": "/etc/nginx/.htpasswd"}]}
+LONG_PATH = "/run/" + "x" * 103
+LONGEST_PATH = "/run/" + "x" * 102
+CLIENTS = {"ca_path": "/etc/ssl/clients.pem"}
+
+# What is wrong: the servers, the context, and the one sentence that it gets: where, what, what to do.
+REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] = {
+    # -- servers
+    "a certificate that nobody provides": (
+        [server(certificate="nope")],
+        {},
+        ("server 'wcs'", "certificate 'nope' is not in certificates_list (there: other, wcs)", "add it there"),
+    ),
+    "a certificate where there are none at all": (
+        [server()],
+        {"certificates": []},
+        ("server 'wcs'", "certificate 'wcs' is not in certificates_list (there: none)", "add it there"),
+    ),
+    "one unknown certificate among known ones": (
+        [server(certificate=["wcs", "nope"])],
+        {},
+        ("server 'wcs'", "certificate 'nope' is not in certificates_list", "add it there"),
+    ),
+    "TLS without a certificate": (
+        [server(certificate=[])],
+        {},
+        ("server 'wcs'", "it listens with TLS and names no certificate", "set certificate"),
+    ),
+    "two servers of one name": (
+        [server(), server(listen=[{"port": 8443}])],
+        {},
+        ("server 'wcs'", "two servers have this name", "give each its own"),
+    ),
+    "two servers of one name in another case, which would be one file on some disks": (
+        [server(), server(name="WCS", listen=[{"port": 8443}])],
+        {},
+        ("server 'WCS'", "two servers have this name", "give each its own"),
+    ),
+    "two servers with one address, port and server name": (
+        [server(), other_server(server_names=["WCS.example.com"])],
+        {"ipv6": False},
+        ("server 'other'", "'WCS.example.com' on 443 is served by server 'wcs' already", "another name or port"),
+    ),
+    "two servers with one server name on an address in two spellings": (
+        [
+            server(listen=[{"port": 443, "address": "2001:DB8:0::1"}]),
+            other_server(server_names=["wcs.example.com"], listen=[{"port": 443, "address": "[2001:db8::1]"}]),
+        ],
+        {},
+        ("server 'other'", "'wcs.example.com' on [2001:db8::1]:443 is served by server 'wcs' already", "another name or port"),
+    ),
+    "two servers with one server name on a unix socket": (
+        [
+            server(location(origins=["https://a.example"]), listen=[{"unix": "/run/gate.sock"}]),
+            other_server(location(origins=["https://a.example"]), server_names=["wcs.example.com"], listen=[{"unix": "/run/gate.sock"}]),
+        ],
+        {},
+        ("server 'other'", "'wcs.example.com' on unix:/run/gate.sock is served by server 'wcs' already", "another name or port"),
+    ),
+    "PROXY protocol and plain connections on one address and port": (
+        [server(), other_server(listen=[{"port": 443, "proxy_protocol": True}], trusted_proxies=["10.0.0.1"])],
+        {"ipv6": False},
+        ("server 'other'", "443 has PROXY protocol here and plain connections in server 'wcs'", "one address takes one kind"),
+    ),
+    "PROXY protocol and plain connections on the wildcard in two spellings": (
+        [server(), other_server(listen=[{"port": 443, "address": "0.0.0.0", "proxy_protocol": True}], trusted_proxies=["10.0.0.1"])],
+        {"ipv6": False},
+        ("server 'other'", "443 has PROXY protocol here and plain connections in server 'wcs'", "one address takes one kind"),
+    ),
+    "TLS and plain text on one address and port": (
+        [server(), other_server(location(origins=["https://a.example"]), listen=[{"port": 443, "tls": False}])],
+        {"ipv6": False},
+        ("server 'other'", "443 has plain text here and TLS in server 'wcs'", "one address takes one kind"),
+    ),
+    "two default servers on one address": (
+        [server(listen=[{"port": 443, "default_server": True}]), other_server(listen=[{"port": 443, "default_server": True}])],
+        {"ipv6": False},
+        ("server 'other'", "server 'wcs' is the default server of 443 already", "keep one"),
+    ),
+    "one address twice on a server": (
+        [server(listen=[{"port": 443}, {"port": 443, "address": "0.0.0.0"}])],
+        {"ipv6": False},
+        ("server 'wcs'", "it listens on 443 twice", "keep one"),
+    ),
+    "a port that redirects and serves": (
+        [server(listen=[{"port": 443}, {"port": 80, "tls": False}])],
+        {},
+        ("server 'wcs'", "port 80 cannot both redirect to https and be listened on", "set http_redirect_enabled: false or another http_redirect_port"),
+    ),
+    "a port that redirects for one server and serves for another": (
+        [server(), other_server(location(origins=["https://a.example"]), listen=[{"port": 80, "tls": False}])],
+        {},
+        ("server 'wcs'", "port 80 cannot both redirect to https and be listened on", "set http_redirect_enabled: false or another http_redirect_port"),
+    ),
+    "a redirect port that is none": (
+        [server(http_redirect_port=0)],
+        {},
+        ("server 'wcs'", "http_redirect_port 0 is not a whole number", "from 1 to 65535"),
+    ),
+    "a server that listens nowhere": (
+        [server(location(origins=["https://a.example"]), listen=[])],
+        {},
+        ("server 'wcs'", "listen is empty", "name at least one port"),
+    ),
+    "a listener without a port": (
+        [server(location(origins=["https://a.example"]), listen=[{"address": "192.0.2.1"}])],
+        {},
+        ("server 'wcs', listen[0]", "it names neither a port nor a unix socket", "name one"),
+    ),
+    "a listener with a port and a unix socket": (
+        [server(location(origins=["https://a.example"]), listen=[{"port": 443, "unix": "/run/gate.sock"}])],
+        {},
+        ("server 'wcs', listen[0]", "a unix socket has neither port nor address", "name one of them only"),
+    ),
+    "a listener with an address and a unix socket": (
+        [server(location(origins=["https://a.example"]), listen=[{"address": "192.0.2.1", "unix": "/run/gate.sock"}])],
+        {},
+        ("server 'wcs', listen[0]", "a unix socket has neither port nor address", "name one of them only"),
+    ),
+    "a port beyond the last": (
+        [server(listen=[{"port": 65536}])],
+        {},
+        ("server 'wcs', listen[0]", "port 65536 is not a whole number", "from 1 to 65535"),
+    ),
+    "a host name for an address to listen on": (
+        [server(listen=[{"port": 443, "address": "localhost"}])],
+        {},
+        ("server 'wcs', listen[0]", "address 'localhost'", "is not an IP address"),
+    ),
+    "an IPv6 zone, after which Python would take anything": (
+        [server(listen=[{"port": 443, "address": "fe80::1%eth0"}])],
+        {},
+        ("server 'wcs', listen[0]", "address 'fe80::1%eth0'", "is not an IP address"),
+    ),
+    "a unix listener's path that is too long": (
+        [server(location(origins=["https://a.example"]), listen=[{"unix": LONG_PATH}])],
+        {},
+        ("server 'wcs', listen[0]", "the unix socket's path is 108 bytes long", "the system takes 107 at most"),
+    ),
+    "a mode that YAML read as a decimal number": (
+        [server(location(origins=["https://a.example"]), listen=[{"unix": "/run/gate.sock", "unix_mode": 0o660}])],
+        {},
+        ("server 'wcs', listen[0]", "unix_mode is not quoted", "write it as '0660'"),
+    ),
+    "a mode that is none": (
+        [server(location(origins=["https://a.example"]), listen=[{"unix": "/run/gate.sock", "unix_mode": "0888"}])],
+        {},
+        ("server 'wcs', listen[0]", "unix_mode '0888' is not", "an octal mode such as '0660'"),
+    ),
+    "PROXY protocol from anybody": (
+        [server(listen=[{"port": 443, "proxy_protocol": True}])],
+        {},
+        ("server 'wcs', listen[0]", "proxy_protocol without trusted_proxies would let every client choose its address", "name the proxies"),
+    ),
+    "a client's address from a header that anybody can send": (
+        [server(real_ip_header="X-Forwarded-For")],
+        {},
+        ("server 'wcs'", "real_ip_header without trusted_proxies would let every client choose its address", "name the proxies"),
+    ),
+    "the whole Internet as a trusted proxy": (
+        [server(trusted_proxies=["0.0.0.0/0"])],
+        {},
+        ("server 'wcs', trusted_proxies[0]", "0.0.0.0/0 would trust the whole Internet", "name the load balancers only"),
+    ),
+    "the whole IPv6 Internet as a trusted proxy": (
+        [server(trusted_proxies=["10.0.0.1", "::/0"])],
+        {},
+        ("server 'wcs', trusted_proxies[1]", "::/0 would trust the whole Internet", "name the load balancers only"),
+    ),
+    "a trusted network with host bits": (
+        [server(trusted_proxies=["10.0.0.1/8"])],
+        {},
+        ("server 'wcs', trusted_proxies[0]", "'10.0.0.1/8' is not an address or a network in CIDR notation", "host bits set"),
+    ),
+    "a trusted proxy by its name": (
+        [server(trusted_proxies=["lb.example.com"])],
+        {},
+        ("server 'wcs', trusted_proxies[0]", "'lb.example.com' is not an address or a network", "such as 192.0.2.7 or 10.0.0.0/8"),
+    ),
+    "error pages without a folder to find them in": (
+        [server(error_pages=[{"codes": [404], "path": "/404.html"}])],
+        {},
+        ("server 'wcs'", "error_pages are files below root", "set root"),
+    ),
+    "an error page for no status": (
+        [server(root="/srv/www", error_pages=[{"codes": [], "path": "/404.html"}])],
+        {},
+        ("server 'wcs', error_pages[0]", "codes is empty", "name at least one status such as 404"),
+    ),
+    "an error page for a success": (
+        [server(root="/srv/www", error_pages=[{"codes": [200], "path": "/404.html"}])],
+        {},
+        ("server 'wcs', error_pages[0]", "code 200 is not a whole number", "from 400 to 599"),
+    ),
+    "one status with two error pages": (
+        [server(root="/srv/www", error_pages=[{"codes": [404], "path": "/a.html"}, {"codes": [500, 404], "path": "/b.html"}])],
+        {},
+        ("server 'wcs'", "error_pages names 404 twice", "each status has one page"),
+    ),
+    "a server with nothing on it": (
+        [server(locations=[])],
+        {},
+        ("server 'wcs'", "locations is empty", "name at least one path with its upstream"),
+    ),
+    "a server without a name": (
+        [server(name=None)],
+        {},
+        ("wss_proxy, wss_proxy_servers[0]", "name '' is not", "a name of letters, digits"),
+    ),
+    "basic auth without a password file": (
+        [server(location(auth="token"), auth="basic")],
+        {},
+        ("server 'wcs'", "basic authentication needs a password file", "set htpasswd_file (htpasswd_files has 0 to choose from)"),
+    ),
+    "a server's auth that is a location's": (
+        [server(auth="token")],
+        {},
+        ("server 'wcs'", "auth 'token' is none of", "none, basic"),
+    ),
+    "client certificates where nothing is encrypted": (
+        [server(location(origins=["https://a.example"]), listen=[{"port": 8080, "tls": False}], client_certificates=CLIENTS)],
+        {},
+        ("server 'wcs', client_certificates", "client certificates need", "a listener with TLS"),
+    ),
+    "client certificates of no authority": (
+        [server(client_certificates={"required": "yes"})],
+        {},
+        ("server 'wcs', client_certificates", "ca_path '' is not", "the absolute path of the authority's certificate"),
+    ),
+    "a subject in a header that the gate sets": (
+        [server(client_certificates={**CLIENTS, "subject_header": "X-Real-IP"})],
+        {},
+        ("server 'wcs', client_certificates", "subject_header 'X-Real-IP' is a header that the gate sets itself", "name another"),
+    ),
+    "a body size that is none": (
+        [server(client_max_body_size="much")],
+        {},
+        ("server 'wcs'", "client_max_body_size 'much' is not", "a size such as 500m"),
+    ),
+    "an option that is misspelt": (
+        [server(server_name=["wcs.example.com"])],
+        {},
+        ("wss_proxy, wss_proxy_servers[0]", "there is no option 'server_name' here", "'server_names' is one"),
+    ),
+    "an option that is like none": (
+        [server(listen=[{"port": 443, "quic": True}])],
+        {},
+        ("server 'wcs', listen[0]", "there is no option 'quic' here", "there are port, address, unix"),
+    ),
+    "a lone text where a list is wanted": (
+        [server(location(origins=["https://a.example"]), server_names="wcs.example.com")],
+        {},
+        ("server 'wcs'", "server_names 'wcs.example.com' is not a list", "put it in [ ]"),
+    ),
+    "a server that is a text": (
+        ["wcs"],  # type: ignore[list-item]
+        {},
+        ("wss_proxy, wss_proxy_servers[0]", "'wcs' is not a set of options", "write 'option: value'"),
+    ),
+    "raw directives that are a list": (
+        [server(extra_directives=["gzip off;"])],
+        {},
+        ("server 'wcs'", "extra_directives is not text", "write it as one block"),
+    ),
+    "a static root beside a location that wants every path": (
+        [server(location(path="/"), root="/srv/www")],
+        {},
+        ("server 'wcs'", "a location / and a static root both want every other path", "keep one of them"),
+    ),
+    # -- locations
+    "a path without its slash": (
+        [server(location(path="wss"))],
+        {},
+        ("server 'wcs', locations[0]", "path 'wss' is not", "a path that starts with /"),
+    ),
+    "no path": (
+        [server({"upstream": "http://127.0.0.1:8080"})],
+        {},
+        ("server 'wcs', locations[0]", "path '' is not", "a path that starts with /"),
+    ),
+    "one path in two locations": (
+        [server(location(), location())],
+        {},
+        ("server 'wcs'", "path '/wss' is used twice", "needs its own"),
+    ),
+    "a location on the connection check's path": (
+        [server(connection_check_path="/wss")],
+        {},
+        ("server 'wcs'", "path '/wss' is used twice", "needs its own"),
+    ),
+    "a connection check that is a folder": (
+        [server(connection_check_path="/check/")],
+        {},
+        ("server 'wcs'", "connection_check_path '/check/' ends with /", "leave the / out"),
+    ),
+    "a connection check that is not encrypted": (
+        [server(location(origins=["https://a.example"]), listen=[{"port": 8080, "tls": False}], connection_check_path="/check")],
+        {},
+        ("server 'wcs'", "connection_check_path needs a listener with TLS", "no browser keeps a Secure cookie of a plain page"),
+    ),
+    "a connection check that may connect nowhere": (
+        [server(location(origins=["https://a.example"]), connection_check_path="/check")],
+        {},
+        ("server 'wcs'", "no location lets pages of this server connect", "add https://wcs.example.com to the origins of one"),
+    ),
+    "a path among the gate's own": (
+        [server(location(path="/.wssgate/token/AUTH"))],
+        {},
+        ("server 'wcs'", "path '/.wssgate/token/AUTH' is among the gate's own", "choose another"),
+    ),
+    "an origin with a path": (
+        [server(location(origins=["https://app.example.com", "https://app.example.com/"]))],
+        {},
+        ("server 'wcs', locations[0], origins[1]", "'https://app.example.com/' is not scheme://host[:port]", "with nothing after it"),
+    ),
+    "an origin without a scheme": (
+        [server(location(origins=["app.example.com"]))],
+        {},
+        ("server 'wcs', locations[0], origins[0]", "'app.example.com' is not scheme://host[:port]", "such as https://app.example.com"),
+    ),
+    "an origin with a wildcard": (
+        [server(location(origins=["https://*.example.com"]))],
+        {},
+        ("server 'wcs', locations[0], origins[0]", "'https://*.example.com' is not scheme://host[:port]", "such as https://app.example.com"),
+    ),
+    "the origin null, which every sandboxed page has": (
+        [server(location(origins=["null"]))],
+        {},
+        ("server 'wcs', locations[0], origins[0]", "'null' is not scheme://host[:port]", "such as https://app.example.com"),
+    ),
+    "an origin in brackets that are around no address": (
+        [server(location(origins=["https://[::1::2]"]))],
+        {},
+        ("server 'wcs', locations[0], origins[0]", "'https://[::1::2]' is not scheme://host[:port]", "such as https://app.example.com"),
+    ),
+    "an origin with a port beyond the last": (
+        [server(location(origins=["https://app.example.com:65536"]))],
+        {},
+        ("server 'wcs', locations[0], origins[0]", "port '65536' is not a whole number", "from 1 to 65535"),
+    ),
+    "an origin with the port that no browser sends": (
+        [server(location(origins=["https://app.example.com:443"]))],
+        {},
+        ("server 'wcs', locations[0], origins[0]", "'https://app.example.com:443' names the default port, which no browser sends", "leave :443 out"),
+    ),
+    "no origins where none can be derived from the names": (
+        [server(server_names=["_", "*.example.com"])],
+        {},
+        ("server 'wcs', locations[0]", "origins is empty, and the server has no plain name and https port", "list the origins"),
+    ),
+    "no origins where nothing is served over https": (
+        [server(listen=[{"port": 8080, "tls": False}])],
+        {},
+        ("server 'wcs', locations[0]", "origins is empty, and the server has no plain name and https port", "list the origins"),
+    ),
+    "an upstream that is neither a URL nor a name": (
+        [server(location(upstream="backend"))],
+        LOADED,
+        ("server 'wcs', locations[0]", "upstream 'backend' is neither a URL such as http://127.0.0.1:8080", "nor a name from wss_proxy_upstreams (there: app)"),
+    ),
+    "no upstream": (
+        [server({"path": "/wss"})],
+        {},
+        ("server 'wcs', locations[0]", "upstream '' is neither a URL", "nor a name from wss_proxy_upstreams (there: none)"),
+    ),
+    "an upstream of a scheme that nginx does not speak": (
+        [server(location(upstream="ftp://127.0.0.1:21"))],
+        {},
+        ("server 'wcs', locations[0]", "upstream 'ftp://127.0.0.1:21' is neither", "http://127.0.0.1:8080"),
+    ),
+    "an upstream in brackets that are around no address": (
+        [server(location(upstream="http://[::1::2]:80"))],
+        {},
+        ("server 'wcs', locations[0]", "upstream 'http://[::1::2]:80' is neither", "http://127.0.0.1:8080"),
+    ),
+    "an upstream's password, which is not repeated": (
+        [server(location(upstream="http://user:secret@127.0.0.1:8080"))],
+        {},
+        ("server 'wcs', locations[0]", "upstream 'http://…@127.0.0.1:8080' is neither", "http://127.0.0.1:8080"),
+    ),
+    "an upstream's port beyond the last": (
+        [server(location(upstream="http://127.0.0.1:65536"))],
+        {},
+        ("server 'wcs', locations[0]", "upstream port '65536' is not a whole number", "from 1 to 65535"),
+    ),
+    "an upstream's unix path that is too long": (
+        [server(location(upstream=f"http://unix:{LONG_PATH}"))],
+        {},
+        ("server 'wcs', locations[0]", "the unix socket's path is 108 bytes long", "the system takes 107 at most"),
+    ),
+    "a URL made of an upstream's name": (
+        [server(location(upstream="http://App"))],
+        LOADED,
+        ("server 'wcs', locations[0]", "upstream 'http://App' has the name of one in wss_proxy_upstreams for its host", "write upstream: App"),
+    ),
+    "a folder that would be cut in the middle of a name": (
+        [server(location(path="/app/", upstream="http://127.0.0.1:8080/x"))],
+        {},
+        ("server 'wcs', locations[0]", "path '/app/' ends with /", "so the upstream's path '/x' must, too"),
+    ),
+    "TLS options of an upstream that is not encrypted": (
+        [server(location(upstream_verify_enabled=True))],
+        {},
+        ("server 'wcs', locations[0]", "upstream_verify_enabled goes with an https or wss upstream", "this one is not encrypted"),
+    ),
+    "TLS options beside an upstream's name": (
+        [server(location(upstream="app", upstream_ca_path="/etc/ssl/ca.pem"))],
+        LOADED,
+        ("server 'wcs', locations[0]", "upstream_ca_path has no effect on an upstream from wss_proxy_upstreams", "set it there, without 'upstream_'"),
+    ),
+    "verification of an address, which nginx never lets pass": (
+        [server(location(upstream="https://192.0.2.1"))],
+        {},
+        (
+            "server 'wcs', locations[0]",
+            "an upstream's certificate is checked against a host name, and there is none",
+            "set upstream_tls_name, or upstream_verify_enabled: false",
+        ),
+    ),
+    "verification of a unix socket without a name": (
+        [server(location(upstream="https://unix:/run/app.sock", upstream_verify_enabled=True))],
+        {},
+        ("server 'wcs', locations[0]", "an upstream's certificate is checked against a host name, and there is none", "set upstream_tls_name"),
+    ),
+    "verification against an address for a name": (
+        [server(location(upstream="https://192.0.2.1", upstream_tls_name="192.0.2.1"))],
+        {},
+        ("server 'wcs', locations[0]", "an upstream's certificate is checked against a host name, and there is none", "set upstream_tls_name"),
+    ),
+    "an auth kind that is none": (
+        [server(location(auth="magic"))],
+        {},
+        ("server 'wcs', locations[0]", "auth 'magic' is none of", "token, basic, token_or_basic, token_and_basic, external, none"),
+    ),
+    "auth external without its URL": (
+        [server(location(auth="external"))],
+        {},
+        ("server 'wcs', locations[0]", "auth external needs external_auth_url, the http(s) URL of the service that decides", "('' is none)"),
+    ),
+    "auth external over a WebSocket": (
+        [server(location(auth="external", external_auth_url="ws://127.0.0.1:9000"))],
+        {},
+        ("server 'wcs', locations[0]", "auth external needs external_auth_url, the http(s) URL", "('ws://127.0.0.1:9000' is none)"),
+    ),
+    "auth external over a unix socket": (
+        [server(location(auth="external", external_auth_url="http://unix:/run/auth.sock"))],
+        {},
+        ("server 'wcs', locations[0]", "auth external needs external_auth_url, the http(s) URL", "('http://unix:/run/auth.sock' is none)"),
+    ),
+    "auth external at a port beyond the last": (
+        [server(location(auth="external", external_auth_url="http://127.0.0.1:65536"))],
+        {},
+        ("server 'wcs', locations[0]", "external_auth_url port '65536' is not a whole number", "from 1 to 65535"),
+    ),
+    "auth external at an https address, which nginx never lets pass": (
+        [server(location(auth="external", external_auth_url="https://192.0.2.1/check"))],
+        {},
+        ("server 'wcs', locations[0]", "external_auth_url is https at an address", "name the host"),
+    ),
+    "an auth service that nobody asks": (
+        [server(location(auth="token", external_auth_url="http://127.0.0.1:9000"))],
+        {},
+        ("server 'wcs', locations[0]", "external_auth_url goes with auth: external", "not with token"),
+    ),
+    **{
+        f"auth {kind} without a token store": (
+            [server(location(auth=kind))],
+            {"token_store_path": "", **BASIC},
+            ("server 'wcs', locations[0]", f"auth {kind} needs a token store", "set token_store_path"),
+        )
+        for kind in ("token", "token_or_basic", "token_and_basic")
+    },
+    **{
+        f"auth {kind} with several password files to choose from": (
+            [server(location(auth=kind))],
+            {"htpasswd_files": [{"path": "/etc/nginx/a"}, {"path": "/etc/nginx/b"}]},
+            ("server 'wcs', locations[0]", "basic authentication needs a password file", "set htpasswd_file (htpasswd_files has 2 to choose from)"),
+        )
+        for kind in ("basic", "token_or_basic", "token_and_basic")
+    },
+    "a limit per token without tokens": (
+        [server(location(auth="none", max_sessions_per_token=2))],
+        {},
+        ("server 'wcs', locations[0]", "max_sessions_per_token goes with a token", "auth is none"),
+    ),
+    "a limit below nothing": (
+        [server(location(max_attempts_per_second=-1))],
+        {},
+        ("server 'wcs', locations[0]", "max_attempts_per_second -1 is not a whole number", "from 0 to"),
+    ),
+    "a time that is not whole": (
+        [server(location(idle_timeout=7.5))],
+        {},
+        ("server 'wcs', locations[0]", "idle_timeout 7.5 is not a whole number", "from 1 to"),
+    ),
+    "a time with a unit": (
+        [server(location(connect_timeout="5s"))],
+        {},
+        ("server 'wcs', locations[0]", "connect_timeout '5s' is not a whole number", "from 1 to 75"),
+    ),
+    "a truth for a number": (
+        [server(location(connect_timeout=True))],
+        {},
+        ("server 'wcs', locations[0]", "connect_timeout True is not a whole number", "from 1 to 75"),
+    ),
+    "a flag that is neither true nor false": (
+        [server(location(forward_credentials="maybe"))],
+        {},
+        ("server 'wcs', locations[0]", "forward_credentials 'maybe' is neither", "true nor false"),
+    ),
+    "a client certificate without an authority on the server": (
+        [server(location(client_certificate_required=True))],
+        {},
+        ("server 'wcs', locations[0]", "client_certificate_required needs client_certificates", "on the server"),
+    ),
+    "a location's way around the server's client certificates": (
+        [server(location(client_certificate_required=False), client_certificates=CLIENTS)],
+        {},
+        ("server 'wcs', locations[0]", "the server asks every path for a client certificate", "set client_certificates.required: false there"),
+    ),
+    "the client's address in a header that the gate sets": (
+        [server(location(client_ip_header="x-forwarded-for"))],
+        {},
+        ("server 'wcs', locations[0]", "client_ip_header 'x-forwarded-for' is a header that the gate sets itself", "name another"),
+    ),
+    "the client's address and subject in one header": (
+        [server(location(client_ip_header="x-client-SUBJECT"), client_certificates=CLIENTS)],
+        {},
+        ("server 'wcs', locations[0]", "client_ip_header and the server's subject_header are the same", "name two headers"),
+    ),
+    "a cookie name too long for nginx": (
+        [server(location(cookie_name="A" * 65))],
+        {},
+        ("server 'wcs', locations[0]", f"cookie_name '{'A' * 65}' is not", "1 to 64 letters"),
+    ),
+    # -- upstreams
+    "one upstream name used twice": (
+        [server()],
+        {"upstreams": [upstream(), upstream()]},
+        ("upstream 'app'", "this name is used twice in wss_proxy_upstreams", "give each upstream its own"),
+    ),
+    "one upstream name used twice but for its case, which nginx ignores": (
+        [server()],
+        {"upstreams": [upstream(), upstream(name="APP")]},
+        ("upstream 'APP'", "this name is used twice in wss_proxy_upstreams", "give each upstream its own"),
+    ),
+    "a balancing method that nginx lacks": (
+        [server()],
+        {"upstreams": [upstream(balancing="fastest")]},
+        ("upstream 'app'", "balancing 'fastest' is none of", "round_robin, least_conn, ip_hash, random, hash"),
+    ),
+    "an upstream without servers": (
+        [server()],
+        {"upstreams": [upstream(servers=[])]},
+        ("upstream 'app'", "servers is empty", "name at least one address"),
+    ),
+    "an upstream of nothing but backups": (
+        [server()],
+        {"upstreams": [upstream(servers=[{"address": "127.0.0.1:1", "backup": True}])]},
+        ("upstream 'app'", "every server is a backup", "at least one must not be"),
+    ),
+    **{
+        f"a backup with balancing {method}": (
+            [server()],
+            {"upstreams": [upstream(balancing=method, servers=["127.0.0.1:1", {"address": "127.0.0.1:2", "backup": True}])]},
+            ("upstream 'app'", f"nginx has no backup servers with balancing {method}", "use round_robin or least_conn"),
+        )
+        for method in ("ip_hash", "hash", "random")
+    },
+    "a hash over no variable": (
+        [server()],
+        {"upstreams": [upstream(balancing="hash", hash_key="remote_addr")]},
+        ("upstream 'app'", "hash_key 'remote_addr' is not", "nginx variables such as '$remote_addr consistent'"),
+    ),
+    "an upstream's scheme that nginx does not speak": (
+        [server()],
+        {"upstreams": [upstream(scheme="h2")]},
+        ("upstream 'app'", "scheme 'h2' is none of", "ws, wss, http, https"),
+    ),
+    "an upstream's server without its port": (
+        [server()],
+        {"upstreams": [upstream(servers=["127.0.0.1"])]},
+        ("upstream 'app', servers[0]", "address '127.0.0.1' is neither", "host:port nor unix:/path"),
+    ),
+    "an upstream's server with a port beyond the last": (
+        [server()],
+        {"upstreams": [upstream(servers=[{"address": "127.0.0.1:65536"}])]},
+        ("upstream 'app', servers[0]", "port '65536' is not a whole number", "from 1 to 65535"),
+    ),
+    "an upstream's server with a unix path that is too long": (
+        [server()],
+        {"upstreams": [upstream(servers=[f"unix:{LONG_PATH}"])]},
+        ("upstream 'app', servers[0]", "the unix socket's path is 108 bytes long", "the system takes 107 at most"),
+    ),
+    "an upstream of several https hosts without the name to verify": (
+        [server()],
+        {"upstreams": [upstream(scheme="wss", servers=["a.example:443", "b.example:443"])]},
+        ("upstream 'app'", "an upstream's certificate is checked against a host name, and there is none", "set tls_name, or verify_enabled: false"),
+    ),
+    "an upstream's TLS options where nothing is encrypted": (
+        [server()],
+        {"upstreams": [upstream(tls_name="app.example")]},
+        ("upstream 'app'", "tls_name goes with an https or wss upstream", "this one is not encrypted"),
+    ),
+    # -- what is around them
+    "a token store whose path is relative": (
+        [server()],
+        {"token_store_path": "tokens"},
+        ("wss_proxy", "token_store_path 'tokens' is not", "an absolute path"),
+    ),
+    "something else that nobody knows": (
+        [server()],
+        {"token_store": STORE},
+        ("wss_proxy", "there is no option 'token_store' here", "'token_store_path' is one"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED.keys())
+def test_bad_input_gets_one_sentence_that_says_what_where_and_what_to_do(case: t.Any) -> None:
+    servers, context, (where, what, to_do) = case
+    found = errors(*servers, **context)
+    assert len(found) == 1, found
+    assert found[0].startswith(f"{where}: ")
+    assert what in found[0]
+    assert to_do in found[0]
+    with pytest.raises(_gate.GateError) as error:
+        model(*servers, **context)
+    assert str(error.value) == found[0]
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    found = errors(server(location(path="wss"), location(auth="magic"), certificate="nope"), upstreams=[upstream(balancing="x")])
+    assert len(found) == 4
+    with pytest.raises(_gate.GateError) as error:
+        model(server(location(path="wss"), location(auth="magic"), certificate="nope"), upstreams=[upstream(balancing="x")])
+    assert str(error.value) == "\n".join(found)
+
+
+def test_what_is_right_has_no_errors() -> None:
+    assert errors(server()) == []
+    assert errors() == []
+    assert _gate.gate_errors(None) == []
+
+
+@pytest.mark.parametrize(
+    ("servers", "context"),
+    [
+        ([server(), other_server()], {}),
+        ([server(), other_server(server_names=["wcs.example.com"], listen=[{"port": 8443}])], {}),
+        (
+            [
+                server(listen=[{"port": 443, "address": "192.0.2.1"}]),
+                other_server(listen=[{"port": 443, "proxy_protocol": True}], trusted_proxies=["10.0.0.1"]),
+            ],
+            {},
+        ),
+        ([server(location(origins=["https://a.example"]), listen=[{"unix": LONGEST_PATH}])], {}),
+        ([server(location(upstream=f"http://unix:{LONGEST_PATH}"))], {}),
+        ([server(trusted_proxies=["10.0.0.0/8", "2001:db8::/32", "192.0.2.1", "unix:"])], {}),
+        ([server(location(path="/app"), location(path="/app/"), location(path="/"))], {}),
+        ([server(locations=[], root="/srv/www")], {}),
+        ([server(location(origins=["http://localhost:3000", "chrome-extension://abcdef", "https://[2001:db8::1]:8443"]))], {}),
+        ([server(location(path="/app/", upstream="http://127.0.0.1:8080/"))], {}),
+        ([server(location(path="/wss", upstream="http://127.0.0.1:8080/"))], {}),
+        ([server(http_redirect_enabled=False, listen=[{"port": 443}, {"port": 80, "tls": False}])], {}),
+        ([server(http_redirect_port=8080, listen=[{"port": 443}, {"port": 80, "tls": False}])], {}),
+        ([server(location(path="/.wssgateway"))], {}),
+        ([server(root="/srv/www", error_pages=[{"codes": [404], "path": "/e.html"}, {"codes": [500, 502], "path": "/e.html"}])], {}),
+    ],
+)
+def test_what_only_looks_like_a_clash_is_taken(servers: t.List[Options], context: Options) -> None:
+    assert errors(*servers, **context) == []
+
+
+# -- nothing can be smuggled in --------------------------------------------------------------------------------------
+
+# A value for each option that nginx could make sense of, so that only the addition is at fault.
+SANE: t.Dict[str, t.Dict[str, t.Any]] = {
+    "server": {
+        "name": "wcs",
+        "server_names": ["wcs.example.com"],
+        "listen": [{"port": 443}],
+        "certificate": ["wcs"],
+        "locations": [],
+        "http_redirect_enabled": True,
+        "http_redirect_port": 80,
+        "auth": "none",
+        "htpasswd_file": "/etc/nginx/.htpasswd",
+        "realm": "Restricted",
+        "root": "/srv/www",
+        "index": ["index.html"],
+        "error_pages": [],
+        "trusted_proxies": ["10.0.0.1"],
+        "real_ip_header": "X-Forwarded-For",
+        "hsts_max_age": 5,
+        "http2_enabled": True,
+        "client_max_body_size": "500m",
+        "client_certificates": {},
+        "connection_check_path": "/check",
+    },
+    "location": {
+        "path": "/wss",
+        "upstream": "https://app.example",
+        "auth": "token",
+        "cookie_name": "AUTH",
+        "origins": ["https://app.example.com"],
+        "allow_missing_origin": True,
+        "htpasswd_file": "/etc/nginx/.htpasswd",
+        "realm": "Restricted",
+        "external_auth_url": "http://127.0.0.1:9000/check",
+        "idle_timeout": 75,
+        "connect_timeout": 5,
+        "max_attempts_per_second": 1,
+        "max_sessions_per_address": 1,
+        "max_sessions_per_token": 1,
+        "client_ip_header": "X-Client-IP",
+        "forward_credentials": True,
+        "upstream_verify_enabled": True,
+        "upstream_ca_path": "/etc/ssl/ca.pem",
+        "upstream_tls_name": "app.example",
+        "client_certificate_required": True,
+    },
+    "listen": {
+        "port": 443,
+        "address": "fe80::1",
+        "unix": "/run/gate.sock",
+        "unix_group": "haproxy",
+        "unix_mode": "0660",
+        "tls": True,
+        "proxy_protocol": True,
+        "default_server": True,
+    },
+    "client_certificates": {
+        "ca_path": "/etc/ssl/ca.pem",
+        "crl_path": "/etc/ssl/crl.pem",
+        "required": True,
+        "subject_header": "X-Client-Subject",
+        "depth": 1,
+    },
+    "error_page": {"codes": [404], "path": "/404.html"},
+    "upstream": {
+        "name": "app",
+        "scheme": "wss",
+        "servers": ["127.0.0.1:8080"],
+        "balancing": "hash",
+        "hash_key": "$remote_addr consistent",
+        "verify_enabled": True,
+        "ca_path": "/etc/ssl/ca.pem",
+        "tls_name": "app.example",
+    },
+    "peer": {"address": "127.0.0.1:8080", "weight": 1, "max_fails": 1, "fail_timeout": 1, "backup": True, "down": True},
+    "certificate": {"certificate_path": "/etc/ssl/a.pem", "key_path": "/etc/ssl/a.key"},
+    "htpasswd": {"path": "/etc/nginx/.htpasswd"},
+    "context": {
+        "upstreams": [],
+        "certificates": [],
+        "certificates_directory": "/etc/nginx/certificates",
+        "token_store_path": STORE,
+        "ipv6": True,
+        "ca_bundle_path": "/etc/ssl/ca.pem",
+        "http_redirect_enabled": True,
+        "http_redirect_port": 80,
+        "access_log_path": "/var/log/a.log",
+        "session_log_path": "/var/log/s.log",
+        "acme_webroot": "/var/www",
+    },
+}
+SCHEMAS = {
+    "server": _gate_options.SERVER_DEFAULTS,
+    "location": _gate_options.LOCATION_DEFAULTS,
+    "listen": _gate_options.LISTEN_DEFAULTS,
+    "client_certificates": _gate_options.CLIENT_CERTIFICATES_DEFAULTS,
+    "error_page": _gate_options.ERROR_PAGE_DEFAULTS,
+    "upstream": _gate_options.UPSTREAM_DEFAULTS,
+    "peer": _gate_options.PEER_DEFAULTS,
+    "context": _gate_options.CONTEXT_DEFAULTS,
+}
+# Raw by intent; a version, of which only the numbers are looked at; files of another role, of which only the paths are
+# taken (tried as "htpasswd").
+NOT_CHECKED = {("server", "extra_directives"), ("location", "extra_directives"), ("context", "nginx_version"), ("context", "htpasswd_files")}
+SMUGGLERS = [";", "; return 200", "{", "}", "\n", "\r\n", "\0", '"', "'", "$", "$cookie_AUTH", "\\", "#", " #", "\t", "%;", "`", "<", "|", "*", "\u2028", "é"]
+FIELDS = [(kind, key) for kind, options in SANE.items() for key in options]
+
+
+def placed(kind: str, key: str, value: t.Any) -> t.Tuple[Options, Options]:
+    """A gate in which everything of that kind is sane, and one option has that value."""
+    options = {**({"name": "x"} if kind == "certificate" else {}), key: value}
+    if kind == "context":
+        return server(), {**options}
+    if kind == "server":
+        return server(**options), {}
+    if kind == "location":
+        return server(location(**options)), {}
+    if kind == "listen":
+        return server(listen=[{**({} if key == "unix" else {"port": 443}), **options}]), {}
+    if kind == "client_certificates":
+        return server(client_certificates={"ca_path": "/etc/ssl/ca.pem", **options}), {}
+    if kind == "error_page":
+        return server(root="/srv/www", error_pages=[{"codes": [404], "path": "/404.html", **options}]), {}
+    if kind == "upstream":
+        return server(), {"upstreams": [upstream(**options)]}
+    if kind == "peer":
+        return server(), {"upstreams": [upstream(servers=[{"address": "127.0.0.1:8080", **options}])]}
+    if kind == "certificate":
+        return server(certificate="x"), {"certificates": [options]}
+    return server(auth="basic"), {"htpasswd_files": [options]}
+
+
+def test_every_option_there_is_gets_tried() -> None:
+    tried = set(FIELDS) | NOT_CHECKED
+    assert {(kind, key) for kind, options in SCHEMAS.items() for key in options} <= tried
+
+
+@pytest.mark.parametrize(("kind", "key"), FIELDS, ids=lambda value: str(value))
+def test_no_option_takes_what_could_end_its_directive(kind: str, key: str) -> None:
+    sane = SANE[kind][key]
+    is_list = isinstance(sane, list)
+    text = str(sane[0]) if is_list and sane else str(sane or "")
+    text = "" if text.startswith("{") else text
+    for smuggler in SMUGGLERS:
+        if (key, smuggler) == ("hash_key", "$"):
+            continue  # another variable, which is what it takes
+        for poison in (f"{text}{smuggler}", f"{smuggler}{text}", f"{text[:2]}{smuggler}{text[2:]}"):
+            item, context = placed(kind, key, [poison] if is_list else poison)
+            assert errors(item, **context), (kind, key, poison)
+
+
+def test_a_hash_takes_variables_and_nothing_else() -> None:
+    for key in ("$remote_addr", "$remote_addr consistent", "$host$request_uri consistent"):
+        assert errors(server(), upstreams=[upstream(balancing="hash", hash_key=key)]) == []
+    for key in ("", "$", "$remote_addr;", "$remote_addr other", "$remote_addr consistent;", "${remote_addr}", "$remote_addr\nconsistent"):
+        assert errors(server(), upstreams=[upstream(balancing="hash", hash_key=key)])
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
+    max_leaves=5,
+)
+# Text that is often sane, and often sane but for one thing.
+TEXT = st.one_of(
+    st.sampled_from(sorted({v for options in SANE.values() for v in options.values() if isinstance(v, str)})),
+    st.text(alphabet="/a.:-_1[]", max_size=12),
+    st.builds("".join, st.lists(st.sampled_from(["/", "a", "https://", "unix:", "1", ":", ".", ";", "}", "$", "\n", " ", '"', "%"]), max_size=8)),
+)
+VALUE = st.one_of(TEXT, st.integers(-1, 70000), st.booleans(), st.lists(TEXT, max_size=2), ANYTHING)
+
+
+def some(kind: str, base: Options) -> st.SearchStrategy[Options]:
+    keys = sorted(set(SCHEMAS[kind]) - {"locations", "listen", "client_certificates", "error_pages", "upstreams", "servers"} - set(base))
+    return st.dictionaries(st.sampled_from(keys), VALUE, max_size=3).map(lambda changes: {**base, **changes})
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANYTHING, ANYTHING)
+def test_nothing_makes_it_stumble(servers: t.Any, context: t.Any) -> None:
+    assert isinstance(_gate.gate_errors(servers, context), list)
+    assert isinstance(_gate.gate_errors([servers], {"upstreams": [context], "certificates": [context]}), list)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_nothing_in_the_model_could_end_a_directive(data: st.DataObject) -> None:
+    item = data.draw(some("server", {"name": "wcs", "certificate": "wcs"}))
+    item["locations"] = [data.draw(some("location", {"path": "/wss", "upstream": "https://app.example", "origins": ["https://a.example"]}))]
+    item["listen"] = [data.draw(some("listen", {"port": 443}))]
+    context = {**CONTEXT, "upstreams": [{**data.draw(some("upstream", {"name": "app"})), "servers": [data.draw(some("peer", {"address": "127.0.0.1:1"}))]}]}
+    item.pop("extra_directives", None)
+    item["locations"][0].pop("extra_directives", None)
+    found = _gate.gate_errors([item], context)
+    assert all(isinstance(line, str) for line in found)
+    if found:
+        return
+    for path, text in texts_of(_gate.gate_model([item], context)):
+        allowed = {"hash_key": "$ ", "key": "$", "realm": " (),"}.get(path[-1], "")
+        assert not set(text) & (set(" \t\r\n\0;{}\"'$\\#`|<>%") - set(allowed)), (path, text)
+
+
+def texts_of(value: t.Any, *path: str) -> t.Iterator[t.Tuple[t.Tuple[str, ...], str]]:
+    if "patterns" in path:
+        return
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from texts_of(inner, *path, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts_of(inner, *path)
+
+
+# -- what comes out --------------------------------------------------------------------------------------------------
+
+
+def test_the_smallest_gate_gets_the_defaults() -> None:
+    made = model(server())
+    assert made["servers"][0] == {
+        "name": "wcs",
+        "slug": "wcs",
+        "server_names": ["wcs.example.com"],
+        "listeners": [
+            {
+                "port": 443,
+                "address": "",
+                "unix": "",
+                "unix_group": "",
+                "unix_mode": "0660",
+                "addresses": ["443", "[::]:443"],
+                "tls": True,
+                "proxy_protocol": False,
+                "default_server": False,
+            }
+        ],
+        "tls": True,
+        "certificates": [{"certificate": "/etc/nginx/certificates/wcs/fullchain.pem", "key": "/etc/nginx/certificates/wcs/privkey.pem"}],
+        "client_certificates": None,
+        "redirect": {"port": 80, "to": "", "addresses": ["80", "[::]:80"], "server_names": ["wcs.example.com"]},
+        "auth": "none",
+        "htpasswd_path": "",
+        "realm": "Restricted",
+        "root": "",
+        "index": ["index.html"],
+        "error_pages": [],
+        "trusted_proxies": [],
+        "real_ip_header": "",
+        "hsts_max_age": 0,
+        "http2_enabled": False,
+        "client_max_body_size": "",
+        "connection_check_path": "",
+        "connection_check": None,
+        "extra_directives": "",
+        "locations": [
+            {
+                "path": "/wss",
+                "exact": True,
+                "slug": "wcs_0",
+                "auth": "token",
+                "uses_token": True,
+                "uses_basic": False,
+                "htpasswd_path": "",
+                "realm": "Restricted",
+                "cookie": made["cookies"][0],
+                "origins": made["origins"][0],
+                "upstream": {"url": "http://127.0.0.1:8080/wss", "tls": None},
+                "external": "",
+                "external_tls": None,
+                "idle_timeout": 75,
+                "connect_timeout": 5,
+                "client_ip_header": "X-Client-IP",
+                "forward_credentials": False,
+                "client_certificate_required": False,
+                "extra_directives": "",
+                "limits": {"attempts": 0, "sessions_per_address": 0, "sessions_per_token": 0},
+            }
+        ],
+    }
+    assert made["cookies"][0]["name"] == made["cookies"][0]["slug"] == "AUTH"
+    assert made["origins"] == [{"slug": "wcs_0", "server": "wcs", "path": "/wss", "allowed": ["https://wcs.example.com"], "missing": False}]
+    assert made["zones"] == []
+    assert made["upstreams"] == []
+    assert made["token_store_path"] == STORE
+
+
+def test_the_input_is_left_as_it_was() -> None:
+    given_server = server(location(origins=["https://a.example"]), trusted_proxies=["10.0.0.1"])
+    given_context = {**CONTEXT, "upstreams": [upstream()]}
+    before = copy.deepcopy((given_server, given_context, SCHEMAS))
+    _gate.gate_model([given_server], given_context)
+    assert (given_server, given_context, SCHEMAS) == before
+
+
+def test_null_means_the_default() -> None:
+    nothing = {key: None for key in _gate_options.LOCATION_DEFAULTS if key not in ("path", "upstream")}
+    assert model(server(location(**nothing))) == model(server())
+    empty = {key: None for key in _gate_options.SERVER_DEFAULTS if key not in ("name", "server_names", "certificate", "locations")}
+    assert model(server(**empty)) == model(server())
+
+
+def test_numbers_and_flags_may_come_as_text_as_from_a_command_line() -> None:
+    item = only_location(location(idle_timeout="600", forward_credentials="Yes", allow_missing_origin="off"))
+    assert (item["idle_timeout"], item["forward_credentials"], item["origins"]["missing"]) == (600, True, False)
+    assert model(server(listen=[{"port": "8443"}]), ipv6="False")["servers"][0]["listeners"][0]["addresses"] == ["8443"]
+
+
+def test_a_server_answers_to_its_name_when_no_others_are_given() -> None:
+    made = model(server(name="wcs.example.com", server_names=[]))
+    assert made["servers"][0]["server_names"] == ["wcs.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("version", "http2_directive", "rotating_tickets"),
+    [
+        ("1.18.0", False, False),
+        ("1.22.1", False, False),
+        ("1.23.1", False, False),
+        ("1.23.2", False, True),
+        ("1.25.0", False, True),
+        ("1.25.1", True, True),
+        ("1.31.3", True, True),
+        ("2.0", True, True),
+        ("", False, False),
+    ],
+)
+def test_the_version_of_nginx_decides(version: str, http2_directive: bool, rotating_tickets: bool) -> None:
+    made = model(server(), nginx_version=version)
+    assert (made["has_http2_directive"], made["has_rotating_tickets"]) == (http2_directive, rotating_tickets)
+
+
+# -- listeners, redirects, certificates
+
+
+@pytest.mark.parametrize(
+    ("listen", "ipv6", "addresses"),
+    [
+        ({"port": 443}, True, ["443", "[::]:443"]),
+        ({"port": 443}, False, ["443"]),
+        ({"port": 8443, "address": "192.0.2.1"}, True, ["192.0.2.1:8443"]),
+        ({"port": 8443, "address": "0.0.0.0"}, True, ["8443"]),
+        ({"port": 8443, "address": "2001:DB8:0:0::1"}, True, ["[2001:db8::1]:8443"]),
+        ({"port": 8443, "address": "[::1]"}, False, ["[::1]:8443"]),
+        ({"unix": "/run/gate.sock", "unix_mode": "0666"}, True, ["unix:/run/gate.sock"]),
+    ],
+)
+def test_listeners_become_addresses(listen: Options, ipv6: bool, addresses: t.List[str]) -> None:
+    made = model(server(location(origins=["https://a.example"]), listen=[listen]), ipv6=ipv6)
+    assert made["servers"][0]["listeners"][0]["addresses"] == addresses
+
+
+@pytest.mark.parametrize(
+    ("changes", "redirect"),
+    [
+        ({}, {"port": 80, "to": "", "addresses": ["80", "[::]:80"]}),
+        ({"listen": [{"port": 8443}, {"port": 443}]}, {"port": 80, "to": ":8443", "addresses": ["80", "[::]:80"]}),
+        ({"listen": [{"port": 443, "address": "127.0.0.1"}]}, {"port": 80, "to": "", "addresses": ["127.0.0.1:80"]}),
+        ({"listen": [{"port": 443, "address": "127.0.0.1"}, {"port": 8443}]}, {"port": 80, "to": "", "addresses": ["80", "[::]:80"]}),
+        ({"listen": [{"port": 443, "address": "192.0.2.1"}, {"port": 8443, "address": "192.0.2.1"}]}, {"port": 80, "to": "", "addresses": ["192.0.2.1:80"]}),
+        ({"http_redirect_port": 8080}, {"port": 8080, "to": "", "addresses": ["8080", "[::]:8080"]}),
+        ({"http_redirect_enabled": False}, None),
+        ({"listen": [{"unix": "/run/gate.sock"}]}, None),
+        ({"listen": [{"port": 8080, "tls": False}]}, None),
+    ],
+)
+def test_the_plain_port_redirects_where_https_is_served(changes: Options, redirect: t.Optional[Options]) -> None:
+    made = model(server(location(origins=["https://a.example"]), **changes))["servers"][0]["redirect"]
+    assert (made and {key: made[key] for key in ("port", "to", "addresses")}) == redirect
+
+
+def test_the_roles_own_redirect_options_are_the_default() -> None:
+    assert model(server(), http_redirect_enabled=False)["servers"][0]["redirect"] is None
+    assert model(server(http_redirect_enabled=True), http_redirect_enabled=False)["servers"][0]["redirect"]
+    assert model(server(), http_redirect_port=8080)["servers"][0]["redirect"]["port"] == 8080
+
+
+def test_a_name_is_redirected_once_and_to_its_first_server() -> None:
+    first = server(server_names=["a.example", "b.example"])
+    second = other_server(server_names=["B.example", "c.example"], listen=[{"port": 8443}])
+    third = server(name="third", server_names=["c.example"], listen=[{"port": 9443}])
+    elsewhere = server(name="elsewhere", server_names=["c.example"], listen=[{"port": 9443, "address": "192.0.2.1"}])
+    redirects = [s["redirect"] and s["redirect"]["server_names"] for s in model(first, second, third, elsewhere)["servers"]]
+    assert redirects == [["a.example", "b.example"], ["c.example"], None, ["c.example"]]
+
+
+def test_certificates_are_where_the_role_puts_them_unless_they_say_otherwise() -> None:
+    provided = [{"name": "wcs", "certificate_path": "/etc/pki/tls/yourdomain/a.crt", "key_path": "/etc/pki/tls/yourdomain/a.key"}, {"name": "rsa"}]
+    made = model(server(certificate=["wcs", "rsa"]), certificates=provided, certificates_directory="/srv/certs/")
+    assert made["servers"][0]["certificates"] == [
+        {"certificate": "/etc/pki/tls/yourdomain/a.crt", "key": "/etc/pki/tls/yourdomain/a.key"},
+        {"certificate": "/srv/certs/rsa/fullchain.pem", "key": "/srv/certs/rsa/privkey.pem"},
+    ]
+
+
+def test_a_server_without_tls_needs_no_certificate() -> None:
+    made = only_server(certificate="", listen=[{"port": 8080, "tls": False}], locations=[location(origins=["https://a.example"])])
+    assert (made["tls"], made["certificates"]) == (False, [])
+
+
+def test_client_certificates_get_their_defaults() -> None:
+    assert only_server(client_certificates=CLIENTS)["client_certificates"] == {
+        "ca_path": "/etc/ssl/clients.pem",
+        "crl_path": "",
+        "required": True,
+        "subject_header": "X-Client-Subject",
+        "depth": 1,
+    }
+    made = only_server(client_certificates={**CLIENTS, "required": False}, locations=[location(client_certificate_required=True), location(path="/open")])
+    assert [item["client_certificate_required"] for item in made["locations"]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "header"),
+    [
+        ({}, ""),
+        ({"trusted_proxies": ["10.0.0.1"]}, "X-Forwarded-For"),
+        ({"trusted_proxies": ["10.0.0.1"], "real_ip_header": "X-Real-IP"}, "X-Real-IP"),
+        ({"trusted_proxies": ["10.0.0.1"], "listen": [{"port": 443, "proxy_protocol": True}]}, "proxy_protocol"),
+        ({"trusted_proxies": ["10.0.0.1"], "listen": [{"port": 443, "proxy_protocol": True}], "real_ip_header": "X-Real-IP"}, "X-Real-IP"),
+    ],
+)
+def test_only_a_load_balancer_names_the_client(changes: Options, header: str) -> None:
+    assert only_server(**changes)["real_ip_header"] == header
+
+
+def test_trusted_networks_are_written_as_nginx_reads_them() -> None:
+    # nginx takes no netmask behind the slash.
+    assert only_server(trusted_proxies=["10.0.0.0/255.0.0.0", "192.0.2.7", "2001:DB8::/32"])["trusted_proxies"] == [
+        "10.0.0.0/8",
+        "192.0.2.7/32",
+        "2001:db8::/32",
+    ]
+
+
+# -- locations
+
+
+@pytest.mark.parametrize(
+    ("server_auth", "auth", "expected", "uses_token", "uses_basic"),
+    [
+        ("none", "", "token", True, False),
+        ("basic", "", "basic", False, True),
+        ("basic", "token", "token", True, False),
+        ("basic", "none", "none", False, False),
+        ("none", "basic", "basic", False, True),
+        ("none", "token_or_basic", "token_or_basic", True, True),
+        ("none", "token_and_basic", "token_and_basic", True, True),
+        ("none", "external", "external", False, False),
+        ("none", "none", "none", False, False),
+    ],
+)
+def test_auth_kinds_ask_for_what_their_names_say(server_auth: str, auth: str, expected: str, uses_token: bool, uses_basic: bool) -> None:
+    url = {"external_auth_url": "http://127.0.0.1:9000"} if auth == "external" else {}
+    made = model(server(location(auth=auth, **url), auth=server_auth), **BASIC)["servers"][0]
+    item = made["locations"][0]
+    assert (item["auth"], item["uses_token"], item["uses_basic"]) == (expected, uses_token, uses_basic)
+    assert item["htpasswd_path"] == ("/etc/nginx/.htpasswd" if uses_basic else "")
+    assert made["htpasswd_path"] == ("/etc/nginx/.htpasswd" if server_auth == "basic" else "")
+    assert (item["cookie"] is not None) == uses_token
+
+
+def test_a_kind_without_tokens_needs_no_store() -> None:
+    assert errors(server(location(auth="none")), token_store_path="") == []
+
+
+def test_the_nearest_password_file_and_realm_win() -> None:
+    files = {"htpasswd_files": [{"path": "/etc/nginx/only"}]}
+    made = model(server(location(auth="basic"), location(path="/own", auth="basic", htpasswd_file="/etc/nginx/own", realm="Own"), realm="All"), **files)
+    assert [(item["htpasswd_path"], item["realm"]) for item in made["servers"][0]["locations"]] == [("/etc/nginx/only", "All"), ("/etc/nginx/own", "Own")]
+    made = model(server(location(auth="basic"), htpasswd_file="/etc/nginx/server"), **files)
+    assert made["servers"][0]["locations"][0]["htpasswd_path"] == "/etc/nginx/server"
+
+
+@pytest.mark.parametrize(("path", "exact"), [("/wss", True), ("/", False), ("/app/", False), ("/a/b", True)])
+def test_a_path_is_that_path_alone_unless_it_ends_with_a_slash(path: str, exact: bool) -> None:
+    assert only_location(location(path=path))["exact"] is exact
+
+
+@pytest.mark.parametrize(
+    ("changes", "origins"),
+    [
+        ({}, ["https://wcs.example.com"]),
+        ({"listen": [{"port": 443}, {"port": 8443}]}, ["https://wcs.example.com", "https://wcs.example.com:8443"]),
+        ({"listen": [{"port": 8443, "address": "192.0.2.1"}, {"port": 8443, "address": "192.0.2.2"}]}, ["https://wcs.example.com:8443"]),
+        ({"server_names": ["WCS.example.com", "*.example.com", "b.example"]}, ["https://wcs.example.com", "https://b.example"]),
+        ({"listen": [{"port": 443}, {"port": 8080, "tls": False}]}, ["https://wcs.example.com"]),
+        ({"listen": [{"port": 443}, {"unix": "/run/gate.sock"}]}, ["https://wcs.example.com"]),
+    ],
+)
+def test_a_server_lets_in_its_own_https_pages(changes: Options, origins: t.List[str]) -> None:
+    assert model(server(**changes))["origins"][0]["allowed"] == origins
+
+
+def test_given_origins_replace_the_servers_own() -> None:
+    item = only_location(location(origins=["https://App.example.com", "https://app.example.com", "http://localhost:3000"], allow_missing_origin=True))
+    assert item["origins"]["allowed"] == ["https://app.example.com", "http://localhost:3000"]
+    assert item["origins"]["missing"] is True
+
+
+@pytest.mark.parametrize(
+    ("given_url", "path", "url"),
+    [
+        ("http://127.0.0.1:8080", "/wss", "http://127.0.0.1:8080/wss"),
+        ("ws://127.0.0.1:8080", "/wss", "http://127.0.0.1:8080/wss"),
+        ("wss://localhost", "/wss", "https://localhost:443/wss"),
+        ("http://app.example", "/wss", "http://app.example:80/wss"),
+        ("http://[::1]:8080", "/wss", "http://[::1]:8080/wss"),
+        ("http://127.0.0.1:8080/", "/wss", "http://127.0.0.1:8080/"),
+        ("http://127.0.0.1:8080/other", "/wss", "http://127.0.0.1:8080/other"),
+        ("http://127.0.0.1:8080/x/", "/app/", "http://127.0.0.1:8080/x/"),
+        ("http://unix:/run/app.sock", "/wss", "http://unix:/run/app.sock:/wss"),
+        ("ws://unix:/run/app.sock", "/app/", "http://unix:/run/app.sock:/app/"),
+        ("app", "/wss", "https://app/wss"),
+    ],
+)
+def test_upstreams_become_what_proxy_pass_takes(given_url: str, path: str, url: str) -> None:
+    item = only_location(location(path=path, upstream=given_url), upstreams=[upstream(scheme="wss")])
+    assert item["upstream"]["url"] == url
+
+
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+
+
+@pytest.mark.parametrize(
+    ("changes", "tls"),
+    [
+        ({"upstream": "http://app.example"}, None),
+        ({"upstream": "https://127.0.0.1:8443"}, {"verified": False, "ca_path": BUNDLE, "name": ""}),
+        ({"upstream": "https://[::1]:8443"}, {"verified": False, "ca_path": BUNDLE, "name": ""}),
+        ({"upstream": "wss://localhost:8443"}, {"verified": False, "ca_path": BUNDLE, "name": "localhost"}),
+        ({"upstream": "https://unix:/run/app.sock"}, {"verified": False, "ca_path": BUNDLE, "name": ""}),
+        ({"upstream": "https://app.example"}, {"verified": True, "ca_path": BUNDLE, "name": "app.example"}),
+        ({"upstream": "https://app.example", "upstream_verify_enabled": False}, {"verified": False, "ca_path": BUNDLE, "name": "app.example"}),
+        ({"upstream": "https://192.0.2.1", "upstream_verify_enabled": False}, {"verified": False, "ca_path": BUNDLE, "name": ""}),
+        ({"upstream": "https://192.0.2.1", "upstream_tls_name": "app.example"}, {"verified": True, "ca_path": BUNDLE, "name": "app.example"}),
+        (
+            {"upstream": "https://127.0.0.1", "upstream_verify_enabled": True, "upstream_tls_name": "app.example", "upstream_ca_path": "/etc/ssl/own.pem"},
+            {"verified": True, "ca_path": "/etc/ssl/own.pem", "name": "app.example"},
+        ),
+    ],
+)
+def test_https_upstreams_outside_loopback_are_verified(changes: Options, tls: t.Optional[Options]) -> None:
+    assert only_location(location(**changes))["upstream"]["tls"] == tls
+
+
+@pytest.mark.parametrize(
+    ("changes", "tls"),
+    [
+        ({"scheme": "ws"}, None),
+        ({"scheme": "wss"}, {"verified": False, "ca_path": BUNDLE, "name": ""}),
+        ({"scheme": "https", "servers": ["app.example:443", "127.0.0.1:8443"]}, {"verified": True, "ca_path": BUNDLE, "name": "app.example"}),
+        (
+            {"scheme": "https", "servers": ["a.example:443", "b.example:443"], "tls_name": "app.example", "ca_path": "/etc/ssl/own.pem"},
+            {"verified": True, "ca_path": "/etc/ssl/own.pem", "name": "app.example"},
+        ),
+        ({"scheme": "https", "servers": ["a.example:443", "b.example:443"], "verify_enabled": False}, {"verified": False, "ca_path": BUNDLE, "name": ""}),
+    ],
+)
+def test_groups_of_https_upstreams_are_verified_too(changes: Options, tls: t.Optional[Options]) -> None:
+    made = model(server(location(upstream="app")), upstreams=[upstream(**changes)])
+    assert made["upstreams"][0]["tls"] == tls
+    assert made["servers"][0]["locations"][0]["upstream"]["tls"] == tls
+
+
+def test_a_group_of_upstreams_keeps_its_servers_in_order() -> None:
+    peers = [
+        "127.0.0.1:8080",
+        {"address": "unix:/run/app.sock", "weight": 3, "max_fails": 0, "fail_timeout": 30, "down": True},
+        {"address": "[::1]:1", "backup": True},
+    ]
+    group = model(server(), upstreams=[upstream(servers=peers, balancing="least_conn")])["upstreams"][0]
+    assert group["balancing"] == "least_conn"
+    assert group["peers"] == [
+        {"address": "127.0.0.1:8080", "host": "127.0.0.1", "local": True, "weight": 1, "max_fails": 1, "fail_timeout": 10, "backup": False, "down": False},
+        {"address": "unix:/run/app.sock", "host": "", "local": True, "weight": 3, "max_fails": 0, "fail_timeout": 30, "backup": False, "down": True},
+        {"address": "[::1]:1", "host": "[::1]", "local": True, "weight": 1, "max_fails": 1, "fail_timeout": 10, "backup": True, "down": False},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given_url", "url", "tls"),
+    [
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000/", None),
+        ("http://127.0.0.1:9000/check", "http://127.0.0.1:9000/check", None),
+        ("https://auth.example/check", "https://auth.example:443/check", {"verified": True, "ca_path": BUNDLE, "name": "auth.example"}),
+        ("https://127.0.0.1/check", "https://127.0.0.1:443/check", {"verified": False, "ca_path": BUNDLE, "name": ""}),
+    ],
+)
+def test_the_service_that_decides_is_asked_at_its_own_path_and_verified(given_url: str, url: str, tls: t.Optional[Options]) -> None:
+    item = only_location(location(auth="external", external_auth_url=given_url))
+    assert (item["external"], item["external_tls"]) == (url, tls)
+
+
+def test_limits_get_a_zone_each() -> None:
+    made = model(server(location(max_attempts_per_second=5, max_sessions_per_address=10, max_sessions_per_token=2, cookie_name="a.b")))
+    assert made["servers"][0]["locations"][0]["limits"] == {"attempts": 5, "sessions_per_address": 10, "sessions_per_token": 2}
+    assert made["zones"] == [
+        {"kind": "req", "key": "$binary_remote_addr", "name": "wss_attempts_wcs_0", "rate": 5},
+        {"kind": "conn", "key": "$binary_remote_addr", "name": "wss_sessions_wcs_0", "rate": 0},
+        {"kind": "conn", "key": "$wss_token_a_b", "name": "wss_tokens_wcs_0", "rate": 0},
+    ]
+
+
+def test_raw_directives_pass_as_they_are() -> None:
+    made = only_server(extra_directives="gzip off;\n", locations=[location(extra_directives="proxy_buffering off;  \n")])
+    assert (made["extra_directives"], made["locations"][0]["extra_directives"]) == ("gzip off;", "proxy_buffering off;")
+
+
+# -- names inside nginx
+
+
+def test_one_cookie_is_read_once_however_many_locations_use_it() -> None:
+    made = model(server(location(), location(path="/b")), other_server())
+    assert [cookie["name"] for cookie in made["cookies"]] == ["AUTH"]
+
+
+def test_names_that_nginx_would_take_for_the_same_stay_apart() -> None:
+    # Variables of nginx have no case: $wss_token_AUTH is $wss_token_auth, and the second map would win for both.
+    names = ["AUTH", "auth", "a.b", "a_b", "a-b", "a_b_2", "x" * 40 + "1", "x" * 40 + "2"]
+    made = model(server(*(location(path=f"/{i}", cookie_name=name) for i, name in enumerate(names))))
+    assert [cookie["name"] for cookie in made["cookies"]] == names
+    assert len({cookie["slug"].lower() for cookie in made["cookies"]}) == len(names)
+
+
+def test_servers_whose_names_differ_by_a_dot_do_not_share_origins() -> None:
+    made = model(server(name="a.b"), other_server(name="a-b"), server(name="a_b", server_names=["third.example"]))
+    assert len({origin["slug"].lower() for origin in made["origins"]}) == 3
+
+
+def test_zones_of_two_servers_do_not_clash() -> None:
+    made = model(server(location(max_attempts_per_second=1), name="a.b"), other_server(location(max_attempts_per_second=2), name="a-b"))
+    assert len({zone["name"] for zone in made["zones"]}) == 2
