@@ -1,0 +1,334 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Pairs of certificate and key on the disk of a host: what is there, what has to change, and changing it.
+
+Planning reads and checks everything and raises all problems at once; only then does anything get written. A new pair
+is complete beside the old one before either name changes hands, and the old one comes back when the second name fails.
+"""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import os
+import stat
+import tempfile
+import time
+import typing as t
+
+from . import _certificate as crypto
+from ._certificate import CertificateError
+
+CERTIFICATE_MODE = 0o644
+KEY_MODE = 0o600
+DIRECTORY_MODE = 0o755
+_SIZE_LIMIT = 1024 * 1024
+
+
+class Spec(t.NamedTuple):
+    """One certificate as it was asked for."""
+
+    name: str
+    provider: str
+    certificate_path: str
+    key_path: str
+    names: t.Tuple[str, ...] = ()
+    common_name: t.Optional[str] = None
+    key_type: str = "P-256"
+    days: int = 397
+    renew_before_days: int = 30
+    reuse_key: bool = False
+    certificate_content: t.Optional[str] = None
+    key_content: t.Optional[str] = None
+    remote: bool = False
+    symlinks_allowed: bool = False
+
+
+class Pair(t.NamedTuple):
+    """A certificate file and its key file, as bytes; None is a file that is not there."""
+
+    certificate: t.Optional[bytes] = None
+    key: t.Optional[bytes] = None
+
+
+class Plan(t.NamedTuple):
+    """What is to be done about one certificate."""
+
+    spec: Spec
+    before: Pair
+    after: Pair
+    facts_before: t.Dict[str, t.Any]
+    facts: t.Dict[str, t.Any]
+    reasons: t.Tuple[str, ...] = ()
+    wrong_attributes: t.Tuple[str, ...] = ()
+    due: t.Tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything on the disk is to change."""
+        return self.before != self.after or bool(self.wrong_attributes)
+
+
+def _read(path: str, follow: bool) -> t.Optional[bytes]:
+    """Return the content of a regular file, or None when it is not there."""
+    if not follow and os.path.islink(os.path.dirname(path)):
+        raise CertificateError(f"{os.path.dirname(path)} is a symlink: name the folder it points to, or set symlinks_allowed: true")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        if error.errno == errno.ELOOP:
+            raise CertificateError(f"{path} is a symlink: remove it, name the file it points to, or set symlinks_allowed: true")
+        raise CertificateError(f"{path} cannot be read: {error.strerror}")
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise CertificateError(f"{path} is not a regular file")
+        content = stream.read(_SIZE_LIMIT + 1)
+    if len(content) > _SIZE_LIMIT:
+        raise CertificateError(f"{path} is too large for a certificate or a key")
+    return content
+
+
+def _wrong_attributes(spec: Spec) -> t.Iterator[str]:
+    """Name the files whose owner or mode is not the wanted one."""
+    for path, mode in ((spec.key_path, KEY_MODE), (spec.certificate_path, CERTIFICATE_MODE)):
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue
+        if stat.S_IMODE(status.st_mode) != mode or (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+            yield path
+
+
+def _facts(pair: Pair, now: datetime.datetime) -> t.Dict[str, t.Any]:
+    """Describe a certificate; an empty dictionary stands for one that is not there or damaged."""
+    try:
+        return crypto.describe(crypto.load_certificates(pair.certificate or b"")[0], now)
+    except (CertificateError, ValueError):
+        return {}
+
+
+def _loaded(pair: Pair) -> t.Tuple[t.Any, t.Any]:
+    """Return certificate and key of a pair that belongs together, or raise."""
+    if pair.certificate is None or pair.key is None:
+        raise CertificateError("there is none yet")
+    certificate = crypto.load_certificates(pair.certificate)[0]
+    key = crypto.load_key(pair.key)
+    if crypto.public_bytes(certificate.public_key()) != crypto.public_bytes(key.public_key()):
+        raise CertificateError("its key is another certificate's")
+    return certificate, key
+
+
+def _make_self_signed(spec: Spec, before: Pair, now: datetime.datetime) -> Pair:
+    key, key_bytes = None, None
+    if spec.reuse_key and before.key is not None:
+        try:
+            key, key_bytes = crypto.load_key(before.key), before.key
+        except CertificateError:
+            key = None
+        if key is not None and crypto.key_type_of(key.public_key()) != spec.key_type:
+            key = None
+    if key is None or key_bytes is None:
+        key = crypto.new_key(spec.key_type)
+        key_bytes = crypto.key_pem(key)
+    common_name = crypto.common_name_for(spec.names, spec.common_name)
+    certificate = crypto.new_certificate(key.public_key(), spec.names, common_name, spec.days, now, key)
+    return Pair(crypto.certificate_pem(certificate), key_bytes)
+
+
+def _self_signed_reasons(spec: Spec, before: Pair, now: datetime.datetime) -> t.List[str]:
+    """Say why a self-signed certificate has to be made, or nothing when the one there is good."""
+    try:
+        certificate, _key = _loaded(before)
+    except CertificateError as error:
+        return [str(error)]
+    reasons = crypto.due_reasons(certificate, spec.names, spec.key_type, spec.renew_before_days, now)
+    if not crypto.is_self_signed(certificate):
+        reasons.append("it is not self-signed")
+    if crypto.common_name_of(certificate) != crypto.common_name_for(spec.names, spec.common_name):
+        reasons.append("its common name differs")
+    if crypto.lifetime_days(certificate) != spec.days:
+        reasons.append("its lifetime differs")
+    return reasons
+
+
+def _plan_self_signed(spec: Spec, before: Pair, now: datetime.datetime) -> t.Tuple[Pair, t.List[str], t.List[str]]:
+    reasons = _self_signed_reasons(spec, before, now)
+    return (_make_self_signed(spec, before, now) if reasons else before), reasons, []
+
+
+def _plan_acme(spec: Spec, before: Pair, now: datetime.datetime) -> t.Tuple[Pair, t.List[str], t.List[str]]:
+    """Keep what an authority issued, however old; have a placeholder where there is nothing, so that nginx starts."""
+    try:
+        certificate, _key = _loaded(before)
+    except CertificateError as error:
+        return _make_self_signed(spec, before, now), [f"{error}: a placeholder is made"], ["there is only a placeholder"]
+    if not crypto.is_self_signed(certificate):
+        return before, [], crypto.due_reasons(certificate, spec.names, spec.key_type, spec.renew_before_days, now)
+    reasons = crypto.due_reasons(certificate, spec.names, spec.key_type, spec.renew_before_days, now)
+    after = _make_self_signed(spec, before, now) if reasons else before
+    return after, reasons, ["there is only a placeholder"]
+
+
+def file_problems(certificate: bytes, key: bytes, names: t.Iterable[str], now: datetime.datetime) -> t.List[str]:
+    """Return what is wrong with a certificate and a key that somebody brings."""
+    problems = []
+    chain: t.List[t.Any] = []
+    loaded_key = None
+    try:
+        chain = crypto.load_certificates(certificate)
+    except CertificateError as error:
+        problems.append(f"the certificate cannot be used: {error}")
+    try:
+        loaded_key = crypto.load_key(key)
+    except CertificateError as error:
+        problems.append(f"the key cannot be used: {error}")
+    if chain and loaded_key is not None:
+        problems.extend(crypto.pair_problems(chain, loaded_key, names, now))
+    return problems
+
+
+def _with_newline(content: str) -> bytes:
+    return (content.strip() + "\n").encode("utf-8", "surrogateescape")
+
+
+def _plan_files(spec: Spec, before: Pair, now: datetime.datetime) -> t.Tuple[Pair, t.List[str], t.List[str]]:
+    if spec.remote:
+        after = before
+        for path, content in ((spec.certificate_path, before.certificate), (spec.key_path, before.key)):
+            if content is None:
+                raise CertificateError(f"{path} is not there, and remote: true says that it is on the host already")
+        if os.stat(spec.key_path).st_mode & stat.S_IRWXO:
+            raise CertificateError(f"everybody on the host has access to the key {spec.key_path}: set its mode to 0600")
+    else:
+        after = Pair(_with_newline(spec.certificate_content or ""), _with_newline(spec.key_content or ""))
+    problems = file_problems(after.certificate or b"", after.key or b"", spec.names, now)
+    if problems:
+        raise CertificateError("; ".join(problems))
+    return after, ([] if before == after else ["its content differs"]), []
+
+
+_PLANNERS = {"selfsigned": _plan_self_signed, "files": _plan_files, "acme": _plan_acme}
+
+
+def plan(spec: Spec, now: datetime.datetime) -> Plan:
+    """Find out what has to change for one certificate; touches nothing."""
+    follow = spec.symlinks_allowed or spec.remote
+    before = Pair(_read(spec.certificate_path, follow), _read(spec.key_path, follow))
+    after, reasons, due = _PLANNERS[spec.provider](spec, before, now)
+    return Plan(
+        spec=spec,
+        before=before,
+        after=after,
+        facts_before=_facts(before, now),
+        facts=_facts(after, now),
+        reasons=tuple(reasons),
+        wrong_attributes=() if spec.remote else tuple(_wrong_attributes(spec)),
+        due=tuple(due),
+    )
+
+
+def plan_all(specs: t.Iterable[Spec], now: datetime.datetime) -> t.List[Plan]:
+    """Plan every certificate, or raise with everything that is wrong with any of them."""
+    plans, problems = [], []
+    owners: t.Dict[str, str] = {}
+    for spec in specs:
+        for path in (spec.certificate_path, spec.key_path):
+            if path in owners and not spec.remote:
+                problems.append(f"certificate {spec.name}: {path} is a file of certificate {owners[path]} too")
+            owners[path] = spec.name
+        try:
+            plans.append(plan(spec, now))
+        except CertificateError as error:
+            problems.append(f"certificate {spec.name}: {error}")
+    if problems:
+        raise CertificateError("\n".join(problems))
+    return plans
+
+
+def _stage(path: str, content: bytes, mode: int) -> str:
+    """Write a file beside its final path, readable by nobody else until it is complete."""
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory):
+        previous = os.umask(0o777 & ~DIRECTORY_MODE)
+        try:
+            os.makedirs(directory, DIRECTORY_MODE)
+        finally:
+            os.umask(previous)
+    descriptor, staged = tempfile.mkstemp(prefix=".wssgate-", dir=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+    except OSError:
+        os.unlink(staged)
+        raise
+    return staged
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: str, content: bytes, mode: int) -> None:
+    staged = _stage(path, content, mode)
+    os.rename(staged, path)
+    _sync_directory(path)
+
+
+def write_pair(certificate_path: str, key_path: str, before: Pair, after: Pair) -> None:
+    """Put a new pair in place; when the certificate cannot follow its key, the old key comes back."""
+    staged = []
+    try:
+        staged.append(_stage(key_path, after.key or b"", KEY_MODE))
+        staged.append(_stage(certificate_path, after.certificate or b"", CERTIFICATE_MODE))
+        os.rename(staged[0], key_path)
+        try:
+            os.rename(staged[1], certificate_path)
+        except OSError:
+            if before.key is not None:
+                _replace(key_path, before.key, KEY_MODE)
+            raise
+    finally:
+        for path in staged:
+            if os.path.lexists(path):
+                os.unlink(path)
+    _sync_directory(key_path)
+    _sync_directory(certificate_path)
+
+
+def _back_up(path: str, content: t.Optional[bytes], suffix: str) -> t.List[str]:
+    if content is None:
+        return []
+    _replace(path + suffix, content, KEY_MODE)
+    return [path + suffix]
+
+
+def apply(planned: Plan, backup: bool = False) -> t.List[str]:
+    """Bring one certificate to the wanted state and return the copies that were kept of the old one."""
+    spec, copies = planned.spec, []
+    certificate_path, key_path = spec.certificate_path, spec.key_path
+    if spec.symlinks_allowed:
+        certificate_path, key_path = os.path.realpath(certificate_path), os.path.realpath(key_path)
+    if planned.before != planned.after:
+        if backup:
+            suffix = time.strftime(".%Y-%m-%dT%H%M%SZ~", time.gmtime())
+            copies = _back_up(certificate_path, planned.before.certificate, suffix) + _back_up(key_path, planned.before.key, suffix)
+        write_pair(certificate_path, key_path, planned.before, planned.after)
+    for path in planned.wrong_attributes:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if spec.symlinks_allowed else os.O_NOFOLLOW))
+        try:
+            os.fchown(descriptor, os.geteuid(), os.getegid())
+            os.fchmod(descriptor, KEY_MODE if path == spec.key_path else CERTIFICATE_MODE)
+        finally:
+            os.close(descriptor)
+    return copies

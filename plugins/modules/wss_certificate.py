@@ -1,0 +1,340 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: wss_certificate
+short_description: Install, make and renew the certificates of a gate
+version_added: 1.0.0
+author:
+  - wssgate contributors (@wssgate)
+description:
+  - One call looks after all certificates of a host. Everything is read and checked first. With one problem anywhere nothing is changed,
+    and the error names every problem.
+  - A certificate and its key are replaced together. Each file is complete before it gets its name.
+  - Keys are written as V(0600), certificates as V(0644), both owned by the user that runs the module, usually root.
+  - A key is shown in no output, diff, error or log.
+  - Does not reload nginx. M(wssgate.nginx.nginx_config) notices by itself that a certificate is newer than the workers.
+requirements:
+  - python3-cryptography 3.3 or newer on the host
+options:
+  certificates:
+    description: The certificates.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the certificate, for its folder and for messages.
+        type: str
+        required: true
+      provider:
+        description:
+          - V(selfsigned) makes a certificate that signs itself, and makes it anew before it ends.
+          - V(files) checks and installs a certificate that comes with the call or is on the host already.
+          - V(acme) keeps what an authority has issued, and makes a self-signed placeholder where there is nothing, so that nginx can start.
+            RV(certificates[].due) says why a certificate has to be asked for. This module does not ask for it.
+        type: str
+        choices: [selfsigned, files, acme]
+        required: true
+      subject_alt_names:
+        description:
+          - Names the certificate is for, as V(DNS:name), V(IP:address), or just the name or the address.
+          - With O(certificates[].provider=files) the certificate is refused when it is not for all of them.
+        type: list
+        elements: str
+        default: []
+      common_name:
+        description: Common name of the subject. By default the first of O(certificates[].subject_alt_names). Clients look at the names alone.
+        type: str
+      key_type:
+        description: Kind of the key to make. An RSA signature costs the gate several times the processor time of P-256.
+        type: str
+        choices: [P-256, P-384, RSA-2048, RSA-3072, RSA-4096]
+        default: P-256
+      days:
+        description: Lifetime of a self-signed certificate in days. Another value makes a new one.
+        type: int
+        default: 397
+      renew_before_days:
+        description: Days before its end from which on a certificate counts as due.
+        type: int
+        default: 30
+      reuse_key:
+        description: Keep the key when a self-signed certificate is made anew.
+        type: bool
+        default: false
+      certificate_path:
+        description: Path of the certificate with its chain. By default C(fullchain.pem) in a folder named after the certificate in O(directory).
+        type: path
+      key_path:
+        description: Path of the private key. By default C(privkey.pem) in that folder.
+        type: path
+      certificate_content:
+        description: With O(certificates[].provider=files), the certificate as PEM, followed by its issuers up to but without the root.
+        type: str
+      key_content:
+        description: With O(certificates[].provider=files), the private key as PEM, without passphrase.
+        type: str
+      remote:
+        description:
+          - With O(certificates[].provider=files), certificate and key are on the host already and are only checked, never touched.
+        type: bool
+        default: false
+      symlinks_allowed:
+        description: Follow symlinks at the paths and write where they point to. Without it symlinks are refused.
+        type: bool
+        default: false
+  directory:
+    description: Folder of the certificates that have no path of their own.
+    type: path
+    default: /etc/nginx/certificates
+  backup:
+    description: Keep a copy of a certificate and its key, readable by root alone, before they are replaced.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Can run in check mode and say what would change.
+    support: full
+    details: Where python3-cryptography is not installed yet, everything counts as to be created.
+  diff_mode:
+    description: Shows what changes in diff mode.
+    support: full
+    details: Shows what is public about a certificate, never a key.
+seealso:
+  - module: wssgate.nginx.nginx_config
+  - module: community.crypto.x509_certificate
+"""
+
+EXAMPLES = r"""
+- name: Look after the certificates
+  wssgate.nginx.wss_certificate:
+    certificates:
+      - name: wcs
+        provider: selfsigned
+        subject_alt_names: [DNS:wcs.example.com, IP:192.0.2.10]
+      - name: shop
+        provider: files
+        subject_alt_names: [shop.example.com]
+        certificate_content: "{{ lookup('ansible.builtin.file', 'shop.pem') }}"
+        key_content: "{{ vault_shop_key }}"
+
+- name: Check a certificate that something else looks after
+  wssgate.nginx.wss_certificate:
+    certificates:
+      - name: other
+        provider: files
+        remote: true
+        certificate_path: /etc/ssl/certs/other.pem
+        key_path: /etc/ssl/private/other.key
+"""
+
+RETURN = r"""
+certificates:
+  description: The certificates as they are now, or would be.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the certificate.
+      type: str
+    changed:
+      description: Whether anything about it changed.
+      type: bool
+    reasons:
+      description: Why a new certificate was made or installed.
+      type: list
+      elements: str
+    due:
+      description: With O(certificates[].provider=acme), why a certificate has to be asked for. Empty when it need not be.
+      type: list
+      elements: str
+    certificate_path:
+      description: Path of the certificate.
+      type: str
+    key_path:
+      description: Path of the key.
+      type: str
+    subject:
+      description: Subject.
+      type: str
+    issuer:
+      description: Issuer.
+      type: str
+    serial:
+      description: Serial number, hexadecimal.
+      type: str
+    fingerprint:
+      description: SHA-256 of the certificate, hexadecimal.
+      type: str
+    subject_alt_names:
+      description: Names it is for.
+      type: list
+      elements: str
+    key_type:
+      description: Kind of its key.
+      type: str
+    not_before:
+      description: When it begins, UTC.
+      type: str
+    not_after:
+      description: When it ends, UTC.
+      type: str
+    days_left:
+      description: Whole days until it ends.
+      type: int
+    self_signed:
+      description: Whether it vouches for itself.
+      type: bool
+backup_files:
+  description: Copies that were kept.
+  returned: when O(backup=true)
+  type: list
+  elements: str
+"""
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
+from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate_store as store
+
+CERTIFICATE_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
+    "name": {"type": "str", "required": True},
+    "provider": {"type": "str", "required": True, "choices": ["selfsigned", "files", "acme"]},
+    "subject_alt_names": {"type": "list", "elements": "str", "default": []},
+    "common_name": {"type": "str"},
+    "key_type": {"type": "str", "choices": list(crypto.KEY_TYPES), "default": "P-256"},
+    "days": {"type": "int", "default": 397},
+    "renew_before_days": {"type": "int", "default": 30},
+    "reuse_key": {"type": "bool", "default": False, "no_log": False},
+    "certificate_path": {"type": "path"},
+    "key_path": {"type": "path", "no_log": False},
+    "certificate_content": {"type": "str"},
+    "key_content": {"type": "str", "no_log": True},
+    "remote": {"type": "bool", "default": False},
+    "symlinks_allowed": {"type": "bool", "default": False},
+}
+
+
+def read_spec(options: t.Dict[str, t.Any], directory: str) -> store.Spec:
+    """Turn one item of the argument into what was asked for."""
+    own = os.path.join(directory, options["name"])
+    names = tuple(dict.fromkeys(crypto.parse_name(name) for name in options["subject_alt_names"]))
+    spec = store.Spec(
+        names=names,
+        certificate_path=os.path.normpath(options["certificate_path"] or os.path.join(own, "fullchain.pem")),
+        key_path=os.path.normpath(options["key_path"] or os.path.join(own, "privkey.pem")),
+        **{
+            key: options[key]
+            for key in options
+            if key in store.Spec._fields and key not in ("names", "certificate_path", "key_path")
+        },
+    )
+    if spec.provider == "files":
+        given = [key for key in ("certificate_content", "key_content") if options[key]]
+        if bool(given) == spec.remote or len(given) == 1:
+            raise crypto.CertificateError("give certificate_content and key_content, or remote: true")
+    elif not names:
+        raise crypto.CertificateError("subject_alt_names is empty: a certificate is for at least one name")
+    elif spec.days <= spec.renew_before_days:
+        raise crypto.CertificateError(f"renew_before_days ({spec.renew_before_days}) has to be less than days ({spec.days})")
+    return spec
+
+
+def read_specs(certificates: t.Sequence[t.Dict[str, t.Any]], directory: str) -> t.List[store.Spec]:
+    """Turn the argument into what was asked for, or raise with everything that is wrong with it."""
+    specs, problems = [], []
+    for options in certificates:
+        try:
+            specs.append(read_spec(options, directory))
+        except crypto.CertificateError as error:
+            problems.append(f"certificate {options['name']}: {error}")
+    if problems:
+        raise crypto.CertificateError("\n".join(problems))
+    return specs
+
+
+def as_text(facts: t.Dict[str, t.Any]) -> str:
+    """Return the public facts of a certificate for a diff."""
+    shown = {key: value for key, value in facts.items() if key != "days_left"}
+    return "".join(f"{key}: {', '.join(value) if isinstance(value, list) else value}\n" for key, value in shown.items())
+
+
+def diff_of(plan: store.Plan) -> t.Dict[str, str]:
+    """Return the diff of one certificate."""
+    before, after = as_text(plan.facts_before), as_text(plan.facts)
+    if plan.before.key != plan.after.key:
+        before += "key: the old one\n" if plan.before.key is not None else ""
+        after += "key: a new one\n"
+    for path in plan.wrong_attributes:
+        before += f"owner or mode of {path}: wrong\n"
+        after += f"owner or mode of {path}: right\n"
+    return {"before_header": plan.spec.certificate_path, "after_header": plan.spec.certificate_path, "before": before, "after": after}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "certificates": {"type": "list", "elements": "dict", "required": True, "options": CERTIFICATE_OPTIONS},
+            "directory": {"type": "path", "default": "/etc/nginx/certificates"},
+            "backup": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    if crypto.CRYPTOGRAPHY_ERROR is not None:
+        if not module.check_mode:
+            module.fail_json(msg=missing_required_lib("cryptography"), exception=crypto.CRYPTOGRAPHY_ERROR)
+        # Nothing can be looked at yet; whatever is wanted has still to be made
+        names = [options["name"] for options in module.params["certificates"]]
+        module.exit_json(
+            changed=bool(names),
+            msg=f"would look after {', '.join(names) or 'no certificate'} once python3-cryptography is installed",
+            certificates=[{"name": name, "changed": True, "reasons": [], "due": []} for name in names],
+        )
+
+    copies: t.List[str] = []
+    try:
+        plans = store.plan_all(read_specs(module.params["certificates"], module.params["directory"]), crypto.utc_now())
+        for plan in plans:
+            if plan.changed and not module.check_mode:
+                copies += store.apply(plan, module.params["backup"])
+                for path in (plan.spec.certificate_path, plan.spec.key_path):
+                    module.set_default_selinux_context(path, False)
+    except crypto.CertificateError as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or 'a file'} could not be written: {error.strerror}")
+
+    result: t.Dict[str, t.Any] = {
+        "changed": any(plan.changed for plan in plans),
+        "certificates": [
+            {
+                "name": plan.spec.name,
+                "changed": plan.changed,
+                "reasons": list(plan.reasons),
+                "due": list(plan.due),
+                "certificate_path": plan.spec.certificate_path,
+                "key_path": plan.spec.key_path,
+                **plan.facts,
+            }
+            for plan in plans
+        ],
+        "diff": [diff_of(plan) for plan in plans if plan.changed],
+    }
+    if module.params["backup"]:
+        result["backup_files"] = copies
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

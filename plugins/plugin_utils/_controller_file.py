@@ -1,0 +1,33 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reads files of the controller for lookups, searched for and decrypted as Ansible does for its own."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import UnreadableError
+
+
+def controller_file_reader(lookup: LookupBase, variables: t.Dict[str, t.Any]) -> t.Callable[[str], str]:
+    """Return a function that returns the content of a file."""
+
+    def read(source: str) -> str:
+        path = lookup.find_file_in_search_path(variables, "files", source, ignore_missing=True)
+        if not path:
+            raise UnreadableError(f"{source} is not on the controller, neither in a folder 'files' nor beside the playbook")
+        loader = lookup._loader
+        try:
+            if hasattr(loader, "get_text_file_contents"):
+                return loader.get_text_file_contents(path)
+            # ansible-core before 2.19
+            return loader._get_file_contents(path)[0].decode("utf-8")
+        except (AnsibleError, OSError, UnicodeDecodeError) as error:
+            raise UnreadableError(f"{source} cannot be read on the controller: {getattr(error, 'message', None) or error}")
+
+    return read
