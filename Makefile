@@ -13,7 +13,6 @@ CHECKS := lint unit sanity galaxy
 
 # A value inherited from the outside slows Ansible down: see scripts/lib.sh.
 unexport PYTHONDONTWRITEBYTECODE
-export VENV
 
 .PHONY: help
 help: ## Say what there is

@@ -39,15 +39,16 @@ exec 9>"${TMPDIR:-/tmp}/wssgate-engine.lock"
 flock 9
 answers && exit 0 # another checkout was quicker
 
-need_command docker docker.io
-# A client alone may be there.
-need_command dockerd docker.io cgroupfs-mount iptables
+# A client alone may be there; since Debian 13 it is a package of its own.
+need_command dockerd docker.io iptables
+need_command docker docker-cli
+answers && exit 0 # started by its installation
 [ "$(id -u)" = 0 ] || die "No Docker Engine answers; start it, or run this as root"
 
 if [ -d /run/systemd/system ]; then
     say "Starting the Docker Engine (systemd)"
     systemctl start docker
-elif ! answers; then
+else
     say "Starting the Docker Engine by hand; log: $LOG, \`make clean\` stops it"
     if ! mountpoint -q /sys/fs/cgroup; then
         need_command cgroupfs-mount cgroupfs-mount

@@ -11,7 +11,7 @@ declare -A SUITES=([12]=bookworm [13]=trixie)
 # The base comes from this machine, from a registry, or where there is none from
 # Debian's own packages: `base RELEASE` leaves its name in BASE.
 base() {
-    local release=$1
+    local release=$1 id
     BASE=debian:$release
     docker image inspect "$BASE" >/dev/null 2>&1 && return
     say "Pulling $BASE"
@@ -20,14 +20,20 @@ base() {
     BASE=wssgate-base:debian$release
     docker image inspect "$BASE" >/dev/null 2>&1 && return
     say "No registry: bootstrapping $BASE from Debian packages"
-    need_command mmdebstrap mmdebstrap
-    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || apt_install debian-archive-keyring
-    mmdebstrap --quiet --variant=minbase "${SUITES[$release]}" - | docker import - "$BASE" >/dev/null
+    # One at a time: apt has a lock of its own.
+    (
+        flock 8
+        need_command mmdebstrap mmdebstrap
+        [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || apt_install debian-archive-keyring
+    ) 8>"${TMPDIR:-/tmp}/wssgate-apt.lock"
+    # Named only when it is whole.
+    id=$(mmdebstrap --quiet --variant=minbase "${SUITES[$release]}" - | docker import -) || return
+    docker tag "$id" "$BASE"
 }
 
 build() {
     local release=$1 image=wssgate-test:debian$1 inputs
-    base "$release"
+    base "$release" || return
     inputs=$(
         {
             cat "$CONTEXT/Dockerfile" "$CONTEXT/boot"
@@ -46,11 +52,16 @@ mkdir -p "$LOGS"
 # Two checkouts share the names: one builds, the other finds it done.
 exec 9>"${TMPDIR:-/tmp}/wssgate-images.lock"
 flock 9
+pids=()
 for release in 12 13; do
-    log=$LOGS/image-debian$release.log
-    build "$release" >"$log" 2>&1 || {
-        tail -n 30 "$log"
-        die "The image for Debian $release could not be built; whole log: $log"
-    }
-    grep '^== ' "$log"
+    {
+        log=$LOGS/image-debian$release.log
+        build "$release" >"$log" 2>&1 || {
+            tail -n 30 "$log"
+            die "The image for Debian $release could not be built; whole log: $log"
+        }
+        grep '^== ' "$log"
+    } &
+    pids+=($!)
 done
+for pid in "${pids[@]}"; do wait "$pid"; done

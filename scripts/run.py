@@ -135,7 +135,8 @@ class Runner:
         return outcome
 
     def _call(self, job: Job, command: list[str], limit: float, *, is_cleanup: bool = False) -> str:
-        with job.log.open("ab" if is_cleanup else "wb") as log:
+        log_path = job.log.with_suffix(".cleanup.log") if is_cleanup else job.log
+        with log_path.open("wb") as log:
             child = subprocess.Popen(
                 command,
                 cwd=ROOT,
