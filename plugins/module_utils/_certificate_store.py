@@ -83,9 +83,10 @@ def _read(path: str, follow: bool) -> t.Optional[bytes]:
         if error.errno == errno.ELOOP:
             raise CertificateError(f"{path} is a symlink: remove it, name the file it points to, or set symlinks_allowed: true")
         raise CertificateError(f"{path} cannot be read: {error.strerror}")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CertificateError(f"{path} is not a regular file")
     with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise CertificateError(f"{path} is not a regular file")
         content = stream.read(_SIZE_LIMIT + 1)
     if len(content) > _SIZE_LIMIT:
         raise CertificateError(f"{path} is too large for a certificate or a key")

@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+pytest.importorskip("cryptography")
+
+from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import CertificateList, UnreadableError
+
+KEY = crypto.new_key("P-256")
+KEY_PEM = crypto.key_pem(KEY).decode()
+PEM = crypto.certificate_pem(crypto.new_certificate(KEY.public_key(), ["DNS:wcs.example.com"], "wcs", 90, crypto.utc_now(), KEY)).decode()
+
+SELF_SIGNED = {"name": "wcs", "provider": "selfsigned", "subject_alt_names": ["wcs.example.com"]}
+FILES = {"name": "wcs", "provider": "files", "subject_alt_names": ["wcs.example.com"]}
+SOURCES = {**FILES, "certificate_source": "wcs.pem", "key_source": "wcs.key"}
+ACME = {**SELF_SIGNED, "provider": "acme"}
+
+
+def read(source: str) -> str:
+    try:
+        return {"wcs.pem": PEM, "wcs.key": KEY_PEM}[source]
+    except KeyError:
+        raise UnreadableError(f"{source} is not on the controller")
+
+
+def problems(*certificates: t.Any) -> list[str]:
+    return CertificateList(list(certificates), "/etc/nginx/certificates", read).problems
+
+
+@pytest.mark.parametrize(
+    "certificate",
+    [
+        SELF_SIGNED,
+        ACME,
+        SOURCES,
+        {**FILES, "certificate_content": PEM, "key_content": KEY_PEM},
+        {**FILES, "certificate_source": "wcs.pem", "key_content": KEY_PEM},
+        {**FILES, "remote": True, "certificate_path": "/a.pem", "key_path": "/a.key"},
+    ],
+)
+def test_a_good_certificate_has_no_problem(certificate: dict[str, t.Any]) -> None:
+    assert problems(certificate) == []
+
+
+@pytest.mark.parametrize(
+    "certificate, words",
+    [
+        ("wcs", "is not a dictionary"),
+        ({**SELF_SIGNED, "name": "../wcs"}, "name ('../wcs') has to be"),
+        ({**SELF_SIGNED, "name": ".."}, "name ('..') has to be"),
+        ({"provider": "selfsigned"}, "name ('') has to be"),
+        ({**SELF_SIGNED, "provider": "letsencrypt"}, "provider is 'letsencrypt', and there are selfsigned, files, acme"),
+        ({**SELF_SIGNED, "subject_alt_names": []}, "subject_alt_names is empty"),
+        ({**SELF_SIGNED, "subject_alt_names": "wcs.example.com"}, "subject_alt_names is not a list"),
+        ({**SELF_SIGNED, "subject_alt_names": ["a b"]}, "'a b' is neither a host name"),
+        ({**SELF_SIGNED, "certificate_path": "relative"}, "certificate_path is not the absolute path"),
+        ({**SELF_SIGNED, "days": 30}, "renew_before_days (30) has to be less than days (30)"),
+        ({**SELF_SIGNED, "days": "many"}, "days is not a whole number"),
+        ({**SELF_SIGNED, "key_type": "DSA"}, "key_type is 'DSA'"),
+        ({**SELF_SIGNED, "key_source": "wcs.key"}, "key_source does not go with provider selfsigned"),
+        ({**ACME, "subject_alt_names": ["*.example.com"]}, "cannot be proven over http"),
+        ({**ACME, "subject_alt_names": ["192.0.2.1"]}, "cannot be proven over http"),
+        ({**FILES, "key_source": "wcs.key"}, "give certificate_source"),
+        ({**SOURCES, "key_content": KEY_PEM}, "give key_source (a file of the controller) or key_content, not both"),
+        ({**SOURCES, "key_source": "none.key"}, "key_source: none.key is not on the controller"),
+        ({**SOURCES, "key_source": "wcs.pem"}, "there is no PEM private key in it"),
+        ({**SOURCES, "subject_alt_names": ["other.example.com"]}, "the certificate is not for DNS:other.example.com"),
+        ({**FILES, "remote": True}, "remote: true needs certificate_path and key_path"),
+        (
+            {**SOURCES, "remote": True, "certificate_path": "/a.pem", "key_path": "/a.key"},
+            "certificate_source does not go with provider files and remote: true",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence_that_shows_no_key(certificate: t.Any, words: str) -> None:
+    found = problems(certificate)
+
+    assert words in found[0]
+    assert KEY_PEM.splitlines()[1] not in " ".join(found)
+
+
+def test_a_list_that_is_none_is_named() -> None:
+    assert CertificateList("wcs", "/etc", read).problems == ["certificates_list is not a list"]
+
+
+def test_a_name_twice_is_refused() -> None:
+    assert "certificate wcs: the name is there twice" in problems(SELF_SIGNED, SELF_SIGNED)
+
+
+def test_two_certificates_cannot_share_a_file() -> None:
+    paths = {"certificate_path": "/etc/nginx/certificates/wcs/fullchain.pem", "key_path": "/other.key"}
+
+    assert problems(SELF_SIGNED, {**SELF_SIGNED, "name": "b", **paths}) == [
+        "certificate b: /etc/nginx/certificates/wcs/fullchain.pem is a file of certificate wcs too"
+    ]
+
+
+def test_the_module_gets_the_content_of_files_and_nothing_that_is_for_the_role() -> None:
+    found = CertificateList([{**SOURCES, "unknown": 1}], "/etc", read).certificates
+
+    assert found == [{**FILES, "certificate_content": PEM, "key_content": KEY_PEM}]
