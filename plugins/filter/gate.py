@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import typing as t
 
 from ansible.errors import AnsibleFilterError
@@ -22,8 +24,12 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         raise AnsibleFilterError(str(error)) from error
 
 
+def csp_hash(text: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") + "'"
+
+
 class FilterModule:
     """Filters of the gate."""
 
     def filters(self) -> t.Dict[str, t.Callable[..., t.Any]]:
-        return {"gate_errors": gate_errors, "gate_model": gate_model}
+        return {"csp_hash": csp_hash, "gate_errors": gate_errors, "gate_model": gate_model}

@@ -1,0 +1,397 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gate as a browser meets it: Debian's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from playwright.sync_api import expect, sync_playwright
+from support import wire
+
+STORE = "/var/lib/nginx/tokens"
+TOKEN = "Browser_test-token-0123456789"
+SITE = "https://wcs.example.com"
+PAGE = f"{SITE}/check"
+WIDTHS = (360, 1280)
+ROOT = Path(__file__).resolve().parents[3]
+PICTURES = ROOT / ".cache" / "artifacts" / "browser"
+FLAGS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+def key_hash(certificate: Path) -> str:
+    """The name by which Chromium is told to trust one key, and no other."""
+    key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(spki).digest()).decode("ascii")
+
+
+@pytest.fixture(scope="module")
+def playwright():
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browsers():
+    opened = {}
+    yield opened
+    for browser in opened.values():
+        browser.close()
+
+
+@pytest.fixture
+def browser(playwright, browsers, gate):
+    if gate.name not in browsers:
+        program = shutil.which("chromium")
+        assert program, "this scenario drives Debian's package chromium on the controller; install it"
+        browsers[gate.name] = playwright.chromium.launch(
+            executable_path=program,
+            # Chromium's own sandbox does not start for root.
+            chromium_sandbox=os.getuid() != 0,
+            args=[
+                *FLAGS,
+                # Every name leads to the gate, whatever network this machine is on.
+                f"--host-resolver-rules=MAP * 127.0.0.1:{gate.port}",
+                f"--ignore-certificate-errors-spki-list={key_hash(gate.ca_path)}",
+            ],
+        )
+    return browsers[gate.name]
+
+
+@pytest.fixture
+def context(browser):
+    context = browser.new_context()
+    context.set_default_timeout(10_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context):
+    """A page, and everything it says and asks for on the way."""
+    page = context.new_page()
+    page.said, page.asked = [], []
+    page.on("console", lambda message: page.said.append(message.text))
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("websocket", lambda socket: page.asked.append(socket.url))
+    return page
+
+
+@pytest.fixture
+def token(host):
+    host.check_output(f"touch {STORE}/{TOKEN}")
+    yield TOKEN
+    host.run(f"rm -f {STORE}/{TOKEN}")
+
+
+def picture(page, state: str) -> None:
+    """Keeps the state at each width, and sees that nothing sticks out of the page."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.screenshot(path=PICTURES / f"{state}-{width}-{scheme}.png", full_page=True)
+    page.emulate_media(color_scheme="light")
+
+
+def fill(page, token: str, place: str = "/wss") -> None:
+    page.get_by_label("Location").select_option(place)
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Connect", exact=True).click()
+
+
+def state(page):
+    return page.locator("#state")
+
+
+def token_cookies(context):
+    return {cookie["name"]: cookie for cookie in context.cookies() if cookie["name"].endswith("AUTH")}
+
+
+def open_from(page, url: str) -> str:
+    """Opens a WebSocket as any script of the page would; 'open' or 'closed CODE'."""
+    return page.evaluate(
+        """url => new Promise(resolve => {
+            const socket = new WebSocket(url);
+            socket.onopen = () => { resolve('open'); socket.close(); };
+            socket.onclose = event => resolve('closed ' + event.code);
+        })""",
+        url,
+    )
+
+
+def page_of(context, origin: str):
+    """An ordinary page of a site, without a policy of its own."""
+    page = context.new_page()
+    page.goto(f"{origin}/page.html")
+    return page
+
+
+def refusals(host) -> str:
+    return host.check_output("tail -n 5 /var/log/nginx/wss_access.log")
+
+
+def test_from_the_page_through_cookie_open_echo_and_close_until_the_cookie_is_gone(host, context, page, token):
+    page.goto(PAGE)
+    expect(state(page)).to_have_text("Not connected")
+    picture(page, "1-start")
+    fill(page, token)
+    expect(state(page)).to_have_text("Connected")
+    cookie = token_cookies(context)["AUTH"]
+    assert cookie["value"] == token
+    assert (cookie["path"], cookie["secure"], cookie["sameSite"]) == ("/wss", True, "Strict")
+    assert cookie["domain"] == "wcs.example.com"
+    page.get_by_role("button", name="Measure").click()
+    expect(page.locator("#round-trip")).to_have_text(re.compile(r"^[0-9.]+ ms$"))
+    picture(page, "2-open")
+    page.get_by_role("button", name="Disconnect").click()
+    expect(state(page)).to_have_text("Closed")
+    expect(page.locator("#code")).to_have_text("1000")
+    assert token_cookies(context) == {}
+    picture(page, "3-closed")
+
+
+def test_the_token_is_in_no_url_no_storage_and_no_console_and_nothing_is_fetched_from_elsewhere(context, page, token):
+    page.goto(PAGE)
+    fill(page, token)
+    expect(state(page)).to_have_text("Connected")
+    page.get_by_role("button", name="Disconnect").click()
+    expect(state(page)).to_have_text("Closed")
+    assert page.said == []
+    assert page.asked == [PAGE, "wss://wcs.example.com/wss"]
+    assert token not in page.url
+    assert page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, history.state])") == "[{},{},null]"
+    assert context.storage_state() == {"cookies": [], "origins": []}
+
+
+def test_a_wrong_token_is_refused_with_advice_and_its_cookie_goes(host, context, page, token):
+    page.goto(PAGE)
+    fill(page, "no-such-token-0123456789")
+    expect(page.locator("#explanation")).to_have_text("The gate is there and did not let this WebSocket through.")
+    expect(page.locator("#code")).to_have_text("1006")
+    expect(page.locator("#advice-list")).to_contain_text("Ask for a new one")
+    assert token_cookies(context) == {}
+    picture(page, "4-refused")
+    assert '"reason":"token"' in refusals(host)
+
+
+def test_without_a_token_the_page_asks_for_one_and_sends_nothing(context, page):
+    page.goto(PAGE)
+    for text, complaint in (("", "Enter a token."), ("../../etc/passwd", "This is no token")):
+        fill(page, text)
+        expect(page.get_by_role("alert")).to_contain_text(complaint)
+        expect(page.get_by_label("Token")).to_be_focused()
+    picture(page, "5-no-token")
+    assert page.asked == [PAGE]
+    assert token_cookies(context) == {}
+
+
+def test_without_a_token_a_script_of_the_right_page_is_refused(host, context):
+    page = page_of(context, SITE)
+    assert open_from(page, "wss://wcs.example.com/wss") == "closed 1006"
+    assert '"reason":"token"' in refusals(host)
+
+
+def test_a_page_on_a_foreign_origin_is_refused_with_a_good_token_in_the_cookie(host, context, token):
+    # SameSite=None: the browser itself holds nothing back, so that only the gate stands in between.
+    cookie = {"name": "AUTH", "value": token, "domain": "wcs.example.com", "path": "/wss", "secure": True, "sameSite": "None"}
+    context.add_cookies([cookie])
+    assert open_from(page_of(context, SITE), "wss://wcs.example.com/wss") == "open"
+    assert open_from(page_of(context, "https://evil.example.net"), "wss://wcs.example.com/wss") == "closed 1006"
+    assert '"reason":"origin"' in refusals(host)
+
+
+def test_the_cookie_of_the_page_is_not_sent_from_another_site(host, context, page, token):
+    page.goto(PAGE)
+    fill(page, token)
+    expect(state(page)).to_have_text("Connected")
+    other = page_of(context, "https://evil.example.net")
+    assert open_from(other, "wss://wcs.example.com/elsewhere") == "closed 1006"
+    heads = host.check_output("cat /root/upstream.jsonl")
+    assert token not in heads
+
+
+def test_a_cookie_with_the_host_prefix_works_and_is_cleared(context, page, token):
+    page.goto(PAGE)
+    fill(page, token, "/host")
+    expect(state(page)).to_have_text("Connected")
+    cookie = token_cookies(context)["__Host-AUTH"]
+    assert (cookie["path"], cookie["secure"]) == ("/", True)
+    page.get_by_role("button", name="Disconnect").click()
+    expect(state(page)).to_have_text("Closed")
+    assert token_cookies(context) == {}
+
+
+def test_leaving_the_page_clears_the_cookie(context, page, token):
+    page.goto(PAGE)
+    fill(page, token)
+    expect(state(page)).to_have_text("Connected")
+    assert token_cookies(context)
+    page.goto("about:blank")
+    assert token_cookies(context) == {}
+
+
+def test_a_session_that_is_cut_off_is_explained_and_its_cookie_goes(host, context, page, token):
+    page.goto(PAGE)
+    fill(page, token)
+    expect(state(page)).to_have_text("Connected")
+    host.check_output("ss -K state established 'sport = :443'")
+    expect(state(page)).to_have_text("Disconnected")
+    expect(page.locator("#code")).to_have_text("1006")
+    expect(page.locator("#advice-list")).to_contain_text("75 seconds")
+    assert token_cookies(context) == {}
+    picture(page, "6-cut-off")
+
+
+def test_an_upstream_that_is_down_and_a_gate_that_is_gone_are_told_apart(context, page):
+    page.goto(PAGE)
+    page.get_by_label("Location").select_option("/down")
+    expect(page.get_by_label("Token")).to_be_hidden()
+    page.get_by_role("button", name="Connect", exact=True).click()
+    expect(page.locator("#advice-list")).to_contain_text("Does the WebSocket server behind the gate run?")
+    context.set_offline(True)
+    page.get_by_role("button", name="Connect", exact=True).click()
+    expect(page.locator("#explanation")).to_have_text("The gate cannot be reached.")
+    picture(page, "7-unreachable")
+
+
+def test_an_attempt_can_be_given_up(page):
+    page.goto(PAGE)
+    page.get_by_label("Location").select_option("/silent")
+    page.get_by_role("button", name="Connect", exact=True).click()
+    expect(state(page)).to_have_text("Connecting")
+    picture(page, "8-connecting")
+    page.get_by_role("button", name="Disconnect").click()
+    expect(page.locator("#explanation")).to_have_text("You stopped the attempt.")
+
+
+def test_the_page_offers_only_locations_that_let_its_own_origin_in(page):
+    page.goto(PAGE)
+    assert page.locator("#place option").all_inner_texts() == ["/wss", "/host", "/down", "/silent"]
+
+
+def test_foreign_script_does_not_run_on_the_page_and_it_reaches_no_other_host(context, page):
+    page.goto(PAGE)
+    page.evaluate(
+        """() => {
+            const script = document.createElement('script');
+            script.textContent = 'window.injected = 1';
+            document.body.append(script);
+            document.body.insertAdjacentHTML('beforeend', '<p style="color: red" onclick="window.injected = 1">x</p>');
+        }"""
+    )
+    assert page.evaluate("window.injected") is None
+    assert len([text for text in page.said if "Content Security Policy" in text]) >= 2
+    blocked = page.evaluate(
+        "url => { try { new WebSocket(url); } catch (e) { return e.name; } return new Promise(r => setTimeout(() => r('tried'), 300)); }",
+        "wss://staff.example.com/wss",
+    )
+    assert blocked in ("SecurityError", "tried")
+    assert "connect-src" in page.said[-1]
+
+
+def test_the_keyboard_alone_is_enough(page, token):
+    page.goto(PAGE)
+    for wanted in ("place", "token"):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == wanted
+    page.keyboard.type(token)
+    page.keyboard.press("Enter")
+    expect(state(page)).to_have_text("Connected")
+    assert page.evaluate("getComputedStyle(document.querySelector('#token')).outlineStyle") is not None
+
+
+def test_the_browser_s_own_password_opens_a_location_with_basic_auth(browser, host):
+    # No navigation may be authenticated without it: Chromium asks, Playwright answers as a person would.
+    context = browser.new_context(http_credentials={"username": "operator", "password": "correct horse battery staple"})
+    page = context.new_page()
+    page.goto("https://staff.example.com/check")
+    expect(page.get_by_label("Token")).to_be_hidden()
+    page.get_by_role("button", name="Connect", exact=True).click()
+    expect(state(page)).to_have_text("Connected")
+    picture(page, "9-password")
+    context.close()
+
+
+def test_without_the_password_neither_the_page_nor_the_websocket_opens(browser, host):
+    context = browser.new_context(http_credentials={"username": "operator", "password": "wrong"})
+    page = context.new_page()
+    assert page.goto("https://staff.example.com/check").status == 401
+    assert open_from(page, "wss://staff.example.com/wss") == "closed 1006"
+    assert '"location":"/wss","status":401,"reason":"basic_auth"' in refusals(host)
+    context.close()
+
+
+def test_the_snippet_for_an_operator_s_own_page_works_as_documented(host, context, token):
+    snippet = re.search(r"```js\n(.*?)```", (ROOT / "docs" / "client.md").read_text("utf-8"), re.DOTALL)[1]
+    page = page_of(context, SITE)
+    page.add_script_tag(content=snippet)
+    echoed = page.evaluate(
+        """token => new Promise((resolve, reject) => {
+            const socket = openGate('/wss', token, { onClose: event => reject(event.code) });
+            socket.onmessage = event => resolve([event.data, socket]);
+            socket.addEventListener('open', () => socket.send('from my own page'));
+        }).then(([text, socket]) => { window.mine = socket; return text; })""",
+        token,
+    )
+    assert echoed == "from my own page"
+    assert token_cookies(context)["AUTH"]["path"] == "/wss"
+    page.evaluate("() => new Promise(done => { mine.addEventListener('close', done); mine.close(); })")
+    assert token_cookies(context) == {}
+    # And after a refusal.
+    assert page.evaluate("() => new Promise(done => openGate('/wss', 'no-such-token-0123456789', { onClose: e => done(e.code) }))") == 1006
+    assert token_cookies(context) == {}
+
+
+@pytest.fixture
+def endpoint(gate):
+    return wire.Endpoint(port=gate.port, ca_path=gate.ca_path, server_name="wcs.example.com")
+
+
+@pytest.mark.parametrize("method, status", [("GET", 200), ("HEAD", 200), ("POST", 405), ("DELETE", 405), ("OPTIONS", 405)])
+def test_the_page_answers_get_and_head_only(endpoint, method, status):
+    reply = wire.handshake(endpoint, wire.Request(host="wcs.example.com", path="/check", method=method, headers=()))
+    assert reply.status == status
+    assert reply.header("Allow") == ("GET, HEAD" if status == 405 else None)
+
+
+def test_the_page_s_headers_keep_it_to_itself(endpoint):
+    reply = wire.handshake(endpoint, wire.Request(host="wcs.example.com", path="/check", headers=()))
+    policy = dict(part.strip().split(" ", 1) for part in reply.header("Content-Security-Policy").split(";"))
+    for directive in ("default-src", "base-uri", "form-action", "frame-ancestors"):
+        assert policy[directive] == "'none'"
+    assert policy["connect-src"].split() == ["'self'", "wss://wcs.example.com"]
+    for directive, element in (("script-src", b"script"), ("style-src", b"style")):
+        text = re.search(b"<" + element + b">(.*?)</" + element + b">", reply.body, re.DOTALL)[1]
+        wanted = base64.b64encode(hashlib.sha256(text).digest()).decode("ascii")
+        assert policy[directive] == f"'sha256-{wanted}'"
+    assert reply.header("Content-Type") == "text/html; charset=utf-8"
+    assert reply.header("X-Content-Type-Options") == "nosniff"
+    assert reply.header("Referrer-Policy") == "no-referrer"
+    assert reply.header("Cache-Control") == "no-store"
+    assert reply.header("Strict-Transport-Security") == "max-age=300"
+
+
+@pytest.mark.parametrize("path", ["/check/", "/checks", "/check/x", "/wssgate.d/check_wcs.html", "/check_wcs.html"])
+def test_nothing_but_its_exact_path_is_the_page(endpoint, path):
+    assert wire.handshake(endpoint, wire.Request(host="wcs.example.com", path=path, headers=())).status == 404
