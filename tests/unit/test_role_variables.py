@@ -1,0 +1,302 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each role's defaults, argument_specs and README say the same."""
+
+from __future__ import annotations
+
+import copy
+import re
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+from ansible_collections.wssgate.nginx.plugins.plugin_utils import _gate, _gate_options
+
+try:
+    from ansible.template import trust_as_template
+except ImportError:  # ansible-core before 2.19 trusts every variable
+
+    def trust_as_template(value: str) -> str:
+        return value
+
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+NAMES = sorted(path.name for path in ROLES.iterdir() if path.is_dir())
+# What a play with gather_subset min and network knows of a host.
+FACTS = {"os_family": "Debian", "distribution": "Debian", "service_mgr": "systemd", "python": {"executable": "/usr/bin/python3"}, "lo": {}}
+
+Options = t.Dict[str, t.Any]
+
+
+def loaded(path: Path) -> Options:
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.exists() else {}
+
+
+def defaults_of(role: str) -> Options:
+    return loaded(ROLES / role / "defaults" / "main.yml")
+
+
+def specs_of(role: str) -> Options:
+    return loaded(ROLES / role / "meta" / "argument_specs.yml")["argument_specs"]
+
+
+def options_of(role: str) -> Options:
+    return specs_of(role)["main"].get("options", {})
+
+
+def every_option(options: Options, *above: str) -> t.Iterator[t.Tuple[str, Options]]:
+    """All options at all depths, each with its path."""
+    for name, spec in options.items():
+        yield ".".join([*above, name]), spec
+        yield from every_option(spec.get("options", {}), *above, name)
+
+
+def is_literal(value: t.Any) -> bool:
+    return "{{" not in str(value)
+
+
+def trusted(value: t.Any) -> t.Any:
+    """The same with its templates taken for templates."""
+    if isinstance(value, dict):
+        return {key: trusted(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [trusted(inner) for inner in value]
+    return trust_as_template(value) if isinstance(value, str) else value
+
+
+def resolved(role: str) -> Options:
+    """A role's defaults as its argument validation sees them: before any task, so with vars/main.yml and nothing else."""
+    variables = trusted({**defaults_of(role), **loaded(ROLES / role / "vars" / "main.yml")})
+    templar = Templar(loader=DataLoader(), variables={"ansible_facts": FACTS, "inventory_hostname": "gate", **variables})
+    return {name: templar.template(variables[name]) for name in defaults_of(role)}
+
+
+def complaints(role: str, given: Options) -> t.List[str]:
+    return ArgumentSpecValidator(options_of(role)).validate(given).error_messages
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_defaults_and_argument_specs_name_the_same_variables(role: str) -> None:
+    assert sorted(defaults_of(role)) == sorted(options_of(role))
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_a_default_is_the_same_in_both(role: str) -> None:
+    options = options_of(role)
+    for name, default in defaults_of(role).items():
+        if is_literal(default):
+            assert options[name].get("default") == default, name
+        else:
+            assert "default" not in options[name], f"{name} is worked out: its specification's text says from what"
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_variables_begin_with_their_roles_name(role: str) -> None:
+    assert [name for name in defaults_of(role) if not name.startswith(f"{role}_")] == []
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_every_option_says_what_it_is(role: str) -> None:
+    for entry, spec in specs_of(role).items():
+        for path, option in every_option(spec.get("options", {})):
+            assert option.get("description"), f"{entry}: {path} has no description"
+            assert option.get("type"), f"{entry}: {path} has no type"
+            assert option["type"] != "list" or option.get("elements"), f"{entry}: {path} does not say what it is a list of"
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_the_readme_names_every_option(role: str) -> None:
+    named = set(re.findall(r"`([^`\n]+)`", (ROLES / role / "README.md").read_text(encoding="utf-8")))
+    assert [path for path, _spec in every_option(options_of(role)) if path.rpartition(".")[2] not in named] == []
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_the_defaults_pass_the_validation_that_comes_before_the_first_task(role: str) -> None:
+    assert complaints(role, resolved(role)) == []
+
+
+# -- wss_proxy, whose options live in _gate_options.py too
+
+
+def nested(*names: str) -> Options:
+    options = options_of("wss_proxy")
+    for name in names:
+        options = options[name]["options"]
+    return options
+
+
+LEVELS = {
+    "wss_proxy_servers": _gate_options.SERVER_DEFAULTS,
+    "wss_proxy_servers.listen": _gate_options.LISTEN_DEFAULTS,
+    "wss_proxy_servers.locations": _gate_options.LOCATION_DEFAULTS,
+    "wss_proxy_servers.client_certificates": _gate_options.CLIENT_CERTIFICATES_DEFAULTS,
+    "wss_proxy_servers.error_pages": _gate_options.ERROR_PAGE_DEFAULTS,
+    "wss_proxy_upstreams": _gate_options.UPSTREAM_DEFAULTS,
+    "wss_proxy_upstreams.servers": _gate_options.PEER_DEFAULTS,
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_gate_and_its_specification_know_the_same_options_and_defaults(level: str) -> None:
+    options = nested(*level.split("."))
+    assert list(options) == list(LEVELS[level])
+    for name, default in LEVELS[level].items():
+        if "default" in options[name]:
+            assert options[name]["default"] == default, name
+        else:
+            # Needed, or worked out from something else.
+            assert default in ("", None, {}) or options[name].get("required"), name
+
+
+def test_the_gate_and_its_specification_offer_the_same_choices() -> None:
+    assert nested("wss_proxy_servers")["auth"]["choices"] == list(_gate_options.SERVER_AUTH_KINDS)
+    assert nested("wss_proxy_servers", "locations")["auth"]["choices"] == list(_gate_options.AUTH_KINDS)
+    assert nested("wss_proxy_upstreams")["balancing"]["choices"] == list(_gate_options.BALANCING_METHODS)
+    assert nested("wss_proxy_upstreams")["scheme"]["choices"] == list(_gate_options.SCHEMES)
+
+
+def test_the_role_tells_the_gate_all_that_it_asks_for() -> None:
+    assert list(loaded(ROLES / "wss_proxy" / "vars" / "main.yml")["__wss_proxy_context"]) == list(_gate_options.CONTEXT_DEFAULTS)
+
+
+# Every option there is, as an operator may write it.
+WHOLE: Options = {
+    "wss_proxy_servers": [
+        {
+            "name": "wcs",
+            "server_names": ["wcs.example.com", "*.wcs.example.com"],
+            "listen": [
+                {"port": 443, "address": "192.0.2.1", "tls": True, "proxy_protocol": True, "default_server": True},
+                {"port": "8443", "tls": "yes"},
+                {"unix": "/run/gate.sock", "unix_group": "haproxy", "unix_mode": "0660", "tls": False},
+            ],
+            "certificate": ["ecdsa", "rsa"],
+            "locations": [
+                {
+                    "path": "/wss",
+                    "upstream": "https://192.0.2.2:8443",
+                    "auth": "token_and_basic",
+                    "cookie_name": "__Host-AUTH",
+                    "origins": ["https://app.example.com", "http://localhost:3000"],
+                    "allow_missing_origin": True,
+                    "htpasswd_file": "/etc/nginx/.htpasswd",
+                    "realm": "Operators (only)",
+                    "idle_timeout": 600,
+                    "connect_timeout": "5",
+                    "max_attempts_per_second": 5,
+                    "max_sessions_per_address": 10,
+                    "max_sessions_per_token": 1,
+                    "client_ip_header": "X-Client-IP",
+                    "forward_credentials": True,
+                    "upstream_verify_enabled": True,
+                    "upstream_ca_path": "/etc/ssl/ca.pem",
+                    "upstream_tls_name": "wcs.internal",
+                    "client_certificate_required": True,
+                    "extra_directives": "proxy_buffering off;",
+                },
+                {"path": "/auth/", "upstream": "app", "auth": "external", "external_auth_url": "http://127.0.0.1:9000/check"},
+            ],
+            "http_redirect_enabled": True,
+            "http_redirect_port": 8080,
+            "auth": "basic",
+            "htpasswd_file": "/etc/nginx/.htpasswd",
+            "realm": "Restricted",
+            "root": "/srv/www",
+            "index": ["index.html"],
+            "error_pages": [{"codes": [404, 500], "path": "/error.html"}],
+            "trusted_proxies": ["10.0.0.0/8", "unix:"],
+            "real_ip_header": "X-Forwarded-For",
+            "hsts_max_age": 31536000,
+            "http2_enabled": True,
+            "client_max_body_size": "500m",
+            "client_certificates": {"ca_path": "/etc/ssl/a.pem", "crl_path": "/etc/ssl/b.pem", "required": False, "subject_header": "X-Subject", "depth": 2},
+            "connection_check_path": "/check",
+            "extra_directives": "gzip off;",
+        },
+        {
+            "name": "lone",
+            "certificate": "rsa",
+            "listen": [{"port": 9443}],
+            "locations": [{"path": "/", "upstream": "ws://127.0.0.1:8080"}],
+            "client_certificates": {},
+            "client_max_body_size": 0,
+        },
+    ],
+    "wss_proxy_upstreams": [
+        {
+            "name": "app",
+            "scheme": "wss",
+            "servers": [
+                "app.example:8443",
+                {"address": "unix:/run/app.sock", "weight": 2, "max_fails": 0, "fail_timeout": 5, "backup": True, "down": True},
+            ],
+            "balancing": "least_conn",
+            "hash_key": "$remote_addr consistent",
+            "verify_enabled": True,
+            "ca_path": "/etc/ssl/ca.pem",
+            "tls_name": "app.example",
+        }
+    ],
+    "wss_proxy_certificates": [{"name": "ecdsa", "provider": "selfsigned"}, {"name": "rsa", "provider": "files"}],
+    "wss_proxy_htpasswd_files": [{"path": "/etc/nginx/.htpasswd", "users": []}],
+    "wss_proxy_tls_profile": "modern",
+}
+
+
+def whole_but(level: str, name: str, value: t.Any) -> Options:
+    changed = copy.deepcopy(WHOLE)
+    place = changed
+    for key in level.split("."):
+        place = place[key][0] if isinstance(place[key], list) else place[key]
+    place[name] = value
+    return changed
+
+
+def test_the_specification_takes_every_option_that_the_gate_takes() -> None:
+    named = {path for path, _option in every_option(options_of("wss_proxy"))}
+    used = set(paths_of(WHOLE))
+    assert {path for path in named if "." in path} == {path for path in used if "." in path and not path.startswith(("wss_proxy_cert", "wss_proxy_htp"))}
+    assert complaints("wss_proxy", {**resolved("wss_proxy"), **WHOLE}) == []
+    context = {
+        "upstreams": WHOLE["wss_proxy_upstreams"],
+        "certificates": WHOLE["wss_proxy_certificates"],
+        "htpasswd_files": WHOLE["wss_proxy_htpasswd_files"],
+        "token_store_path": "/var/lib/nginx/tokens",
+    }
+    assert _gate.gate_errors(WHOLE["wss_proxy_servers"], context) == []
+
+
+def paths_of(value: t.Any, *above: str) -> t.Iterator[str]:
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, dict):
+            for key, inner in item.items():
+                yield ".".join([*above, key])
+                yield from paths_of(inner, *above, key)
+
+
+@pytest.mark.parametrize(
+    ("level", "name", "value"),
+    [
+        ("wss_proxy_servers", "naem", "x"),
+        ("wss_proxy_servers", "auth", "token"),
+        ("wss_proxy_servers", "hsts_max_age", "1y"),
+        ("wss_proxy_servers", "http2_enabled", "perhaps"),
+        ("wss_proxy_servers.locations", "origin", "https://a.example"),
+        ("wss_proxy_servers.locations", "auth", "password"),
+        ("wss_proxy_servers.listen", "ssl", True),
+        ("wss_proxy_servers.client_certificates", "depth", "deep"),
+        ("wss_proxy_servers.error_pages", "codes", ["all"]),
+        ("wss_proxy_upstreams", "balancing", "fastest"),
+        ("wss_proxy_upstreams", "scheme", "h2"),
+    ],
+)
+def test_the_specification_refuses_what_no_option_can_be(level: str, name: str, value: t.Any) -> None:
+    found = complaints("wss_proxy", whole_but(level, name, value))
+    assert found
+    assert all(name in message for message in found)
