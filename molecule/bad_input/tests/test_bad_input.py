@@ -1,0 +1,113 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each mistake gets one clear error; the host stays as it was, to the byte and to the process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import wire
+
+SERVER: dict[str, Any] = {
+    "name": "wcs",
+    "server_names": ["wcs.example.com"],
+    "certificate": "wcs",
+    "locations": [{"path": "/wss", "upstream": "http://127.0.0.1:8080"}],
+}
+USERS = [{"name": "operator", "password": "correct horse"}]
+
+# What is asked for, and the words that the error must have.
+MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "a certificate that nobody defined": (
+        {"wss_proxy_servers": [{**SERVER, "certificate": "typo"}]},
+        ("server 'wcs'", "certificate 'typo' is not in certificates_list", "(there: wcs)"),
+    ),
+    "two servers of one name": (
+        {"wss_proxy_servers": [SERVER, {**SERVER, "server_names": ["b.example.com"]}]},
+        ("server 'wcs'", "two servers have this name"),
+    ),
+    "an upstream that is no URL": (
+        {"wss_proxy_servers": [{**SERVER, "locations": [{"path": "/wss", "upstream": "127.0.0.1:8080"}]}]},
+        ("locations[0]", "upstream '127.0.0.1:8080' is neither a URL"),
+    ),
+    "a directive smuggled in by a path": (
+        {"wss_proxy_servers": [{**SERVER, "locations": [{"path": "/wss { return 200; }", "upstream": "http://127.0.0.1:8080"}]}]},
+        ("locations[0]", "is not a path that starts with /"),
+    ),
+    "a user name with a colon": (
+        {"htpasswd_files": [{"path": "/etc/nginx/.htpasswd", "users": [{"name": "op:erator", "password": "hidden words"}]}]},
+        ("colon",),
+    ),
+    "a token store that is no absolute path": ({"token_store_path": "tokens"}, ("token_store_path", "absolute")),
+    "a directive that nginx does not know": (
+        {"wss_proxy_servers": [{**SERVER, "extra_directives": "lisen 444;"}]},
+        ('unknown directive "lisen"', "/etc/nginx/wssgate.d/server_wcs.conf:", "nothing was changed"),
+    ),
+}
+
+
+def play(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["ansible-playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], name, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def state(host: Any) -> str:
+    """All that a run could have touched, and the processes that serve."""
+    return host.check_output(
+        "find /etc/nginx /var/lib/nginx/tokens /etc/systemd/system -xdev -printf '%p %i %m %u %T@ %s %l\\n' | sort; pgrep -fa '^nginx:'"
+    )
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_and_changes_nothing(host, mistake):
+    variables, words = MISTAKES[mistake]
+    before = state(host)
+    run = play("wssgate.nginx.site", "-e", json.dumps(variables))
+    output = " ".join((run.stdout + run.stderr).split())
+    assert run.returncode != 0, output[-2000:]
+    for word in words:
+        assert word in output, output[-2000:]
+    assert "hidden words" not in output
+    assert "changed=0" in output
+    assert state(host) == before
+
+
+def test_an_operating_system_that_nobody_wrote_for_is_refused_by_name(host):
+    before = state(host)
+    run = play(str(Path(__file__).parent.parent / "unsupported.yml"))
+    assert run.returncode != 0
+    assert "openSUSE is not supported" in " ".join(run.stdout.split())
+    assert state(host) == before
+
+
+def test_a_port_taken_by_another_process_is_told_in_nginx_s_words_and_the_old_gate_serves_on(host, gate):
+    host.check_output(
+        "systemd-run --unit=squatter python3 -m http.server --bind 0.0.0.0 9443"
+    )
+    host.check_output("sh -c 'for i in $(seq 50); do ss -Hltn sport = :9443 | grep -q . && exit 0; sleep 0.1; done; exit 1'")
+    server = {**SERVER, "listen": [{"port": 443}, {"port": 9443}]}
+    configuration = "cat /etc/nginx/nginx.conf /etc/nginx/wssgate.d/* | sha256sum"
+    before = host.check_output(configuration)
+    try:
+        run = play("wssgate.nginx.site", "-e", json.dumps({"wss_proxy_servers": [server], "nginx_live_timeout": 4}))
+        output = " ".join(run.stdout.split())
+        assert run.returncode != 0
+        assert "bind() to 0.0.0.0:9443 failed (98: Address already in use)" in output, output[-2000:]
+        assert host.check_output(configuration) == before
+        endpoint = wire.Endpoint(port=gate.port, ca_path=gate.ca_path, server_name="wcs.example.com")
+        assert wire.handshake(endpoint, wire.Request(host="wcs.example.com").origin("https://wcs.example.com")).status == 403
+    finally:
+        host.run("systemctl stop squatter")
+    # And the same once the port is free: the next good run takes it.
+    assert play("wssgate.nginx.site", "-e", json.dumps({"wss_proxy_servers": [server]})).returncode == 0
