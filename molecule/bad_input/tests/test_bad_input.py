@@ -62,10 +62,15 @@ def play(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def said(run: subprocess.CompletedProcess[str]) -> str:
+    """All of its output, without the line breaks that it was laid out with."""
+    return " ".join((run.stdout + run.stderr).split())
+
+
 def state(host: Any) -> str:
     """All that a run could have touched, and the processes that serve."""
     return host.check_output(
-        "find /etc/nginx /var/lib/nginx/tokens /etc/systemd/system -xdev -printf '%p %i %m %u %T@ %s %l\\n' | sort; pgrep -fa '^nginx:'"
+        "find /etc/nginx /var/lib/nginx/tokens /etc/systemd/system -xdev -not -type d -printf '%p %i %m %u %T@ %s %l\\n' | sort; pgrep -fa '^nginx:'"
     )
 
 
@@ -74,7 +79,7 @@ def test_a_mistake_is_named_and_changes_nothing(host, mistake):
     variables, words = MISTAKES[mistake]
     before = state(host)
     run = play("wssgate.nginx.site", "-e", json.dumps(variables))
-    output = " ".join((run.stdout + run.stderr).split())
+    output = said(run)
     assert run.returncode != 0, output[-2000:]
     for word in words:
         assert word in output, output[-2000:]
@@ -87,7 +92,7 @@ def test_an_operating_system_that_nobody_wrote_for_is_refused_by_name(host):
     before = state(host)
     run = play(str(Path(__file__).parent.parent / "unsupported.yml"))
     assert run.returncode != 0
-    assert "openSUSE is not supported" in " ".join(run.stdout.split())
+    assert "openSUSE is not supported" in said(run)
     assert state(host) == before
 
 
@@ -101,7 +106,7 @@ def test_a_port_taken_by_another_process_is_told_in_nginx_s_words_and_the_old_ga
     before = host.check_output(configuration)
     try:
         run = play("wssgate.nginx.site", "-e", json.dumps({"wss_proxy_servers": [server], "nginx_live_timeout": 4}))
-        output = " ".join(run.stdout.split())
+        output = said(run)
         assert run.returncode != 0
         assert "bind() to 0.0.0.0:9443 failed (98: Address already in use)" in output, output[-2000:]
         assert host.check_output(configuration) == before
