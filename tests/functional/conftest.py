@@ -13,13 +13,17 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-_UNIT = Path(__file__).resolve().parents[1] / "unit" / "conftest.py"
+_CHECKOUT = Path(__file__).resolve().parents[2]
+# The faults are the same here and in molecule.
+sys.path.append(str(_CHECKOUT / "molecule" / "resources"))
+_UNIT = _CHECKOUT / "tests" / "unit" / "conftest.py"
 _SPEC = importlib.util.spec_from_file_location("wssgate_unit_conftest", _UNIT)
 _SPEC.loader.exec_module(importlib.util.module_from_spec(_SPEC))
 
@@ -101,16 +105,16 @@ class Host:
 
     # -- the module
 
-    def transaction(self, files=None, operations=None, system=None, **settings):
+    def settings(self, files=None, **settings):
         values = dict(
             directory=str(self.etc), binary=self.binary, main_file="nginx.conf", pid_file=str(self.pid_file),
             files=files or {}, owned_directories=["wssgate.d"], service="", live_timeout=5,
         )
         values.update(settings)
-        return Transaction(Settings(**values), operations, system)
+        return Settings(**values)
 
-    def apply(self, files=None, **settings):
-        return self.transaction(files, **settings).run()
+    def apply(self, files=None, operations=None, system=None, **settings):
+        return Transaction(self.settings(files, **settings), operations, system).run()
 
     # -- nginx
 

@@ -18,38 +18,10 @@ import time
 import pytest
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import Lock, Operations
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import Lock
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_live import System
 
-DISK = [name for name in vars(Operations) if not name.startswith("_")]
-PROCESSES = ["run", "signal", "sleep"]
-
-
-def at_step(number, action, disk=DISK, processes=PROCESSES):
-    """Return operations and a system; their step ``number``, counted over both, is ``action`` instead."""
-    count = iter(range(100000))
-    steps = []
-
-    def breaking(name, method):
-        def step(*arguments):
-            # Polling takes as many sleeps as it takes.
-            if name != "sleep" or steps.count("sleep") < 3:
-                steps.append(name)
-                if next(count) == number:
-                    action()
-            return method(*arguments)
-        return step
-
-    operations, system = Operations(), System()
-    for thing, names in ((operations, disk), (system, processes)):
-        for name in names:
-            setattr(thing, name, breaking(name, getattr(thing, name)))
-    return operations, system, steps
-
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
+from support.transaction import at_step, die, killed_at_each_step
 
 def no_space():
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
@@ -309,40 +281,16 @@ def test_no_space_at_any_step_leaves_what_was_there(host, port):
     assert host.get(port) == "new"
 
 
-@pytest.mark.parametrize("wanted_next", ["the same", "the former"])
-def test_a_run_killed_at_any_step_is_made_good_by_the_next(host, port, wanted_next):
-    old = host.files(gate=host.server("127.0.0.1:%d" % port, "old"), gone=host.server("127.0.0.1:%d" % port, extra="server_name gone;"))
-    new = host.files(http="server_tokens off;", gate=host.server("127.0.0.1:%d" % port, "new"), more=host.server("127.0.0.1:%d" % port, extra="server_name more;"))
-    host.apply(old)
-    trees = {name: host.snapshot(content_only=True) for name in ["old"]}
-    number = 0
-    while True:
-        child = os.fork()
-        if not child:
-            operations, system, _ = at_step(number, die)
-            status = 1
-            try:
-                host.apply(new, operations=operations, system=system)
-                status = 0
-            finally:
-                os._exit(status)
-        _, status = os.waitpid(child, 0)
-        if os.WIFEXITED(status):
-            assert os.WEXITSTATUS(status) == 0
-            break
-        assert host.get(port) in ("old", "new"), "step {0}".format(number)
-        if wanted_next == "the same":
-            host.apply(new)
-            assert host.get(port) == "new", "step {0}".format(number)
-            trees.setdefault("new", host.snapshot(content_only=True))
-            assert host.snapshot(content_only=True) == trees["new"], "step {0}".format(number)
-            assert not host.apply(new).result()["changed"], "step {0}".format(number)
-        host.apply(old)
-        assert host.get(port) == "old", "step {0}".format(number)
-        assert host.snapshot(content_only=True) == trees["old"], "step {0}".format(number)
-        assert not host.apply(old).result()["changed"], "step {0}".format(number)
-        number += 1
-    assert number > 25
+def test_a_run_killed_at_any_step_is_made_good_by_the_next(host, port):
+    old = host.files(
+        gate=host.server("127.0.0.1:%d" % port, "old"), gone=host.server("127.0.0.1:%d" % port, extra="server_name gone;"))
+    new = host.files(
+        http="server_tokens off;", gate=host.server("127.0.0.1:%d" % port, "new"),
+        more=host.server("127.0.0.1:%d" % port, extra="server_name more;"))
+    steps = killed_at_each_step(
+        host.settings(old), host.settings(new), lambda: (host.get(port), host.snapshot(content_only=True)))
+    assert steps > 25
+    assert host.get(port) == "new"
 
 
 def test_a_killed_run_is_undone_before_a_next_one_that_fails(host, port):
@@ -357,7 +305,7 @@ def test_a_killed_run_is_undone_before_a_next_one_that_fails(host, port):
         rename = operations.rename
 
         def second_rename(*arguments):
-            # The journal's is the first, that of gate.conf the second; main is still the old one.
+            # The journal's is the first, that of gate.conf the second, that of the main file the third.
             if steps.count("rename") == 2:
                 die()
             rename(*arguments)

@@ -1,0 +1,255 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.gate import Gate
+from support.nginx_host import NginxHost
+
+CONVERGE = Path(__file__).resolve().parents[1] / "converge.yml"
+CERTIFICATE = """
+    mkdir -p /etc/nginx/certificates/test; cd /etc/nginx/certificates/test
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=test -days 1 \
+        -keyout privkey.new -out fullchain.new 2>/dev/null
+    mv privkey.new privkey.pem; mv fullchain.new fullchain.pem
+"""
+TLS = "ssl_certificate certificates/test/fullchain.pem; ssl_certificate_key certificates/test/privkey.pem;"
+
+
+@pytest.fixture
+def nginx(gate: Gate) -> Iterator[NginxHost]:
+    """The host as deployed, and as deployed again afterwards."""
+    nginx = NginxHost.prepared(gate)
+    before = nginx.snapshot()
+    yield nginx
+    nginx.sh("systemctl is-active --quiet nginx || systemctl start nginx")
+    nginx.apply(nginx.files)
+    assert nginx.snapshot() == before
+
+
+def deploy(nginx: NginxHost, **variables: Any) -> subprocess.CompletedProcess[str]:
+    """Run the roles, as a user would."""
+    return subprocess.run(
+        ["ansible-playbook", "--inventory", os.environ["MOLECULE_INVENTORY_FILE"], "--limit", nginx.gate.name,
+         "--extra-vars", json.dumps(variables), str(CONVERGE)],
+        capture_output=True, text=True, check=False, env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"},
+    )
+
+
+# -- through the roles -------------------------------------------------------------------------------------------------
+
+
+def test_bad_extra_directives_fail_with_file_and_line_and_change_nothing(nginx: NginxHost) -> None:
+    nginx.apply(nginx.with_server("127.0.0.1:9001", name="by_hand"))
+    nginx.apply(nginx.files)
+    before, workers = nginx.snapshot(), nginx.pids("worker process")
+    result = deploy(nginx, nginx_http_extra_directives="# a remark\nlisten_to_me on;")
+    assert result.returncode == 2
+    assert 'unknown directive "listen_to_me" in /etc/nginx/nginx.conf:' in result.stdout
+    line = int(result.stdout.partition("/etc/nginx/nginx.conf:")[2].split()[0].strip('".'))
+    assert line > 1
+    assert nginx.snapshot() == before
+    assert nginx.pids("worker process") == workers
+
+
+def test_a_server_taken_out_of_the_inventory_loses_its_file_and_nothing_else_changes(nginx: NginxHost) -> None:
+    nginx.sh("echo '# theirs' > /etc/nginx/conf.d/theirs.conf; echo '# theirs' > /etc/nginx/wssgate.d/theirs.conf; systemctl reload nginx")
+    servers = [{
+        "name": "first", "listen": [{"port": 8081, "address": "127.0.0.1", "tls": False}],
+        "locations": [{"path": "/wss", "upstream": "http://127.0.0.1:8080", "auth": "none",
+                       "origins": ["https://app.example.com"]}],
+    }]
+    names = nginx.sh("cd /etc/nginx; find . -not -name '*second*' -not -name 'gate.conf' -type f | xargs sha256sum")
+    try:
+        result = deploy(nginx, wss_proxy_servers=servers)
+        assert result.returncode == 0, result.stdout
+        assert "second" not in nginx.sh("ls /etc/nginx/wssgate.d")
+        assert nginx.sh("cd /etc/nginx; find . -not -name 'gate.conf' -type f | xargs sha256sum") == names
+    finally:
+        nginx.sh("rm /etc/nginx/conf.d/theirs.conf /etc/nginx/wssgate.d/theirs.conf")
+
+
+# -- killed, and what cannot become live -------------------------------------------------------------------------------
+
+
+def test_a_run_killed_before_any_step_is_made_good_by_the_next(nginx: NginxHost) -> None:
+    old = nginx.with_server("127.0.0.1:9001", "old")
+    new = nginx.with_server("127.0.0.1:9001", "new", name="more") | {"nginx.conf": nginx.main + "# more\n"}
+    # All of it in one go on the host: it takes some hundred runs.
+    result = nginx.request(instead_of=nginx.settings(old), settings=nginx.settings(new), port=9001)
+    assert result["steps"] > 25
+
+
+def test_a_port_of_another_process_fails_with_nginxs_words_and_the_old_configuration_serves(nginx: NginxHost) -> None:
+    nginx.apply(nginx.with_server("127.0.0.1:9001"))
+    before = nginx.snapshot()
+    nginx.sh("systemd-run --unit taken python3 -m http.server --bind 127.0.0.1 9002")
+    nginx.wait_for("ss -ltn | grep -q 127.0.0.1:9002")
+    try:
+        result = nginx.attempt(nginx.with_server("127.0.0.1:9002", "new"))
+    finally:
+        nginx.sh("systemctl stop taken")
+    assert result["failed"] and "still could not bind()" in result["msg"]
+    assert "127.0.0.1:9002 failed (98: Address already in use)" in result["nginx_output"]
+    assert nginx.snapshot() == before and nginx.get(9001) == "hello"
+    assert not nginx.apply(nginx.with_server("127.0.0.1:9001"))["changed"]
+
+
+def test_a_listener_that_widens_is_rolled_back_or_restarted_when_that_is_allowed(nginx: NginxHost) -> None:
+    narrow, wide = nginx.with_server("127.0.0.1:9001"), nginx.with_server("0.0.0.0:9001", "wide")
+    nginx.apply(narrow)
+    master, before = nginx.master, nginx.snapshot()
+    result = nginx.attempt(wide)
+    assert result["failed"] and "still could not bind()" in result["msg"] and "allow_restart" in result["msg"]
+    assert (nginx.master, nginx.snapshot(), nginx.get(9001)) == (master, before, "hello")
+
+    result = nginx.apply(wide, allow_restart=True)
+    assert result["restarted"] and nginx.get(9001) == "wide"
+    assert nginx.sh("systemctl is-active nginx").strip() == "active"
+    assert int(nginx.sh("systemctl show --value --property MainPID nginx")) == nginx.master
+    # Back again: the other way round nginx can't do it either.
+    assert nginx.apply(narrow, allow_restart=True)["restarted"]
+
+
+def test_workers_that_die_at_once_are_rolled_back(nginx: NginxHost) -> None:
+    nginx.apply(nginx.with_server("127.0.0.1:9001"))
+    before = nginx.snapshot()
+    result = nginx.attempt(nginx.files | {"nginx.conf": nginx.main.replace("\nevents", "\nworking_directory /nowhere;\nevents")})
+    assert result["failed"] and 'chdir("/nowhere") failed' in result["msg"]
+    assert nginx.snapshot() == before and nginx.get(9001) == "hello"
+
+
+def test_a_listener_goes_while_sessions_are_open_on_it(nginx: NginxHost) -> None:
+    # An upstream that answers slowly: the session is open while the listener goes.
+    nginx.write("/root/slow.py", _SLOW_UPSTREAM)
+    nginx.write("/root/session.py", _SESSION)
+    nginx.sh("rm -f /root/session /root/go; systemd-run --unit slow python3 /root/slow.py 9003")
+    try:
+        nginx.wait_for("ss -ltn | grep -q 127.0.0.1:9003")
+        nginx.apply(nginx.with_server(
+            "127.0.0.1:9001", extra="location /slow { proxy_pass http://127.0.0.1:9003; proxy_buffering off; }"))
+        nginx.sh("systemd-run --unit session sh -c 'exec python3 /root/session.py > /root/session'")
+        nginx.wait_for("grep -q begin /root/session")
+        assert nginx.apply(nginx.files)["reloaded"]
+        assert nginx.get(9001) == ""
+        assert nginx.sh("cat /root/session") == "begin\n"
+        nginx.sh("touch /root/go")
+        nginx.wait_for("grep -q end /root/session")
+    finally:
+        nginx.sh("systemctl stop slow session || true")
+
+
+def test_a_full_disk_while_staging_changes_nothing(nginx: NginxHost) -> None:
+    nginx.apply(nginx.with_server("127.0.0.1:9001"))
+    # The same configuration on a filesystem with next to no room.
+    nginx.sh("mkdir -p /mnt/small; mount -t tmpfs -o size=512k none /mnt/small; cp -a /etc/nginx/. /mnt/small; mount --bind /mnt/small /etc/nginx")
+    try:
+        before = nginx.snapshot()
+        result = nginx.attempt(nginx.with_server("127.0.0.1:9001", extra="# " + "x" * 60000 + "\n" + "# y\n" * 120000))
+        assert result["failed"] and "No space left on device" in result["msg"]
+        assert nginx.snapshot() == before and nginx.get(9001) == "hello"
+    finally:
+        nginx.sh("umount /etc/nginx /mnt/small")
+
+
+# -- the nginx that is there -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["systemctl stop nginx", "systemctl kill --signal KILL nginx; systemctl stop nginx"])
+def test_a_dead_nginx_is_started_by_its_service(nginx: NginxHost, end: str) -> None:
+    nginx.sh(end)
+    nginx.sh("echo 1 > /run/nginx.pid")
+    result = nginx.apply(nginx.with_server("127.0.0.1:9001"))
+    assert result["started"] and not result["reloaded"]
+    assert nginx.get(9001) == "hello"
+    assert int(nginx.sh("systemctl show --value --property MainPID nginx")) == nginx.master
+
+
+def test_a_foreign_pid_file_does_not_mislead_the_reload(nginx: NginxHost) -> None:
+    nginx.sh("systemd-run --unit bystander sleep 600")
+    try:
+        bystander = nginx.sh("systemctl show --value --property MainPID bystander").strip()
+        nginx.sh(f"echo {bystander} > /run/nginx.pid")
+        result = nginx.apply(nginx.with_server("127.0.0.1:9001"))
+        assert result["reloaded"] and nginx.get(9001) == "hello"
+        assert any(f"names process {bystander}" in warning for warning in result["warnings"])
+        assert nginx.sh("systemctl is-active bystander").strip() == "active"
+    finally:
+        nginx.sh(f"systemctl stop bystander; echo {nginx.master} > /run/nginx.pid")
+
+
+# -- when a reload is due ----------------------------------------------------------------------------------------------
+
+
+def test_a_certificate_replaced_behind_ansibles_back_is_served_after_the_next_run(nginx: NginxHost) -> None:
+    nginx.sh(CERTIFICATE)
+    try:
+        files = nginx.with_server("127.0.0.1:9443 ssl", extra=TLS)
+        nginx.apply(files)
+        former = nginx.served_certificate(9443)
+        assert not nginx.apply(files)["changed"]
+        nginx.sh(CERTIFICATE)
+        assert nginx.served_certificate(9443) == former
+        result = nginx.apply(files)
+        assert result["reloaded"] and result["changed_files"] == []
+        assert result["reason"].startswith("/etc/nginx/certificates/test/")
+        assert nginx.served_certificate(9443) != former
+        assert not nginx.apply(files)["changed"]
+    finally:
+        nginx.sh("rm -r /etc/nginx/certificates")
+
+
+def test_a_play_that_fails_after_it_wrote_files_is_made_good_by_the_next(nginx: NginxHost) -> None:
+    """Another role's file, written before its play failed: no handler is left to reload for it."""
+    nginx.apply(nginx.files)
+    workers = nginx.pids("worker process")
+    nginx.sh("echo 'server { listen 127.0.0.1:9005; return 200 theirs; }' > /etc/nginx/conf.d/theirs.conf")
+    try:
+        assert nginx.get(9005) == ""
+        result = nginx.apply(nginx.files)
+        assert result["reloaded"] and nginx.get(9005) == "theirs"
+        assert not set(workers) & set(result["workers"])
+    finally:
+        nginx.sh("rm /etc/nginx/conf.d/theirs.conf")
+    # Its end is noticed as well, though what is gone has no time of change.
+    assert nginx.apply(nginx.files)["reloaded"] and nginx.get(9005) == ""
+
+
+def test_uninstalling_brings_back_what_the_package_had(nginx: NginxHost) -> None:
+    result = nginx.apply({}, present=False, absent=[])
+    assert result["reloaded"]
+    assert nginx.sh("dpkg --verify nginx-common nginx || true") == ""
+    assert nginx.sh("readlink /etc/nginx/sites-enabled/default").strip() == "/etc/nginx/sites-available/default"
+    assert "wssgate" not in nginx.sh("find /etc/nginx; nginx -T 2>/dev/null")
+    assert "Welcome to nginx" in nginx.get(80)
+    assert not nginx.apply({}, present=False, absent=[])["changed"]
+
+
+_SLOW_UPSTREAM = """
+import os, socket, sys, time
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\\r\\nConnection: close\\r\\n\\r\\nbegin\\n")
+        while not os.path.exists("/root/go"):
+            time.sleep(0.05)
+        connection.sendall(b"end\\n")
+"""
+_SESSION = """
+import socket, sys
+connection = socket.create_connection(("127.0.0.1", 9001))
+connection.sendall(b"GET /slow HTTP/1.0\\r\\n\\r\\n")
+for line in connection.makefile():
+    if line.strip() in ("begin", "end"):
+        print(line.strip(), flush=True)
+"""

@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gate of molecule/attacks on this machine: its configuration by the roles, its upstream, both on free ports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._sha512_crypt import sha512_crypt
+from house.gate import House, Place, free_port
+from support import attacks
+
+ROOT = Path(__file__).resolve().parents[2]
+GATE = ROOT / "molecule/attacks/gate.yml"
+UPSTREAM = ROOT / "molecule/resources/support/upstream.py"
+
+
+class AttackedHouse(House):
+    """Use it as a context manager, as any House."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.echo, *self.tls, self.silent, self.refuse, self.gone = (f"127.0.0.1:{free_port()}" for _number in range(7))
+        super().__init__([])
+        self.socket = self.root / "upstream.sock"
+        self.record = self.root / "upstream.jsonl"
+        password = self.root / "htpasswd"
+        password.write_text(f"{attacks.USERNAME}:{sha512_crypt(attacks.PASSWORD.encode(), 'salt')}\n")
+        certificate = self.certificate(names=(attacks.HOST,))
+        upstream = self.certificate("upstream", names=("upstream.example.com",))
+        self._upstream_certificate = upstream["certificate_path"], upstream["key_path"]
+        described = self._described(str(password), upstream["certificate_path"])
+        self.variables["nginx_http_extra_directives"] += "\n" + described["nginx_http_extra_directives"]
+        self.variables |= {
+            "wss_proxy_servers": described["wss_proxy_servers"],
+            "wss_proxy_certificates": [certificate],
+            "wss_proxy_htpasswd_files": [{"path": str(password)}],
+        }
+
+    def _described(self, password: str, upstream_certificate: str) -> dict[str, Any]:
+        text = GATE.read_text()
+        for old, new in (
+            ("[{port: 443}]", f"[{{address: 127.0.0.1, port: {self.port}}}]"),
+            ("127.0.0.1:8080", self.echo),
+            ("127.0.0.1:8443", self.tls[0]),
+            ("127.0.0.1:8444", self.tls[1]),
+            ("127.0.0.1:8445", self.tls[2]),
+            ("127.0.0.1:8081", self.silent),
+            ("127.0.0.1:8082", self.refuse),
+            ("127.0.0.1:8083", self.gone),
+            ("/run/upstream.sock", str(self.socket)),
+            ("/etc/nginx/.htpasswd", password),
+            ("/etc/ssl/upstream/fullchain.pem", upstream_certificate),
+        ):
+            assert old in text, f"{old} is not in {GATE}"
+            text = text.replace(old, new)
+        described: dict[str, Any] = yaml.safe_load(text)
+        return described
+
+    def site(self, place: Place | None = None, port: int | None = None) -> attacks.Site:
+        """What to try the table on: this house, or a copy of it."""
+        place = place or self
+        return attacks.Site(
+            port=port or self.port,
+            access_log=str(place.access_log),
+            error_log=str(place.log / "error.log"),
+            record=str(self.record),
+            token_store=str(self.tokens),
+        )
+
+    @contextmanager
+    def upstream(self) -> Iterator[None]:
+        chain, key = self._upstream_certificate
+        command = [
+            sys.executable, str(UPSTREAM), "--echo", self.echo, "--echo", str(self.socket), "--certificate", chain, "--key", key,
+            "--silent", self.silent, "--refuse", self.refuse, "--record", str(self.record),
+        ]  # fmt: skip
+        for address in self.tls:
+            command += ["--tls", address]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            try:
+                yield
+            finally:
+                process.terminate()

@@ -1,0 +1,298 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a gate has to answer, worked out by hand from the rules and from nothing of the collection.
+
+No regular expression, no template, no nginx directive in here: a mistake in those cannot be in both places. What is
+said of HTTP itself (which bytes make a request, how a path is normalized) is how nginx reads it, 1.22 to 1.31.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import string
+from dataclasses import dataclass, field
+
+BLANKS = b" \t"
+TOKEN_BYTES = frozenset((string.ascii_letters + string.digits + "_-").encode())
+METHOD_BYTES = frozenset((string.ascii_uppercase + "_-").encode())
+NAME_BYTES = frozenset((string.ascii_letters + string.digits + "-").encode())
+
+Lines = "tuple[bytes, ...]"
+
+
+@dataclass(frozen=True)
+class Door:
+    """A location of the gate, as its operator described it."""
+
+    path: bytes
+    origins: tuple[bytes, ...] = ()
+    is_missing_origin_allowed: bool = False
+    auth: str = "token"
+    cookie: bytes = b"AUTH"
+
+
+@dataclass(frozen=True)
+class Rules:
+    doors: tuple[Door, ...]
+    tokens: frozenset[bytes]
+    username: bytes
+    password: bytes
+    # nginx before 1.23 sees the first of several lines of one name, later ones see all, joined by a comma.
+    are_lines_joined: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the client gets; with 101 also what the upstream gets."""
+
+    status: int
+    reason: str = ""
+    door: Door | None = None
+    target: bytes = b""
+    host: bytes = b""
+    cookies: tuple[bytes, ...] = ()
+    origin: tuple[bytes, ...] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, reason: str = "protocol", **headers: str) -> None:
+        super().__init__(status, reason)
+        self.status, self.reason, self.headers = status, reason, headers
+
+
+def judge(rules: Rules, request_line: bytes, lines: Lines) -> Verdict:
+    """The verdict on one request: its first line, and its header lines as they are on the wire."""
+    door, version = None, b"HTTP/1.1"
+    try:
+        method, target, version = _request_line(request_line)
+        if version is None:
+            lines = ()
+            if method != b"GET":
+                raise _Refused(400)
+        path, query, authority = _target(target)
+        headers = _headers(lines)
+        host = _host(headers, authority, version)
+        if method == b"TRACE":
+            raise _Refused(405, "upstream", Allow="GET")
+        door = _door(rules, path)
+        _handshake(rules, headers, method, version)
+        origin = _origin(rules, door, headers)
+        cookies = tuple(value for name, value in headers if name == b"cookie")
+        _credentials(rules, door, headers, b"; ".join(cookies))
+    except _Refused as refusal:
+        # An answer to HTTP/0.9 has no head.
+        return Verdict(refusal.status if version else 0, refusal.reason, door, headers=refusal.headers)
+    return Verdict(101, "", door, door.path + query, host, _rest(door, cookies), origin)
+
+
+# -- HTTP ----------------------------------------------------------------------------------------------------------------
+
+
+def _request_line(line: bytes) -> tuple[bytes, bytes, bytes | None]:
+    method, _space, rest = line.partition(b" ")
+    if not method or not METHOD_BYTES.issuperset(method):
+        raise _Refused(400)
+    target, *versions = rest.strip(b" ").split(b" ")
+    versions = [part for part in versions if part]
+    if not target or any(byte <= 0x20 or byte == 0x7F for byte in target):
+        raise _Refused(400)
+    scheme, mark, _rest = target.partition(b"://")
+    if not target.startswith(b"/") and not (mark and scheme.isalpha()):
+        raise _Refused(400)
+    if not versions:
+        return method, target, None
+    if len(versions) > 1:
+        raise _Refused(400)
+    (version,) = versions
+    major, dot, minor = version[5:].partition(b".")
+    if version[:5] != b"HTTP/" or not dot or not major.isdigit() or not minor.isdigit() or major[:1] == b"0":
+        raise _Refused(400)
+    if int(major) > 1:
+        raise _Refused(505, "upstream")
+    if int(minor) > 999:
+        raise _Refused(400)
+    return method, target, version
+
+
+def _target(target: bytes) -> tuple[bytes, bytes, bytes | None]:
+    """Path, query with its question mark, and the host that an absolute URL names."""
+    authority = None
+    if not target.startswith(b"/"):
+        rest = target.partition(b"://")[2]
+        authority, slash, rest = rest.partition(b"/")
+        target = slash + rest or b"/"
+    target = target.partition(b"#")[0]
+    raw, mark, query = target.partition(b"?")
+    return _normalized(raw), mark + query if query else b"", authority
+
+
+def _normalized(raw: bytes) -> bytes:
+    path = bytearray()
+    index = 0
+    while index < len(raw):
+        byte = raw[index]
+        if byte == ord("%"):
+            digits = raw[index + 1 : index + 3]
+            try:
+                byte = binascii.unhexlify(digits)[0]
+            except (binascii.Error, IndexError):
+                raise _Refused(400) from None
+            if byte == 0:
+                raise _Refused(400)
+            index += 2
+        path.append(byte)
+        index += 1
+    kept: list[bytes] = []
+    parts = [part for part in bytes(path).split(b"/") if part]
+    for part in parts:
+        if part == b"..":
+            if not kept:
+                raise _Refused(400)
+            kept.pop()
+        elif part != b".":
+            kept.append(part)
+    is_folder = path.endswith(b"/") or (bool(parts) and parts[-1] in (b".", b".."))
+    return b"/" + b"/".join(kept) + (b"/" if is_folder and kept else b"")
+
+
+def _headers(lines: Lines) -> list[tuple[bytes, bytes]]:
+    """Names in lower case, and values; lines of a name that HTTP does not know are passed over."""
+    found = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not name or any(byte <= 0x20 or byte == 0x7F for byte in name):
+            raise _Refused(400)
+        if b"\0" in value or b"\r" in value:
+            raise _Refused(400)
+        if NAME_BYTES.issuperset(name):
+            found.append((name.lower(), value.strip(b" ") if colon else b""))
+    return found
+
+
+def _host(headers: list[tuple[bytes, bytes]], authority: bytes | None, version: bytes | None) -> bytes:
+    """What the upstream is to get: the name that was asked for, and the port that the Host line has."""
+    lines = [value for name, value in headers if name == b"host"]
+    if len(lines) > 1 or (not lines and version != b"HTTP/1.0"):
+        raise _Refused(400)
+    text = lines[0] if lines else b""
+    name, port = _name_and_port(text)
+    if authority is not None:
+        name = _name_and_port(authority)[0]
+    return name + port
+
+
+def _name_and_port(text: bytes) -> tuple[bytes, bytes]:
+    if any(byte <= 0x20 or byte == 0x7F or byte in b"/\0" for byte in text):
+        raise _Refused(400)
+    end = text.find(b"]") if text.startswith(b"[") else -1
+    name, colon, port = text[end + 1 :].partition(b":")
+    name = text[: end + 1] + name
+    return name.rstrip(b".").lower(), colon + port if port.isdigit() else b""
+
+
+# -- the gate ------------------------------------------------------------------------------------------------------------
+
+
+def _door(rules: Rules, path: bytes) -> Door:
+    for door in rules.doors:
+        if path == door.path:
+            return door
+    raise _Refused(404, "path")
+
+
+def _joined(rules: Rules, headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    values = [value for key, value in headers if key == name]
+    if not values:
+        return None
+    return b", ".join(values) if rules.are_lines_joined else values[0]
+
+
+def _handshake(rules: Rules, headers: list[tuple[bytes, bytes]], method: bytes, version: bytes | None) -> None:
+    if version != b"HTTP/1.1":
+        raise _Refused(400, "protocol")
+    if method != b"GET":
+        raise _Refused(405, "method", Allow="GET")
+    upgrade = _joined(rules, headers, b"upgrade")
+    if upgrade is None or upgrade.lower() != b"websocket":
+        raise _Refused(426, "upgrade", Upgrade="websocket")
+    words = (_joined(rules, headers, b"connection") or b"").split(b",")
+    if not any(word.strip(BLANKS).lower() == b"upgrade" for word in words):
+        raise _Refused(400, "connection")
+
+
+def _origin(rules: Rules, door: Door, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
+    """Scheme and host of an origin have no case (RFC 6454 4)."""
+    origin = _joined(rules, headers, b"origin")
+    # A proxy cannot tell an empty header from none.
+    is_allowed = origin.lower() in door.origins if origin else door.is_missing_origin_allowed
+    if not is_allowed:
+        raise _Refused(403, "origin")
+    return tuple(value for name, value in headers if name == b"origin")
+
+
+def _credentials(rules: Rules, door: Door, headers: list[tuple[bytes, bytes]], cookies: bytes) -> None:
+    has_password = _knows_password(rules, headers)
+    has_token = _token(door, cookies) in rules.tokens
+    challenge = {"WWW-Authenticate": 'Basic realm="Restricted"'}
+    if door.auth == "token_or_basic":
+        if not has_password and not has_token:
+            raise _Refused(401, "basic_auth", **challenge)
+        return
+    if door.auth in ("basic", "token_and_basic") and not has_password:
+        raise _Refused(401, "basic_auth", **challenge)
+    if door.auth in ("token", "token_and_basic") and not has_token:
+        raise _Refused(403, "token")
+
+
+def _knows_password(rules: Rules, headers: list[tuple[bytes, bytes]]) -> bool:
+    lines = [value for name, value in headers if name == b"authorization"]
+    scheme, _space, text = (lines[0] if lines else b"").partition(b" ")
+    if scheme.lower() != b"basic":
+        return False
+    try:
+        decoded = base64.b64decode(text.strip(b" "), validate=True)
+    except binascii.Error:
+        return False
+    return decoded == rules.username + b":" + rules.password
+
+
+def _crumbs(door: Door, cookies: bytes) -> tuple[list[bytes], list[int]]:
+    """The cookies of a header, and which of them some server may take for the gate's own."""
+    crumbs = cookies.split(b";")
+    ours = []
+    for index, crumb in enumerate(crumbs):
+        name, equals, _value = crumb.partition(b"=")
+        if equals and name.strip(BLANKS) == door.cookie:
+            ours.append(index)
+    return crumbs, ours
+
+
+def _token(door: Door, cookies: bytes) -> bytes | None:
+    crumbs, ours = _crumbs(door, cookies)
+    if len(ours) != 1:
+        return None
+    crumb = crumbs[ours[0]]
+    if crumb[:1] in (b" ", b"\t"):
+        crumb = crumb[1:]
+    name, _equals, value = crumb.partition(b"=")
+    if name != door.cookie or not 16 <= len(value) <= 128 or not TOKEN_BYTES.issuperset(value):
+        return None
+    return value
+
+
+def _rest(door: Door, lines: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """What the upstream sees of the cookies: all but the token; none where it is not clear which is the token."""
+    if not door.auth.startswith("token"):
+        return lines
+    cookies = b"; ".join(lines)
+    crumbs, ours = _crumbs(door, cookies)
+    if ours and _token(door, cookies) is None:
+        return ()
+    others = [crumb for index, crumb in enumerate(crumbs) if index not in ours]
+    if ours == [0] and others and others[0][:1] in (b" ", b"\t"):
+        others[0] = others[0][1:]
+    rest = b";".join(others)
+    return (rest,) if rest else ()

@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two ends of a gate under a fuzzer: a client that keeps its connection, and an upstream that shows what it got."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from dataclasses import dataclass, field
+
+HEAD_END = b"\r\n\r\n"
+LIMIT = 5.0
+
+
+@dataclass
+class Answer:
+    """Status 0: bytes that are no HTTP answer, or nothing. `tunnel` is all that came after a 101."""
+
+    status: int
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes = b""
+    tunnel: bytes = b""
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+
+class Client:
+    """One request after the other over one connection; a new one where the server ended the last."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._socket: socket.socket | None = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def ask(self, request: bytes) -> Answer:
+        if self._socket is None:
+            self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=LIMIT)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.sendall(request)
+        return self._read(request.startswith(b"HEAD "))
+
+    def _read(self, is_bodiless: bool) -> Answer:
+        data = b""
+        while HEAD_END not in data:
+            part = self._receive()
+            data += part
+            if not part:
+                self._drop()
+                return Answer(0, body=data)
+        head, _mark, body = data.partition(HEAD_END)
+        first, *lines = head.decode("latin-1").split("\r\n")
+        words = first.split(" ", 2)
+        if not words[0].startswith("HTTP/1.") or len(words) < 2 or not words[1].isdigit():
+            while part := self._receive():
+                data += part
+            self._drop()
+            return Answer(0, body=data)
+        answer = Answer(int(words[1]), [(name, value.strip()) for name, _c, value in (line.partition(":") for line in lines)])
+        if answer.status == 101:
+            while part := self._receive():
+                body += part
+            self._drop()
+            answer.tunnel = body
+            return answer
+        length = 0 if is_bodiless else int((answer.all("Content-Length") or ["0"])[0])
+        while len(body) < length:
+            body += self._receive()
+        answer.body = body
+        if "close" in [value.lower() for value in answer.all("Connection")]:
+            self._drop()
+        return answer
+
+    def _receive(self) -> bytes:
+        assert self._socket is not None
+        try:
+            return self._socket.recv(65536)
+        except ConnectionResetError:
+            return b""
+
+
+class Mirror:
+    """Says 101 to everything, sends back the head that it got, and hangs up."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port = self._listener.getsockname()[1]
+        self.count = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(LIMIT)
+                self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        head = b""
+        while HEAD_END not in head:
+            part = connection.recv(65536)
+            if not part:
+                return
+            head += part
+        self.count += 1
+        connection.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" + head.partition(HEAD_END)[0]
+        )
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass

@@ -1,0 +1,286 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gate and a model of its rules, written by hand, agree on every request that a fuzzer thinks of.
+
+WSSGATE_FUZZ_BATCHES (200; 40 requests each) sets how long it goes on, WSSGATE_FUZZ_SEED repeats a run: each run prints its
+own. A tenth as many batches come from hypothesis, which shrinks what it finds; the others from a random number generator,
+ten times as fast. A failure shows the bytes of the one request on which gate and model differ.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from house.cases import DOORS, LIVE, PASSWORD, TRAPS, USERNAME, Case, cases, chosen_by, honest
+from house.gate import House, Place, free_port, wait_for
+from house.model import Rules, Verdict, judge
+from house.talk import Answer, Client, Mirror
+
+BATCHES = int(os.environ.get("WSSGATE_FUZZ_BATCHES", "200"))
+SEED = int(os.environ.get("WSSGATE_FUZZ_SEED") or random.SystemRandom().randrange(1 << 32))
+BATCH_SIZE = 40
+
+# Whole batches mostly, that shrink to one request.
+batches = st.integers(1, BATCH_SIZE).flatmap(lambda size: st.lists(cases(), min_size=size, max_size=size))
+
+# What the gate writes to the upstream under names that a client may try to take for itself.
+FIXED_HEADERS = {
+    "upgrade": "websocket",
+    "connection": "upgrade",
+    "x-client-ip": "127.0.0.1",
+    "x-real-ip": "127.0.0.1",
+    "x-forwarded-for": "127.0.0.1",
+    "x-forwarded-proto": "http",
+}
+
+
+class Stage:
+    """A gate, what is behind it, and the model of it."""
+
+    def __init__(self, place: Place, port: int, mirror: Mirror, rules: Rules) -> None:
+        self.place, self.mirror, self.rules = place, mirror, rules
+        self.client = Client(port)
+        self.seen: Counter[int] = Counter()
+        self.log = place.access_log.open()
+
+    def check(self, batch: list[Case]) -> None:
+        self.log.seek(0, os.SEEK_END)
+        count = self.mirror.count
+        verdicts = []
+        for case in batch:
+            verdict = judge(self.rules, case.request_line, case.lines)
+            answer = self.client.ask(case.encode())
+            problem = differs(verdict, answer)
+            assert not problem, (
+                f"{problem}\n  the model: {verdict.status} {verdict.reason}\n  the gate:  {answer.status} {answer.headers}\n"
+                f"  request:   {case.encode()!r}"
+            )
+            verdicts.append(verdict)
+            self.seen[answer.status] += 1
+        opened = [verdict for verdict in verdicts if verdict.status == 101]
+        assert self.mirror.count - count == len(opened), "a refused request reached the upstream"
+        self.check_log(verdicts)
+
+    def check_log(self, verdicts: list[Verdict]) -> None:
+        """One line each, with the reason of the refusal."""
+        text = ""
+
+        def is_complete() -> bool:
+            nonlocal text
+            text += self.log.read()
+            return text.count("\n") >= len(verdicts)
+
+        wait_for(is_complete)
+        for line, verdict in zip(text.splitlines(), verdicts, strict=True):
+            entry = json.loads(line)
+            logged = (entry["status"], entry["reason"], entry["location"])
+            wanted = (verdict.status or entry["status"], verdict.reason, verdict.door.path.decode() if verdict.door else "")
+            assert logged == wanted, f"the log says {logged}, the model {wanted}: {line}"
+        assert not any(token.decode() in text for token in LIVE), "a token is in the log"
+
+
+def differs(verdict: Verdict, answer: Answer) -> str:
+    """What is wrong with the answer, or nothing."""
+    if answer.status != verdict.status:
+        return f"status {answer.status} instead of {verdict.status}"
+    if verdict.status != 101:
+        for name in ("Upgrade", "Allow", "WWW-Authenticate"):
+            wanted = [verdict.headers[name]] if name in verdict.headers else []
+            if answer.status and answer.all(name) != wanted:
+                return f"{name} {answer.all(name)} instead of {wanted}"
+        return ""
+    first, *lines = answer.tunnel.decode("latin-1").split("\r\n")
+    if first != f"GET {verdict.target.decode('latin-1')} HTTP/1.1":
+        return f"the upstream was asked {first!r}"
+    got: dict[str, list[str]] = {}
+    for line in lines:
+        name, _colon, value = line.partition(":")
+        got.setdefault(name.lower(), []).append(value.strip(" "))
+    wanted_headers = {name: [value] for name, value in FIXED_HEADERS.items()}
+    wanted_headers["host"] = [verdict.host.decode("latin-1")]
+    wanted_headers["cookie"] = [cookie.decode("latin-1").strip(" ") for cookie in verdict.cookies]
+    wanted_headers["origin"] = [origin.decode("latin-1") for origin in verdict.origin]
+    wanted_headers["authorization"] = []
+    for name, wanted in wanted_headers.items():
+        if got.get(name, []) != wanted:
+            return f"the upstream got {name} {got.get(name, [])} instead of {wanted}"
+    return ""
+
+
+def is_joining(place: Place) -> bool:
+    version = re.search(r"nginx/(\d+)\.(\d+)", place.command("-v").stderr)
+    assert version
+    return tuple(map(int, version.groups())) >= (1, 23)
+
+
+@pytest.fixture(scope="module")
+def mirror() -> Iterator[Mirror]:
+    mirror = Mirror()
+    yield mirror
+    mirror.close()
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def house(mirror: Mirror, port: int) -> Iterator[House]:
+    locations = [
+        {
+            "path": door.path.decode(),
+            "upstream": f"http://127.0.0.1:{mirror.port}",
+            "auth": door.auth,
+            "cookie_name": door.cookie.decode(),
+            "origins": [origin.decode() for origin in door.origins],
+            "allow_missing_origin": door.is_missing_origin_allowed,
+        } | ({"htpasswd_file": "@passwords@"} if "basic" in door.auth else {})
+        for door in DOORS
+    ]
+    house = House([])
+    passwords = house.etc / "passwords"
+    digest = base64.b64encode(hashlib.sha1(PASSWORD).digest())
+    passwords.write_bytes(USERNAME + b":{SHA}" + digest + b"\n")
+    for location in locations:
+        if "htpasswd_file" in location:
+            location["htpasswd_file"] = str(passwords)
+    house.variables["wss_proxy_servers"] = [{
+        "name": "gate", "server_names": ["gate.example.com"], "locations": locations,
+        "listen": [{"address": "127.0.0.1", "port": port, "tls": False, "default_server": True}],
+    }]
+    house.variables["htpasswd_files"] = [{"path": str(passwords), "users": []}]
+    for token in LIVE:
+        house.issue(token.decode())
+    for trap in TRAPS:
+        if b"/" not in trap and trap.strip(b"."):
+            house.issue(os.fsdecode(trap))
+    (house.tokens / "directory-in-the-store").unlink()
+    (house.tokens / "directory-in-the-store").mkdir()
+    with house:
+        yield house
+
+
+@pytest.fixture(scope="module")
+def rules(house: House) -> Rules:
+    return Rules(DOORS, frozenset(LIVE), USERNAME, PASSWORD, is_joining(house))
+
+
+def test_every_door_opens_to_an_honest_handshake(house: House, mirror: Mirror, port: int, rules: Rules) -> None:
+    stage = Stage(house, port, mirror, rules)
+    for door in DOORS:
+        words, lines = honest(door, LIVE[1])
+        stage.check([Case(b" ".join(words), tuple(lines))])
+    assert stage.seen == {101: len(DOORS)}
+
+
+@pytest.fixture
+def stage(house: House, mirror: Mirror, port: int, rules: Rules, capsys: pytest.CaptureFixture[str]) -> Iterator[Stage]:
+    """Prints what it has seen, failed or not."""
+    stage = Stage(house, port, mirror, rules)
+    start = time.monotonic()
+    yield stage
+    seconds = time.monotonic() - start
+    with capsys.disabled():
+        print(f"\n  {stage.seen.total()} requests in {seconds:.1f} s, WSSGATE_FUZZ_SEED={SEED}: {dict(sorted(stage.seen.items()))}")
+
+
+def test_the_gate_and_the_model_agree_on_what_hypothesis_tries(stage: Stage) -> None:
+    @hypothesis.seed(SEED)
+    @settings(max_examples=max(BATCHES // 10, 1), deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @hypothesis.given(batches)
+    def agree(batch: list[Case]) -> None:
+        stage.check(batch)
+
+    agree()
+
+
+def test_the_gate_and_the_model_agree_on_many_random_requests(stage: Stage) -> None:
+    source = random.Random(SEED)
+    for _ in range(BATCHES):
+        stage.check([chosen_by(source) for _ in range(BATCH_SIZE)])
+    # Enough of them got in for the way to the upstream to be tried, too.
+    assert stage.seen[101] > stage.seen.total() / 20
+    assert set(stage.seen) >= {0, 101, 400, 401, 403, 404, 405, 426, 505}
+
+
+# -- each guard is missed --------------------------------------------------------------------------------------------------
+
+HANDSHAKE, SERVER, GATE = "wssgate.d/handshake.inc", "wssgate.d/server_gate.conf", "wssgate.d/gate.conf"
+IF = r"if \(%s[^{]*\) \{[^}]*\}"
+
+# What is taken out or weakened: the file, what stands there, and what stands there instead.
+GUARDS = {
+    "HTTP/1.1 only": (HANDSHAKE, IF % r"\$server_protocol", ""),
+    "GET only": (HANDSHAKE, IF % r"\$request_method", ""),
+    "an Upgrade": (HANDSHAKE, IF % r"\$wss_upgrade", ""),
+    "a Connection": (HANDSHAKE, IF % r"\$wss_connection", ""),
+    "no h2c": (GATE, r"websocket 1;", "websocket 1; h2c 1;"),
+    "the word upgrade in Connection, not the letters": (GATE, r'"~\*\^[^"]*upgrade[^"]*"', '"~*upgrade"'),
+    "the origin": (SERVER, IF % r"\$wss_origin_\w+", ""),
+    "an origin at all": (GATE, r'(map \$http_origin \$wss_origin_\w+ \{\n +default 0;)', r'\1 "" 1;'),
+    "an origin to its end": (GATE, r'"https://app\.example\.com" 1;', '"~*^https://app.example.com" 1;'),
+    "the dots of an origin": (GATE, r'"https://app\.example\.com" 1;', '"~*^https://app.example.com$" 1;'),
+    "the token's subrequest": (SERVER, r"auth_request [^;]*;", ""),
+    "the token's file": (SERVER, IF % r"!-f ", ""),
+    "the token's file, not its folder": (SERVER, r"!-f ", "!-e "),
+    "the map on the cookie": (SERVER, r"/\$wss_token_AUTH\b", "/$cookie_AUTH"),
+    "the cookie's case": (GATE, r'"~(\^[^"]*<wss_value_)', r'"~*\1'),
+    "the cookie once": (GATE, r'(<wss_value_\w+>\[A-Za-z0-9_-\]\{16,128\}\))[^"]*"', r'\1(?:;|$)"'),
+    "the cookie's blanks": (GATE, r"AUTH=(\(\?<wss_value)", r"AUTH[ \\t]*=\1"),
+    "a token's letters": (GATE, r"(<wss_value_\w+>)\[A-Za-z0-9_-\]", r"\1[^;]"),
+    "a token's least length": (GATE, r"(<wss_value_\w+>\[A-Za-z0-9_-\])\{16,128\}", r"\1{1,128}"),
+    "a token's greatest length": (GATE, r"(<wss_value_\w+>\[A-Za-z0-9_-\])\{16,128\}", r"\1{16,}"),
+    "the password": (SERVER, r'auth_basic "[^;]*;', "auth_basic off;"),
+    "a token or a password": (SERVER, r"satisfy any;", ""),
+    "the token kept from the upstream": (SERVER, r"proxy_set_header Cookie [^;]*;", ""),
+    "the password kept from the upstream": (SERVER, r"proxy_set_header Authorization [^;]*;", ""),
+    "the other cookies passed on": (GATE, r'(map \$http_cookie \$wss_cookies_AUTH \{)[^}]*"~\^\(\?<wss_all[^;]*[^}]*', r'\1\n default "";\n'),
+    "the upstream's Host": (SERVER, r"proxy_set_header Host [^;]*;", ""),
+    "the upstream's Upgrade": (SERVER, r"proxy_set_header Upgrade [^;]*;", "proxy_set_header Upgrade $http_upgrade;"),
+    "the upstream's Connection": (SERVER, r"proxy_set_header Connection [^;]*;", "proxy_set_header Connection $http_connection;"),
+    "X-Client-IP": (SERVER, r"proxy_set_header X-Client-IP [^;]*;", ""),
+    "X-Real-IP": (SERVER, r"proxy_set_header X-Real-IP [^;]*;", ""),
+    "X-Forwarded-For": (SERVER, r"(proxy_set_header X-Forwarded-For) [^;]*;", r"\1 $proxy_add_x_forwarded_for;"),
+    "X-Forwarded-Proto": (SERVER, r"proxy_set_header X-Forwarded-Proto [^;]*;", ""),
+    "the exact path": (SERVER, r"location = (/wss|/open) ", r"location \1 "),
+    "the internal location": (SERVER, r"internal;", ""),
+    "426 with Upgrade": (SERVER, r"add_header Upgrade [^;]*;", ""),
+    "405 with Allow": (SERVER, r"add_header Allow [^;]*;", ""),
+    "the reason in the log": (SERVER, r"set \$wss_location [^;]*;", ""),
+    "no token in the log": (GATE, r'"duration":', '"cookie":"$http_cookie","duration":'),
+}
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_a_guard_that_is_taken_out_is_missed(name: str, house: House, mirror: Mirror, port: int, rules: Rules) -> None:
+    file, there, instead = GUARDS[name]
+
+    def edit(path: str, text: str) -> str:
+        if path != file:
+            return text
+        edited, count = re.subn(there, instead, text)
+        assert count, f"{there} is not in {path}"
+        return edited
+
+    other = free_port()
+    source = random.Random(name)
+    with house.copy(edit, {port: other}) as copy:
+        stage = Stage(copy, other, mirror, rules)
+        with pytest.raises(AssertionError):
+            for _ in range(300):
+                stage.check([chosen_by(source) for _ in range(BATCH_SIZE)])
