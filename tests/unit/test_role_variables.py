@@ -300,3 +300,18 @@ def test_the_specification_refuses_what_no_option_can_be(level: str, name: str, 
     found = complaints("wss_proxy", whole_but(level, name, value))
     assert found
     assert all(name in message for message in found)
+
+
+# -- guides
+
+GUIDES = [path for path in [*ROLES.parent.glob("docs/*.md"), *ROLES.glob("*/README.md"), ROLES.parent / "README.md"] if path.exists()]
+MODULES = {path.stem for path in (ROLES.parent / "plugins" / "modules").glob("*.py")}
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: str(path.relative_to(ROLES.parent)))
+def test_guides_name_only_variables_that_there_are(guide: Path) -> None:
+    known = {name for role in NAMES for name in defaults_of(role)} | MODULES | set(NAMES)
+    known |= {name for role in NAMES for path, _option in every_option(options_of(role)) for name in path.split(".")}
+    code = re.findall(r"`([^`\n]+)`", guide.read_text(encoding="utf-8"))
+    named = {word for text in code for word in re.findall(rf"\b(?:{'|'.join(NAMES)})_[a-z0-9_]+\b(?!\.)", text)}
+    assert named - known == set()
