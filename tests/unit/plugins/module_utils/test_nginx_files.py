@@ -126,6 +126,22 @@ def test_the_end_of_a_run_does_not_touch_the_change_time_of_what_it_put(etc, cha
     assert {path: (etc / path).lstat().st_ctime_ns for path in times} == times
 
 
+def test_once_a_run_is_final_a_kill_does_not_bring_back_the_former_state(etc, changes, monkeypatch):
+    """The journal goes first: what is left of a half-removed work folder is not believed."""
+    work = exchange(etc, changes)
+    after = snapshot(etc)
+
+    def killed(path, **_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_nginx_files.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            work.close()
+    assert Exchange(str(etc), Operations()).recover() == []
+    assert snapshot(etc) == after
+
+
 def killed_at(etc, changes, number, first=None):
     """Do all of it in a child that dies at step ``number``; return whether it did."""
     child = os.fork()
