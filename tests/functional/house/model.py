@@ -175,7 +175,7 @@ def _headers(lines: Lines) -> list[tuple[bytes, bytes]]:
 def _host(headers: list[tuple[bytes, bytes]], authority: bytes | None, version: bytes | None) -> bytes:
     """What the upstream is to get: the name that was asked for, and the port that the Host line has."""
     lines = [value for name, value in headers if name == b"host"]
-    if len(lines) > 1 or (not lines and version != b"HTTP/1.0"):
+    if len(lines) > 1 or (not lines and version not in (None, b"HTTP/1.0")):
         raise _Refused(400)
     text = lines[0] if lines else b""
     name, port = _name_and_port(text)
