@@ -92,9 +92,9 @@ def directives(text: str) -> Iterator[Directive]:
     context: List[str] = []
     words: List[str] = []
     start = position = 0
-    while position < len(text):
+    while True:
         found = _TOKEN.match(text, position)
-        if found is None:
+        if not found:
             return
         position = found.end()
         kind, token = found.lastgroup, found.group()

@@ -11,7 +11,7 @@ import os
 import re
 import time
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import (

@@ -106,12 +106,11 @@ class Host:
     # -- the module
 
     def settings(self, files=None, **settings):
-        values = dict(
-            directory=str(self.etc), binary=self.binary, main_file="nginx.conf", pid_file=str(self.pid_file),
-            files=files or {}, owned_directories=["wssgate.d"], service="", live_timeout=5,
-        )
-        values.update(settings)
-        return Settings(**values)
+        values = {
+            "directory": str(self.etc), "binary": self.binary, "main_file": "nginx.conf", "pid_file": str(self.pid_file),
+            "files": files or {}, "owned_directories": ["wssgate.d"], "service": "", "live_timeout": 5,
+        }
+        return Settings(**{**values, **settings})
 
     def apply(self, files=None, operations=None, system=None, **settings):
         return Transaction(self.settings(files, **settings), operations, system).run()

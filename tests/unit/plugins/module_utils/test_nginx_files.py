@@ -8,6 +8,7 @@ import errno
 import os
 import signal
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -110,8 +111,8 @@ def test_the_staged_tree_shows_the_wanted_state_without_copies_of_anything_else(
     work = Exchange(str(etc), Operations())
     assert stat.S_IMODE(os.stat(work.open_work()).st_mode) == 0o700
     tree = work.stage(changes)
-    assert open(tree + "/d/changed").read() == "new"
-    assert open(tree + "/d/sub/deep/added").read() == "added"
+    assert Path(tree, "d", "changed").read_text() == "new"
+    assert Path(tree, "d", "sub", "deep", "added").read_text() == "added"
     assert not os.path.lexists(tree + "/d/removed") and not os.path.lexists(tree + "/link")
     assert os.readlink(tree + "/link2") == "d/theirs"
     assert os.readlink(tree + "/secret") == str(etc / "secret")
@@ -148,12 +149,16 @@ def killed_at(etc, changes, number, first=None):
     if not child:
         count = iter(range(10000))
         operations = Operations()
-        for name in STEPS:
-            def step(*arguments, method=getattr(operations, name)):
+
+        def breaking(method):
+            def step(*arguments):
                 if next(count) == number:
                     os.kill(os.getpid(), signal.SIGKILL)
                 return method(*arguments)
-            setattr(operations, name, step)
+            return step
+
+        for name in STEPS:
+            setattr(operations, name, breaking(getattr(operations, name)))
         try:
             if first:
                 first(operations)

@@ -16,9 +16,11 @@ FILES = {"nginx.conf": (MARK + "main", 0o644), "wssgate.d/a.conf": (MARK + "a", 
 
 
 def settings(directory="/etc/nginx", **values):
-    return Settings(**{**dict(
-        directory=str(directory), binary="/usr/sbin/nginx", main_file="nginx.conf", pid_file="/run/nginx.pid", files=FILES,
-        owned_directories=["wssgate.d"]), **values})
+    defaults = {
+        "directory": str(directory), "binary": "/usr/sbin/nginx", "main_file": "nginx.conf", "pid_file": "/run/nginx.pid",
+        "files": FILES, "owned_directories": ["wssgate.d"],
+    }
+    return Settings(**{**defaults, **values})
 
 
 def plan(directory, **values):

@@ -47,6 +47,7 @@ def test_braces_and_quotes_of_lua_do_not_count():
         content_by_lua_block {
             local a = { "}", '}', [[ } ]], [==[ }]] ]==] } -- }
             --[[ } ]]
+            local t = { { 1 }, {} }; t = 1; u = 2;
         }
         after;
     """
@@ -116,6 +117,11 @@ def test_certificates_and_their_kin_are_found_and_what_is_read_later_is_not(tree
         str(tmp_path / "one/fullchain.pem"), "/two/privkey.pem", str(tmp_path / "three.pem"), str(tmp_path / "ticket.key"),
         str(tmp_path / "dh.pem"), str(tmp_path / "crl.pem"), str(tmp_path / "gate.js"),
     ]
+
+
+def test_what_is_named_twice_is_looked_at_once(tree):
+    found = tree(nginx_conf="server { ssl_crl a.pem; include a/*.conf; } server { ssl_crl a.pem; include a/*.conf; }", a__1_conf="")
+    assert (len(found.loaded), len(found.files), len(found.directories)) == (1, 2, 1)
 
 
 @pytest.mark.parametrize("name", [

@@ -9,6 +9,7 @@ import errno
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -41,8 +42,8 @@ class Nginx(System):
     def run(self, command, limit):
         if "-t" in command:
             self.tested.append({
-                os.path.relpath(os.path.join(folder, name), os.path.dirname(command[-1])): open(os.path.join(folder, name)).read()
-                for folder, _, names in os.walk(os.path.dirname(command[-1])) for name in names})
+                str(path.relative_to(Path(command[-1]).parent)): path.read_text()
+                for path in Path(command[-1]).parent.rglob("*") if path.is_file()})
             return self.verdict._replace(output=self.verdict.output.replace("TREE", os.path.dirname(command[-1])))
         self.events.append("start")
         self.renew()
@@ -82,10 +83,11 @@ def host(tmp_path, monkeypatch):
     nginx = Nginx(tmp_path)
 
     def apply(files=None, operations=None, **settings):
-        values = dict(
-            directory=str(tmp_path / "etc"), binary=str(tmp_path / "nginx"), main_file="nginx.conf", service="",
-            pid_file=str(tmp_path / "pid"), owned_directories=["wssgate.d"], live_timeout=0.3,
-            files={path: (MARK + content, 0o644) for path, content in (files or {}).items()})
+        values = {
+            "directory": str(tmp_path / "etc"), "binary": str(tmp_path / "nginx"), "main_file": "nginx.conf", "service": "",
+            "pid_file": str(tmp_path / "pid"), "owned_directories": ["wssgate.d"], "live_timeout": 0.3,
+            "files": {path: (MARK + content, 0o644) for path, content in (files or {}).items()},
+        }
         return Transaction(Settings(**{**values, **settings}), operations, nginx).run()
 
     nginx.apply = apply
@@ -204,16 +206,25 @@ def test_a_restart_comes_only_when_allowed_and_only_when_a_reload_was_not_enough
 def test_an_interrupt_at_any_step_puts_everything_back(host):
     host.apply(OLD)
     before = host.snapshot()
-    number = 0
-    while True:
+
+    def interrupted_at(number):
         count = iter(range(10000))
         operations = Operations()
-        for name in STEPS:
-            def step(*arguments, method=getattr(operations, name)):
+
+        def breaking(method):
+            def step(*arguments):
                 if next(count) == number:
                     raise KeyboardInterrupt
                 return method(*arguments)
-            setattr(operations, name, step)
+            return step
+
+        for name in STEPS:
+            setattr(operations, name, breaking(getattr(operations, name)))
+        return operations
+
+    number = 0
+    while True:
+        operations = interrupted_at(number)
         try:
             host.apply(NEW, operations)
         except KeyboardInterrupt:
