@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,9 +30,13 @@ class AttackedHouse(House):
         self.port = free_port()
         self.echo, *self.tls, self.silent, self.refuse, self.gone = (f"127.0.0.1:{free_port()}" for _number in range(7))
         super().__init__([])
-        self.socket = self.root / "upstream.sock"
-        self.record = self.root / "upstream.jsonl"
-        password = self.root / "htpasswd"
+        # Not below the root, which a copy of the house has elsewhere.
+        self._behind = tempfile.TemporaryDirectory(prefix="wssgate-upstream-")
+        behind = Path(self._behind.name)
+        behind.chmod(0o755)
+        self.socket = behind / "upstream.sock"
+        self.record = behind / "upstream.jsonl"
+        password = self.etc / "htpasswd"
         password.write_text(f"{attacks.USERNAME}:{sha512_crypt(attacks.PASSWORD.encode(), 'salt')}\n")
         certificate = self.certificate(names=(attacks.HOST,))
         upstream = self.certificate("upstream", names=("upstream.example.com",))
@@ -43,6 +48,10 @@ class AttackedHouse(House):
             "wss_proxy_certificates": [certificate],
             "wss_proxy_htpasswd_files": [{"path": str(password)}],
         }
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._behind.cleanup()
 
     def _described(self, password: str, upstream_certificate: str) -> dict[str, Any]:
         text = GATE.read_text()
@@ -63,6 +72,10 @@ class AttackedHouse(House):
             text = text.replace(old, new)
         described: dict[str, Any] = yaml.safe_load(text)
         return described
+
+    @property
+    def upstream_chain(self) -> str:
+        return self._upstream_certificate[0]
 
     def site(self, place: Place | None = None, port: int | None = None) -> attacks.Site:
         """What to try the table on: this house, or a copy of it."""

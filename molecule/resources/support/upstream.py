@@ -129,6 +129,16 @@ def plain_answer(status: int, text: str, is_upgrade_answered: bool) -> Any:
     return legacy if IS_LEGACY else current
 
 
+def subprotocol_options(known: list[str]) -> dict[str, Any]:
+    """The first subprotocol that both sides know, and none for a client that offers none."""
+    if IS_LEGACY:
+        return {"subprotocols": known}
+    # Given plain names, websockets 13 and newer refuse a client that offers none.
+    return {
+        "select_subprotocol": lambda _connection, offered: next((s for s in offered if s in known), None)
+    }
+
+
 async def listen_websocket(mode: str, address: str, record: Record, tls: ssl.SSLContext | None) -> Any:
     is_refusing = mode == "refuse"
     options: dict[str, Any] = {
@@ -138,7 +148,7 @@ async def listen_websocket(mode: str, address: str, record: Record, tls: ssl.SSL
             is_refusing,
         ),
         "create_protocol" if IS_LEGACY else "create_connection": recording(mode, address, record),
-        "subprotocols": ["echo.wssgate", "chat.wssgate"],
+        **subprotocol_options(["echo.wssgate", "chat.wssgate"]),
         # Sessions that tests hold open must be as idle as the tests want them.
         "ping_interval": None,
         "max_size": 1 << 26,

@@ -78,10 +78,12 @@ class Endpoint:
             plain.sendall(preamble)
         if not self.tls:
             return plain
-        context = ssl.create_default_context(cafile=str(self.ca_path) if self.ca_path else None)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self.ca_path is None:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
+        else:
+            context.load_verify_locations(str(self.ca_path))
         if self.alpn:
             context.set_alpn_protocols(list(self.alpn))
         try:
