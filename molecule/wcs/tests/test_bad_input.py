@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role refuses, and what it leaves alone. None of it depends on the system: one host is enough."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from conftest import WebCallServer
+
+testinfra_hosts = ["ansible://wssgate-wcs-debian12"]
+
+
+def test_without_its_service_nothing_is_restarted_and_without_domains_theirs_stay(wcs: WebCallServer) -> None:
+    starts = wcs.starts
+    result = wcs.play(wcs_client_ip_header="X-Other", wcs_service="no-such-service", wcs_allow_domains=[])
+    assert result.returncode == 0, result.stdout
+    assert {b"ws.ip_forward_header=X-Other", b"allow_domains=app.example.com,*.example.org"} <= set(wcs.lines())
+    assert wcs.starts == starts
+
+
+def test_a_symlink_is_refused_and_its_target_untouched(wcs: WebCallServer) -> None:
+    wcs.host.check_output(f"mv {wcs.path} /root/elsewhere; ln -s /root/elsewhere {wcs.path}")
+    before = wcs.lines("/root/elsewhere")
+    result = wcs.play(wcs_client_ip_header="X-Other")
+    assert result.returncode != 0
+    assert "is not a regular file; a symlink is not followed" in result.stdout
+    assert wcs.lines("/root/elsewhere") == before
+    assert wcs.host.file(wcs.path).is_symlink
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["allow_domains=a.example,\\\\\\n b.example\\n", "x=1\\\\\\nws.ip_forward_header=X-Real-IP\\n"],
+    ids=["the backslash in its own line", "the backslash in the line before"],
+)
+def test_a_setting_of_several_lines_is_refused(wcs: WebCallServer, text: str) -> None:
+    wcs.host.check_output(f"printf '%b' '{text}' >> {wcs.path}")
+    before = wcs.lines()
+    result = wcs.play(wcs_client_ip_header="X-Other")
+    assert result.returncode != 0
+    assert "ends with a backslash" in result.stdout
+    assert wcs.lines() == before
+
+
+def test_a_missing_file_is_an_error_but_not_for_a_dry_run(wcs: WebCallServer) -> None:
+    missing = {"wcs_properties_path": "/usr/local/other/flashphoner.properties"}
+    result = wcs.play(**missing)
+    assert result.returncode != 0
+    assert "is not there; install the Web Call Server first" in result.stdout
+    result = wcs.play("--check", **missing)
+    assert result.returncode == 0, result.stdout
+    assert "is not there yet" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"wcs_client_ip_header": "X-Client-IP\n"}, {"wcs_allow_domains": ["a.example\n"]}, {"wcs_allow_domains": ["a.example\\"]}],
+    ids=["a newline in the header", "a newline in a domain", "a backslash in a domain"],
+)
+def test_a_value_that_would_make_another_setting_is_refused(wcs: WebCallServer, variables: dict[str, Any]) -> None:
+    before = wcs.lines()
+    result = wcs.play(**variables)
+    assert result.returncode != 0
+    assert "must be a header's name" in result.stdout
+    assert wcs.lines() == before
