@@ -1,0 +1,298 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Once a session is open, the gate is a wire: what goes in on one side comes out on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import kosoku
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from support import upstream as upstream_module
+from support import wire
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from house.gate import House, Place, free_port
+
+TOKEN = "transparency-token-0001"
+ORIGIN = "https://app.example.com"
+SEED = int(os.environ.get("WSSGATE_FUZZ_SEED") or random.SystemRandom().randrange(1 << 32))
+EXAMPLES = int(os.environ.get("WSSGATE_TUNNEL_EXAMPLES", "40"))
+# A thousand compressed messages a case, 216 cases, and an upstream in Python: all of them take minutes. WSSGATE_AUTOBAHN=all.
+IS_WHOLE_SUITE = os.environ.get("WSSGATE_AUTOBAHN") == "all"
+CASES = None if IS_WHOLE_SUITE else [*(f"{part}.*" for part in (1, 2, 3, 4, 5, 6, 7, 10)), "9.1.1", "9.2.1", "9.5.1", "9.7.1", "12.1.1", "12.2.3", "13.1.1", "13.7.1"]
+
+# Speaks plain WebSocket to the client, and to the gate what a browser with a token would.
+ADAPTER = """\
+pid {root}/nginx.pid;
+error_log {root}/log/error.log;
+user www-data www-data;
+events {{
+    worker_connections 512;
+}}
+http {{
+    access_log off;
+    {temporary}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass https://127.0.0.1:{gate}/wss;
+            proxy_http_version 1.1;
+            proxy_ssl_name gate.example.com;
+            proxy_ssl_server_name on;
+            proxy_set_header Host gate.example.com;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection Upgrade;
+            proxy_set_header Cookie AUTH={token};
+            proxy_set_header Origin {origin};
+        }}
+    }}
+}}
+"""
+
+
+class Wire:
+    """An upstream that says 101, then sends what it is told to, and keeps what it gets."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.to_client: list[bytes] = []
+        self.expected = 0
+        self.got = b""
+        self.done = threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def expect(self, count: int, to_client: list[bytes]) -> None:
+        self.to_client, self.expected, self.got = to_client, count, b""
+        self.done.clear()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(10)
+                self._exchange(connection)
+            self.done.set()
+
+    def _exchange(self, connection: socket.socket) -> None:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += connection.recv(65536)
+        self.got = data.partition(b"\r\n\r\n")[2]
+        # The head and the first bytes in one go: they may not be lost between the two.
+        head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        sender = threading.Thread(target=send_all, args=(connection, [head + b"".join(self.to_client[:1]), *self.to_client[1:]]))
+        sender.start()
+        while len(self.got) < self.expected:
+            part = connection.recv(65536)
+            if not part:
+                break
+            self.got += part
+        sender.join(10)
+
+
+def send_all(connection: socket.socket, parts: list[bytes]) -> None:
+    for part in parts:
+        connection.sendall(part)
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[int]:
+    port = free_port()
+    with subprocess.Popen([sys.executable, upstream_module.__file__, "--echo", f"127.0.0.1:{port}"], stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline() == b"ready\n"
+        yield port
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
+def raw() -> Iterator[Wire]:
+    raw = Wire()
+    yield raw
+    raw.close()
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def house(echo: int, raw: Wire, port: int) -> Iterator[House]:
+    house = House([])
+    house.variables |= {
+        "wss_proxy_certificates": [house.certificate()],
+        "wss_proxy_servers": [{
+            "name": "gate", "server_names": ["gate.example.com"], "certificate": "gate",
+            "listen": [{"address": "127.0.0.1", "port": port}],
+            "locations": [
+                {"path": "/wss", "upstream": f"http://127.0.0.1:{echo}", "origins": [ORIGIN]},
+                {"path": "/raw", "upstream": f"http://127.0.0.1:{raw.port}", "origins": [ORIGIN]},
+            ],
+        }],
+    }
+    house.issue(TOKEN)
+    with house:
+        yield house
+
+
+@pytest.fixture(scope="module")
+def adapter(house: House, port: int) -> Iterator[int]:
+    own = free_port()
+    with Place() as place:
+        place.binary = house.binary
+        for folder in (place.etc, place.log):
+            folder.mkdir()
+        temporary = " ".join(f"{kind}_temp_path {place.root}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        (place.etc / "nginx.conf").write_text(
+            ADAPTER.format(root=place.root, port=own, gate=port, token=TOKEN, origin=ORIGIN, temporary=temporary)
+        )
+        place.start()
+        yield own
+
+
+@pytest.fixture
+def session(house: House, port: int) -> Iterator[ClientConnection]:
+    with opened(house, port) as session:
+        yield session
+
+
+def opened(house: House, port: int, **options: object) -> ClientConnection:
+    trust = ssl.create_default_context(cafile=str(house.etc / "certificates" / "gate" / "fullchain.pem"))
+    values = dict(additional_headers={"Cookie": f"AUTH={TOKEN}"}, origin=ORIGIN, max_size=1 << 25, proxy=None, ssl=trust)
+    values |= {"server_hostname": "gate.example.com", "sock": socket.create_connection(("127.0.0.1", port))} | options
+    return connect("wss://gate.example.com/wss", **values)
+
+
+# -- Autobahn ------------------------------------------------------------------------------------------------------------
+
+
+def results(port: int) -> dict[str, tuple[object, ...]]:
+    async def run() -> list[object]:
+        return await asyncio.wait_for(kosoku.run_fuzzingclient(f"ws://127.0.0.1:{port}", CASES, concurrency=2), 900 if IS_WHOLE_SUITE else 90)
+
+    try:
+        found = asyncio.run(run())
+    except kosoku.FailureError as error:
+        pytest.fail(f"cases that fail: {[(case.case_id, case.behavior, case.behavior_close) for case in error.results]}")
+    return {
+        case.case_id: (case.behavior.value, case.behavior_close.value, case.remote_close_code, case.remote_close_reason) for case in found
+    }
+
+
+def test_every_autobahn_case_ends_as_without_the_gate(echo: int, adapter: int) -> None:
+    direct, through = results(echo), results(adapter)
+    assert len(direct) == 247 if IS_WHOLE_SUITE else len(direct) > 150
+    assert {name: (direct[name], through.get(name)) for name in direct if direct[name] != through.get(name)} == {}
+
+
+# -- what applications use -------------------------------------------------------------------------------------------------
+
+
+def test_permessage_deflate_is_agreed_on_and_used(session: ClientConnection) -> None:
+    assert "permessage-deflate" in session.response.headers["Sec-WebSocket-Extensions"]
+    text = "again and again " * 5000
+    session.send(text)
+    assert session.recv(timeout=10) == text
+
+
+def test_no_compression_comes_in_where_none_was_asked_for(house: House, port: int) -> None:
+    with opened(house, port, compression=None) as session:
+        assert "Sec-WebSocket-Extensions" not in session.response.headers
+
+
+@pytest.mark.parametrize("wanted", ["echo.wssgate", "chat.wssgate"])
+def test_a_subprotocol_is_agreed_on(house: House, port: int, wanted: str) -> None:
+    with opened(house, port, subprotocols=["unknown", wanted]) as session:
+        assert session.subprotocol == wanted
+
+
+def test_a_message_of_16_mib_comes_back(house: House, port: int) -> None:
+    message = os.urandom(1 << 24)
+    with opened(house, port, compression=None) as session:
+        session.send(message)
+        assert session.recv(timeout=30) == message
+
+
+def test_a_message_in_many_frames_comes_back(session: ClientConnection) -> None:
+    parts = ["one ", "", "two ", "x" * 70000, " three"]
+    session.send(iter(parts))
+    assert session.recv(timeout=10) == "".join(parts)
+
+
+@pytest.mark.parametrize("payload", [b"", b"p", os.urandom(125)])
+def test_a_ping_brings_its_own_pong(port: int, payload: bytes) -> None:
+    endpoint = wire.Endpoint(port=port, server_name="gate.example.com")
+    with wire.handshake(endpoint, wire.Request("/wss", host="gate.example.com").origin(ORIGIN).token(TOKEN)) as reply:
+        assert reply.session is not None and reply.session.ping(payload, 5)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1011, 3000, 4999])
+def test_a_close_code_arrives_from_either_side(house: House, port: int, code: int) -> None:
+    with opened(house, port) as session:
+        session.send(f"close {code}")
+        with pytest.raises(ConnectionClosed) as closed:
+            session.recv(timeout=5)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == code
+    with opened(house, port) as session:
+        session.close(code, "because")
+        # The upstream's library sends back the code that it got.
+        assert session.close_code == code
+
+
+# -- byte for byte ---------------------------------------------------------------------------------------------------------
+
+# Bytes that are no WebSocket frames at all, of sizes around those of the buffers on the way.
+lengths = st.sampled_from((0, 1, 2, 125, 1399, 4095, 4096, 4097, 8192, 16383, 16384, 16385, 65536, 300000))
+parts = st.lists(st.binary(max_size=64) | st.builds(lambda size, seed: random.Random(seed).randbytes(size), lengths, st.integers(0, 9)), max_size=6)
+
+
+def test_the_tunnel_passes_every_byte_in_order(house: House, port: int, raw: Wire) -> None:
+    context = ssl.create_default_context(cafile=str(house.etc / "certificates" / "gate" / "fullchain.pem"))
+    head = wire.Request("/raw", host="gate.example.com").origin(ORIGIN).token(TOKEN).encode()
+
+    @hypothesis.seed(SEED)
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @hypothesis.given(parts, parts)
+    def agree(to_upstream: list[bytes], to_client: list[bytes]) -> None:
+        sent, wanted = b"".join(to_upstream), b"".join(to_client)
+        raw.expect(len(sent), to_client)
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 10), server_hostname="gate.example.com") as session:
+            session.sendall(head)
+            got = b""
+            while b"\r\n\r\n" not in got:
+                got += session.recv(65536)
+            answer, _mark, got = got.partition(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 101 ")
+            sender = threading.Thread(target=send_all, args=(session, to_upstream))
+            sender.start()
+            while part := session.recv(65536):
+                got += part
+            sender.join(10)
+            assert raw.done.wait(10)
+        assert got == wanted
+        assert raw.got == sent
+
+    print(f"WSSGATE_FUZZ_SEED={SEED}")
+    agree()
