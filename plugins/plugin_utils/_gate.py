@@ -71,6 +71,7 @@ GATE_HEADERS = (
     "authorization",
     "connection",
     "cookie",
+    "forwarded",
     "host",
     "upgrade",
     "x-forwarded-for",

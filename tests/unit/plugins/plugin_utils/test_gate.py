@@ -580,6 +580,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         ("server 'wcs', locations[0]", "the server asks every path for a client certificate", "set client_certificates.required: false there"),
     ),
+    "the client's address in a header that the gate clears": (
+        [server(location(client_ip_header="Forwarded"))],
+        {},
+        ("server 'wcs', locations[0]", "client_ip_header 'Forwarded' is a header that the gate sets itself", "name another"),
+    ),
     "the client's address in a header that the gate sets": (
         [server(location(client_ip_header="x-forwarded-for"))],
         {},
@@ -689,6 +694,16 @@ def test_bad_input_gets_one_sentence_that_says_what_where_and_what_to_do(case: t
     with pytest.raises(_gate.GateError) as error:
         model(*servers, **context)
     assert str(error.value) == found[0]
+
+
+@pytest.mark.parametrize("context", ["wcs", ["wcs"], 5])
+def test_a_context_that_is_no_mapping_is_refused(context: t.Any) -> None:
+    assert _gate.gate_errors([], context) == [f"wss_proxy: {context!r} is not a set of options; write 'option: value', one a line"]
+
+
+def test_client_certificates_that_are_no_mapping_are_refused() -> None:
+    found = errors(server(client_certificates="/etc/ssl/clients.pem"))
+    assert found[0] == "server 'wcs', client_certificates: '/etc/ssl/clients.pem' is not a set of options; write 'option: value', one a line"
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
