@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ._sessions import Session
 from ._token_store import CORRUPT, MANAGED, TOUCHED, Token, TokenStore, full_fingerprint
 
 
@@ -33,14 +34,29 @@ class Filters(t.NamedTuple):
         return self.fingerprints is None or full_fingerprint(token.name).startswith(tuple(self.fingerprints))
 
 
-def listing(store: TokenStore, filters: Filters, now: int) -> t.Dict[str, t.Any]:
+def count_sessions(sessions: t.Iterable[Session]) -> t.Dict[str, int]:
+    counts: t.Dict[str, int] = {}
+    for session in sessions:
+        counts[session.token] = counts.get(session.token, 0) + 1
+    return counts
+
+
+def listing(
+    store: TokenStore, filters: Filters, now: int, sessions: t.Optional[t.Mapping[str, int]] = None
+) -> t.Dict[str, t.Any]:
     tokens, foreign = store.scan()
     listed = [token for token in tokens if filters.passes(token, now)]
     listed.sort(key=_soonest_first)
+    described = [describe(token, now) for token in listed]
+    total: t.Dict[str, int] = totals(tokens, len(foreign), now)
+    if sessions is not None:
+        for entry, token in zip(described, listed):
+            entry["sessions"] = sessions.get(token.name, 0)
+        total["sessions"] = sum(sessions.values())
     return {
         "now": now,
-        "tokens": [describe(token, now) for token in listed],
-        "totals": totals(tokens, len(foreign), now),
+        "tokens": described,
+        "totals": total,
         "foreign": [thing.as_dict() for thing in foreign],
     }
 

@@ -18,6 +18,7 @@ import time
 import typing as t
 import unicodedata
 
+from ._sessions import Wanted
 from ._token_store import (
     CORRUPT,
     MANAGED,
@@ -60,6 +61,7 @@ class Request(t.NamedTuple):
     allow_empty: bool = False
     fingerprints: t.Optional[t.Sequence[str]] = None
     expired: bool = False
+    disconnect: bool = False
     attributes: Attributes = Attributes()
 
     @property
@@ -94,6 +96,14 @@ class Plan:
     def updated(self) -> t.List[str]:
         replaced = [draft.name for draft in self.write if draft.replaces is not None]
         return replaced + [token.name for token in self.adjust]
+
+    def locked_out(self, request: Request) -> Wanted:
+        """The tokens whose sessions are to end: also those named whose file somebody had removed before."""
+        names = {token.name for token in self.remove}
+        names.update(token.name for token in self.quarantine)
+        if request.state == "absent":
+            names.update(request.tokens or ())
+        return Wanted(names, request.fingerprints or ())
 
     def apply(self, store: TokenStore, wanted: Attributes) -> None:
         """Do it. New tokens first: a rotation never leaves a moment without a valid one."""
@@ -235,6 +245,8 @@ def check_request(request: Request, now: float) -> None:
 
 
 def _check_present(request: Request) -> None:
+    if request.disconnect and not request.exclusive:
+        raise StoreError("disconnect is for state=absent and for exclusive")
     for name, given in (("fingerprints", request.fingerprints is not None), ("expired", request.expired)):
         if given:
             raise StoreError("%s is for state=absent" % name)

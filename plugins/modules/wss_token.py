@@ -94,6 +94,24 @@ options:
         Files changed within the last 10 seconds are left for the next call.
     type: bool
     default: false
+  disconnect:
+    description:
+      - End the open sessions of the tokens that are removed, within a second. Sessions of other tokens go on.
+      - Sessions are also ended of tokens named by O(tokens) or O(fingerprints) whose files are gone already.
+      - It needs the session log that the gate writes (role R(wssgate.nginx.token_store, ansible_collections.wssgate.nginx.token_store_role)), C(ss) of iproute2 and the right
+        to administer the network (C(CAP_NET_ADMIN)). Sessions over a unix socket cannot be ended.
+    type: bool
+    default: false
+  disconnect_required:
+    description:
+      - Fail when an open session could not be ended. Its token is removed all the same.
+    type: bool
+    default: true
+  session_log:
+    description:
+      - Absolute path of the session log.
+    type: path
+    default: /var/log/nginx/wssgate/sessions.log
   owner:
     description:
       - Owner of the token files. Files already there are changed too. Without it a new file belongs to the user that runs the module.
@@ -153,11 +171,12 @@ EXAMPLES = r"""
   register: guest_tokens
   no_log: true
 
-- name: Lock client 42 out
+- name: Lock client 42 out, and end its open sessions
   wssgate.nginx.wss_token:
     path: /var/lib/nginx/tokens
     subject: client-42
     state: absent
+    disconnect: true
 
 - name: Remove a token known by its fingerprint
   wssgate.nginx.wss_token:
@@ -228,6 +247,21 @@ expires_at:
   returned: when tokens with subject or end were created
   type: int
   sample: 1798761600
+sessions:
+  description: The open sessions of the removed tokens. In check mode those that would be ended.
+  returned: when O(disconnect) is true
+  type: dict
+  contains:
+    ended:
+      description: How many were ended.
+      type: int
+    found:
+      description: How many were open.
+      type: int
+    remaining:
+      description: How many could not be ended.
+      type: int
+  sample: {ended: 1, found: 1, remaining: 0}
 foreign:
   description:
     - What was found in the store that is no token's file. A name may hold a token, so it is told by its inode (C(find STORE -inum N)).
@@ -256,6 +290,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import Ended, end_sessions
 from ansible_collections.wssgate.nginx.plugins.module_utils._token_plan import (
     Plan,
     Request,
@@ -289,6 +324,9 @@ def argument_spec() -> t.Dict[str, t.Any]:
         "allow_empty": {"type": "bool", "default": False},
         "fingerprints": {"type": "list", "elements": "str"},
         "expired": {"type": "bool", "default": False},
+        "disconnect": {"type": "bool", "default": False},
+        "disconnect_required": {"type": "bool", "default": True},
+        "session_log": {"type": "path", "default": "/var/log/nginx/wssgate/sessions.log"},
         "owner": {"type": "str"},
         "group": {"type": "str"},
         "mode": {"type": "raw"},
@@ -348,6 +386,7 @@ def wanted(module: AnsibleModule) -> Request:
         allow_empty=params["allow_empty"],
         fingerprints=params["fingerprints"],
         expired=params["expired"],
+        disconnect=params["disconnect"],
         attributes=wanted_attributes(module),
     )
 
@@ -381,6 +420,12 @@ def result_of(plan: Plan, check_mode: bool) -> t.Dict[str, t.Any]:
     return result
 
 
+def _problem(ended: Ended) -> str:
+    if ended.remaining:
+        return "%d open session(s) could not be ended: %s" % (ended.remaining, ended.reason)
+    return "open sessions could not be ended: %s" % ended.reason
+
+
 def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     now = time.time()
     request = wanted(module)
@@ -390,6 +435,12 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
         if not module.check_mode:
             plan.apply(store, request.attributes)
     result = result_of(plan, module.check_mode)
+    if request.disconnect:
+        ended = end_sessions(module.params["session_log"], plan.locked_out(request), dry=module.check_mode)
+        result["sessions"] = ended.as_dict()
+        result["changed"] = result["changed"] or ended.found > 0
+        if ended.reason:
+            result["problem"] = _problem(ended)
     if module._diff:
         before, after = plan.diff(request.attributes, module.check_mode)
         result["diff"] = {
@@ -445,6 +496,11 @@ def main() -> None:
         failure = "unexpected operating system error %s" % error.errno
     if failure is not None:
         module.fail_json(msg=failure, invocation=invocation)
+    problem = result.pop("problem", None)
+    if problem is not None and module.params["disconnect_required"] and not module.check_mode:
+        module.fail_json(msg=problem, invocation=invocation, **result)
+    if problem is not None:
+        module.warn(problem)
     module.exit_json(invocation=invocation, **result)
 
 

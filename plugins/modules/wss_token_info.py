@@ -47,6 +47,16 @@ options:
     description:
       - List only tokens with this many seconds left, or fewer. One that is expired has none left.
     type: int
+  sessions:
+    description:
+      - Count the open sessions of each token. It needs the session log that the gate writes and C(ss) of iproute2.
+    type: bool
+    default: false
+  session_log:
+    description:
+      - Absolute path of the session log.
+    type: path
+    default: /var/log/nginx/wssgate/sessions.log
 attributes:
   check_mode:
     description: Can run in check mode and say what would change without changing it.
@@ -99,6 +109,9 @@ tokens:
     seconds_left:
       description: Seconds until the end, V(0) when it has passed. None when it has no end.
       type: int
+    sessions:
+      description: Number of open sessions. Only with O(sessions=true).
+      type: int
     subject:
       description: Whom it is for. None when the file does not say.
       type: str
@@ -126,6 +139,9 @@ totals:
       type: int
     foreign:
       description: Things that are no tokens.
+      type: int
+    sessions:
+      description: Open sessions of all tokens, also of tokens that are gone. Only with O(sessions=true).
       type: int
     managed:
       description: Tokens with a readable JSON object.
@@ -172,7 +188,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_info import Filters, listing
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import SocketError, open_sessions
+from ansible_collections.wssgate.nginx.plugins.module_utils._token_info import Filters, count_sessions, listing
 from ansible_collections.wssgate.nginx.plugins.module_utils._token_plan import check_fingerprints
 from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import StoreError, open_store
 
@@ -185,6 +202,8 @@ def argument_spec() -> t.Dict[str, t.Any]:
         "forms": {"type": "list", "elements": "str", "choices": ["touched", "managed", "corrupt"]},
         "status": {"type": "str", "choices": ["any", "valid", "invalid"], "default": "any"},
         "expires_within": {"type": "int"},
+        "sessions": {"type": "bool", "default": False},
+        "session_log": {"type": "path", "default": "/var/log/nginx/wssgate/sessions.log"},
     }
 
 
@@ -198,8 +217,14 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
         status=params["status"],
         expires_within=params["expires_within"],
     )
+    sessions: t.Optional[t.Dict[str, int]] = None
+    if params["sessions"]:
+        try:
+            sessions = count_sessions(open_sessions(params["session_log"]))
+        except (SocketError, StoreError) as error:
+            module.warn("open sessions are not counted: %s" % error)
     with open_store(params["path"], write=False, missing_ok=module.check_mode) as store:
-        result = listing(store, filters, int(time.time()))
+        result = listing(store, filters, int(time.time()), sessions)
     for token in result["tokens"]:
         if token["form"] == "corrupt":
             module.warn("token %s holds no readable JSON" % token["fingerprint"])

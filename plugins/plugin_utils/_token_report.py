@@ -109,15 +109,19 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def changes(results: Mapping[str, Any]) -> dict[str, Any]:
-    """What wss_token removed on each proxy; one that did not answer is named."""
-    answered = {host: result for host, result in results.items() if isinstance(result, Mapping) and "removed" in result}
+    """What wss_token removed on each proxy, and the words of each that did not do it all."""
     proxies: dict[str, Any] = {}
-    for host, result in answered.items():
-        proxies[host] = {name: result[name] for name in CHANGES}
-        proxies[host]["fingerprints"] = sorted(sum((result["fingerprints"][name] for name in CHANGES), []))
-        if result.get("sessions") is not None:
-            proxies[host]["sessions"] = dict(result["sessions"])
-    return {"proxies": proxies, "failed": sorted(host for host in results if host not in answered)}
+    failures: list[str] = []
+    for host, result in sorted(results.items()):
+        known = isinstance(result, Mapping) and "removed" in result
+        if known:
+            proxies[host] = {name: result[name] for name in CHANGES}
+            proxies[host]["fingerprints"] = sorted(sum((result["fingerprints"][name] for name in CHANGES), []))
+            proxies[host]["sessions"] = result.get("sessions")
+        if not known or result.get("failed"):
+            words = result.get("msg") if isinstance(result, Mapping) else None
+            failures.append(f"{host}: {words or 'no answer'}")
+    return {"proxies": proxies, "failures": failures}
 
 
 def change_lines(results: Mapping[str, Any]) -> list[str]:
@@ -135,8 +139,8 @@ def change_lines(results: Mapping[str, Any]) -> list[str]:
             if sessions["remaining"]:
                 words += f", {sessions['remaining']} could NOT be ended"
         text.append(f"{host}: {words}")
-    text += [f"{host}: FAILED, nothing is known" for host in merged["failed"]]
-    if merged["proxies"] and not merged["failed"] and not any(
+    text += [f"FAILED {failure}" for failure in merged["failures"]]
+    if not merged["failures"] and not any(
         result["removed"] or result["quarantined"] for result in merged["proxies"].values()
     ):
         text.append("Nothing was removed.")

@@ -1,0 +1,211 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The files that make a host prune its tokens by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import shlex
+import shutil
+import stat
+import tempfile
+import typing as t
+
+from ._prune import IDENTITY
+
+MARKER = "# Ansible managed by wssgate.nginx: changes made here are lost"
+CODE = ("_token_pattern", "_token_store", "_sessions", "_prune")
+PACKAGE = "wssgate_tokens"
+UNITS = "/etc/systemd/system"
+CRON = "/etc/cron.d"
+SCHEDULERS = ("systemd", "cron", "none")
+
+START = """\
+#!{python} -I
+{marker}
+
+import sys
+
+sys.path.insert(0, {directory!r})
+
+from {package}._prune import main
+
+sys.exit(main())
+"""
+
+SERVICE = """\
+{marker}
+[Unit]
+Description=Remove expired tokens of the WebSocket gate and end their sessions
+
+[Service]
+Type=oneshot
+ExecStart={command}
+# What it reports is a notice; that it started and ended four times a minute is not.
+SyslogLevel=notice
+LogLevelMax=notice
+SyslogIdentifier={identity}
+# To close sockets, and to read and remove what belongs to whoever owns the store.
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_DAC_OVERRIDE CAP_FOWNER CAP_CHOWN
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths={writable}
+ProtectHome=yes
+RestrictAddressFamilies=AF_NETLINK AF_UNIX
+LockPersonality=yes
+"""
+
+TIMER = """\
+{marker}
+[Unit]
+Description=Remove expired tokens of the WebSocket gate every {interval} s
+
+[Timer]
+OnBootSec={interval}
+OnUnitInactiveSec={interval}
+AccuracySec=1s
+
+[Install]
+WantedBy=timers.target
+"""
+
+CRONTAB = """\
+{marker}
+# cron knows minutes only, so that one call does the turns of a minute.
+* * * * * root {command} --every {interval} --for 60 --syslog
+"""
+
+
+class Settings(t.NamedTuple):
+    store: str
+    session_log: str
+    log_limit: int
+    interval: int
+    directory: str
+    python: str
+
+    def command(self) -> t.List[str]:
+        words = [self.python, "-I", self.directory + "/prune", "--store", self.store]
+        if self.session_log:
+            words += ["--session-log", self.session_log, "--log-limit", str(self.log_limit)]
+        return words
+
+
+class Change(t.NamedTuple):
+    path: str
+    before: t.Optional[str]
+    after: t.Optional[str]
+
+
+def detect_scheduler() -> str:
+    if os.path.isdir("/run/systemd/system"):
+        return "systemd"
+    if os.path.isdir(CRON) and (shutil.which("cron", path=_PATH) or shutil.which("crond", path=_PATH)):
+        return "cron"
+    return "none"
+
+
+_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
+
+
+def source_of(name: str) -> str:
+    """The source of a file beside this one, from wherever Ansible has put it."""
+    module = importlib.import_module("." + name, __package__)
+    loader = t.cast(t.Any, module.__spec__).loader
+    source: t.Optional[str] = loader.get_source(module.__name__)
+    if source is None:
+        raise OSError("the source of %s is not there" % name)
+    return source
+
+
+def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
+    """Every file that shall be there, with its content."""
+    package = settings.directory + "/" + PACKAGE
+    files = {package + "/__init__.py": MARKER + "\n"}
+    for name in CODE:
+        files["%s/%s.py" % (package, name)] = source_of(name)
+    files[settings.directory + "/prune"] = START.format(
+        python=settings.python, marker=MARKER, directory=settings.directory, package=PACKAGE
+    )
+    command = " ".join(shlex.quote(word) for word in settings.command())
+    if scheduler == "systemd":
+        writable = ["-" + settings.store]
+        if settings.session_log:
+            writable.append("-" + os.path.dirname(settings.session_log))
+        files["%s/%s.service" % (UNITS, IDENTITY)] = SERVICE.format(
+            marker=MARKER, identity=IDENTITY, command=command.replace("%", "%%"), writable=" ".join(writable)
+        )
+        files["%s/%s.timer" % (UNITS, IDENTITY)] = TIMER.format(marker=MARKER, interval=settings.interval)
+    elif scheduler == "cron":
+        files["%s/%s" % (CRON, IDENTITY)] = CRONTAB.format(
+            marker=MARKER, command=command.replace("%", "\\%"), interval=settings.interval
+        )
+    return files
+
+
+def possible_files(settings: Settings) -> t.List[str]:
+    """Every file that any scheduler may need: what is not wanted of these goes away."""
+    names: t.Dict[str, None] = {}
+    for scheduler in SCHEDULERS:
+        names.update(dict.fromkeys(wanted_files(settings, scheduler)))
+    return list(names)
+
+
+def changes(settings: Settings, scheduler: t.Optional[str]) -> t.List[Change]:
+    """What is to be written and removed; without a scheduler everything is removed."""
+    wanted = {} if scheduler is None else wanted_files(settings, scheduler)
+    found: t.List[Change] = []
+    for path in possible_files(settings):
+        before = _read(path)
+        if before != wanted.get(path) or (path in wanted and _mode(path) != 0o644):
+            found.append(Change(path, before, wanted.get(path)))
+    return found
+
+
+def apply(settings: Settings, found: t.Sequence[Change]) -> None:
+    for change in found:
+        if change.after is None:
+            os.unlink(change.path)
+        else:
+            _write(change.path, change.after)
+    if any(change.after is None for change in found):
+        package = settings.directory + "/" + PACKAGE
+        if not os.path.exists(settings.directory + "/prune"):
+            shutil.rmtree(package + "/__pycache__", ignore_errors=True)
+            for directory in (package, settings.directory):
+                # Not empty: somebody else's files are in it.
+                with contextlib.suppress(OSError):
+                    os.rmdir(directory)
+
+
+def _read(path: str) -> t.Optional[str]:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(fd, encoding="utf-8") as file:
+        return file.read()
+
+
+def _mode(path: str) -> int:
+    return stat.S_IMODE(os.lstat(path).st_mode)
+
+
+def _write(path: str, content: str) -> None:
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory):
+        os.makedirs(directory, 0o755)
+    fd, temporary = tempfile.mkstemp(dir=directory, prefix=".wssgate-")
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), 0o644)
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise

@@ -1,0 +1,232 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: wss_token_pruner
+short_description: Have a host remove expired tokens by itself
+version_added: 1.0.0
+author:
+  - wssgate contributors (@wssgate)
+description:
+  - Installs the pruner, which removes the tokens whose end has passed and ends their sessions, and what runs it, a timer of systemd
+    or an entry of cron.
+  - The pruner is the same code as module M(wssgate.nginx.wss_token), put on the host once. It needs Python and nothing of Ansible.
+  - It logs the number of tokens and their fingerprints to the journal, or with cron to syslog. It is silent when nothing happened.
+options:
+  state:
+    description:
+      - V(present) installs the pruner and runs it at the given interval.
+      - V(absent) removes it and what runs it. Tokens are not touched.
+    type: str
+    choices: [present, absent]
+    default: present
+  store:
+    description:
+      - Absolute path of the token store.
+    type: path
+    default: /var/lib/nginx/tokens
+  session_log:
+    description:
+      - Absolute path of the session log. Empty means that sessions are not ended.
+    type: str
+    default: /var/log/nginx/wssgate/sessions.log
+  log_limit:
+    description:
+      - Size in bytes beyond which the session log is shortened. Lines about open sessions stay.
+    type: int
+    default: 4194304
+  interval:
+    description:
+      - Seconds between two runs, 1 to 3600. With cron at most 60.
+    type: int
+    default: 15
+  scheduler:
+    description:
+      - What runs the pruner. V(auto) takes systemd where it is the init system, else cron where that is installed, else V(none).
+      - With V(none) the pruner is installed and nothing runs it.
+    type: str
+    choices: [auto, systemd, cron, none]
+    default: auto
+  directory:
+    description:
+      - Where the pruner is installed.
+    type: path
+    default: /usr/local/lib/wssgate
+attributes:
+  check_mode:
+    description: Can run in check mode and say what would change without changing it.
+    support: full
+  diff_mode:
+    description: Shows what has changed.
+    support: full
+  platform:
+    description: Where it runs.
+    support: full
+    platforms: posix
+    details: Linux.
+seealso:
+  - module: wssgate.nginx.wss_token
+"""
+
+EXAMPLES = r"""
+- name: Remove expired tokens every 15 seconds
+  wssgate.nginx.wss_token_pruner:
+
+- name: Leave pruning to somebody else
+  wssgate.nginx.wss_token_pruner:
+    state: absent
+"""
+
+RETURN = r"""
+scheduler:
+  description: What runs the pruner, V(systemd), V(cron) or V(none).
+  returned: success
+  type: str
+  sample: systemd
+changed_files:
+  description: The files that were written or removed.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/systemd/system/wssgate-token-prune.timer]
+"""
+
+import os
+import sys
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.wssgate.nginx.plugins.module_utils._prune import IDENTITY
+from ansible_collections.wssgate.nginx.plugins.module_utils._pruner import (
+    UNITS,
+    Change,
+    Settings,
+    apply,
+    changes,
+    detect_scheduler,
+)
+from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import StoreError, check_path
+
+TIMER = IDENTITY + ".timer"
+
+
+def argument_spec() -> t.Dict[str, t.Any]:
+    return {
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "store": {"type": "path", "default": "/var/lib/nginx/tokens"},
+        "session_log": {"type": "str", "default": "/var/log/nginx/wssgate/sessions.log"},
+        "log_limit": {"type": "int", "default": 4194304},
+        "interval": {"type": "int", "default": 15},
+        "scheduler": {"type": "str", "choices": ["auto", "systemd", "cron", "none"], "default": "auto"},
+        "directory": {"type": "path", "default": "/usr/local/lib/wssgate"},
+    }
+
+
+def settings_of(module: AnsibleModule, scheduler: str) -> Settings:
+    params = module.params
+    interval = params["interval"]
+    longest = 60 if scheduler == "cron" else 3600
+    if not 1 <= interval <= longest:
+        raise StoreError("interval must be 1 to %d seconds with %s, not %d" % (longest, scheduler, interval))
+    if params["log_limit"] < 65536:
+        raise StoreError("log_limit must be 65536 bytes or more, not %d" % params["log_limit"])
+    paths = {}
+    for name in ("store", "session_log", "directory"):
+        value = params[name]
+        if value and any(character.isspace() for character in value):
+            raise StoreError("%s must not hold blanks: %r" % (name, value))
+        paths[name] = check_path(value) if value else ""
+    return Settings(
+        store=paths["store"],
+        session_log=paths["session_log"],
+        log_limit=params["log_limit"],
+        interval=interval,
+        directory=paths["directory"],
+        python=sys.executable,
+    )
+
+
+def systemctl(module: AnsibleModule, *words: str) -> None:
+    code, output, errors = module.run_command(["systemctl", *words])
+    if code != 0:
+        raise StoreError("systemctl %s failed: %s" % (" ".join(words), (errors or output).strip()))
+
+
+def timer_is_on(module: AnsibleModule) -> bool:
+    enabled = module.run_command(["systemctl", "is-enabled", "--quiet", TIMER])[0] == 0
+    return enabled and module.run_command(["systemctl", "is-active", "--quiet", TIMER])[0] == 0
+
+
+def present(module: AnsibleModule) -> t.Dict[str, t.Any]:
+    scheduler = module.params["scheduler"]
+    if scheduler == "auto":
+        scheduler = detect_scheduler()
+    settings = settings_of(module, scheduler)
+    found = changes(settings, scheduler)
+    is_on = scheduler != "systemd" or timer_is_on(module)
+    if not module.check_mode:
+        if scheduler != "systemd":
+            stop_timer(module, found)
+        apply(settings, found)
+        units = any(change.path.startswith(UNITS + "/") for change in found)
+        if units and detect_scheduler() == "systemd":
+            systemctl(module, "daemon-reload")
+        if scheduler == "systemd" and (units or not is_on):
+            systemctl(module, "enable", TIMER)
+            systemctl(module, "restart", TIMER)
+    return result_of(found, scheduler, bool(found) or not is_on)
+
+
+def stop_timer(module: AnsibleModule, found: t.Sequence[Change]) -> None:
+    unit = "%s/%s" % (UNITS, TIMER)
+    if any(change.path == unit and change.after is None for change in found) and detect_scheduler() == "systemd":
+        systemctl(module, "disable", "--now", TIMER)
+
+
+def absent(module: AnsibleModule) -> t.Dict[str, t.Any]:
+    settings = settings_of(module, "none")
+    found = changes(settings, None)
+    if found and not module.check_mode:
+        stop_timer(module, found)
+        apply(settings, found)
+        if detect_scheduler() == "systemd":
+            systemctl(module, "daemon-reload")
+    return result_of(found, "none", bool(found))
+
+
+def result_of(found: t.Sequence[Change], scheduler: str, changed: bool) -> t.Dict[str, t.Any]:
+    return {
+        "changed": changed,
+        "scheduler": scheduler,
+        "changed_files": [change.path for change in found],
+        "diff": [
+            {
+                "before_header": change.path,
+                "after_header": change.path,
+                "before": change.before or "",
+                "after": change.after or "",
+            }
+            for change in found
+        ],
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    try:
+        result = present(module) if module.params["state"] == "present" else absent(module)
+    except StoreError as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg="%s: %s" % (error.filename or module.params["directory"], os.strerror(error.errno or 0)))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
