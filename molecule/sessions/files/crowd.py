@@ -33,15 +33,18 @@ class Crowd:
     def __init__(self) -> None:
         self.stop = asyncio.Event()
         self.report: dict[str, Any] = {
-            "sessions": 0, "echoes": 0, "slowest": 0.0, "dropped": [], "handshakes": 0, "slowest_handshake": 0.0, "refused": [],
+            "sessions": 0, "echoes": 0, "slowest": 0.0, "slowest_direct": 0.0, "dropped": [], "handshakes": 0, "slowest_handshake": 0.0, "refused": [],
         }
         self.tls = ssl.create_default_context()
         # The certificate is renewed on the way; whether it is the right one is tested elsewhere.
         self.tls.check_hostname = False
         self.tls.verify_mode = ssl.CERT_NONE
 
-    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", 443, ssl=self.tls, server_hostname="wcs.example.com")
+    async def open(self, is_direct: bool = False) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if is_direct:
+            reader, writer = await asyncio.open_connection("127.0.0.1", 8080)
+        else:
+            reader, writer = await asyncio.open_connection("127.0.0.1", 443, ssl=self.tls, server_hostname="wcs.example.com")
         writer.write(REQUEST)
         head = await reader.readuntil(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 101 "):
@@ -73,6 +76,14 @@ class Crowd:
             await self.wait(1 - min(seconds, 1))
         connection[1].transport.abort()
 
+    async def measure(self) -> None:
+        """What an echo takes without the gate, on this machine at this time."""
+        connection = await self.open(is_direct=True)
+        while not self.stop.is_set():
+            self.report["slowest_direct"] = max(self.report["slowest_direct"], await self.echo(*connection))
+            await self.wait(0.02)
+        connection[1].transport.abort()
+
     async def visit(self) -> None:
         start = time.monotonic()
         try:
@@ -92,6 +103,7 @@ class Crowd:
         connections = [await self.open() for _ in range(count)]
         self.report["sessions"] = count
         tasks = [asyncio.create_task(self.stay(connection, index / count)) for index, connection in enumerate(connections)]
+        tasks.append(asyncio.create_task(self.measure()))
         path.with_name(path.name + ".ready").touch()
         while has_newcomers and not self.stop.is_set():
             await self.visit()
