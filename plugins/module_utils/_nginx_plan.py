@@ -77,7 +77,7 @@ def saved_name(path: str) -> str:
 def _displaced_path(name: str) -> str:
     """Return the path that was displaced to ``name``; nothing when ``name`` is no such name."""
     path = unquote(name[:-len(SAVED_SUFFIX)])
-    if not name.endswith(SAVED_SUFFIX) or saved_name(path) != name:
+    if saved_name(path) != name:
         return ""
     try:
         check_path(path)
@@ -89,7 +89,8 @@ def _displaced_path(name: str) -> str:
 def check_path(path: str) -> None:
     """Refuse a managed path that could lead out of the folder."""
     parts = path.split("/")
-    if path.startswith("/") or any(part in ("", ".", "..") for part in parts):
+    # An absolute path begins with an empty part.
+    if any(part in ("", ".", "..") for part in parts):
         raise NginxError("path {0!r} has to be relative to directory, without empty, . or .. parts".format(path))
     if any(ord(character) < 32 or ord(character) == 127 for character in path):
         raise NginxError("path {0!r} contains a control character".format(path))
@@ -217,8 +218,7 @@ class Planner:
         return changes
 
     def _files_in(self, folder: str) -> List[str]:
-        if not self._is_folder(folder):
-            return []
+        self._is_folder(folder)
         found = []
         for place, _, names in os.walk(self.settings.path(folder)):
             relative = os.path.relpath(place, self.settings.directory)

@@ -217,21 +217,21 @@ class Finder:
 
     def masters(self, processes: Sequence[Process]) -> List[Process]:
         """Return the masters that run our main file."""
-        # A child that has just been forked bears its master's title.
-        pids = {process.pid for process in processes if process.title.startswith(MASTER)}
+        entitled = [process for process in processes if process.title.startswith(MASTER)]
+        pids = {process.pid for process in entitled}
         return [
-            process for process in processes
-            if process.title.startswith(MASTER) and self._runs_our_binary(process) and self._runs_our_main(process)
+            process for process in entitled
+            if self._runs_our_binary(process) and self._runs_our_main(process)
+            # A child that has just been forked bears its master's title.
             and (process.parent not in pids or process.pid == self.pid_in_file())
         ]
 
     def master(self, processes: Sequence[Process]) -> Optional[Process]:
         """Return the master that runs our main file, or nothing."""
         found = self.masters(processes)
-        if len(found) > 1:
-            wanted = self.pid_in_file()
-            # While a binary is being exchanged (USR2) there are two; the pid file names the new one.
-            found = [process for process in found if process.pid == wanted] or found
+        wanted = self.pid_in_file()
+        # While a binary is being exchanged (USR2) there are two; the pid file names the new one.
+        found = [process for process in found if process.pid == wanted] or found
         if len(found) > 1:
             raise NginxError(
                 "{0} is run by more than one nginx master (pids {1}) and {2} names none of them: "
@@ -246,10 +246,10 @@ class Finder:
 
         Ours are those that have one of ``logs`` open.
         """
-        masters = {process.pid for process in processes if process.title.startswith(MASTER)}
+        alive = {process.pid for process in processes}
         return [
             process for process in processes
-            if process.is_worker and process.parent not in masters and self._runs_our_binary(process)
+            if process.is_worker and process.parent not in alive and self._runs_our_binary(process)
             and self._has_open(process, logs)
         ]
 

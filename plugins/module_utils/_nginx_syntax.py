@@ -46,7 +46,6 @@ _LUA_TOKEN = re.compile(
 )
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _WILDCARD = re.compile(r"[*?\[]")
-_MAXIMUM_DEPTH = 40
 
 
 class Directive(NamedTuple):
@@ -138,8 +137,8 @@ def read_tree(main: str) -> Tree:
         if name not in names:
             names.append(name)
 
-    def visit(path: str, outer: Tuple[str, ...], depth: int) -> None:
-        if path in seen or depth > _MAXIMUM_DEPTH:
+    def visit(path: str, outer: Tuple[str, ...]) -> None:
+        if path in seen:
             return
         seen.add(path)
         tree.files.append(path)
@@ -151,12 +150,12 @@ def read_tree(main: str) -> Tree:
             if name == "include":
                 wanted = os.path.join(base, arguments[0])
                 if not _WILDCARD.search(wanted):
-                    visit(wanted, context, depth + 1)
+                    visit(wanted, context)
                     continue
                 for directory in sorted(glob.glob(os.path.dirname(wanted))):
                     once(tree.directories, directory)
                 for included in sorted(glob.glob(wanted)):
-                    visit(included, context, depth + 1)
+                    visit(included, context)
             elif name == "pid" and not context:
                 pid_owners.append(path)
             elif name == "error_log" and not context:
@@ -174,7 +173,7 @@ def read_tree(main: str) -> Tree:
                         continue
                     once(tree.loaded, candidate)
 
-    visit(main, (), 0)
+    visit(main, ())
     return tree._replace(pid_owner=pid_owners[0] if pid_owners else None)
 
 

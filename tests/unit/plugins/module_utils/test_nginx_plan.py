@@ -25,7 +25,9 @@ def settings(directory="/etc/nginx", **values):
 
 def plan(directory, **values):
     planner = Planner(settings(directory, **values))
-    return {change.path: change for change in planner.plan()}, planner.warnings
+    changes = planner.plan()
+    assert len({change.path for change in changes}) == len(changes)
+    return {change.path: change for change in changes}, planner.warnings
 
 
 @pytest.fixture
@@ -39,16 +41,17 @@ def etc(tmp_path):
 
 @pytest.mark.parametrize(("values", "message"), [
     ({"directory": "etc"}, "absolute"),
-    ({"marker": " "}, "marker"),
-    ({"marker": "a\nb"}, "marker"),
+    ({"marker": " "}, "marker has to be"),
+    ({"marker": "a\nb"}, "marker has to be"),
     ({"live_timeout": 0}, "live_timeout"),
-    ({"main_file": "a/nginx.conf"}, "main_file"),
-    ({"files": {}}, "main_file"),
+    ({"main_file": "a/nginx.conf"}, "directory itself"),
+    ({"files": {}}, "have to contain main_file"),
     ({"files": {**FILES, "../x.conf": (MARK, 0o644)}}, "relative"),
     ({"files": {**FILES, "/x.conf": (MARK, 0o644)}}, "relative"),
     ({"files": {**FILES, "wssgate.d//x.conf": (MARK, 0o644)}}, "relative"),
     ({"files": {**FILES, "wssgate.d/./x.conf": (MARK, 0o644)}}, "relative"),
-    ({"files": {**FILES, "wssgate.d/x\n.conf": (MARK, 0o644)}}, "control character"),
+    ({"files": {**FILES, "wssgate.d/x\x1f.conf": (MARK, 0o644)}}, "control character"),
+    ({"files": {**FILES, "wssgate.d/x\x7f.conf": (MARK, 0o644)}}, "control character"),
     ({"files": {**FILES, "wssgate.d/x.wssgate-saved": (MARK, 0o644)}}, "itself"),
     ({"files": {**FILES, "conf.d/x.conf": (MARK, 0o644)}}, "owned_directories"),
     ({"files": {**FILES, "wssgate.d/a.conf/b.conf": (MARK, 0o644)}}, "itself one of files"),
@@ -63,8 +66,34 @@ def test_what_can_not_be_meant_is_refused_by_name(values, message):
         check_settings(settings(**values))
 
 
+def test_a_blank_in_a_path_and_no_files_with_absent_are_fine():
+    check_settings(settings(files={**FILES, "wssgate.d/x y.conf": (MARK, 0o644)}))
+    check_settings(settings(files={}, present=False))
+
+
 def test_nothing_to_do_is_no_change(etc):
     assert plan(etc) == ({}, [])
+    (etc / "nginx.conf.wssgate-saved").write_text("package")
+    assert plan(etc) == ({}, [])
+
+
+def test_folders_need_not_be_there(tmp_path):
+    changes, warnings = plan(tmp_path, files={**FILES, "wssgate.d/sub/b.conf": (MARK, 0o644)}, absent=["sites-enabled/default"])
+    assert set(changes) == {*FILES, "wssgate.d/sub/b.conf"} and not warnings
+
+
+def test_a_file_without_the_marker_is_somebody_elses(etc):
+    (etc / "wssgate.d" / "a.conf").write_text("theirs")
+    with pytest.raises(NginxError, match="a.conf is there without the marker 'wssgate.nginx'"):
+        plan(etc)
+
+
+def test_a_few_of_many_others_are_named(etc):
+    for number in range(10):
+        (etc / "wssgate.d" / "theirs{0:02}".format(number)).write_text("")
+    assert plan(etc)[1][0].endswith("theirs09")
+    (etc / "wssgate.d" / "theirs10").write_text("")
+    assert plan(etc)[1][0].endswith("theirs09 …")
 
 
 def test_files_come_before_the_main_file_and_removals_after_it(tmp_path):
@@ -128,20 +157,27 @@ def test_folders_that_are_links_are_not_looked_into(etc, tmp_path_factory):
         plan(etc, files={**FILES, "wssgate.d/sub/ours.conf": (MARK, 0o644)})
 
 
-@pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: path.symlink_to("elsewhere"), os.mkfifo])
-def test_only_a_file_is_replaced(etc, make):
+@pytest.mark.parametrize(("make", "what"), [
+    (lambda path: path.mkdir(), "not a file"),
+    (lambda path: path.symlink_to("elsewhere"), "a symbolic link"),
+    (os.mkfifo, "not a file"),
+])
+def test_only_a_file_is_replaced(etc, make, what):
     (etc / "wssgate.d" / "a.conf").unlink()
     make(etc / "wssgate.d" / "a.conf")
-    with pytest.raises(NginxError, match="a.conf is .*: remove it first"):
+    with pytest.raises(NginxError, match="a.conf is {0}: remove it first".format(what)):
         plan(etc)
 
 
-def test_a_file_where_the_folder_should_be_is_told(etc):
+@pytest.mark.parametrize("make", [lambda path: path.write_text(""), os.mkfifo])
+def test_something_else_where_the_folder_should_be_is_told(etc, make):
     (etc / "wssgate.d" / "a.conf").unlink()
     (etc / "wssgate.d").rmdir()
-    (etc / "wssgate.d").write_text("")
+    make(etc / "wssgate.d")
     with pytest.raises(NginxError, match="wssgate.d is in the way"):
         plan(etc)
+    with pytest.raises(NginxError, match="wssgate.d is in the way"):
+        plan(etc, files={}, present=False)
 
 
 def test_only_a_link_is_set_aside(etc):
@@ -166,15 +202,39 @@ def test_a_link_is_set_aside_under_a_name_that_no_include_matches_and_comes_back
         assert changes["sites-enabled%2Fdefault.wssgate-saved"].after is None
 
 
+def test_absent_does_not_set_aside(etc):
+    (etc / "sites-enabled").mkdir()
+    (etc / "sites-enabled" / "default").symlink_to("/somewhere")
+    assert not [path for path in plan(etc, present=False, absent=["sites-enabled/default"])[0] if "default" in path]
+
+
+def test_what_is_at_a_place_again_is_not_overwritten_by_what_was_there(etc):
+    (etc / "sites-enabled").mkdir()
+    (etc / "sites-enabled" / "default").write_text("by hand")
+    (etc / saved_name("sites-enabled/default")).symlink_to("/somewhere")
+    changes, warnings = plan(etc)
+    assert {path: change.after for path, change in changes.items()} == {saved_name("sites-enabled/default"): None}
+    assert warnings == []
+
+
+def test_a_link_whose_folder_is_gone_stays_set_aside(etc):
+    (etc / saved_name("sites-enabled/default")).symlink_to("/somewhere")
+    assert plan(etc)[0] == {}
+
+
 def test_a_link_that_was_never_there_is_not_invented(etc):
     (etc / "sites-enabled").mkdir()
     assert "sites-enabled/default" not in plan(etc, present=False, absent=["sites-enabled/default"])[0]
 
 
-def test_absent_removes_what_is_ours_and_restores_the_main_file(etc):
+@pytest.mark.parametrize("main_is_there", [True, False])
+@pytest.mark.parametrize("files", [{}, FILES])
+def test_absent_removes_what_is_ours_and_restores_the_main_file(etc, files, main_is_there):
     (etc / "nginx.conf.wssgate-saved").write_text("package")
     (etc / "wssgate.d" / "theirs.conf").write_text("x")
-    changes, warnings = plan(etc, present=False, files={})
+    if not main_is_there:
+        (etc / "nginx.conf").unlink()
+    changes, warnings = plan(etc, present=False, files=files)
     assert changes["nginx.conf"].after.content == b"package"
     assert changes["nginx.conf.wssgate-saved"].after is None and changes["wssgate.d/a.conf"].after is None
     assert len(changes) == 3 and "theirs.conf" in warnings[0]
@@ -191,6 +251,13 @@ def test_absent_leaves_a_main_file_that_is_no_longer_ours(etc):
     changes, warnings = plan(etc, present=False, files={})
     assert set(changes) == {"wssgate.d/a.conf"}
     assert "no longer ours" in warnings[0]
+
+
+def test_names_that_only_look_like_saved_ones_are_left_alone(etc):
+    (etc / "x.wssgate-saved").mkdir()
+    (etc / "a%2fx.wssgate-saved").write_text("")
+    (etc / ".wssgate-saved").write_text("")
+    assert plan(etc) == ({}, [])
 
 
 @pytest.mark.parametrize("name", ["..%2Fx", "%2Fx", "a%2F..%2Fx", "a/x", ".wssgate-work-x%2Fy", "x.wssgate-saved"])

@@ -78,6 +78,13 @@ def test_the_build_is_read_with_quoted_arguments():
     assert build.option("user") == ""
 
 
+def test_a_finder_asks_its_own_binary(tmp_path):
+    binary = tmp_path / "nginx"
+    binary.write_text("#!/bin/sh\necho 'nginx version: nginx/1.0' >&2; echo 'configure arguments: --conf-path=/x/nginx.conf' >&2\n")
+    binary.chmod(0o755)
+    assert Finder(str(binary), "/x/nginx.conf", "/pid")._runs_our_main(Process(1, 1, 1, "nginx: master process nginx"))
+
+
 def test_a_build_without_arguments_is_read_and_nonsense_is_told():
     assert parse_build("nginx version: openresty/1.25.3.1\n").version == "1.25.3.1"
     with pytest.raises(NginxError, match="which version"):
@@ -93,6 +100,19 @@ def test_zombies_and_the_dead_are_no_processes(proc):
     proc.add(10, state="Z")
     assert read_process(10, str(proc.root)) is None
     assert read_process(11, str(proc.root)) is None
+
+
+def test_a_process_that_ends_while_it_is_read_is_none(proc):
+    proc.add(10)
+    (proc.root / "10" / "stat").write_text("10 (nginx) S 1\n")
+    assert read_process(10, str(proc.root)) is None
+
+
+def test_other_programs_are_not_listed(proc):
+    proc.add(10)
+    proc.add(11, title="sh -c nginx: master process")
+    proc.add(12, state="Z")
+    assert [process.pid for process in read_processes(str(proc.root))] == [10]
 
 
 @pytest.mark.parametrize(("title", "states"), [
@@ -111,6 +131,24 @@ def test_the_master_is_known_by_its_main_file(proc, finder, tmp_path):
     assert master(finder, proc) is None
     proc.add(11, title="nginx: master process nginx -c {0}/etc/../etc/nginx.conf -g daemon on;".format(tmp_path))
     assert master(finder, proc).pid == 11
+
+
+def test_both_forms_of_the_option_are_known_and_an_unfinished_one_is_none(proc, finder, tmp_path):
+    proc.add(10, title="nginx: master process nginx -c{0}/other.conf".format(tmp_path))
+    assert master(finder, proc) is None
+    proc.add(11, title="nginx: master process nginx -c")
+    assert master(finder, proc).pid == 11
+
+
+def test_the_binary_is_asked_only_when_the_title_leaves_it_open(proc, finder, tmp_path):
+    asked = []
+    build = finder._build
+    finder._build = lambda: asked.append(1) or build()
+    proc.add(10, title="nginx: master process nginx -c {0}/etc/nginx.conf".format(tmp_path))
+    assert master(finder, proc) and not asked
+    proc.add(11, title="nginx: master process nginx -c /other.conf")
+    proc.add(12, program="/opt/nginx")
+    assert master(finder, proc).pid == 10 and not asked
 
 
 def test_a_master_without_option_runs_the_main_file_of_its_build(proc, finder):
@@ -208,8 +246,12 @@ def test_a_daemon_that_keeps_the_output_open_does_not_hold_up_the_caller():
     assert time.monotonic() - begin < 2
 
 
-def test_a_command_that_does_not_end_or_is_not_there_is_told():
-    with pytest.raises(NginxError, match="did not end within 0.1 seconds"):
-        run(["sleep", "5"], 0.1)
+def test_a_command_that_does_not_end_is_ended_and_told(tmp_path):
+    with pytest.raises(NginxError, match="did not end within 0.3 seconds"):
+        run(["sh", "-c", "echo $$ > {0}/pid; exec sleep 60".format(tmp_path)], 0.3)
+    assert not os.path.exists("/proc/" + (tmp_path / "pid").read_text().strip())
+
+
+def test_a_command_that_is_not_there_is_told():
     with pytest.raises(NginxError, match="cannot run /missing/nginx: No such file"):
         run(["/missing/nginx"], 1)

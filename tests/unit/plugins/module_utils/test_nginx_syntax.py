@@ -29,6 +29,7 @@ def words(text):
         ("a { b; } c;", [("a",), ("b",), ("c",)]),
         ("a ~^x{2}$ { b; }", [("a", "~^x"), ("2}$",), ("b",)]),
         ("}}} a;", [("a",)]),
+        ("a { b } c;", [("a",), ("c",)]),
         ("a 'unfinished", []),
         ("", []),
     ],
@@ -152,6 +153,21 @@ def test_logs_sockets_and_pid_of_the_master_are_found(tree, tmp_path):
     assert found.error_logs == ["/var/log/a.log", "/var/log/b.log"]
     assert found.sockets == ["/run/gate.sock"]
     assert found.pid_owner == str(tmp_path / "a" / "main.inc")
+
+
+def test_a_pid_in_a_block_is_not_nginxs(tree):
+    assert tree(nginx_conf="http { pid /run/x; }").pid_owner is None
+    assert with_pid("http { pid /run/x; }\npid y;", "/work/pid", False) == 'http { pid /run/x; }\npid "/work/pid";'
+
+
+def test_directives_without_arguments_are_passed_over(tree):
+    found = tree(nginx_conf="include; pid; error_log; listen; ssl_certificate; js_import;")
+    assert len(found.files) == 1 and found[1:] == ([], [], [], [], None)
+
+
+def test_other_directives_with_the_same_arguments_are_neither_logs_nor_sockets(tree):
+    found = tree(nginx_conf="lock_file /run/nginx.lock; http { upstream x { server unix:/run/x.sock; } }")
+    assert found.error_logs == [] and found.sockets == []
 
 
 def test_the_pid_is_exchanged_in_place_and_lines_keep_their_numbers():
