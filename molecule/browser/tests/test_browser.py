@@ -67,8 +67,10 @@ def browser(playwright, browsers, gate):
             chromium_sandbox=os.getuid() != 0,
             args=[
                 *FLAGS,
-                # Every name leads to the gate, whatever network this machine is on.
-                f"--host-resolver-rules=MAP * 127.0.0.1:{gate.port}",
+                # The sites of this scenario are on the gate, whatever network this machine is on; no other site is there.
+                "--host-resolver-rules="
+                + "".join(f"MAP {name} 127.0.0.1:{gate.port}, " for name in ("*.example.com", "evil.example.net"))
+                + "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                 f"--ignore-certificate-errors-spki-list={key_hash(gate.ca_path)}",
             ],
         )

@@ -5,6 +5,8 @@
   const ECHO_LIMIT = 5000;
   // The cookie is read at the handshake only; it goes away with the session, and by itself an hour after a crash.
   const COOKIE_SECONDS = 3600;
+  // Scripts hand cookies to another process of the browser; a handshake at the same moment may leave without them.
+  const COOKIE_PAUSE = 100;
 
   const byId = function (id) { return document.getElementById(id); };
   const form = byId('form');
@@ -168,6 +170,10 @@
       fact('cookie', 'none');
     }
     show('connecting', 'Connecting', 'Opening wss://' + window.location.host + at.path);
+    setTimeout(function () { open(at); }, COOKIE_PAUSE);
+  }
+
+  function open(at) {
     const started = performance.now();
     const mine = new WebSocket('wss://' + window.location.host + at.path);
     let isOpened = false;
