@@ -1,0 +1,368 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from ansible_collections.wssgate.nginx.plugins.module_utils import _sessions as sessions
+from ansible_collections.wssgate.nginx.plugins.module_utils._prune import prune
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import (
+    Ended,
+    Log,
+    Wanted,
+    end_sessions,
+    open_sessions,
+    parse_sockets,
+    plain_address,
+    shorten,
+)
+from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import (
+    Attributes,
+    Draft,
+    document_of,
+    fingerprint,
+    open_store,
+)
+
+ONE = "one-token-of-16ch"
+TWO = "two-token-of-16ch"
+
+
+def start(
+    token: str = ONE, connection: int = 1, port: int = 50001, client: str = "203.0.113.7", server: str = "192.0.2.1",
+    request: int = 1, pid: int = 700, kind: str = "S",
+) -> str:
+    return f"{kind} 1800000000.123 {pid} {connection} {request} {client} {port} {server} 443 198.51.100.9 {token}\n"
+
+
+def end(connection: int = 1, request: int = 1, pid: int = 700) -> str:
+    return f"E 1800000001.000 {pid} {connection} {request} 101\n"
+
+
+def tokens_of(*lines: str) -> list[str]:
+    log = Log()
+    log.feed("".join(lines).encode())
+    return [session.token for session in log.open.values()]
+
+
+class Kernel:
+    """Sockets that are up; closing obeys unless it may not."""
+
+    def __init__(self) -> None:
+        self.up: dict[sessions.Pair, tuple[str, str]] = {}
+        self.complaint = ""
+        self.closed: list[tuple[str, str]] = []
+
+    def connect(self, port: int, client: str = "203.0.113.7", server: str = "192.0.2.1") -> None:
+        self.up[((server, 443), (client, port))] = (f"{server}:443", f"{client}:{port}")
+
+    def live(self, ports: object) -> dict[sessions.Pair, tuple[str, str]]:
+        return {pair: ends for pair, ends in self.up.items() if pair[0][1] in set(ports)}  # type: ignore[call-overload]
+
+    def close(self, ends: list[tuple[str, str]]) -> str:
+        if not self.complaint:
+            self.closed += ends
+            self.up = {pair: both for pair, both in self.up.items() if both not in ends}
+        return self.complaint
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    fake = Kernel()
+    monkeypatch.setattr(sessions, "live_sockets", fake.live)
+    monkeypatch.setattr(sessions, "close_sockets", fake.close)
+    monkeypatch.setattr(sessions, "DEADLINE", 0.2)
+    return fake
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "sessions.log"
+    path.touch(mode=0o600)
+    return path
+
+
+# The log
+
+
+def test_a_session_is_open_from_its_start_to_its_end() -> None:
+    assert tokens_of(start()) == [ONE]
+    assert tokens_of(start(), end()) == []
+
+
+def test_the_end_of_another_request_worker_or_connection_ends_nothing() -> None:
+    assert tokens_of(start(), end(connection=2), end(request=2), end(pid=701)) == [ONE]
+
+
+def test_a_port_used_again_belongs_to_the_token_that_used_it_last() -> None:
+    assert tokens_of(start(ONE, 1), start(TWO, 2)) == [TWO]
+
+
+def test_a_connection_that_goes_on_with_another_token_belongs_to_that() -> None:
+    assert tokens_of(start(ONE, 1, request=1), start(TWO, 1, request=2)) == [TWO]
+
+
+def test_a_connection_number_used_again_after_a_restart_is_a_new_session() -> None:
+    assert tokens_of(start(ONE), end(), start(TWO, port=50002)) == [TWO]
+
+
+def test_a_line_kept_from_before_is_open_unless_its_end_was_written() -> None:
+    assert tokens_of(start(kind="K")) == [ONE]
+    assert tokens_of(end(), start(kind="K")) == []
+    assert tokens_of(start(kind="K"), end()) == []
+    assert tokens_of(start(TWO), start(ONE, kind="K")) == [TWO]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "", "S", "garbage\n", "S 1 2 3 4\n", "\0\0\0\n", "E 1 2\n", start("short"), start("../../etc/passwd-0000"),
+        start(client="nowhere"), start().replace("1800000000.123", "then"), start().rstrip("\n"), "\xff\xfe\n",
+        start()[5:],
+    ],
+)
+def test_a_line_that_is_none_of_ours_is_passed_over(line: str) -> None:
+    assert tokens_of(line) == []
+    assert tokens_of(line + "\n", start()) == [ONE]
+
+
+def test_a_line_may_arrive_in_pieces() -> None:
+    log = Log()
+    for byte in start().encode():
+        log.feed(bytes([byte]))
+    assert [session.token for session in log.open.values()] == [ONE]
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("[2001:DB8::1]", "2001:db8::1"),
+        ("2001:db8:0:0:0:0:0:1", "2001:db8::1"),
+        ("[::ffff:203.0.113.7]", "203.0.113.7"),
+        ("[fe80::1%eth0]", "fe80::1"),
+        ("[fe80::1]%eth0", "fe80::1"),
+    ],
+)
+def test_an_address_has_one_spelling(text: str, plain: str) -> None:
+    assert plain_address(text) == plain
+
+
+def test_the_sockets_that_ss_lists_are_understood() -> None:
+    found = parse_sockets(
+        "ESTAB 0 0 192.0.2.1:443 203.0.113.7:50001\n"
+        "CLOSE-WAIT 1 0 [::ffff:192.0.2.1]:443 [::ffff:203.0.113.8]:50002   \n"
+        "ESTAB 0 0 [fe80::1]%eth0:443 [fe80::2%eth0]:50003\n"
+        "nonsense\n"
+    )
+    assert list(found) == [
+        (("192.0.2.1", 443), ("203.0.113.7", 50001)),
+        (("192.0.2.1", 443), ("203.0.113.8", 50002)),
+        (("fe80::1", 443), ("fe80::2", 50003)),
+    ]
+
+
+# Ending
+
+
+def test_the_sessions_of_a_token_end_and_no_others(log: Path, kernel: Kernel) -> None:
+    log.write_text(start(ONE, 1, 50001) + start(TWO, 2, 50002) + start(ONE, 3, 50003))
+    for port in (50001, 50002, 50003):
+        kernel.connect(port)
+    assert end_sessions(str(log), Wanted([ONE])) == Ended(2, 2, 0, "")
+    assert [ends[1] for ends in kernel.up.values()] == ["203.0.113.7:50002"]
+
+
+def test_a_session_is_found_by_the_fingerprint_of_its_token(log: Path, kernel: Kernel) -> None:
+    log.write_text(start(ONE, 1, 50001) + start(TWO, 2, 50002))
+    kernel.connect(50001)
+    kernel.connect(50002)
+    assert end_sessions(str(log), Wanted(fingerprints=[fingerprint(TWO)])).ended == 1
+    assert kernel.closed == [("192.0.2.1:443", "203.0.113.7:50002")]
+
+
+def test_a_connection_that_took_over_the_port_of_an_ended_session_is_left_alone(log: Path, kernel: Kernel) -> None:
+    log.write_text(start(ONE, 1, 50001) + end(1))
+    kernel.connect(50001)  # not a session of any token
+    assert end_sessions(str(log), Wanted([ONE])) == Ended()
+    assert kernel.closed == []
+
+
+def test_a_session_without_a_socket_is_over(log: Path, kernel: Kernel) -> None:
+    log.write_text(start(ONE))
+    assert end_sessions(str(log), Wanted([ONE])) == Ended()
+
+
+def test_a_session_that_starts_while_others_are_ended_is_ended_too(
+    log: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write_text(start(ONE, 1, 50001))
+    kernel.connect(50001)
+
+    def close_and_open(ends: list[tuple[str, str]]) -> str:
+        if not kernel.closed:
+            with log.open("a") as file:
+                file.write(start(ONE, 2, 50002))
+            kernel.connect(50002)
+        return kernel.close(ends)
+
+    monkeypatch.setattr(sessions, "close_sockets", close_and_open)
+    assert end_sessions(str(log), Wanted([ONE])) == Ended(2, 2, 0, "")
+
+
+def test_a_session_that_was_let_in_just_before_and_logged_just_after_is_ended(
+    log: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        if not pauses:
+            log.write_text(start(ONE))
+            kernel.connect(50001)
+        pauses.append(seconds)
+        real_sleep(seconds)
+
+    real_sleep = sessions.time.sleep
+    monkeypatch.setattr(sessions.time, "sleep", pause)
+    assert end_sessions(str(log), Wanted([ONE])).ended == 1
+
+
+def test_what_the_kernel_forbids_is_counted_and_told(log: Path, kernel: Kernel) -> None:
+    log.write_text(start(ONE))
+    kernel.connect(50001)
+    kernel.complaint = "SOCK_DESTROY answers: Operation not permitted"
+    assert end_sessions(str(log), Wanted([ONE])) == Ended(1, 0, 1, kernel.complaint)
+
+
+def test_a_complaint_about_a_session_that_ended_all_the_same_is_not_told(
+    log: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write_text(start(ONE))
+    kernel.connect(50001)
+    monkeypatch.setattr(sessions, "close_sockets", lambda ends: kernel.close(ends) or "RTNETLINK answers: Invalid argument")
+    assert end_sessions(str(log), Wanted([ONE])) == Ended(1, 1, 0, "")
+
+
+def test_a_session_over_a_unix_socket_is_counted_as_one_that_cannot_be_ended(log: Path, kernel: Kernel) -> None:
+    log.write_text(f"S 1800000000.1 7 1 1 unix:  unix:/run/x.sock  unix: {ONE}\n")
+    ended = end_sessions(str(log), Wanted([ONE]))
+    assert (ended.found, ended.remaining) == (1, 1)
+    assert "unix socket" in ended.reason
+
+
+def test_a_missing_log_is_told_and_a_symlink_is_not_followed(tmp_path: Path, log: Path) -> None:
+    assert "does not exist" in end_sessions(str(tmp_path / "none"), Wanted([ONE])).reason
+    (tmp_path / "link").symlink_to(log)
+    assert "cannot open" in end_sessions(str(tmp_path / "link"), Wanted([ONE])).reason
+
+
+def test_a_dry_run_counts_and_closes_nothing(log: Path, kernel: Kernel) -> None:
+    log.write_text(start(ONE))
+    kernel.connect(50001)
+    assert end_sessions(str(log), Wanted([ONE]), dry=True) == Ended(1, 1, 0, "")
+    assert kernel.closed == []
+
+
+def test_no_ss_is_told(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_arguments: object, **_options: object) -> None:
+        raise FileNotFoundError("ss")
+
+    log.write_text(start(ONE))
+    monkeypatch.setattr(sessions.subprocess, "run", none)
+    ended = end_sessions(str(log), Wanted([ONE]))
+    assert (ended.found, ended.remaining) == (1, 1) and "iproute2" in ended.reason
+
+
+def test_a_log_that_was_renamed_is_read_before_the_new_one(tmp_path: Path, log: Path, kernel: Kernel) -> None:
+    (tmp_path / "sessions.log.1").write_text(start(ONE, 1, 50001) + start(TWO, 2, 50002))
+    log.write_text(end(1) + start(ONE, 3, 50003))
+    for port in (50001, 50002, 50003):
+        kernel.connect(port)
+    assert [session.token for session in open_sessions(str(log))] == [TWO, ONE]
+    assert end_sessions(str(log), Wanted([ONE])).ended == 1
+
+
+# Shortening
+
+
+def fill(log: Path, count: int) -> None:
+    log.write_text(start(TWO, 999999, 50999) + "".join(start(ONE, n, 40000 + n % 9000) + end(n) for n in range(count)))
+
+
+def test_a_short_log_stays_and_becomes_root_s_alone(log: Path, kernel: Kernel) -> None:
+    fill(log, 10)
+    log.chmod(0o644)
+    before = log.read_bytes()
+    assert shorten(str(log), limit=100000) == "short"
+    assert log.read_bytes() == before
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def test_a_long_log_is_shortened_and_its_open_sessions_stay(log: Path, kernel: Kernel) -> None:
+    kernel.connect(50999)
+    fill(log, 2000)
+    used = log.stat().st_blocks
+    assert shorten(str(log), limit=50000) in ("collapsed", "punched")
+    assert log.stat().st_blocks < used / 4
+    assert [session.token for session in open_sessions(str(log))] == [TWO]
+    assert end_sessions(str(log), Wanted([TWO])).ended == 1
+
+
+def test_a_log_is_shortened_again_and_again_while_nginx_writes(log: Path, kernel: Kernel) -> None:
+    kernel.connect(50999)
+    fill(log, 1)
+    writer = os.open(log, os.O_WRONLY | os.O_APPEND)
+    try:
+        for turn in range(5):
+            for number in range(2000):
+                connection = turn * 2000 + number
+                os.write(writer, (start(ONE, connection, 40000 + number) + end(connection)).encode())
+            assert shorten(str(log), limit=50000) in ("collapsed", "punched")
+            assert log.stat().st_blocks * 512 < 50000
+    finally:
+        os.close(writer)
+    assert [session.token for session in open_sessions(str(log))] == [TWO]
+
+
+def test_a_file_system_that_cannot_collapse_gets_a_hole(
+    log: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = sessions._fallocate
+    monkeypatch.setattr(
+        sessions, "_fallocate", lambda fd, mode, length: mode != sessions._COLLAPSE_RANGE and real(fd, mode, length)
+    )
+    kernel.connect(50999)
+    fill(log, 2000)
+    assert shorten(str(log), limit=50000) == "punched"
+    assert log.stat().st_blocks * 512 < 50000
+    assert [session.token for session in open_sessions(str(log))] == [TWO]
+    assert shorten(str(log), limit=50000) == "short"
+
+
+def test_shortening_forgets_sessions_whose_socket_is_gone(log: Path, kernel: Kernel) -> None:
+    fill(log, 2000)
+    shorten(str(log), limit=50000)
+    assert b"K 1800000000.123 700 999999 1" not in log.read_bytes()
+
+
+# The pruner
+
+
+def test_the_pruner_removes_what_has_ended_and_ends_its_sessions(tmp_path: Path, log: Path, kernel: Kernel) -> None:
+    store_path = tmp_path / "tokens"
+    store_path.mkdir()
+    with open_store(str(store_path)) as store:
+        store.write([Draft(ONE, document_of("x", 1, 100)), Draft(TWO, document_of("x", 1, 200))], Attributes())
+    log.write_text(start(ONE, 1, 50001) + start(TWO, 2, 50002))
+    kernel.connect(50001)
+    kernel.connect(50002)
+    pruned = prune(str(store_path), str(log), now=150)
+    assert [entry.name for entry in store_path.iterdir()] == [TWO]
+    assert kernel.closed == [("192.0.2.1:443", "203.0.113.7:50001")]
+    assert pruned.words() == [f"removed 1 expired: {fingerprint(ONE)}", "ended 1 of 1 open sessions"]
+    assert prune(str(store_path), str(log), now=150).words() == []
