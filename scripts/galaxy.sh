@@ -10,7 +10,7 @@ importer=$CACHE/venv-galaxy-importer
 source=$CACHE/galaxy/source
 artifacts=$ROOT/.cache/artifacts
 "$ROOT/scripts/copy.sh" "$source"
-rm -rf "$artifacts"
+rm -f "$artifacts"/wssgate-nginx-*.tar.gz
 mkdir -p "$artifacts"
 say "Building the artifact"
 "$VENV/bin/ansible-galaxy" collection build --output-path "$artifacts" "$source"

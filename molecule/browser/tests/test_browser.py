@@ -371,10 +371,11 @@ def endpoint(gate):
 
 
 @pytest.mark.parametrize("method, status", [("GET", 200), ("HEAD", 200), ("POST", 405), ("DELETE", 405), ("OPTIONS", 405)])
-def test_the_page_answers_get_and_head_only(endpoint, method, status):
+def test_the_page_answers_get_and_head_only(host, endpoint, method, status):
     reply = wire.handshake(endpoint, wire.Request(host="wcs.example.com", path="/check", method=method, headers=()))
     assert reply.status == status
     assert reply.header("Allow") == ("GET, HEAD" if status == 405 else None)
+    assert ('"reason":"method"' in host.check_output("tail -n 1 /var/log/nginx/wss_access.log")) == (status == 405)
 
 
 def test_the_page_s_headers_keep_it_to_itself(endpoint):
