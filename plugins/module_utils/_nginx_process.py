@@ -137,24 +137,31 @@ def read_process(pid: int, proc: str = "/proc") -> Optional[Process]:
         with open("{0}/{1}/stat".format(proc, pid), "rb") as stream:
             # The name in parentheses may hold anything, also blanks and parentheses.
             fields = stream.read().rpartition(b")")[2].split()
-        with open("{0}/{1}/cmdline".format(proc, pid), "rb") as stream:
-            title = stream.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()
     except OSError:
         return None
     if len(fields) < 20 or fields[0] in (b"Z", b"X"):
         return None
-    return Process(pid, int(fields[1]), int(fields[19]), title)
+    return Process(pid, int(fields[1]), int(fields[19]), _title(proc, str(pid)))
 
 
 def read_processes(proc: str = "/proc") -> List[Process]:
     """Return nginx's processes of this host: masters, workers, helpers."""
     processes = []
     for name in os.listdir(proc):
-        if name.isdigit():
+        # Of the thousands that may run here, nginx's are few: the others' state is not even read.
+        if name.isdigit() and _title(proc, name).startswith("nginx: "):
             process = read_process(int(name), proc)
-            if process and process.title.startswith("nginx: "):
+            if process:
                 processes.append(process)
     return processes
+
+
+def _title(proc: str, name: str) -> str:
+    try:
+        with open("{0}/{1}/cmdline".format(proc, name), "rb") as stream:
+            return stream.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
 
 
 def _link(path: str) -> Optional[str]:

@@ -19,7 +19,9 @@ import pytest
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import Lock
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_live import System
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_syntax import read_tree
 
 from support.transaction import at_step, die, killed_at_each_step
 
@@ -583,3 +585,33 @@ def test_somebody_elses_file_at_a_managed_path_is_refused(host, port):
     with pytest.raises(NginxError, match="gate.conf is there without the marker"):
         host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)))
     assert host.snapshot() == before
+
+
+# -- what there is to know -----------------------------------------------------------------------------------------------
+
+
+def test_info_tells_what_is_built_and_what_runs(host, port):
+    facts = gather(host.binary, str(host.etc / "nginx.conf"), str(host.pid_file), True)
+    assert facts["version"].count(".") == 2 and "http_ssl" in facts["modules"]
+    assert (facts["running"], facts["master_pid"], facts["workers"]) == (False, 0, [])
+    workers = host.apply(host.files(gate=host.server("127.0.0.1:%d" % port))).workers
+    facts = gather(host.binary, str(host.etc / "nginx.conf"), str(host.pid_file), True)
+    assert facts["running"] and facts["master_pid"] == host.master.pid
+    assert sorted(worker["pid"] for worker in facts["workers"]) == workers
+    assert all(abs(worker["started"] - time.time()) < 60 and not worker["shutting_down"] for worker in facts["workers"])
+
+
+def test_what_is_read_here_is_what_nginx_itself_reads(host, port, other_port):
+    (host.etc / "conf.d").mkdir()
+    (host.etc / "snippets").mkdir()
+    (host.etc / "snippets" / "one.inc").write_text("add_header X-One 1; include snippets/two.inc;\n")
+    (host.etc / "snippets" / "two.inc").write_text('add_header X-Two "} # not a comment; {";\n')
+    (host.etc / "conf.d" / "b.conf").write_text(host.server("127.0.0.1:%d" % other_port, extra="include snippets/one.inc;"))
+    (host.etc / "conf.d" / "a.conf").write_text('# include snippets/no.inc;\nmap $uri $x { "~^/a{2}" 1; include snippets/map.inc; }\n')
+    (host.etc / "conf.d" / "b.conf.off").write_text("include snippets/no.inc;\n")
+    (host.etc / "snippets" / "map.inc").write_text("'~;}{' 2;\n")
+    host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)))
+    said = subprocess.run([host.binary, "-T", "-q", "-c", str(host.etc / "nginx.conf")], capture_output=True, text=True, check=True)
+    files = [line[len("# configuration file "):-1] for line in said.stdout.splitlines() if line.startswith("# configuration file ")]
+    assert sorted(read_tree(str(host.etc / "nginx.conf")).files) == sorted(files)
+    assert len(files) == 7

@@ -85,8 +85,8 @@ class Script(System):
         return list(self.scenes[-1][1])
 
 
-def activator(system, service="", **values):
-    return Activator(values.get("finder") or Finder(), "/etc/nginx/nginx.conf", service, "", 5, system, Operations())
+def activator(system, service="", finder=None, error_log=""):
+    return Activator(finder or Finder(), "/etc/nginx/nginx.conf", service, str(error_log), 5, system, Operations())
 
 
 def reload(*scenes, log=None):
@@ -188,6 +188,19 @@ def told(log, words):
     return str(caught.value), system.now
 
 
+def test_a_log_that_the_caller_names_is_read_too(tmp_path):
+    system = Talking(tmp_path / "log", "1 [emerg] 10#10: still could not bind()\n")
+    with pytest.raises(NotLive, match="still could not bind"):
+        activator(system, error_log=tmp_path / "log").reload(MASTER, tree(), tree())
+
+
+def test_the_log_of_the_new_configuration_is_read_as_well_as_that_of_the_former(tmp_path):
+    for before, after in (("log", "other"), ("other", "log")):
+        system = Talking(tmp_path / "log", "1 [emerg] 10#10: still could not bind()\n")
+        with pytest.raises(NotLive, match="still could not bind"):
+            activator(system).reload(MASTER, tree(tmp_path / before), tree(tmp_path / after))
+
+
 def test_the_masters_words_since_the_reload_are_told_once_without_times(tmp_path):
     log = tmp_path / "error.log"
     log.write_text("2026/11/21 04:00:00 [emerg] 10#10: of yesterday\n")
@@ -280,6 +293,12 @@ def test_a_restart_waits_for_the_end_before_it_starts():
     assert order[1][1] >= 1
 
 
+def test_a_restart_of_what_has_ended_by_itself_is_a_start():
+    system = Script((0.1, []), (9, [MASTER, NEW]))
+    assert activator(system).restart(tree(), tree()) == [NEW.pid]
+    assert system.signals == [] and len(system.commands) == 1
+
+
 def test_a_master_that_does_not_end_is_told():
     with pytest.raises(NotLive, match="does not end"):
         activator(Script((99, [MASTER, OLD]))).restart(tree(), tree())
@@ -307,6 +326,18 @@ def test_a_dead_socket_is_removed_and_anything_else_at_its_path_is_not(tmp_path)
     assert not dead.exists() and alive.exists() and file.exists()
 
 
+def test_the_real_system_waits_and_signals():
+    system = System()
+    begin = system.clock()
+    system.sleep(0.05)
+    assert system.clock() - begin >= 0.05
+    child = os.fork()
+    if not child:
+        signal.pause()
+    system.signal(child, signal.SIGKILL)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+
 # -- what has changed ----------------------------------------------------------------------------------------------------
 
 
@@ -329,7 +360,7 @@ def test_every_link_on_the_way_counts(tmp_path, monkeypatch):
 
     (tmp_path / "archive").mkdir()
     (tmp_path / "archive" / "one.pem").write_text("")
-    (tmp_path / "live").symlink_to("archive")
+    (tmp_path / "live").symlink_to(tmp_path / "archive")
     (tmp_path / "archive" / "now.pem").symlink_to("../archive/./one.pem")
     monkeypatch.setattr(os, "lstat", remember)
     newest = changed_at(str(tmp_path / "live" / "now.pem"))
