@@ -345,6 +345,15 @@ def test_a_touched_file_is_never_due_however_old_it_is(path: Path) -> None:
         assert store.due(NOW * 2) == ([], [])
 
 
+@pytest.mark.parametrize("content", ["", "\n"])
+def test_pruning_leaves_the_times_of_a_touched_file_alone(path: Path, content: str) -> None:
+    (path / ONE).write_text(content)
+    os.utime(path / ONE, (1, 1))
+    with open_store(str(path)) as store:
+        assert store.due(NOW) == ([], [])
+    assert (path / ONE).stat().st_mtime == 1
+
+
 def test_a_managed_file_that_was_touched_by_hand_keeps_its_end(path: Path) -> None:
     with open_store(str(path)) as store:
         store.write([managed(ONE, NOW + 60)], ANY)
