@@ -38,14 +38,16 @@ from ansible_collections.wssgate.nginx.plugins.plugin_utils._problems import Pro
 UNIX_PATH_MAX_BYTES = 107
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-SERVER_NAME = re.compile(r"_|(?:\*\.)?[A-Za-z0-9][A-Za-z0-9_.-]{0,252}")
 GROUP_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 LOCATION_PATH = re.compile(r"/[A-Za-z0-9._~@+,=:/-]*")
 FILE_PATH = re.compile(r"/+[A-Za-z0-9._@+,=:-][A-Za-z0-9._@+,=:/-]*")
 FILE_NAME = re.compile(r"[A-Za-z0-9._-]+")
-HEADER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+# 46 characters at most: a longer one does not fit a bucket of 64 bytes (proxy_headers_hash_bucket_size).
+HEADER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,45}")
 COOKIE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}")
+# No empty label: nginx has no server of such a name, and the DNS no host.
+HOST_NAME = re.compile(r"[A-Za-z0-9](?:\.?[A-Za-z0-9_-]){0,252}")
+SERVER_NAME = re.compile(rf"_|(?:\*\.)?{HOST_NAME.pattern}")
 HOST = rf"(?:{HOST_NAME.pattern}|\[[0-9A-Fa-f:.]+\])"
 PORT = r"(?P<port>[0-9]{1,5})"
 UNIX = r"unix:(?P<unix>/[A-Za-z0-9._@+,=/-]+)"
@@ -486,6 +488,8 @@ class _Builder:
             if not options["codes"]:
                 problems.add(here, "codes is empty; name at least one status such as 404")
             codes = problems.items(here, "codes", options["codes"])
+            if 499 in codes:
+                problems.add(here, "499 is a client that went away, so nobody would see a page; leave it out")
             pages.append(
                 {
                     "codes": [problems.number(here, "code", code, 400, 599) for code in codes],

@@ -254,6 +254,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         ("server 'wcs', error_pages[0]", "code 200 is not a whole number", "from 400 to 599"),
     ),
+    "an error page for a client that went away": (
+        [server(root="/srv/www", error_pages=[{"codes": [499], "path": "/404.html"}])],
+        {},
+        ("server 'wcs', error_pages[0]", "499 is a client that went away", "leave it out"),
+    ),
     "one status with two error pages": (
         [server(root="/srv/www", error_pages=[{"codes": [404], "path": "/a.html"}, {"codes": [500, 404], "path": "/b.html"}])],
         {},
@@ -263,6 +268,16 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         [server(locations=[])],
         {},
         ("server 'wcs'", "locations is empty", "name at least one path with its upstream"),
+    ),
+    "a server name with a hole": (
+        [server(server_names=["wcs.example.com", "wcs..example.com"])],
+        {},
+        ("server 'wcs'", "server name 'wcs..example.com' is not", "a host name"),
+    ),
+    "a server name with a star in the middle": (
+        [server(server_names=["wcs.example.com", "wcs.*.com"])],
+        {},
+        ("server 'wcs'", "server name 'wcs.*.com' is not", "'*.' and a host name"),
     ),
     "a server without a name": (
         [server(name=None)],
@@ -580,6 +595,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         ("server 'wcs', locations[0]", "the server asks every path for a client certificate", "set client_certificates.required: false there"),
     ),
+    "a header's name that is too long for nginx": (
+        [server(location(client_ip_header="X" * 47))],
+        {},
+        ("server 'wcs', locations[0]", f"client_ip_header '{'X' * 47}' is not", "a header's name"),
+    ),
     "the client's address in a header that the gate clears": (
         [server(location(client_ip_header="Forwarded"))],
         {},
@@ -743,6 +763,7 @@ def test_what_is_right_has_no_errors() -> None:
         ([server(http_redirect_enabled=False, listen=[{"port": 443}, {"port": 80, "tls": False}])], {}),
         ([server(http_redirect_port=8080, listen=[{"port": 443}, {"port": 80, "tls": False}])], {}),
         ([server(location(path="/.wssgateway"))], {}),
+        ([server(location(client_ip_header="X" * 46))], {}),
         ([server(root="/srv/www", error_pages=[{"codes": [404], "path": "/e.html"}, {"codes": [500, 502], "path": "/e.html"}])], {}),
     ],
 )
