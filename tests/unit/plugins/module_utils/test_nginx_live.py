@@ -142,6 +142,14 @@ def test_a_former_worker_that_hangs_does_not_undo_a_live_configuration_but_is_to
     assert system.now > 5 and "does not react" in acting.warnings[0]
 
 
+def test_new_workers_that_are_followed_by_others_for_ever_are_given_up_in_time():
+    """Steady workers, and all the time a child that is only just starting: nothing to wait for beyond the limit."""
+    system = Script((99, [MASTER, NEW, child(22, 101, FORKED)]))
+    with pytest.raises(NotLive):
+        activator(system).reload(MASTER, tree(), tree())
+    assert system.now < 6
+
+
 def test_a_master_left_without_workers_is_given_up_soon():
     system = Script((0.2, [MASTER, OLD]), (9, [MASTER, child(11, 50, ENDING)]))
     with pytest.raises(NotLive):
@@ -215,6 +223,20 @@ def test_a_first_failed_bind_is_not_the_end_as_nginx_tries_again(tmp_path):
     assert seconds >= 5
 
 
+def test_what_the_master_shrugs_off_does_not_end_the_wait(tmp_path):
+    _, seconds = told(tmp_path / "log", "1 [alert] 10#10: worker process 31 exited on signal 9\n")
+    assert seconds >= 5
+
+
+def test_words_of_the_master_do_not_count_once_new_workers_are_there(tmp_path):
+    class Both(Talking):
+        def processes(self):
+            return [MASTER, NEW]
+
+    system = Both(tmp_path / "log", "1 [emerg] 10#10: something\n")
+    assert activator(system).reload(MASTER, tree(tmp_path / "log"), tree()) == [NEW.pid]
+
+
 def test_a_worry_of_another_process_does_not_end_the_wait(tmp_path):
     words, seconds = told(tmp_path / "log", '1 [emerg] 11#11: open() "/log" failed (13: Permission denied)\n')
     assert seconds >= 5
@@ -258,12 +280,16 @@ def test_without_a_service_the_binary_is_started():
     assert system.commands == [["/usr/sbin/nginx", "-c", "/etc/nginx/nginx.conf"]]
 
 
-@pytest.mark.parametrize(("systemd", "last"), [(True, ["systemctl", "start", "web"]), (False, ["service", "web", "start"])])
-def test_a_service_is_started_by_what_runs_services_here(monkeypatch, systemd, last):
+@pytest.mark.parametrize(("systemd", "commands"), [
+    # A unit that failed too often is refused until it is reset.
+    (True, [["systemctl", "reset-failed", "web"], ["systemctl", "start", "web"]]),
+    (False, [["service", "web", "start"]]),
+])
+def test_a_service_is_started_by_what_runs_services_here(monkeypatch, systemd, commands):
     monkeypatch.setattr(os.path, "isdir", lambda path: systemd)
     system = Script((9, [MASTER, NEW]))
     activator(system, service="web").start(tree())
-    assert system.commands[-1] == last
+    assert system.commands == commands
 
 
 def test_a_starter_that_fails_is_quoted_when_nginx_said_nothing():
@@ -272,6 +298,18 @@ def test_a_starter_that_fails_is_quoted_when_nginx_said_nothing():
     with pytest.raises(NotLive, match="Unit web.service is masked."):
         activator(system).start(tree())
     assert system.now < 1
+
+
+def test_a_starter_that_fails_without_a_word_is_told_all_the_same():
+    system = Script((9, []))
+    system.status = 1
+    with pytest.raises(NotLive, match="the start failed"):
+        activator(system).start(tree())
+
+
+def test_a_start_may_take_its_time():
+    orphan = NEW._replace(pid=31, parent=1)
+    assert activator(Script((4, [orphan]), (9, [orphan, MASTER, NEW]))).start(tree()) == [NEW.pid]
 
 
 def test_a_starter_that_is_missing_is_told():
@@ -322,8 +360,26 @@ def test_a_dead_socket_is_removed_and_anything_else_at_its_path_is_not(tmp_path)
     with socket.socket(socket.AF_UNIX) as there:
         there.bind(str(alive))
         there.listen()
-        activator(Script((9, [MASTER, NEW]))).start(tree(sockets=[str(path) for path in (dead, alive, file)]))
+        acting = activator(Script((9, [MASTER, NEW])))
+        acting.start(tree(sockets=[str(path) for path in (alive, dead, file)]))
     assert not dead.exists() and alive.exists() and file.exists()
+    assert acting.warnings == ["{0}, left by a killed nginx, was removed".format(dead)]
+
+
+def test_a_socket_whose_owner_is_just_ending_is_waited_for(tmp_path):
+    path = tmp_path / "gate.sock"
+    ending = socket.socket(socket.AF_UNIX)
+    ending.bind(str(path))
+    ending.listen()
+
+    class Ends(Script):
+        def sleep(self, seconds):
+            super().sleep(seconds)
+            if self.now > 0.5:
+                ending.close()
+
+    activator(Ends((9, [MASTER, NEW]))).start(tree(sockets=[str(path)]))
+    assert not path.exists()
 
 
 def test_the_real_system_waits_and_signals():
