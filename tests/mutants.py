@@ -157,7 +157,7 @@ def verdict(house: AttackedHouse, mutant: Mutant | None) -> list[str]:
         wait_for(lambda: not socket.socket().connect_ex(("127.0.0.1", port)))
         site = house.site(copy, port)
         observations = attacks.run(site)
-    failed = [case.name for case, seen in zip(attacks.CASES, observations) if attacks.complaints(site, case, seen)]
+    failed = [case.name for case, seen in zip(attacks.CASES, observations, strict=True) if attacks.complaints(site, case, seen)]
     if attacks.differences(observations):
         failed.append("refusals of one status cannot be told apart")
     return failed

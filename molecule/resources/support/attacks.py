@@ -301,8 +301,9 @@ CASES: tuple[Case, ...] = (
         .adding("x-client-ip", "192.0.2.2")
         .adding("X-Real-IP", "192.0.2.3")
         .adding("X-Forwarded-For", "192.0.2.4, 192.0.2.5")
-        .adding("X-Forwarded-Proto", "http"),
-        sent={"X_Client_IP": [], "X_Real_IP": []},
+        .adding("X-Forwarded-Proto", "http")
+        .adding("Forwarded", "for=192.0.2.6;proto=http"),
+        sent={"Forwarded": []},
     ),
     _opened(
         "a header with underscores does not stand in for it",
@@ -680,7 +681,7 @@ def differences(observations: Iterable[Observation]) -> list[str]:
     """Which of the gate's own refusals say more than their status: reasons are for the log."""
     ways = (403, "origin"), (403, "token"), (400, "protocol"), (400, "connection")
     faces: dict[int, set[str]] = {}
-    for case, seen in zip(CASES, observations):
+    for case, seen in zip(CASES, observations, strict=True):
         # nginx itself says more of a request that it cannot read.
         if (case.status, case.reason) in ways and case.path:
             names = sorted(name for name, _value in seen.headers if name != "Connection")
