@@ -98,8 +98,9 @@ options:
     description:
       - End the open sessions of the tokens that are removed, within a second. Sessions of other tokens go on.
       - Sessions are also ended of tokens named by O(tokens) or O(fingerprints) whose files are gone already.
-      - It needs the session log that the gate writes (role R(wssgate.nginx.token_store, ansible_collections.wssgate.nginx.token_store_role)), C(ss) of iproute2 and the right
-        to administer the network (C(CAP_NET_ADMIN)). Sessions over a unix socket cannot be ended.
+      - It needs the session log that the gate writes
+        (role R(wssgate.nginx.token_store, ansible_collections.wssgate.nginx.token_store_role)), C(ss) of iproute2 and the
+        right to administer the network (C(CAP_NET_ADMIN)). Sessions over a unix socket cannot be ended.
     type: bool
     default: false
   disconnect_required:

@@ -21,7 +21,8 @@ from house.gate import House, free_port
 # What the linter says of this configuration, and why it stays: plugin, a part of what it points at, the reason.
 ACCEPTED = (
     ("if_is_evil", "set $wss_refused", "each such block ends in a return, and set and return run in one phase: nothing of the location is left to go wrong"),
-    ("worker_rlimit_nofile_vs_connections", "worker_rlimit_nofile", "worker_connections counts both sides of a session already, a descriptor each; files of its own come on top"),
+    ("worker_rlimit_nofile_vs_connections", "worker_rlimit_nofile",
+     "worker_connections counts both sides of a session already, a descriptor each; files of its own come on top"),
     ("hsts_header", "files.example.com", "HSTS binds a whole host name for months, so an operator asks for it (hsts_max_age)"),
     ("proxy_pass_normalized", "location /app/", "the upstream is to get the very path that the gate has looked at, not another spelling of it"),
     ("try_files_is_evil_too", "404.html", "a page beside a gate is asked for seldom, and a cache of names would show what is gone"),
@@ -79,7 +80,8 @@ def house(port: int) -> Iterator[House]:
 def test_crossplane_parses_every_file(house: House) -> None:
     parsed = crossplane.parse(str(house.etc / "nginx.conf"))
     assert parsed["errors"] == []
-    assert {Path(file["file"]).name for file in parsed["config"]} >= {"nginx.conf", "gate.conf", "handshake.inc", "tls.inc", "server_gate.conf", "server_files.conf"}
+    read = {Path(file["file"]).name for file in parsed["config"]}
+    assert read >= {"nginx.conf", "gate.conf", "handshake.inc", "tls.inc", "server_gate.conf", "server_files.conf"}
     # It knows each directive, the number of its arguments and where it may stand.
     assert all(file["status"] == "ok" for file in parsed["config"])
 

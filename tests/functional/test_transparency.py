@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import hypothesis
 import kosoku
@@ -34,7 +33,8 @@ SEED = int(os.environ.get("WSSGATE_FUZZ_SEED") or random.SystemRandom().randrang
 EXAMPLES = int(os.environ.get("WSSGATE_TUNNEL_EXAMPLES", "40"))
 # A thousand compressed messages a case, 216 cases, and an upstream in Python: all of them take minutes. WSSGATE_AUTOBAHN=all.
 IS_WHOLE_SUITE = os.environ.get("WSSGATE_AUTOBAHN") == "all"
-CASES = None if IS_WHOLE_SUITE else [*(f"{part}.*" for part in (1, 2, 3, 4, 5, 6, 7, 10)), "9.1.1", "9.2.1", "9.5.1", "9.7.1", "12.1.1", "12.2.3", "13.1.1", "13.7.1"]
+SOME_CASES = [*(f"{part}.*" for part in (1, 2, 3, 4, 5, 6, 7, 10)), "9.1.1", "9.2.1", "9.5.1", "9.7.1", "12.1.1", "12.2.3", "13.1.1", "13.7.1"]
+CASES = None if IS_WHOLE_SUITE else SOME_CASES
 
 # Speaks plain WebSocket to the client, and to the gate what a browser with a token would.
 ADAPTER = """\
@@ -180,7 +180,13 @@ def session(house: House, port: int) -> Iterator[ClientConnection]:
 
 def opened(house: House, port: int, **options: object) -> ClientConnection:
     trust = ssl.create_default_context(cafile=str(house.etc / "certificates" / "gate" / "fullchain.pem"))
-    values = dict(additional_headers={"Cookie": f"AUTH={TOKEN}"}, origin=ORIGIN, max_size=1 << 25, proxy=None, ssl=trust)
+    values = {
+        "additional_headers": {"Cookie": f"AUTH={TOKEN}"},
+        "origin": ORIGIN,
+        "max_size": 1 << 25,
+        "proxy": None,
+        "ssl": trust,
+    }
     values |= {"server_hostname": "gate.example.com", "sock": socket.create_connection(("127.0.0.1", port))} | options
     return connect("wss://gate.example.com/wss", **values)
 
