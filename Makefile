@@ -9,7 +9,7 @@ WITH := scripts/with.sh
 JOBS ?= 3
 SCENARIO ?=
 # What `make test` runs side by side; every molecule scenario comes on top.
-CHECKS := lint unit sanity galaxy
+CHECKS := lint unit functional sanity galaxy
 
 # A value inherited from the outside slows Ansible down: see scripts/lib.sh.
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,7 +33,7 @@ quickstart: venv-run ## Deploy the gate on this machine in front of an echo serv
 .PHONY: test
 test: ## Everything that proves it: lint, unit, sanity, the artifact, every molecule scenario
 	@echo "== Preparing the test environment and the test images"
-	@$(MAKE) --no-print-directory -j2 venv images
+	@$(MAKE) --no-print-directory -j2 venv images browser
 	@$(WITH) python scripts/run.py --jobs $(JOBS) $(CHECKS) molecule
 
 .PHONY: lint
@@ -48,6 +48,11 @@ docs: venv ## Only the documentation and the changelog
 unit: venv ## Unit tests, with plain pytest
 	@echo "== Unit tests"
 	@$(WITH) pytest -q tests/unit $(ARGS)
+
+.PHONY: functional
+functional: venv ## The rendered gate on the newest nginx, without a container: attacks, fuzzing, transparency
+	@echo "== Functional tests on nginx from PyPI"
+	@$(WITH) pytest -q tests/functional $(ARGS)
 
 .PHONY: sanity
 sanity: venv ## ansible-test: sanity and the plugins' unit tests
@@ -65,8 +70,12 @@ images: ## Build the hosts' images, if what they are made of changed (FORCE=1: a
 	@scripts/engine.sh
 	@scripts/images.sh
 
+.PHONY: browser
+browser: # what scenario browser drives
+	@scripts/browser.sh
+
 .PHONY: molecule
-molecule: venv images ## Every scenario, or one: make molecule SCENARIO=default
+molecule: venv images browser ## Every scenario, or one: make molecule SCENARIO=default
 	@$(WITH) python scripts/run.py --jobs $(JOBS) molecule$(if $(SCENARIO),:$(SCENARIO))
 
 .PHONY: bench
