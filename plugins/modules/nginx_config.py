@@ -129,6 +129,12 @@ attributes:
 notes:
   - Files that nginx opens for each request, like a password file, and compiled modules are not looked at to decide about a
     reload.
+  - What tells about a change is a file's change time (ctime), since its modification time can be set. Anything that alters
+    it, like C(chmod), makes one reload due.
+  - nginx replaces a worker that crashed, with the configuration that its master has in memory. If all workers crash after
+    a file was changed behind this module's back and before its next run, that change is missed until the one after.
+  - nginx from 1.27.4 goes on using a certificate that was overwritten in place within the second in which it was last
+    written. Put certificates in place by renaming, as C(ansible.builtin.copy) does.
   - Files of O(owned_directories), O(main_file) and folders on the way to them must not be symbolic links.
 seealso:
   - module: wssgate.nginx.nginx_info

@@ -8,6 +8,8 @@ import errno
 import os
 import signal
 import stat
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -243,6 +245,93 @@ def test_a_filesystem_without_hard_links_gets_copies(etc, changes, monkeypatch):
     assert snapshot(etc) == before
 
 
+def test_other_errors_of_a_link_are_not_swallowed(etc, changes, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_nginx_files.os, "link", full)
+    with pytest.raises(OSError, match="No space left"):
+        exchange(etc, changes)
+
+
+def test_everything_is_on_the_disk_in_the_order_in_which_it_is_needed(etc, changes):
+    """A power cut may come between any two lines."""
+    done = []
+    operations = Operations()
+    for name in STEPS:
+        def step(*paths, name=name, method=getattr(operations, name)):  # noqa: B008  one default a loop is the point
+            relative = [os.path.relpath(path, etc).split("/", 1) for path in paths if str(path).startswith(str(etc))]
+            done.append((name, *("/".join(["W", *parts[1:]]) if parts[0].startswith(WORK_PREFIX) else "/".join(parts) for parts in relative)))
+            return method(*paths)
+        setattr(operations, name, step)
+    work = exchange(etc, changes, operations)
+    work.close()
+    begin = done.index(("sync_directory", "W/new"))
+    assert done[begin:] == [
+        ("sync_directory", "W/new"), ("sync_directory", "W/kept"),
+        ("write", "W/journal.json.part"), ("rename", "W/journal.json.part", "W/journal.json"),
+        ("sync_directory", "W"), ("sync_directory", "."),
+        ("make_directory", "d/sub"), ("make_directory", "d/sub/deep"),
+        ("rename", "W/new/0", "d/changed"), ("rename", "W/new/1", "d/sub/deep/added"),
+        ("unlink", "d/removed"), ("unlink", "link"), ("rename", "W/new/4", "link2"),
+        ("sync_directory", "."), ("sync_directory", "d"), ("sync_directory", "d/sub/deep"),
+        ("unlink", "W/journal.json"), ("sync_directory", "W"),
+    ]
+
+
+def test_an_undo_is_on_the_disk_before_the_journal_goes(etc, changes):
+    work = exchange(etc, changes)
+    done = []
+    work._operations.sync_directory = lambda path: done.append((os.path.relpath(path, etc), os.path.lexists(work.work + "/journal.json")))
+    work.undo()
+    assert {(".", True), ("d", True)} <= set(done)
+
+
+def test_a_file_is_synced_with_all_of_its_content_and_a_folder_is_too(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(_nginx_files.os, "fsync", lambda handle: synced.append(os.fstat(handle)))
+    Operations().write(str(tmp_path / "file"), b"content", 0o640)
+    Operations().sync_directory(str(tmp_path))
+    assert (synced[0].st_size, stat.S_IMODE(synced[0].st_mode)) == (7, 0o640)
+    assert synced[1].st_ino == tmp_path.stat().st_ino
+
+
+def test_open_files_do_not_add_up(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(10):
+        Operations().write(str(tmp_path / str(number)), b"", 0o644)
+        Operations().sync_directory(str(tmp_path))
+        read_entry(str(tmp_path / str(number)))
+        with Lock(str(tmp_path)):
+            pass
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_closing_without_a_work_folder_removes_nothing(etc, monkeypatch):
+    (etc / "journal.json").write_text("somebody else's")
+    monkeypatch.chdir(etc)
+    Exchange(str(etc), Operations()).close()
+    assert (etc / "journal.json").exists()
+
+
+def test_a_file_named_like_a_work_folder_is_none(etc):
+    (etc / (WORK_PREFIX + "x")).write_text("")
+    assert Exchange(str(etc), Operations()).recover() == []
+    assert (etc / (WORK_PREFIX + "x")).exists()
+
+
+def test_a_folder_that_may_not_be_removed_is_told(etc):
+    work = Exchange(str(etc), Operations())
+    assert not work.remove_if_empty("d") and not work.remove_if_empty("missing")
+
+    def refuse(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    work._operations.remove_directory = refuse
+    with pytest.raises(PermissionError):
+        work.remove_if_empty("d")
+
+
 def test_files_are_never_written_through_a_link(etc):
     (etc / "there").symlink_to(etc / "secret")
     with pytest.raises(FileExistsError):
@@ -269,6 +358,16 @@ def test_a_lock_that_is_held_is_waited_for_and_then_told(tmp_path):
     with Lock(str(tmp_path)):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_is_had_as_soon_as_it_is_free(tmp_path):
+    first = Lock(str(tmp_path)).__enter__()
+    timer = threading.Timer(0.3, first.__exit__)
+    timer.start()
+    begin = time.monotonic()
+    with Lock(str(tmp_path), limit=20):
+        assert 0.2 < time.monotonic() - begin < 10
+    timer.join()
 
 
 @pytest.mark.parametrize(("content", "marked"), [
