@@ -239,6 +239,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         ("server 'wcs', trusted_proxies[0]", "'lb.example.com' is not an address or a network", "such as 192.0.2.7 or 10.0.0.0/8"),
     ),
+    "a trusted proxy with an IPv6 zone, after which Python would take anything": (
+        [server(trusted_proxies=["fe80::1%x; return 200"])],
+        {},
+        ("server 'wcs', trusted_proxies[0]", "'fe80::1%x; return 200' is not an address or a network", "such as 192.0.2.7 or 10.0.0.0/8"),
+    ),
     "error pages without a folder to find them in": (
         [server(error_pages=[{"codes": [404], "path": "/404.html"}])],
         {},
@@ -469,6 +474,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         [server(location(upstream="http://App"))],
         LOADED,
         ("server 'wcs', locations[0]", "upstream 'http://App' has the name of one in wss_proxy_upstreams for its host", "write upstream: App"),
+    ),
+    "a URL made of an upstream's name in another case": (
+        [server(location(upstream="ws://app:8080"))],
+        {"upstreams": [upstream(name="App")]},
+        ("server 'wcs', locations[0]", "upstream 'ws://app:8080' has the name of one in wss_proxy_upstreams for its host", "write upstream: app"),
     ),
     "a folder that would be cut in the middle of a name": (
         [server(location(path="/app/", upstream="http://127.0.0.1:8080/x"))],
@@ -1201,11 +1211,8 @@ def test_only_a_load_balancer_names_the_client(changes: Options, header: str) ->
 
 def test_trusted_networks_are_written_as_nginx_reads_them() -> None:
     # nginx takes no netmask behind the slash.
-    assert only_server(trusted_proxies=["10.0.0.0/255.0.0.0", "192.0.2.7", "2001:DB8::/32"])["trusted_proxies"] == [
-        "10.0.0.0/8",
-        "192.0.2.7/32",
-        "2001:db8::/32",
-    ]
+    made = only_server(trusted_proxies=["10.0.0.0/255.0.0.0", "192.0.2.7", "unix:", "2001:DB8::/32"])
+    assert made["trusted_proxies"] == ["10.0.0.0/8", "192.0.2.7/32", "unix:", "2001:db8::/32"]
 
 
 # -- locations
@@ -1388,6 +1395,7 @@ def test_raw_directives_pass_as_they_are() -> None:
 def test_one_cookie_is_read_once_however_many_locations_use_it() -> None:
     made = model(server(location(), location(path="/b")), other_server())
     assert [cookie["name"] for cookie in made["cookies"]] == ["AUTH"]
+    assert all(item["cookie"] == made["cookies"][0] for item in made["servers"][0]["locations"] + made["servers"][1]["locations"])
 
 
 def test_names_that_nginx_would_take_for_the_same_stay_apart() -> None:
