@@ -8,6 +8,7 @@ VENV := $(CURDIR)/.venv
 WITH := scripts/with.sh
 JOBS ?= 3
 SCENARIO ?=
+NAME ?= tokens
 # What `make test` runs side by side; every molecule scenario comes on top.
 CHECKS := lint unit functional sanity galaxy
 
@@ -33,7 +34,7 @@ quickstart: venv-run ## Deploy the gate on this machine in front of an echo serv
 .PHONY: test
 test: ## Everything that proves it: lint, unit, sanity, the artifact, every molecule scenario
 	@echo "== Preparing the test environment and the test images"
-	@$(MAKE) --no-print-directory -j2 venv images browser
+	@$(MAKE) --no-print-directory -j2 venv images
 	@$(WITH) python scripts/run.py --jobs $(JOBS) $(CHECKS) molecule
 
 .PHONY: lint
@@ -50,9 +51,14 @@ unit: venv ## Unit tests, with plain pytest
 	@$(WITH) pytest -q tests/unit $(ARGS)
 
 .PHONY: functional
-functional: venv ## The rendered gate on the newest nginx, without a container: attacks, fuzzing, transparency
-	@echo "== Functional tests on nginx from PyPI"
+functional: venv ## The rendered gate on the newest nginx, on this machine: fuzzing, Autobahn, other readers
+	@echo "== Functional tests"
 	@$(WITH) pytest -q tests/functional $(ARGS)
+
+.PHONY: mutants
+mutants: venv ## Take out the gate's guards one by one; each must be missed by the attack table
+	@echo "== Guards taken out, one by one"
+	@$(WITH) python tests/mutants.py $(ARGS)
 
 .PHONY: sanity
 sanity: venv ## ansible-test: sanity and the plugins' unit tests
@@ -67,20 +73,17 @@ galaxy: venv ## Build the artifact and check it as Ansible Galaxy does
 
 .PHONY: images
 images: ## Build the hosts' images, if what they are made of changed (FORCE=1: anyway)
+	@scripts/packages.sh
 	@scripts/engine.sh
 	@scripts/images.sh
 
-.PHONY: browser
-browser: # what scenario browser drives
-	@scripts/browser.sh
-
 .PHONY: molecule
-molecule: venv images browser ## Every scenario, or one: make molecule SCENARIO=default
+molecule: venv images ## Every scenario, or one: make molecule SCENARIO=default
 	@$(WITH) python scripts/run.py --jobs $(JOBS) molecule$(if $(SCENARIO),:$(SCENARIO))
 
 .PHONY: bench
-bench: venv ## Measurements of tests/bench: make bench [ARGS=…]
-	@$(WITH) tests/bench/run.sh $(ARGS)
+bench: venv ## Measurements: make bench [NAME=tokens] [ARGS=…]
+	@$(WITH) python tests/bench/$(NAME).py $(ARGS)
 
 .PHONY: changelog
 changelog: venv ## Write CHANGELOG.md from changelogs/ for the version in galaxy.yml
