@@ -157,7 +157,7 @@ class Transaction:
         main = os.path.join(tree, settings.main_file)
         entry = read_entry(os.path.realpath(main))
         if entry is None:
-            raise NginxError("there would be no main file {0}; nothing was changed".format(settings.main))
+            raise NginxError("{0} leads nowhere; nothing was changed".format(settings.main))
         # nginx -t opens the pid file; the real one it would create, owned and labelled as the caller.
         has_no_pid = read_tree(main).pid_owner is None
         content = with_pid(
@@ -199,7 +199,8 @@ class Transaction:
             return
         outcome.reason = reason
         master: Optional[Process] = family.master
-        has_main = not any(change.path == settings.main_file and not change.after for change in outcome.changes)
+        fate = {change.path: bool(change.after) for change in outcome.changes}
+        has_main = fate.get(settings.main_file, os.path.lexists(settings.main))
         if not has_main and master:
             outcome.warnings.append(
                 "there is no former {0} to go back to; nginx keeps running with what it has read".format(settings.main))

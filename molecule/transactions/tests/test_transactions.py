@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,13 +36,15 @@ def nginx(gate: Gate) -> Iterator[NginxHost]:
     assert nginx.snapshot() == before
 
 
-def deploy(nginx: NginxHost, **variables: Any) -> subprocess.CompletedProcess[str]:
-    """Run the roles, as a user would."""
-    return subprocess.run(
+def deploy(nginx: NginxHost, **variables: Any) -> tuple[int, str]:
+    """Run the roles, as a user would; the exit status and what Ansible printed, in one line."""
+    finished = subprocess.run(
         ["ansible-playbook", "--inventory", os.environ["MOLECULE_INVENTORY_FILE"], "--limit", nginx.gate.name,
          "--extra-vars", json.dumps(variables), str(CONVERGE)],
-        capture_output=True, text=True, check=False, env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"},
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"},
     )
+    return finished.returncode, " ".join(finished.stdout.replace('\\"', '"').split())
 
 
 # -- through the roles -------------------------------------------------------------------------------------------------
@@ -51,11 +54,11 @@ def test_bad_extra_directives_fail_with_file_and_line_and_change_nothing(nginx: 
     nginx.apply(nginx.with_server("127.0.0.1:9001", name="by_hand"))
     nginx.apply(nginx.files)
     before, workers = nginx.snapshot(), nginx.pids("worker process")
-    result = deploy(nginx, nginx_http_extra_directives="# a remark\nlisten_to_me on;")
-    assert result.returncode == 2
-    assert 'unknown directive "listen_to_me" in /etc/nginx/nginx.conf:' in result.stdout
-    line = int(result.stdout.partition("/etc/nginx/nginx.conf:")[2].split()[0].strip('".'))
-    assert line > 1
+    status, output = deploy(nginx, nginx_http_extra_directives="# a remark\nlisten_to_me on;")
+    assert status == 2
+    told = re.search(r'unknown directive "listen_to_me" in /etc/nginx/nginx\.conf:(\d+)', output)
+    assert told, output
+    assert int(told.group(1)) > nginx.main[:nginx.main.index("http {")].count("\n")
     assert nginx.snapshot() == before
     assert nginx.pids("worker process") == workers
 
@@ -69,8 +72,8 @@ def test_a_server_taken_out_of_the_inventory_loses_its_file_and_nothing_else_cha
     }]
     names = nginx.sh("cd /etc/nginx; find . -not -name '*second*' -not -name 'gate.conf' -type f | xargs sha256sum")
     try:
-        result = deploy(nginx, wss_proxy_servers=servers)
-        assert result.returncode == 0, result.stdout
+        status, output = deploy(nginx, wss_proxy_servers=servers)
+        assert status == 0, output
         assert "second" not in nginx.sh("ls /etc/nginx/wssgate.d")
         assert nginx.sh("cd /etc/nginx; find . -not -name 'gate.conf' -type f | xargs sha256sum") == names
     finally:

@@ -347,6 +347,59 @@ def test_absent_without_a_former_main_file_leaves_nginx_running_and_says_so(host
     assert not host.apply(present=False).result()["changed"]
 
 
+def test_absent_does_without_a_main_file_that_somebody_has_removed(host):
+    host.apply(NEW)
+    (host.etc / "nginx.conf").unlink()
+    host.apply(present=False)
+    assert host.snapshot() == {}
+
+
+def test_absent_with_a_main_file_that_leads_nowhere_changes_nothing(host):
+    host.apply(NEW)
+    (host.etc / "nginx.conf").unlink()
+    (host.etc / "nginx.conf").symlink_to("missing")
+    before = host.snapshot()
+    with pytest.raises(NginxError, match="nginx.conf leads nowhere"):
+        host.apply(present=False)
+    assert host.snapshot() == before
+
+
+def test_a_folder_that_becomes_empty_stays_while_it_is_in_use(host):
+    host.apply(NEW)
+    host.apply(OLD)
+    assert host.snapshot()["etc/wssgate.d/b"] is None and not list((host.etc / "wssgate.d" / "b").iterdir())
+    assert not host.apply(OLD).result()["changed"]
+
+
+def test_what_can_not_be_meant_is_refused_before_anything_is_looked_at(host):
+    with pytest.raises(NginxError, match="have to contain main_file"):
+        host.apply({"wssgate.d/a.conf": ""}, check=True)
+    with pytest.raises(NginxError, match="live_timeout"):
+        host.apply(OLD, live_timeout=0, directory="/missing", binary="/missing")
+
+
+def test_the_diff_shows_what_was_and_what_is(host):
+    (host.etc / "sites-enabled").mkdir()
+    (host.etc / "sites-enabled" / "default").symlink_to("/somewhere")
+    host.apply(OLD)
+    outcome = host.apply(NEW, absent=["sites-enabled/default"], check=True)
+    shown = {change["after_header"]: (change["before"], change["after"]) for change in outcome.diff()}
+    assert shown == {
+        "nginx.conf": (MARK + OLD["nginx.conf"], MARK + NEW["nginx.conf"]),
+        "wssgate.d/a.conf": (MARK + "old", MARK + "new"),
+        "wssgate.d/b/b.conf": ("", MARK + "b"),
+        "wssgate.d/gone.conf": (MARK + "gone", ""),
+        "sites-enabled/default": ("link to /somewhere\n", ""),
+    }
+
+
+def test_without_nginx_check_mode_has_nothing_to_start(host, tmp_path):
+    host.apply(OLD)
+    (tmp_path / "nginx").unlink()
+    outcome = host.apply(OLD, check=True)
+    assert not outcome.result()["changed"] and outcome.reason == "nothing to do"
+
+
 def test_absent_does_not_start_an_nginx_that_does_not_run(host):
     (host.etc / "nginx.conf").write_text("package")
     host.apply(NEW)
