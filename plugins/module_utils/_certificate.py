@@ -77,7 +77,7 @@ def parse_name(text: str) -> str:
             return f"IP:{ipaddress.ip_address(value)}"
         except ValueError:
             if kind == "IP":
-                raise CertificateError(f"{text!r} is not an IP address")
+                raise CertificateError(f"{text!r} is not an IP address") from None
     value = value.lower().rstrip(".")
     labels = value.split(".")
     if labels[0] == "*" and len(labels) > 2:
@@ -138,7 +138,7 @@ def load_certificates(pem: bytes) -> t.List[t.Any]:
         try:
             certificates.append(x509.load_pem_x509_certificate(block, default_backend()))
         except (ValueError, UnsupportedAlgorithm):
-            raise CertificateError(f"certificate number {number} in it is damaged")
+            raise CertificateError(f"certificate number {number} in it is damaged") from None
     return certificates
 
 
@@ -149,9 +149,9 @@ def load_key(pem: bytes) -> t.Any:
     try:
         key = serialization.load_pem_private_key(pem, password=None, backend=default_backend())
     except TypeError:
-        raise CertificateError("the private key is protected by a passphrase, which nobody can type when nginx starts: remove it")
+        raise CertificateError("the private key is protected by a passphrase, which nobody can type when nginx starts: remove it") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise CertificateError("the private key is damaged, protected by a passphrase or of an unknown kind")
+        raise CertificateError("the private key is damaged, protected by a passphrase or of an unknown kind") from None
     return key
 
 

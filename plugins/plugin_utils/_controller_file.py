@@ -28,6 +28,6 @@ def controller_file_reader(lookup: LookupBase, variables: t.Dict[str, t.Any]) ->
             # ansible-core before 2.19
             return loader._get_file_contents(path)[0].decode("utf-8")
         except (AnsibleError, OSError, UnicodeDecodeError) as error:
-            raise UnreadableError(f"{source} cannot be read on the controller: {getattr(error, 'message', None) or error}")
+            raise UnreadableError(f"{source} cannot be read on the controller: {getattr(error, 'message', None) or error}") from error
 
     return read

@@ -27,7 +27,7 @@ def read(source: str) -> str:
     try:
         return {"wcs.pem": PEM, "wcs.key": KEY_PEM}[source]
     except KeyError:
-        raise UnreadableError(f"{source} is not on the controller")
+        raise UnreadableError(f"{source} is not on the controller") from None
 
 
 def problems(*certificates: t.Any) -> list[str]:
