@@ -25,6 +25,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / ".cache" / "logs"
@@ -106,7 +107,11 @@ class Runner:
         return not outcome
 
     def stop(self) -> None:
-        self._is_stopping = True
+        with self._children_lock:
+            if self._is_stopping:
+                return
+            self._is_stopping = True
+        self.say("Interrupted: ending what runs, removing its containers")
         with self._children_lock:
             children = list(self._children.values())
         for child in children:
@@ -119,12 +124,19 @@ class Runner:
             yield
             return
         with Path(tempfile.gettempdir(), f"wssgate-{job.scenario}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not self._lock(lock):
                 self.say(f"wait   {job.name}: another run of it is under way")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                while not self._is_stopping and not self._lock(lock):
+                    time.sleep(1)
             yield
+
+    @staticmethod
+    def _lock(file: TextIO) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def _execute(self, job: Job) -> str:
         """What went wrong, or nothing."""
@@ -207,9 +219,8 @@ def main() -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     runner = Runner(arguments.limit)
 
-    def stop(*_: object) -> None:
-        runner.say("Interrupted: ending what runs, removing its containers")
-        # Not in the handler itself: it may hold the lock that is needed.
+    def stop(*_arguments: object) -> None:
+        # Not in the handler itself: what it interrupts may hold the lock that it needs.
         threading.Thread(target=runner.stop).start()
 
     signal.signal(signal.SIGINT, stop)
