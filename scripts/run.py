@@ -40,8 +40,16 @@ CUT_SHORT = "ended"
 MOLECULE_FAILURE = "An error occurred during the test sequence action"
 
 
+# In a scenario's folder: why it does not run with the others yet. By its name it does.
+PENDING = "PENDING"
+
+
 def scenarios() -> list[str]:
     return sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
+
+
+def pending() -> dict[str, str]:
+    return {path.parent.name: path.read_text().strip() for path in sorted(ROOT.glob(f"molecule/*/{PENDING}"))}
 
 
 @dataclass(frozen=True)
@@ -208,7 +216,12 @@ def main() -> int:
 
     names: list[str] = []
     for name in arguments.names:
-        names += [f"molecule:{scenario}" for scenario in scenarios()] if name == "molecule" else [name]
+        if name != "molecule":
+            names.append(name)
+            continue
+        names += [f"molecule:{scenario}" for scenario in scenarios() if scenario not in pending()]
+        for scenario, reason in pending().items():
+            print(f"left out: molecule:{scenario}: {reason}", flush=True)
     for name in names:
         kind, _colon, scenario = name.partition(":")
         if kind == "molecule" and scenario not in scenarios():
