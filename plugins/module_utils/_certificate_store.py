@@ -24,6 +24,7 @@ from ._certificate import CertificateError
 CERTIFICATE_MODE = 0o644
 KEY_MODE = 0o600
 DIRECTORY_MODE = 0o755
+CERTBOT_RENEWAL = "/etc/letsencrypt/renewal"
 _SIZE_LIMIT = 1024 * 1024
 
 
@@ -81,8 +82,8 @@ def _read(path: str, follow: bool) -> t.Optional[bytes]:
         if error.errno == errno.ENOENT:
             return None
         if error.errno == errno.ELOOP:
-            raise CertificateError(f"{path} is a symlink: remove it, name the file it points to, or set symlinks_allowed: true")
-        raise CertificateError(f"{path} cannot be read: {error.strerror}")
+            raise CertificateError(f"{path} is a symlink: remove it, name the file it points to, or set symlinks_allowed: true") from error
+        raise CertificateError(f"{path} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise CertificateError(f"{path} is not a regular file")
@@ -333,3 +334,16 @@ def apply(planned: Plan, backup: bool = False) -> t.List[str]:
         finally:
             os.close(descriptor)
     return copies
+
+
+def certbot_server(lineage: str, directory: str = CERTBOT_RENEWAL) -> t.Optional[str]:
+    """Return the directory URL of the authority that certbot has a certificate from, or None when it has none."""
+    try:
+        with open(os.path.join(directory, f"{lineage}.conf"), encoding="utf-8") as stream:
+            for line in stream:
+                key, equals, value = line.partition("=")
+                if equals and key.strip() == "server":
+                    return value.strip()
+    except FileNotFoundError:
+        return None
+    return None

@@ -93,6 +93,10 @@ options:
     description: Folder of the certificates that have no path of their own.
     type: path
     default: /etc/nginx/certificates
+  acme_directory:
+    description:
+      - With V(acme), URL of the authority's directory. A certificate that certbot has from another one counts as due.
+    type: str
   backup:
     description: Keep a copy of a certificate and its key, readable by root alone, before they are replaced.
     type: bool
@@ -155,6 +159,9 @@ certificates:
       description: With O(certificates[].provider=acme), why a certificate has to be asked for. Empty when it need not be.
       type: list
       elements: str
+    other_authority:
+      description: With O(certificates[].provider=acme), whether certbot has it from another authority than O(acme_directory).
+      type: bool
     certificate_path:
       description: Path of the certificate.
       type: str
@@ -287,6 +294,7 @@ def main() -> None:
         argument_spec={
             "certificates": {"type": "list", "elements": "dict", "required": True, "options": CERTIFICATE_OPTIONS},
             "directory": {"type": "path", "default": "/etc/nginx/certificates"},
+            "acme_directory": {"type": "str"},
             "backup": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -315,6 +323,10 @@ def main() -> None:
     except OSError as error:
         module.fail_json(msg=f"{error.filename or 'a file'} could not be written: {error.strerror}")
 
+    def other_authority(spec: store.Spec) -> bool:
+        wanted = module.params["acme_directory"]
+        return bool(wanted) and spec.provider == "acme" and store.certbot_server(spec.name) not in (None, wanted)
+
     result: t.Dict[str, t.Any] = {
         "changed": any(plan.changed for plan in plans),
         "certificates": [
@@ -322,7 +334,8 @@ def main() -> None:
                 "name": plan.spec.name,
                 "changed": plan.changed,
                 "reasons": list(plan.reasons),
-                "due": list(plan.due),
+                "due": list(plan.due) + (["another authority issued it"] if other_authority(plan.spec) else []),
+                "other_authority": other_authority(plan.spec),
                 "certificate_path": plan.spec.certificate_path,
                 "key_path": plan.spec.key_path,
                 **plan.facts,

@@ -1,0 +1,220 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clients get the certificate that was asked for; what is wrong with one is said and changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from support import wire
+
+PKI = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "pki"
+CERTIFICATES = "/etc/nginx/certificates"
+
+
+def play(host: Any, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+    """A run of site.yml for one host."""
+    return subprocess.run(
+        [
+            *("ansible-playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "wssgate.nginx.site", *arguments),
+            *("-l", host.backend.get_pytest_id().rpartition("://")[2], "-e", json.dumps(variables)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        # Colours would stand in the middle of a sentence that is broken over two lines
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "PY_COLORS": "0"},
+    )
+
+
+def inventory(host: Any) -> dict[str, Any]:
+    command = ["ansible-inventory", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "--host", host.backend.get_pytest_id().rpartition("://")[2]]
+    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
+def with_certificate(host: Any, name: str, **change: Any) -> dict[str, Any]:
+    """The variables of the scenario with one certificate changed."""
+    listed = inventory(host)["certificates_list"]
+    return {"certificates_list": [{**item, **change} if item["name"] == name else item for item in listed]}
+
+
+def state(host: Any) -> str:
+    """All that a run could have touched, and the processes that serve."""
+    return host.check_output("find /etc/nginx /etc/ssl -xdev -printf '%p %i %m %u %T@ %s %l\\n' | sort; pgrep -fa '^nginx:'")
+
+
+def served(port: int, name: str, ciphers: str = "DEFAULT") -> x509.Certificate:
+    """The certificate that a client of TLS 1.2 with these ciphers gets."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(ciphers)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw, context.wrap_socket(raw, server_hostname=name) as tls:
+        return x509.load_der_x509_certificate(tls.getpeercert(binary_form=True))
+
+
+def installed(gate: Any, name: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(gate.read(f"{CERTIFICATES}/{name}/fullchain.pem"))
+
+
+def status(gate: Any, name: str, ca: Path, path: str = "/wss", user: tuple[str, str] | None = None) -> int:
+    request = wire.Request(path, host=name).origin(f"https://{name}")
+    if user:
+        request = request.basic(*user)
+    with wire.handshake(wire.Endpoint(port=gate.port, ca_path=ca, server_name=name), request) as reply:
+        return reply.status
+
+
+@contextlib.contextmanager
+def kept_alive(session: wire.Session) -> Iterator[None]:
+    """Have a client say something now and then, because the gate ends a session that is silent for 75 s."""
+    done = threading.Event()
+
+    def talk() -> None:
+        while not done.wait(5):
+            session.echo("still here")
+
+    with ThreadPoolExecutor(1) as pool:
+        talking = pool.submit(talk)
+        try:
+            yield
+        finally:
+            done.set()
+        talking.result()
+
+
+def test_a_client_that_trusts_the_self_signed_certificate_gets_in(gate):
+    assert status(gate, "wcs.example.com", gate.certificate("wcs")) == 101
+
+
+def test_old_clients_get_rsa_and_all_others_p_256(gate):
+    assert served(gate.port, "wcs.example.com", "aRSA") == installed(gate, "wcs-rsa")
+    assert served(gate.port, "wcs.example.com", "aECDSA:aRSA") == installed(gate, "wcs")
+
+
+def test_a_client_that_trusts_the_root_gets_in_over_the_chain_from_the_controller(gate):
+    assert status(gate, "shop.example.com", PKI / "root.pem") == 101
+
+
+def test_a_certificate_of_the_host_is_served_and_left_where_it_is(gate, host):
+    assert served(gate.port, "host.example.com") == x509.load_pem_x509_certificate(gate.read("/etc/ssl/host.pem"))
+    assert not host.file(f"{CERTIFICATES}/host").exists
+
+
+def test_keys_are_for_root_alone(host):
+    listing = host.check_output(f"find {CERTIFICATES} -type f -printf '%f %m %u:%g\\n' | sort -u")
+    assert listing.splitlines() == ["fullchain.pem 644 root:root", "privkey.pem 600 root:root"]
+
+
+@pytest.mark.parametrize("user", [("operator", "correct: hörse"), ("given", "given words")])
+def test_the_password_opens_the_gate_and_another_does_not(gate, user):
+    ca = gate.certificate("wcs")
+    assert status(gate, "wcs.example.com", ca, "/basic", user) == 101
+    assert status(gate, "wcs.example.com", ca, "/basic", (user[0], "wrong")) == 401
+    assert status(gate, "wcs.example.com", ca, "/basic", None) == 401
+
+
+def test_the_password_file_is_for_root_and_nginx_alone_and_says_whose_it_is(host):
+    passwords = host.file("/etc/nginx/.htpasswd")
+    assert (passwords.mode, passwords.user, passwords.group) == (0o640, "root", "www-data")
+    assert "wssgate.nginx" in passwords.content_string.splitlines()[0]
+
+
+MISTAKES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "a key of another certificate": ("shop", {"key_content": None, "key_source": f"{PKI}/other.key"}, "the private key is not the key of"),
+    "an expired certificate": (
+        "shop",
+        {"certificate_source": f"{PKI}/expired.pem", "key_content": None, "key_source": f"{PKI}/other.key"},
+        "the certificate expired on",
+    ),
+    "a chain upside down": ("shop", {"certificate_source": f"{PKI}/upside_down.pem"}, "the certificate of the key is number 2; put it first"),
+    "a certificate for another name": ("shop", {"subject_alt_names": ["b.example.com"]}, "the certificate is not for DNS:b.example.com"),
+    "a file that is not there": ("shop", {"certificate_source": f"{PKI}/none.pem"}, "none.pem is not on the controller"),
+    "a file that is no certificate": ("shop", {"certificate_source": f"{PKI}/shop.key"}, "there is no PEM certificate in it"),
+    "a file that is not on the host": ("host", {"key_path": "/etc/ssl/private/none.key"}, "/etc/ssl/private/none.key is not there"),
+    "a key of the host that belongs to another certificate": (
+        "host",
+        {"key_path": f"{CERTIFICATES}/wcs/privkey.pem"},
+        "the private key is not the key of the certificate CN=host",
+    ),
+    "a lifetime shorter than the time of renewal": ("wcs", {"days": 20}, "renew_before_days (30) has to be less than days (20)"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_shows_no_key_and_changes_nothing(host, mistake):
+    name, change, words = MISTAKES[mistake]
+    if name != "host" and "debian13" in host.backend.get_pytest_id():
+        pytest.skip("the controller finds it before it asks a host; once is enough")
+    before = state(host)
+    run = play(host, "-vvv", "--diff", **with_certificate(host, name, **change))
+    output = " ".join((run.stdout + run.stderr).split())
+    assert run.returncode != 0
+    assert f"certificate {name}: " in output
+    assert words in output, output[-3000:]
+    assert "PRIVATE KEY" not in output
+    assert state(host) == before
+
+
+def test_a_key_on_the_host_that_everybody_can_read_is_refused(host):
+    host.check_output("chmod 0644 /etc/ssl/private/host.key && chmod 0755 /etc/ssl/private")
+    before = state(host)
+    try:
+        run = play(host)
+        assert run.returncode != 0
+        assert "everybody on the host has access to the key" in " ".join(run.stdout.split())
+        assert state(host) == before
+    finally:
+        host.check_output("chmod 0600 /etc/ssl/private/host.key && chmod 0710 /etc/ssl/private")
+
+
+def test_a_symlink_in_place_of_a_key_is_refused(host):
+    key = f"{CERTIFICATES}/wcs/privkey.pem"
+    host.check_output(f"mv {key} /root/privkey.pem && ln -s /root/privkey.pem {key}")
+    try:
+        run = play(host)
+        assert run.returncode != 0
+        assert f"{key} is a symlink" in " ".join(run.stdout.split())
+        assert host.file(key).is_symlink
+    finally:
+        host.check_output(f"rm -f {key} && mv /root/privkey.pem {key}")
+
+
+def test_a_self_signed_certificate_is_renewed_before_it_ends_and_the_gate_serves_the_new_one(gate, host):
+    ca = gate.certificate("wcs")
+    name = "wcs.example.com"
+    old = installed(gate, "wcs")
+    endpoint = wire.Endpoint(port=gate.port, ca_path=ca, server_name=name)
+    with wire.handshake(endpoint, wire.Request("/wss", host=name).origin(f"https://{name}")) as session:
+        assert session.status == 101
+        with kept_alive(session.session):
+            run = play(host, **with_certificate(host, "wcs", renew_before_days=396, days=398))
+            assert run.returncode == 0, run.stdout[-3000:]
+        new = installed(gate, "wcs")
+        assert new.serial_number != old.serial_number
+        assert served(gate.port, name, "aECDSA") == new
+        assert session.session.echo("still here") == "still here"
+
+
+def test_no_password_hash_or_key_is_in_the_output_of_a_run_that_changes_them(host):
+    host.check_output(f"rm -r {CERTIFICATES}/shop /etc/nginx/.htpasswd")
+    run = play(host, "-vvv", "--diff")
+    output = run.stdout + run.stderr
+    assert run.returncode == 0, run.stdout[-3000:]
+    key_lines = (PKI / "shop.key").read_text().splitlines()[1:-1]
+    for secret in ("PRIVATE KEY", "correct: h", "$6$", *key_lines):
+        assert secret not in output

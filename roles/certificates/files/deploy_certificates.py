@@ -1,0 +1,204 @@
+#!/usr/bin/python3
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Managed by wssgate.nginx: changes made here are lost
+
+"""Brings certificates that certbot holds to nginx, and does not believe it until they are on the wire.
+
+certbot runs this once after each attempt to renew, however many certificates it renewed. It compares, so that it can be
+run at any time: certbot's certificate with the installed one, and the installed one with what a client gets. Without a
+difference it does nothing. nginx is reloaded at most once and never restarted; sessions go on.
+
+Needs nothing but Python. Exit status 1 says that something is not as it should be; the words are on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+
+CONFIGURATION = "/etc/letsencrypt/wssgate.json"
+CERTIFICATE_MODE = 0o644
+KEY_MODE = 0o600
+# A server with an RSA and an ECDSA certificate chooses by what the client can do
+CIPHERS = ("aECDSA", "aRSA")
+
+
+class DeployError(Exception):
+    """Says what keeps a certificate from being served."""
+
+
+class Files(t.NamedTuple):
+    """Content of a certificate with its chain, and of its key."""
+
+    certificate: bytes
+    key: bytes
+
+
+def read_files(certificate_path: str, key_path: str) -> t.Optional[Files]:
+    """Return certificate and key, or None when one of them is not there."""
+    contents = []
+    for path in (certificate_path, key_path):
+        try:
+            with open(path, "rb") as stream:
+                contents.append(stream.read())
+        except FileNotFoundError:
+            return None
+    return Files(*contents)
+
+
+def first_certificate(pem: bytes) -> bytes:
+    """Return the server's own certificate as DER."""
+    end = b"-----END CERTIFICATE-----"
+    return ssl.PEM_cert_to_DER_cert((pem.partition(end)[0] + end).decode("ascii", "replace").strip() + "\n")
+
+
+def check_pair(certificate_path: str, key_path: str) -> None:
+    """Have OpenSSL say whether certificate and key belong together."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # A key with a passphrase must not wait for somebody to type it
+        context.load_cert_chain(certificate_path, key_path, password=lambda: b"")
+    except (ssl.SSLError, ValueError) as error:
+        raise DeployError(f"{certificate_path} and {key_path} do not belong together: {error}") from None
+
+
+def write_file(path: str, content: bytes, mode: int) -> None:
+    """Write a file that is complete before it gets its name."""
+    directory = os.path.dirname(path)
+    if os.path.islink(directory) or os.path.islink(path):
+        raise DeployError(f"{path} or its folder is a symlink")
+    os.makedirs(directory, 0o755, exist_ok=True)
+    descriptor, staged = tempfile.mkstemp(prefix=".wssgate-", dir=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        os.rename(staged, path)
+    except OSError:
+        os.unlink(staged)
+        raise
+
+
+def install(entry: t.Dict[str, t.Any], files: Files) -> None:
+    """Put a certificate and its key at their final paths."""
+    write_file(entry["key_path"], files.key, KEY_MODE)
+    write_file(entry["certificate_path"], files.certificate, CERTIFICATE_MODE)
+
+
+def certificates_served(address: str, server_name: str, timeout: float) -> t.List[bytes]:
+    """Return the certificates, as DER, that clients of an address get for a name."""
+    host, _colon, port = address.rpartition(":")
+    found = []
+    for ciphers in (*CIPHERS, None):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # Only what is served is looked at here; whether a client trusts it is not this program's business
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        if ciphers is not None:
+            # TLS 1.3's cipher suites do not say which certificate is wanted
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.set_ciphers(ciphers)
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout) as raw:
+                with context.wrap_socket(raw, server_hostname=server_name) as connection:
+                    served = connection.getpeercert(binary_form=True)
+        except (OSError, ValueError):
+            continue
+        if served is not None:
+            found.append(served)
+    return found
+
+
+def not_served(entry: t.Dict[str, t.Any], wanted: bytes) -> t.List[str]:
+    """Return the addresses where clients do not get a certificate."""
+    return [
+        address for address in entry["served_at"] if wanted not in certificates_served(address, entry["server_name"], timeout=5)
+    ]
+
+
+def run(command: t.Sequence[str]) -> None:
+    """Run a command of nginx, or raise with its words."""
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
+    if result.returncode != 0:
+        raise DeployError(f"{' '.join(command)}: {result.stdout.decode('utf-8', 'replace').strip()}")
+
+
+def deploy(configuration: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+    """Install what is new, reload once if need be, and prove that it is served."""
+    installed: t.List[t.Tuple[t.Dict[str, t.Any], t.Optional[Files]]] = []
+    known: t.List[t.Tuple[t.Dict[str, t.Any], bytes]] = []
+    try:
+        for entry in configuration["certificates"]:
+            source = os.path.join(configuration["live_directory"], entry["lineage"])
+            certificate_path, key_path = os.path.join(source, "fullchain.pem"), os.path.join(source, "privkey.pem")
+            files = read_files(certificate_path, key_path)
+            if files is None:
+                # Not issued yet: the placeholder stays
+                continue
+            check_pair(certificate_path, key_path)
+            before = read_files(entry["certificate_path"], entry["key_path"])
+            if files != before:
+                installed.append((entry, before))
+                install(entry, files)
+            known.append((entry, first_certificate(files.certificate)))
+        due = bool(installed) or any(not_served(entry, wanted) for entry, wanted in known)
+        if due:
+            run([*configuration["nginx"], "-t", "-q"])
+    except (DeployError, OSError) as error:
+        for entry, before in installed:
+            if before is not None:
+                install(entry, before)
+        raise DeployError(f"{error}; what was there is still there and served") from None
+    if due:
+        run([*configuration["nginx"], "-s", "reload"])
+        prove(known, configuration["timeout"])
+    return {
+        "changed": due,
+        "installed": [entry["name"] for entry, _before in installed],
+        "reloaded": due,
+        "served": [entry["name"] for entry, _wanted in known],
+    }
+
+
+def prove(known: t.Sequence[t.Tuple[t.Dict[str, t.Any], bytes]], timeout: float) -> None:
+    """Wait until clients get every certificate, or raise."""
+    deadline = time.monotonic() + timeout
+    while True:
+        missing = [f"{entry['name']} at {address}" for entry, wanted in known for address in not_served(entry, wanted)]
+        if not missing:
+            return
+        if time.monotonic() > deadline:
+            raise DeployError(f"nginx was reloaded, but clients do not get {', '.join(missing)}: see nginx's error.log")
+        time.sleep(0.2)
+
+
+def main() -> int:
+    """Run the program."""
+    parser = argparse.ArgumentParser(description="Bring certbot's certificates to nginx.")
+    parser.add_argument("--configuration", default=CONFIGURATION, help="JSON file that says which (default: %(default)s)")
+    arguments = parser.parse_args()
+    with open(arguments.configuration, encoding="utf-8") as stream:
+        configuration = json.load(stream)
+    try:
+        print(json.dumps(deploy(configuration)))
+    except (DeployError, OSError, subprocess.TimeoutExpired) as error:
+        print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
