@@ -114,8 +114,10 @@ def test_what_is_tested_is_the_wanted_tree_with_another_pid_file(host):
 def test_no_change_neither_tests_nor_signals(host):
     host.apply(OLD)
     del host.tested[:], host.events[:]
-    outcome = host.apply(OLD)
-    assert not outcome.result()["changed"] and host.tested == [] and host.events == []
+    for check in (False, True):
+        outcome = host.apply(OLD, check=check)
+        assert not outcome.result()["changed"] and host.tested == [] and host.events == []
+        assert outcome.reason == "nothing to do" and outcome.warnings == []
 
 
 def test_one_signal_a_run(host):
@@ -136,11 +138,19 @@ def test_a_refused_test_touches_nothing_and_names_the_real_path(host):
     assert host.snapshot() == before and {path: path.stat().st_ctime_ns for path in host.etc.rglob("*")} == inodes
 
 
-@pytest.mark.parametrize("output", ["", "Segmentation fault\n"])
-def test_a_test_that_dies_without_a_word_is_an_error_too(host, output):
-    host.verdict = Finished(-11, output)
-    with pytest.raises(NginxError, match="nginx refuses this configuration"):
-        host.apply(NEW)
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize(("output", "told"), [
+    ("", "it does not say why"),
+    ("Segmentation fault\n", "Segmentation fault"),
+    ("nginx: [alert] a\nnginx: [emerg] b\nnginx: [warn] c\nnginx: configuration file failed\n", "[emerg] b"),
+    ("nginx: [alert] a\nnginx: configuration file failed\n", "[alert] a"),
+])
+def test_a_failed_test_is_told_by_the_most_telling_line(host, output, told, check):
+    host.verdict = Finished(1, output)
+    with pytest.raises(NginxError) as caught:
+        host.apply(NEW, check=check)
+    assert str(caught.value).endswith("nothing was changed: " + told)
+    assert caught.value.nginx_output == output.strip()
 
 
 def test_warnings_of_the_test_are_passed_on(host):
@@ -153,8 +163,9 @@ def test_a_reload_that_is_refused_puts_everything_back_and_reloads_again(host):
     before = host.snapshot()
     del host.events[:]
     host.refuses = 1
-    with pytest.raises(NginxError, match="What was there before was put back and is live"):
+    with pytest.raises(NginxError) as caught:
         host.apply(NEW)
+    assert str(caught.value).endswith("What was there before was put back and is live")
     assert host.snapshot() == before
     assert host.events == ["SIGHUP", "SIGHUP"]
     del host.events[:]
@@ -240,14 +251,31 @@ def test_an_interrupt_at_any_step_puts_everything_back(host):
 
 def test_errors_of_the_system_say_where_and_what_to_do(host):
     operations = Operations()
-    for number, hint in ((errno.EACCES, "become: true"), (errno.EXDEV, "one filesystem"), (errno.ENOSPC, "No space left")):
+    told = {
+        errno.EACCES: "/x, /y: Permission denied: this has to run as a user who may do that (become: true)",
+        errno.EXDEV: "/x, /y: Invalid cross-device link: it is a mount of its own; the whole configuration has to be on one filesystem",
+        errno.ENOSPC: "/x, /y: No space left on device",
+    }
+    for number, hint in told.items():
         def fail(*_, number=number):
-            raise OSError(number, os.strerror(number), "/etc/nginx/wssgate.d")
+            raise OSError(number, os.strerror(number), "/x", None, "/y")
 
         operations.rename = fail
-        with pytest.raises(NginxError, match="/etc/nginx/wssgate.d.*{0}.*what was there is still there".format(hint)):
+        with pytest.raises(NginxError) as caught:
             host.apply(NEW, operations)
+        assert str(caught.value) == hint + "; what was there is still there"
         assert host.snapshot() == {}
+
+
+def test_an_error_of_the_system_without_a_place_is_told_as_it_is(host):
+    operations = Operations()
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    operations.rename = fail
+    with pytest.raises(NginxError, match=r"\ANo space left on device; what was there is still there"):
+        host.apply(NEW, operations)
 
 
 def test_a_work_folder_that_can_not_be_removed_does_not_fail_a_run_that_is_live(host):
