@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._cookie_patterns import cookie_patterns
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import SLUG_MAX_LENGTH
 
 TOKEN = "ABCDEF1234565789"
 OTHER_TOKEN = "zyxwvu-_98765432"
@@ -210,8 +211,8 @@ def test_a_long_header_costs_one_pass() -> None:
 
 
 def test_names_of_captures_are_short_enough_for_pcre() -> None:
-    # 32 characters at most before PCRE2 10.44; the slug has 16 and, where it must differ, a number.
-    for pattern in cookie_patterns("AUTH", "x" * 16 + "_999").values():
+    # 32 characters at most before PCRE2 10.44; where two slugs would be the same, a number of up to four digits comes behind.
+    for pattern in cookie_patterns("AUTH", "x" * SLUG_MAX_LENGTH + "_9999").values():
         assert all(len(name) <= 32 for name in re.findall(r"\(\?<(\w+)>", pattern))
 
 

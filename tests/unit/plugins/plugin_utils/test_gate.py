@@ -641,6 +641,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {"upstreams": [upstream(), upstream(name="APP")]},
         ("upstream 'APP'", "this name is used twice in wss_proxy_upstreams", "give each upstream its own"),
     ),
+    "one upstream name used twice, first in capitals": (
+        [server()],
+        {"upstreams": [upstream(name="APP"), upstream()]},
+        ("upstream 'app'", "this name is used twice in wss_proxy_upstreams", "give each upstream its own"),
+    ),
     "a balancing method that nginx lacks": (
         [server()],
         {"upstreams": [upstream(balancing="fastest")]},
@@ -932,6 +937,33 @@ def test_no_option_takes_what_could_end_its_directive(kind: str, key: str) -> No
         for poison in (f"{text}{smuggler}", f"{smuggler}{text}", f"{text[:2]}{smuggler}{text[2:]}"):
             item, context = placed(kind, key, [poison] if is_list else poison)
             assert errors(item, **context), (kind, key, poison)
+
+
+BOUNDS = [
+    ("listen", "port", 1, 65535),
+    ("server", "http_redirect_port", 1, 65535),
+    ("server", "hsts_max_age", 0, 10**9),
+    ("client_certificates", "depth", 1, 10),
+    ("location", "idle_timeout", 1, 10**7),
+    ("location", "connect_timeout", 1, 75),
+    ("location", "max_attempts_per_second", 0, 10**6),
+    ("location", "max_sessions_per_address", 0, 65535),
+    ("location", "max_sessions_per_token", 0, 65535),
+    ("peer", "weight", 1, 65535),
+    ("peer", "max_fails", 0, 65535),
+    ("peer", "fail_timeout", 1, 86400),
+    ("context", "http_redirect_port", 1, 65535),
+]
+
+
+@pytest.mark.parametrize(("kind", "key", "low", "high"), BOUNDS)
+def test_numbers_have_bounds(kind: str, key: str, low: int, high: int) -> None:
+    for value in (low, high):
+        item, context = placed(kind, key, value)
+        assert errors(item, **context) == []
+    for value in (low - 1, high + 1):
+        item, context = placed(kind, key, value)
+        assert any(f"{key} {value} is not a whole number from {low} to {high}" in line for line in errors(item, **context))
 
 
 def test_a_hash_takes_variables_and_nothing_else() -> None:
@@ -1400,7 +1432,7 @@ def test_one_cookie_is_read_once_however_many_locations_use_it() -> None:
 
 def test_names_that_nginx_would_take_for_the_same_stay_apart() -> None:
     # Variables of nginx have no case: $wss_token_AUTH is $wss_token_auth, and the second map would win for both.
-    names = ["AUTH", "auth", "a.b", "a_b", "a-b", "a_b_2", "x" * 40 + "1", "x" * 40 + "2"]
+    names = ["AUTH", "auth", "other", "OTHER", "a.b", "a_b", "a-b", "a_b_2", "x" * 40 + "1", "x" * 40 + "2"]
     made = model(server(*(location(path=f"/{i}", cookie_name=name) for i, name in enumerate(names))))
     assert [cookie["name"] for cookie in made["cookies"]] == names
     assert len({cookie["slug"].lower() for cookie in made["cookies"]}) == len(names)
