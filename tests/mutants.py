@@ -179,7 +179,7 @@ def main() -> int:
             failed = verdict(house, mutant)
             bad += not failed
             noticed = "; ".join(failed[:2]) + (f"; and {len(failed) - 2} more" if len(failed) > 2 else "")
-            print(f"{'ok  ' if failed else 'MISS'} without “{mutant.name}”: {noticed or 'nothing notices'}", flush=True)
+            print(f"{'ok  ' if failed else 'MISS'} without '{mutant.name}': {noticed or 'nothing notices'}", flush=True)
     print(f"{len(chosen)} guards taken out, {bad} unnoticed")
     return 1 if bad else 0
 

@@ -25,6 +25,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_syntax import
 
 from support.transaction import at_step, die, killed_at_each_step
 
+
 def no_space():
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
 
@@ -131,9 +132,9 @@ def test_check_mode_tells_and_changes_nothing(host, port, other_port):
 
 
 def test_check_mode_forgives_a_certificate_that_is_yet_to_come_and_a_real_run_does_not(host, port):
-    files = host.files(gate=host.server(
-        "127.0.0.1:%d ssl" % port,
-        extra="ssl_certificate certificates/gate/fullchain.pem; ssl_certificate_key certificates/gate/privkey.pem;"))
+    files = host.files(
+        gate=host.server("127.0.0.1:%d ssl" % port, extra="ssl_certificate certificates/gate/fullchain.pem; ssl_certificate_key certificates/gate/privkey.pem;")
+    )
     outcome = host.apply(files, check=True)
     assert "certificates/gate/fullchain.pem" in " ".join(outcome.warnings)
     with pytest.raises(NginxError, match="No such file or directory"):
@@ -155,13 +156,11 @@ def test_the_test_of_a_configuration_leaves_the_real_pid_file_alone(host, port):
 
 
 def test_absent_brings_back_the_displaced_main_file_and_link(host, port, other_port):
-    theirs = host.main().replace("# Ansible managed by wssgate.nginx", "# the package's own").replace(
-        "include conf.d/*.conf;", "include sites-enabled/*;")
+    theirs = host.main().replace("# Ansible managed by wssgate.nginx", "# the package's own").replace("include conf.d/*.conf;", "include sites-enabled/*;")
     (host.etc / "nginx.conf").write_text(theirs)
     (host.etc / "sites-enabled").mkdir()
     (host.etc / "sites-available").mkdir()
-    (host.etc / "sites-available" / "default").write_text(
-        host.server("127.0.0.1:%d" % other_port, "default").replace(host.server("")[:2], "##"))
+    (host.etc / "sites-available" / "default").write_text(host.server("127.0.0.1:%d" % other_port, "default").replace(host.server("")[:2], "##"))
     (host.etc / "sites-enabled" / "default").symlink_to("../sites-available/default")
     host.start()
     before = host.snapshot(content_only=True)
@@ -194,7 +193,7 @@ def test_a_bad_directive_is_told_with_file_and_line_and_changes_nothing(host, po
     host.apply(host.files(gate=good))
     before, workers = host.snapshot(), host.workers()
     bad = good.replace("location", "nonsense on;\n    location")
-    line = 1 + bad[:bad.index("nonsense")].count("\n")
+    line = 1 + bad[: bad.index("nonsense")].count("\n")
     with pytest.raises(NginxError) as caught:
         host.apply(host.files(gate=bad))
     assert '[emerg] unknown directive "nonsense" in {0}/wssgate.d/gate.conf:{1}'.format(host.etc, line) in str(caught.value)
@@ -208,9 +207,7 @@ def test_a_port_of_another_process_is_told_and_the_old_configuration_comes_back(
     before = host.snapshot(content_only=True)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(NginxError) as caught:
-            host.apply(host.files(
-                gate=host.server("127.0.0.1:%d" % port, "new"),
-                other=host.server("127.0.0.1:%d" % taken.getsockname()[1])))
+            host.apply(host.files(gate=host.server("127.0.0.1:%d" % port, "new"), other=host.server("127.0.0.1:%d" % taken.getsockname()[1])))
     assert "still could not bind()" in str(caught.value)
     assert "was put back and is live" in str(caught.value)
     assert "still could not bind()" in caught.value.nginx_output
@@ -267,8 +264,7 @@ def test_no_space_at_any_step_leaves_what_was_there(host, port):
     good = host.files(gate=host.server("127.0.0.1:%d" % port), gone=host.server("127.0.0.1:%d" % port, extra="server_name gone;"))
     host.apply(good)
     before = host.snapshot(content_only=True)
-    new = host.files(
-        gate=host.server("127.0.0.1:%d" % port, "new"), more=host.server("127.0.0.1:%d" % port, extra="server_name more;"))
+    new = host.files(gate=host.server("127.0.0.1:%d" % port, "new"), more=host.server("127.0.0.1:%d" % port, extra="server_name more;"))
     # The last steps only remove traces; what goes wrong there is a warning.
     number = 0
     while host.get(port) == "hello":
@@ -287,13 +283,11 @@ def test_no_space_at_any_step_leaves_what_was_there(host, port):
 
 
 def test_a_run_killed_at_any_step_is_made_good_by_the_next(host, port):
-    old = host.files(
-        gate=host.server("127.0.0.1:%d" % port, "old"), gone=host.server("127.0.0.1:%d" % port, extra="server_name gone;"))
+    old = host.files(gate=host.server("127.0.0.1:%d" % port, "old"), gone=host.server("127.0.0.1:%d" % port, extra="server_name gone;"))
     new = host.files(
-        http="server_tokens off;", gate=host.server("127.0.0.1:%d" % port, "new"),
-        more=host.server("127.0.0.1:%d" % port, extra="server_name more;"))
-    steps = killed_at_each_step(
-        host.settings(old), host.settings(new), lambda: (host.get(port), host.snapshot(content_only=True)))
+        http="server_tokens off;", gate=host.server("127.0.0.1:%d" % port, "new"), more=host.server("127.0.0.1:%d" % port, extra="server_name more;")
+    )
+    steps = killed_at_each_step(host.settings(old), host.settings(new), lambda: (host.get(port), host.snapshot(content_only=True)))
     assert steps > 25
     assert host.get(port) == "new"
 
@@ -391,8 +385,7 @@ def test_a_dead_nginx_is_started_whatever_its_pid_file_says(host, port, bystande
 
 
 def test_workers_of_a_killed_master_make_way_and_keep_their_sessions(host, port, upstream):
-    files = host.files(gate=host.server(
-        "127.0.0.1:%d" % port, extra="location /held { proxy_pass http://127.0.0.1:%d; }" % upstream.port))
+    files = host.files(gate=host.server("127.0.0.1:%d" % port, extra="location /held { proxy_pass http://127.0.0.1:%d; }" % upstream.port))
     host.apply(files)
     with socket.create_connection(("127.0.0.1", port), timeout=5) as session:
         session.sendall(b"GET /held HTTP/1.0\r\n\r\n")
@@ -454,9 +447,7 @@ def test_an_nginx_in_a_container_is_left_alone_though_its_paths_are_the_same(hos
     files = host.files(gate=host.server("127.0.0.1:%d" % port))
     (host.etc / "wssgate.d").mkdir()
     (host.etc / "nginx.conf").write_text(host.main(top="daemon off;"))
-    container = subprocess.Popen(
-        ["unshare", "--pid", "--fork", "--kill-child", host.binary, "-c", str(host.etc / "nginx.conf")],
-        stderr=subprocess.DEVNULL)
+    container = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", host.binary, "-c", str(host.etc / "nginx.conf")], stderr=subprocess.DEVNULL)
     try:
         time.sleep(0.5)
         inside = set(host.workers())
@@ -481,9 +472,9 @@ def served(port):
 @pytest.fixture
 def with_tls(host, port, certificate):
     certificate()
-    files = host.files(gate=host.server(
-        "127.0.0.1:%d ssl" % port,
-        extra="ssl_certificate certificates/gate/fullchain.pem; ssl_certificate_key certificates/gate/privkey.pem;"))
+    files = host.files(
+        gate=host.server("127.0.0.1:%d ssl" % port, extra="ssl_certificate certificates/gate/fullchain.pem; ssl_certificate_key certificates/gate/privkey.pem;")
+    )
     host.apply(files)
     return files
 
@@ -513,8 +504,7 @@ def test_a_certificate_restored_with_an_old_time_is_reloaded(host, port, certifi
 def test_a_certificate_renewed_by_setting_a_link_is_reloaded(host, port, certificate):
     first, second = certificate(folder=host.root / "first"), certificate(folder=host.root / "second")
     (host.etc / "live").symlink_to(first)
-    files = host.files(gate=host.server(
-        "127.0.0.1:%d ssl" % port, extra="ssl_certificate live/fullchain.pem; ssl_certificate_key live/privkey.pem;"))
+    files = host.files(gate=host.server("127.0.0.1:%d ssl" % port, extra="ssl_certificate live/fullchain.pem; ssl_certificate_key live/privkey.pem;"))
     host.apply(files)
     former = served(port)
     (host.etc / "next").symlink_to(second)
@@ -612,6 +602,6 @@ def test_what_is_read_here_is_what_nginx_itself_reads(host, port, other_port):
     (host.etc / "snippets" / "map.inc").write_text("'~;}{' 2;\n")
     host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)))
     said = subprocess.run([host.binary, "-T", "-q", "-c", str(host.etc / "nginx.conf")], capture_output=True, text=True, check=True)
-    files = [line[len("# configuration file "):-1] for line in said.stdout.splitlines() if line.startswith("# configuration file ")]
+    files = [line[len("# configuration file ") : -1] for line in said.stdout.splitlines() if line.startswith("# configuration file ")]
     assert sorted(read_tree(str(host.etc / "nginx.conf")).files) == sorted(files)
     assert len(files) == 7
