@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 
 import websockets
 
@@ -26,6 +27,8 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description="Send back what comes through a WebSocket.")
     parser.add_argument("--port", type=int, default=8765)
     arguments = parser.parse_args()
+    # Whoever looks whether the port is open shakes no hands, and would leave a traceback each time.
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)
     async with websockets.serve(echo, "127.0.0.1", arguments.port):
         await asyncio.get_running_loop().create_future()
 

@@ -6,7 +6,7 @@
 CASES is data; `run` tries it on a site and tells what was seen; `complaints` compares the two. The gate is the one
 of molecule/attacks/gate.yml, in front of the listeners of upstream.py.
 
-Standard library only: beside wire.py, it also runs inside a container (`python3 attacks.py SITE.json`).
+Standard library only: beside wire.py, it also runs inside a container (`python3 attacks.py JSON`, a Site).
 """
 
 from __future__ import annotations
@@ -690,7 +690,7 @@ def differences(observations: Iterable[Observation]) -> list[str]:
 
 
 def main() -> None:
-    site = Site(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    site = Site(**json.loads(sys.argv[1]))
     json.dump([asdict(observation) for observation in run(site)], sys.stdout)
 
 
