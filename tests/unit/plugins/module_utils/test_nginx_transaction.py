@@ -317,6 +317,7 @@ def test_check_mode_forgives_only_a_file_that_may_yet_come(host, missing, forgiv
     else:
         with pytest.raises(NginxError):
             host.apply(NEW, check=True)
+    assert host.snapshot() == {}
     with pytest.raises(NginxError):
         host.apply(NEW)
 
@@ -333,6 +334,54 @@ def test_a_clock_that_was_set_back_is_told(host, monkeypatch):
     monkeypatch.setattr(_nginx_transaction, "newest_change", lambda *_: (time.time() + 99, "/etc/x"))
     outcome = host.apply(OLD)
     assert outcome.reloaded and "clock was set back: /etc/x" in outcome.warnings[0]
+
+
+def test_a_dead_nginx_is_started_and_what_it_refuses_leaves_it_dead(host):
+    host.apply(OLD)
+    host.master = 0
+    del host.events[:]
+    outcome = host.apply(OLD)
+    assert outcome.started and not outcome.reloaded and outcome.reason == "nginx was not running"
+    assert host.events == ["start"] and outcome.result()["changed"]
+
+    host.master = 0
+    before = host.snapshot()
+
+    def fail(command, limit):
+        return Finished(0, "") if "-t" in command else host.events.append("start") or Finished(1, "no")
+
+    host.run = fail
+    with pytest.raises(NginxError, match="put back; nginx is not running, as before"):
+        host.apply(NEW, allow_restart=True)
+    assert host.events == ["start", "start"] and host.snapshot() == before
+
+
+def test_a_port_that_is_taken_is_explained_where_a_restart_could_be_allowed(host, tmp_path):
+    log = tmp_path / "error.log"
+    host.apply(OLD)
+    renew = host.renew
+
+    def refuse():
+        if host.refuses:
+            with log.open("a") as stream:
+                stream.write("1 [emerg] 10#10: bind() to 0.0.0.0:443 failed (98: Address already in use)\n")
+        renew()
+
+    host.renew = refuse
+    for allowed, explained in ((False, True), (True, False)):
+        host.refuses = 2 if allowed else 1
+        with pytest.raises(NginxError) as caught:
+            host.apply(NEW, error_log=str(log), allow_restart=allowed)
+        assert "[emerg] bind() to 0.0.0.0:443 failed" in str(caught.value)
+        assert ("Either another process has that address" in str(caught.value)) == explained
+
+
+@pytest.mark.parametrize("what", ["reloaded", "started", "restarted"])
+def test_whatever_was_done_is_a_change(what):
+    outcome = _nginx_transaction.Outcome()
+    assert not outcome.result()["changed"]
+    setattr(outcome, what, True)
+    assert outcome.result()["changed"] and outcome.result()[what]
 
 
 def test_a_single_older_worker_makes_a_reload_due(host, monkeypatch):
@@ -436,6 +485,7 @@ def test_absent_does_not_start_an_nginx_that_does_not_run(host):
     outcome = host.apply(present=False)
     assert not outcome.started and host.events == []
     assert host.snapshot() == {"etc/nginx.conf": "package"}
+    assert not host.apply(present=False).result()["changed"]
 
 
 def test_absent_leaves_folders_in_which_somebody_has_something(host):
