@@ -287,7 +287,9 @@ def test_a_run_killed_at_any_step_is_made_good_by_the_next(host, port):
     new = host.files(
         http="server_tokens off;", gate=host.server("127.0.0.1:%d" % port, "new"), more=host.server("127.0.0.1:%d" % port, extra="server_name more;")
     )
-    steps = killed_at_each_step(host.settings(old), host.settings(new), lambda: (host.get(port), host.snapshot(content_only=True)))
+    steps = killed_at_each_step(
+        host.settings(old), host.settings(new), lambda: (host.get(port), host.snapshot(content_only=True)), changed_mind=True
+    )
     assert steps > 25
     assert host.get(port) == "new"
 
