@@ -236,11 +236,13 @@ def test_an_interrupt_at_any_step_puts_everything_back(host):
     number = 0
     while True:
         operations = interrupted_at(number)
+        del host.events[:]
         try:
             host.apply(NEW, operations)
         except KeyboardInterrupt:
             if host.snapshot() != before:
                 # It came when all was live and only traces were being removed.
+                assert host.events == ["SIGHUP"], "step {0}".format(number)
                 assert set(host.apply(NEW).warnings) == set() and not host.apply(NEW).result()["changed"]
                 break
         else:
@@ -422,6 +424,13 @@ def test_absent_without_a_former_main_file_leaves_nginx_running_and_says_so(host
     assert "keeps running with what it has read" in outcome.warnings[0]
     assert host.snapshot() == {} and host.events == []
     assert not host.apply(present=False).result()["changed"]
+
+
+def test_absent_reloads_an_nginx_that_runs(host):
+    (host.etc / "nginx.conf").write_text("package")
+    host.apply(NEW)
+    del host.events[:]
+    assert host.apply(present=False).reloaded and host.events == ["SIGHUP"]
 
 
 def test_absent_does_without_a_main_file_that_somebody_has_removed(host):
