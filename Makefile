@@ -6,7 +6,7 @@ MAKEFLAGS += --no-builtin-rules
 
 VENV := $(CURDIR)/.venv
 WITH := scripts/with.sh
-JOBS ?= 3
+JOBS ?= 2
 SCENARIO ?=
 NAME ?= tokens
 # What `make test` runs side by side; every molecule scenario comes on top.

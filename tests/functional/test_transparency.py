@@ -186,6 +186,8 @@ def opened(house: House, port: int, **options: object) -> ClientConnection:
         "origin": ORIGIN,
         "max_size": 1 << 25,
         "proxy": None,
+        # A machine that is busy with the other tests takes its time.
+        "open_timeout": 60,
         "ssl": trust,
     }
     values |= {"server_hostname": "gate.example.com", "sock": socket.create_connection(("127.0.0.1", port))} | options
