@@ -1286,6 +1286,33 @@ def test_the_nearest_password_file_and_realm_win() -> None:
     assert made["servers"][0]["locations"][0]["htpasswd_path"] == "/etc/nginx/server"
 
 
+OWN = {"origins": ["https://wcs.example.com"]}
+FILE = {"htpasswd_file": "/etc/nginx/a"}
+
+
+@pytest.mark.parametrize(
+    ("locations", "server_auth", "offered", "password"),
+    [
+        ([location(**OWN)], "none", ["/wss"], ("", "")),
+        ([location(auth="basic", **FILE)], "none", ["/wss"], ("/etc/nginx/a", "Restricted")),
+        ([location(auth="basic", **FILE), location(path="/b", auth="token_and_basic", **FILE)], "none", ["/wss", "/b"], ("/etc/nginx/a", "Restricted")),
+        ([location(auth="basic", **FILE), location(path="/b", auth="basic", realm="Other", **FILE)], "none", ["/wss", "/b"], ("", "")),
+        ([location(auth="basic", **FILE), location(path="/b", auth="token")], "none", ["/wss", "/b"], ("", "")),
+        ([location(auth="token_or_basic", **FILE)], "none", ["/wss"], ("", "")),
+        ([location(auth="basic", **FILE)], "basic", ["/wss"], ("", "")),
+        ([location(**OWN), location(path="/b", origins=["https://app.example.com"])], "none", ["/wss"], ("", "")),
+        ([location(auth="basic", **FILE), location(path="/b", origins=["https://app.example.com"])], "none", ["/wss"], ("/etc/nginx/a", "Restricted")),
+    ],
+)
+def test_the_connection_check_offers_what_its_page_may_open_and_asks_for_the_one_password(
+    locations: t.List[Options], server_auth: str, offered: t.List[str], password: t.Tuple[str, str]
+) -> None:
+    made = model(server(*locations, auth=server_auth, connection_check_path="/check"), **BASIC)["servers"][0]["connection_check"]
+    assert made["path"] == "/check"
+    assert [item["path"] for item in made["locations"]] == offered
+    assert (made["htpasswd_path"], made["realm"]) == password
+
+
 @pytest.mark.parametrize(("path", "exact"), [("/wss", True), ("/", False), ("/app/", False), ("/a/b", True)])
 def test_a_path_is_that_path_alone_unless_it_ends_with_a_slash(path: str, exact: bool) -> None:
     assert only_location(location(path=path))["exact"] is exact
