@@ -74,7 +74,7 @@ options:
       - Whether to send a ping through the open WebSocket and to wait for the pong. Its absence is a failure.
     type: bool
     default: true
-  message:
+  text:
     description:
       - Text to send through the open WebSocket. The next message that comes is RV(reply). Its absence is a failure.
     type: str
@@ -148,7 +148,7 @@ EXAMPLES = r"""
     ca_path: files/wcs.pem
     username: operator
     password: "{{ vault_operator_password }}"
-    message: hello
+    text: hello
   delegate_to: localhost
 """
 
@@ -179,7 +179,7 @@ subprotocol:
   type: str
   sample: null
 reply:
-  description: The message that came back. None without O(message).
+  description: The message that came back. None without O(text).
   returned: always
   type: str
   sample: null
@@ -204,7 +204,7 @@ ping_seconds:
   type: float
   sample: 0.000512
 message_seconds:
-  description: Time from O(message) to the end of RV(reply).
+  description: Time from O(text) to the end of RV(reply).
   returned: always
   type: float
   sample: null
@@ -281,7 +281,7 @@ def argument_spec() -> t.Dict[str, t.Any]:
         "secret_headers": {"type": "dict", "default": {}, "no_log": True},
         "subprotocols": {"type": "list", "elements": "str", "default": []},
         "ping": {"type": "bool", "default": True},
-        "message": {"type": "str"},
+        "text": {"type": "str"},
         "ca_path": {"type": "path"},
         "validate_certs": {"type": "bool", "default": True},
         "timeout": {"type": "float", "default": 10.0},
@@ -305,7 +305,7 @@ def attempt(params: t.Mapping[str, t.Any]) -> t.Tuple[Target, Outcome]:
         ),
         origin=params["origin"],
         subprotocols=tuple(params["subprotocols"]),
-        message=params["message"],
+        message=params["text"],
         ping=params["ping"],
     )
     return target, probe(target, ask, TlsOptions(params["validate_certs"], params["ca_path"]), params["timeout"])

@@ -321,7 +321,7 @@ def test_no_output_holds_a_secret_even_when_the_server_tells_it(probe: Run, plai
         username="operator",
         password=PASSWORD,
         secret_headers={"X-Key": "secret-of-a-header"},
-        message="headers?",
+        text="headers?",
     )
     encoded = base64.b64encode(f"operator:{PASSWORD}".encode()).decode()
     assert "Authorization" in result["reply"]
@@ -337,13 +337,13 @@ def test_a_failure_holds_no_secret_and_no_query(probe: Run) -> None:
 
 
 def test_a_message_is_answered(probe: Run, plain: Echo) -> None:
-    result = probe(f"ws://127.0.0.1:{plain.port}/", message="grüß dich")
+    result = probe(f"ws://127.0.0.1:{plain.port}/", text="grüß dich")
     assert result["reply"] == "grüß dich"
     assert result["message_seconds"] > 0
 
 
 def test_an_answer_in_fragments_is_put_together(probe: Run, plain: Echo) -> None:
-    assert probe(f"ws://127.0.0.1:{plain.port}/", message="fragments?")["reply"] == "one two three"
+    assert probe(f"ws://127.0.0.1:{plain.port}/", text="fragments?")["reply"] == "one two three"
 
 
 def test_a_refusal_is_a_failure_that_tells_what_the_gate_means(probe: Run) -> None:
