@@ -52,5 +52,5 @@ def test_a_client_from_elsewhere_is_known_by_its_address(host, gate, seen):
         assert reply.upgraded
         received = json.loads(reply.session.echo("headers?"))
         peer = host.check_output("ss -Htn state established sport = :443").split()[3].rpartition(":")[0].strip("[]")
-    sent = {name: value for name, value in received["headers"]}
+    sent = dict(received["headers"])
     assert sent["X-Client-IP"] == sent["X-Forwarded-For"] == peer.replace("::ffff:", "")
