@@ -98,6 +98,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         ("server 'WCS'", "two servers have this name", "give each its own"),
     ),
+    "two servers of one name, the first in capitals": (
+        [server(name="WCS"), server(listen=[{"port": 8443}])],
+        {},
+        ("server 'wcs'", "two servers have this name", "give each its own"),
+    ),
     "two servers with one address, port and server name": (
         [server(), other_server(server_names=["WCS.example.com"])],
         {"ipv6": False},
@@ -1346,6 +1351,7 @@ def test_given_origins_replace_the_servers_own() -> None:
         ("ws://127.0.0.1:8080", "/wss", "http://127.0.0.1:8080/wss"),
         ("wss://localhost", "/wss", "https://localhost:443/wss"),
         ("http://app.example", "/wss", "http://app.example:80/wss"),
+        ("ws://app.example", "/wss", "http://app.example:80/wss"),
         ("http://[::1]:8080", "/wss", "http://[::1]:8080/wss"),
         ("http://127.0.0.1:8080/", "/wss", "http://127.0.0.1:8080/"),
         ("http://127.0.0.1:8080/other", "/wss", "http://127.0.0.1:8080/other"),
