@@ -220,7 +220,7 @@ class Planner:
     def _files_in(self, folder: str) -> List[str]:
         self._is_folder(folder)
         found = []
-        for place, _, names in os.walk(self.settings.path(folder)):
+        for place, _folders, names in os.walk(self.settings.path(folder)):
             relative = os.path.relpath(place, self.settings.directory)
             # An editor's swap file of a file of ours bears the marker as well.
             found += [os.path.join(relative, name) for name in names if not name.startswith(".")]

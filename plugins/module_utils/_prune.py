@@ -10,7 +10,6 @@ It runs on the host without Ansible, from a copy of these files that wss_token_p
 from __future__ import annotations
 
 import argparse
-import sys
 import syslog
 import time
 import typing as t
@@ -118,4 +117,4 @@ def main(words: t.Optional[t.Sequence[str]] = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -23,6 +23,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import g
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_live import System
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_syntax import read_tree
 
+from house.gate import wait_for
 from support.transaction import at_step, die, killed_at_each_step
 
 
@@ -436,6 +437,8 @@ def test_another_nginx_with_another_main_file_is_left_alone(host, port, other_po
     (host.etc / "other.d" / "server.conf").write_text(host.server("127.0.0.1:%d" % other_port, "other"))
     subprocess.run([host.binary, "-c", str(other)], check=True, stderr=subprocess.DEVNULL)
     files = host.files(gate=host.server("127.0.0.1:%d" % port))
+    # The command returns before its daemon has written a pid and forked workers.
+    wait_for(lambda: (host.root / "other.pid").is_file() and (host.root / "other.pid").read_text() and len(host.workers()) == 2)
     theirs = set(host.workers())
     host.pid_file.write_text((host.root / "other.pid").read_text())
     assert host.apply(files).started
@@ -451,9 +454,8 @@ def test_an_nginx_in_a_container_is_left_alone_though_its_paths_are_the_same(hos
     (host.etc / "nginx.conf").write_text(host.main(top="daemon off;"))
     container = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", host.binary, "-c", str(host.etc / "nginx.conf")], stderr=subprocess.DEVNULL)
     try:
-        time.sleep(0.5)
+        wait_for(lambda: len(host.workers()) == 2)
         inside = set(host.workers())
-        assert len(inside) == 2
         outcome = host.apply(files)
         assert outcome.started and not outcome.reloaded
         assert inside <= set(host.workers())
