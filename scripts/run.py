@@ -13,6 +13,7 @@ import argparse
 import concurrent.futures
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -39,6 +40,9 @@ CUT_SHORT = "ended"
 # After this line of a scenario's log there is only the removal of its hosts.
 MOLECULE_FAILURE = "An error occurred during the test sequence action"
 
+
+# molecule says this at the start of each step of a scenario.
+MOLECULE_STEP = re.compile(rb"\[\S+ > (\w+)\] Executing\r?\n")
 
 # In a scenario's folder: why it does not run with the others yet. By its name it does.
 PENDING = "PENDING"
@@ -94,6 +98,7 @@ class Runner:
         self._is_stopping = False
         self._start = time.monotonic()
         self.seconds: dict[str, float] = {}
+        self._steps: dict[str, list[tuple[str, float]]] = {}
 
     def say(self, text: str) -> None:
         with self._print_lock:
@@ -109,7 +114,8 @@ class Runner:
             outcome = self._execute(job)
             seconds = self.seconds[job.name] = time.monotonic() - start
         summary = "; ".join(PYTEST_SUMMARY.findall(job.log.read_text(errors="replace")))
-        self.say(f"{'passed' if not outcome else 'FAILED'} {job.name} in {seconds:.0f} s{f' ({summary})' if summary else ''}")
+        details = "; ".join(part for part in (summary, self._seconds_of_steps(job)) if part)
+        self.say(f"{'passed' if not outcome else 'FAILED'} {job.name} in {seconds:.0f} s{f' ({details})' if details else ''}")
         if outcome and not self._is_stopping:
             self._show_end(job, outcome)
         return not outcome
@@ -170,7 +176,7 @@ class Runner:
                 with self._children_lock:
                     self._children[child.pid] = child
             try:
-                code = child.wait(limit)
+                code = self._wait(job, child, log_path, limit)
             except subprocess.TimeoutExpired:
                 self._kill(child)
                 return f"{CUT_SHORT} after {limit:.0f} s"
@@ -180,6 +186,23 @@ class Runner:
         if self._is_stopping and not is_cleanup:
             return f"{CUT_SHORT} by a signal"
         return f"exit {code}" if code else ""
+
+    def _wait(self, job: Job, child: subprocess.Popen[bytes], log_path: Path, limit: float) -> int:
+        """The exit code; notes meanwhile when the steps of a scenario begin."""
+        deadline = time.monotonic() + limit
+        steps = self._steps[job.name] = []
+        with log_path.open("rb") as log:
+            while True:
+                steps += [(step.decode(), time.monotonic()) for step in MOLECULE_STEP.findall(log.read())]
+                try:
+                    return child.wait(1)
+                except subprocess.TimeoutExpired:
+                    if time.monotonic() > deadline:
+                        raise
+
+    def _seconds_of_steps(self, job: Job) -> str:
+        steps = [*self._steps.get(job.name, ()), ("", time.monotonic())]
+        return ", ".join(f"{step} {end - start:.0f}" for (step, start), (_next, end) in itertools.pairwise(steps))
 
     @staticmethod
     def _kill(child: subprocess.Popen[bytes]) -> None:

@@ -142,29 +142,26 @@ def test_exclusive_leaves_these_tokens_alone_in_the_store(host, wss_token):
     assert [thing["kind"] for thing in result["foreign"]] == ["foreign name"]
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"tokens": [ONE, "molecule-token.with-a-dot"]}, "tokens[1] is not a token: it holds a character other than"),
-        ({"tokens": ["short"]}, "tokens[0] is not a token: it has 5 characters, at least 16 are needed"),
-        ({"tokens": ["l" * 129]}, "tokens[0] is not a token: it has 129 characters, at most 128 are allowed"),
-        ({"tokens": [], "exclusive": True}, "exclusive with an empty list would remove every token of the store"),
-    ],
-)
-def test_bad_input_is_one_clear_error_and_changes_nothing(host, wss_token, options, words):
-    before = store(host)
-    result = wss_token(**options)
-    assert result["failed"] and result["msg"].startswith(words)
-    assert store(host) == before
+BAD_INPUT = [
+    ({"tokens": [ONE, "molecule-token.with-a-dot"]}, "tokens[1] is not a token: it holds a character other than"),
+    ({"tokens": ["short"]}, "tokens[0] is not a token: it has 5 characters, at least 16 are needed"),
+    ({"tokens": ["l" * 129]}, "tokens[0] is not a token: it has 129 characters, at most 128 are allowed"),
+    ({"tokens": [], "exclusive": True}, "exclusive with an empty list would remove every token of the store"),
+    ({"tokens": [ONE], "path": "/tmp/symlink-store"}, "/tmp/symlink-store is a symlink"),
+    ({"tokens": [ONE], "path": "/tmp/file-store"}, "/tmp/file-store is not a directory"),
+]
 
 
-@pytest.mark.parametrize("kind", ["symlink", "file"])
-def test_a_store_that_is_no_directory_is_refused(host, name, tmp_path, kind):
-    host.check_output("rm -f /tmp/other-store; " + (f"ln -s {STORE} /tmp/other-store" if kind == "symlink" else "touch /tmp/other-store"))
+def test_bad_input_is_one_clear_error_and_changes_nothing(host, name, tmp_path):
+    host.check_output(f"ln -sfn {STORE} /tmp/symlink-store; touch /tmp/file-store")
     before = store(host)
-    result = modules.run_module("wssgate.nginx.wss_token", name, tmp_path, path="/tmp/other-store", tokens=[ONE]).result(name)
-    assert result["failed"]
-    assert result["msg"].startswith("/tmp/other-store is " + ("a symlink" if kind == "symlink" else "not a directory"))
+    run = modules.run_module_with_each("wssgate.nginx.wss_token", name, tmp_path, [{"path": STORE, **options} for options, _words in BAD_INPUT])
+    results = run.results(name)
+    assert len(results) == len(BAD_INPUT)
+    for result, (options, words) in zip(results, BAD_INPUT, strict=True):
+        assert result["failed"] and result["msg"].startswith(words), (options, result)
+        assert not result.get("changed")
+    assert "molecule-token.with-a-dot" not in run.text and "l" * 129 not in run.text
     assert store(host) == before
 
 
