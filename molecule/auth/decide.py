@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An operator's own service that decides who may connect: decide.py PORT RECORD
+"""An operator's own service that decides who may connect: decide.py PORT RECORD [CERTIFICATE]
 
 The cookie `session` names the answer: good, banned, broken. Without it, nobody is signed in.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.server
 import json
 import re
+import ssl
 import sys
 
 ANSWERS = {"good": 204, "banned": 403, "broken": 500}
@@ -26,4 +27,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
 
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+if len(sys.argv) > 3:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(sys.argv[3])
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+server.serve_forever()

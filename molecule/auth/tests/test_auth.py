@@ -80,6 +80,12 @@ def test_a_service_that_is_not_there_lets_nobody_in(ask):
     assert ask("/deserted", wire.Request().cookie("session=good")).status == 500
 
 
+@pytest.mark.parametrize("path, status", [("/verified", 101), ("/misnamed", 500), ("/impostor", 500)])
+def test_a_service_over_https_is_believed_only_with_a_certificate_of_its_name_and_of_an_authority_of_the_host(ask, path, status):
+    with ask(path, wire.Request().cookie("session=good")) as reply:
+        assert reply.status == status
+
+
 def test_the_service_learns_who_asks_for_what_and_is_told_no_lies(host, ask):
     forged = wire.Request().cookie("session=good").adding("X-Client-IP", "192.0.2.66").adding("X-Original-URI", "/none")
     with ask("/external", forged.adding("X-Forwarded-For", "192.0.2.66")) as reply:

@@ -44,7 +44,7 @@ def deploy(nginx: NginxHost, **variables: Any) -> tuple[int, str]:
         capture_output=True, text=True, check=False,
         env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"},
     )
-    return finished.returncode, " ".join(finished.stdout.replace('\\"', '"').split())
+    return finished.returncode, " ".join((finished.stdout + finished.stderr).replace('\\"', '"').split())
 
 
 # -- through the roles -------------------------------------------------------------------------------------------------
