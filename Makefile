@@ -31,6 +31,11 @@ quickstart: venv-run ## Deploy the gate on this machine in front of an echo serv
 	@echo "== Deploying the gate on this machine (playbooks/quickstart.yml)"
 	@$(WITH) ansible-playbook playbooks/quickstart.yml $(ARGS)
 
+.PHONY: quickstart-absent
+quickstart-absent: venv-run ## Take what the quickstart put on this machine away again; nginx itself stays
+	@$(WITH) ansible-playbook -i localhost, -c local -e wssgate_hosts=localhost \
+		-e ansible_python_interpreter=/usr/bin/python3 playbooks/uninstall.yml $(ARGS)
+
 .PHONY: test
 test: ## Everything that proves it: lint, unit, sanity, the artifact, every molecule scenario
 	@echo "== Preparing the test environment and the test images"
