@@ -289,7 +289,9 @@ LOOPS: dict[str, Callable[[Path, list[str]], object]] = {
 def child(kind: str, what: str, store: Path, count: int) -> None:
     """One call and nothing else; its peak on standard output."""
     tokens = names(count)
-    if kind == "bare":
+    if kind == "fill":
+        bare_write(store, tokens, LONG_AGO if what.startswith("prune") else LATER)
+    elif kind == "bare":
         LOOPS[what](store, tokens)
     else:
         module, arguments = CALLS[what]
@@ -300,13 +302,11 @@ def child(kind: str, what: str, store: Path, count: int) -> None:
 
 
 def peak(kind: str, what: str, count: int, parent: Path | None) -> float:
-    """In MiB. This process is small when it forks: a child's peak begins with its parent's size."""
+    """In MiB. This process has to stay small: a child's peak begins with its parent's size."""
     with tempfile.TemporaryDirectory(prefix="wssgate-bench-store-", dir=parent) as folder:
-        store = Path(folder)
-        if not what.startswith("present"):
-            bare_write(store, names(count), LONG_AGO if what.startswith("prune") else LATER)
-        command = [sys.executable, __file__, "--child", kind, what, folder, str(count)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        for step in [kind] if what.startswith("present") else ["fill", kind]:
+            command = [sys.executable, __file__, "--child", step, what, folder, str(count)]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
     return int(done.stdout) / 1024
 
 
