@@ -116,10 +116,11 @@ def source_of(name: str) -> str:
     """The source of a file beside this one, from wherever Ansible has put it."""
     module = importlib.import_module("." + name, __package__)
     loader = t.cast(t.Any, module.__spec__).loader
-    source: t.Optional[str] = loader.get_source(module.__name__)
+    source: t.Union[str, bytes, None] = loader.get_source(module.__name__)
     if source is None:
         raise OSError("the source of %s is not there" % name)
-    return source
+    # Python's loaders return text, that of Ansible's controller returns bytes.
+    return source.decode("utf-8") if isinstance(source, bytes) else source
 
 
 def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:

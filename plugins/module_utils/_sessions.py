@@ -10,8 +10,8 @@ nginx writes a line when a token has let a client in, and a line when that reque
     E msec pid connection request status
 
 ``client`` and ``port`` are those of the socket, whatever a load balancer says about the visitor. A session is
-open when its S has no E and the kernel has its socket up. Both are needed: after a crash an E is missing, and
-a port that is in use may belong to another connection by now.
+open when its S has no E, its worker runs and the kernel has its socket up. All three are needed: a worker that
+crashed wrote no E, and the same two ports may by now be those of somebody else's connection.
 
 Sockets are listed and closed by ``ss`` of iproute2. The log holds tokens, so it is for root alone, and it is
 shortened in place: nginx keeps its file open, needs no signal, and no line is lost. A session that is open then
@@ -111,6 +111,8 @@ class Log:
 
     def _start(self, fields: t.Sequence[str], line: bytes) -> None:
         kind, started, pid, connection, request, client, client_port, server, server_port, visitor, token = fields
+        if not pid.isdigit():
+            return
         key = (pid, connection, request)
         if kind == "K" and (key in self._ended or key in self.open):
             return
@@ -300,6 +302,29 @@ def _bare(end: str) -> str:
 # What the modules and the pruner ask
 
 
+def is_running(pid: int) -> bool:
+    """Whether there is such a process. Asked by the signal that is none, because /proc may hide what is another's."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _still_open(sessions: t.Iterable[Session], live: t.Container[Pair]) -> t.List[Session]:
+    workers: t.Dict[str, bool] = {}
+    found = []
+    for session in sessions:
+        worker = session.key[0]
+        if worker not in workers:
+            workers[worker] = is_running(int(worker))
+        if workers[worker] and (session.pair is None or session.pair in live):
+            found.append(session)
+    return found
+
+
 def _ports(sessions: t.Iterable[Session]) -> t.Set[int]:
     return {session.pair[0][1] for session in sessions if session.pair is not None}
 
@@ -320,7 +345,7 @@ def open_sessions(path: str) -> t.List[Session]:
         log.feed(file.read_new())
         sessions = list(log.open.values())
         live = live_sockets(_ports(sessions))
-    return [session for session in sessions if session.pair is None or session.pair in live]
+    return _still_open(sessions, live)
 
 
 class Wanted:
@@ -366,7 +391,7 @@ def _end_sessions(files: t.Sequence[LogFile], wanted: Wanted, dry: bool) -> Ende
             live = live_sockets(_ports(targets))
         except SocketError as error:
             return Ended(len(targets), 0, len(targets), str(error))
-        alive = [session for session in targets if session.pair is None or session.pair in live]
+        alive = _still_open(targets, live)
         seen.update(session.key for session in alive)
         ends = [live[session.pair] for session in alive if session.pair is not None]
         if dry or (not ends and settled) or time.monotonic() - started >= DEADLINE:
@@ -400,7 +425,7 @@ def shorten(path: str, limit: int = LOG_LIMIT) -> str:
         with contextlib.suppress(SocketError):
             # Listed after the log was read, so whatever is open in it and not among these is over.
             live = live_sockets(_ports(sessions))
-            sessions = [session for session in sessions if session.pair is None or session.pair in live]
+            sessions = _still_open(sessions, live)
         kept = b"".join(b"K" + session.line.lstrip(b"\0")[1:] + b"\n" for session in sessions)
         if len(kept) * 2 > length - file.data_start():
             return "full of open sessions"

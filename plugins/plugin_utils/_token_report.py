@@ -68,7 +68,10 @@ def duration_text(seconds: int | None) -> str:
 
 
 def lines(results: Mapping[str, Any]) -> list[str]:
-    """A table for a person, times in UTC."""
+    """A table for a person, times in UTC.
+
+    No cell of ours holds a blank: output as YAML (callback_result_format) folds long lines at single blanks.
+    """
     merged = merge(results)
     proxies = merged["proxies"]
     rows = [tuple(name.upper() for name in COLUMNS)]
@@ -79,11 +82,11 @@ def lines(results: Mapping[str, Any]) -> list[str]:
                 token["fingerprint"],
                 subject if len(subject) <= SUBJECT_WIDTH else subject[: SUBJECT_WIDTH - 1] + "…",
                 token["form"],
-                time_text(token["issued_at"]),
-                time_text(token["expires_at"]),
-                duration_text(token["seconds_left"]),
+                time_text(token["issued_at"]).replace(" ", "T"),
+                time_text(token["expires_at"]).replace(" ", "T"),
+                duration_text(token["seconds_left"]).replace(" ", ""),
                 "-" if token["sessions"] is None else str(token["sessions"]),
-                "all" if not token["missing"] else "only " + ", ".join(token["proxies"]),
+                "all" if not token["missing"] else "only:" + ",".join(token["proxies"]),
             )
         )
     text = _aligned(rows) if merged["tokens"] else ["No tokens."]

@@ -25,6 +25,8 @@ testinfra_hosts = [f"docker://{PROXIES[0]}"]
 
 class Proxy:
     def __init__(self, name, scratch):
+        self.name = name
+        self.scratch = scratch
         self.gate = Gate(name=name, scratch=scratch)
         self.endpoint = wire.Endpoint(port=self.gate.port, ca_path=self.gate.ca_path, server_name="wcs.example.com")
         self.request = wire.Request(host="wcs.example.com").origin("https://app.example.com")
@@ -36,6 +38,12 @@ class Proxy:
         with self.knock(token) as reply:
             return reply.status
 
+    def tokens(self):
+        return self.gate.run("ls", "-A", STORE).split()
+
+    def wss_token(self, **options):
+        return modules.run_module("wssgate.nginx.wss_token", self.name, self.scratch, path=STORE, **options).result(self.name)
+
 
 @pytest.fixture
 def proxies(tmp_path):
@@ -44,9 +52,12 @@ def proxies(tmp_path):
 
 @pytest.fixture
 def play(tmp_path):
-    def run(name, *arguments, **variables):
+    """Runs an ops playbook; `changes` of what comes back is the number of changed tasks on all proxies."""
+
+    def run(name, *arguments, fails=False, **variables):
         done = modules.run_playbook(f"wssgate.nginx.{name}", tmp_path, *arguments, **variables)
-        assert done.returncode == 0, done.text[-3000:]
+        assert (done.returncode != 0) == fails, done.text[-3000:]
+        done.changes = sum(done.report["stats"].get(proxy, {}).get("changed", 0) for proxy in PROXIES)
         return done
 
     return run
@@ -54,109 +65,153 @@ def play(tmp_path):
 
 @pytest.fixture
 def issue(play):
+    """The token that token_issue says it issued."""
+
     def run(**variables):
-        done = play("token_issue", output="json", **variables)
-        return done.result(PROXIES[0])["msg"]
+        (token,) = said(play("token_issue", output="json", **variables))["tokens"]
+        return token
 
     return run
 
 
 @pytest.fixture(autouse=True)
 def clean(proxies):
+    def empty():
+        for proxy in proxies:
+            proxy.gate.run("sh", "-c", f"rm -rf {STORE}/* {STORE}/.??*")
+
+    empty()
     yield
-    for proxy in proxies:
-        proxy.gate.run("sh", "-c", f"rm -rf {STORE}/* {STORE}/.??*")
+    empty()
 
 
-def listed(play):
-    return play("token_list", output="json").result(PROXIES[0])["msg"]
+def said(done):
+    """What the playbook shows at its end, on the first proxy for all."""
+    return [result["msg"] for result in done.results(PROXIES[0]) if "msg" in result][-1]
 
 
-def test_a_token_is_issued_listed_and_revoked_on_every_proxy(proxies, issue, play):
-    (token,) = issue(subject="client-42", ttl=600)["tokens"]
-    assert [proxy.status(token) for proxy in proxies] == [101, 101]
-    (entry,) = listed(play)["tokens"]
-    assert (entry["subject"], entry["missing"], entry["proxies"]) == ("client-42", [], sorted(PROXIES))
-    revoked = play("token_revoke", subject="client-42", output="json").result(PROXIES[0])
+def test_a_token_is_issued_used_listed_and_revoked_on_every_proxy(proxies, issue, play):
+    token, other = issue(subject="client-42", ttl=600), issue(subject="bystander", ttl=600)
+    with contextlib.ExitStack() as stack:
+        mine = [stack.enter_context(proxy.knock(token)).session for proxy in proxies]
+        bystanders = [stack.enter_context(proxy.knock(other)).session for proxy in proxies]
+        assert [session.echo("hello") for session in (*mine, *bystanders)] == ["hello"] * 4
+
+        listing = play("token_list", output="json")
+        assert listing.changes == 0
+        assert [
+            (entry["subject"], entry["sessions"], entry["missing"], entry["proxies"]) for entry in said(listing)["tokens"]
+        ] == [("client-42", 2, [], sorted(PROXIES)), ("bystander", 2, [], sorted(PROXIES))]
+
+        revoked = play("token_revoke", subject="client-42", output="json")
+        assert all(session.ended(1) for session in mine)
+        assert [session.echo("still here") for session in bystanders] == ["still here"] * 2
+    (fingerprint,) = said(revoked)["proxies"][PROXIES[0]]["fingerprints"]
+    assert said(revoked) == {
+        "failures": [],
+        "proxies": {
+            name: {
+                "removed": 1, "quarantined": 0, "fingerprints": [fingerprint],
+                "sessions": {"ended": 1, "found": 1, "remaining": 0},
+            }
+            for name in PROXIES
+        },
+    }  # fmt: skip
     assert [proxy.status(token) for proxy in proxies] == [403, 403]
-    assert token not in str(revoked)
+    assert [proxy.status(other) for proxy in proxies] == [101, 101]
+    for done in (listing, revoked):
+        assert token not in done.text and other not in done.text
+
+    again = play("token_revoke", subject="client-42")
+    assert again.changes == 0
+    assert said(again)[-1] == "Nothing was removed."
 
 
-def test_a_token_can_be_written_to_a_file_of_the_controller_and_shown_nowhere(issue, play, tmp_path):
+def test_a_token_can_be_written_to_a_file_of_the_controller_and_shown_nowhere(proxies, play, tmp_path):
     path = tmp_path / "token"
     done = play("token_issue", "-vvv", subject="client-42", token_file=str(path))
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     token = path.read_text().strip()
     assert len(token) == 32 and token not in done.text
+    assert [proxy.status(token) for proxy in proxies] == [101, 101]
     assert token not in play("token_revoke", "-vvv", token_file=str(path)).text
-
-
-def test_revoking_ends_the_sessions_of_the_token_and_a_bystander_s_goes_on(proxies, issue, play):
-    (token,) = issue(subject="client-42", ttl=600)["tokens"]
-    (other,) = issue(subject="bystander", ttl=600)["tokens"]
-    with contextlib.ExitStack() as stack:
-        mine = [stack.enter_context(proxy.knock(token)).session for proxy in proxies]
-        bystanders = [stack.enter_context(proxy.knock(other)).session for proxy in proxies]
-        assert [session.echo("hello") for session in (*mine, *bystanders)] == ["hello"] * 4
-        assert {entry["subject"]: entry["sessions"] for entry in listed(play)["tokens"]} == {
-            "client-42": 2,
-            "bystander": 2,
-        }
-        report = play("token_revoke", subject="client-42", output="json")
-        assert all(session.ended(1) for session in mine)
-        assert [session.echo("still here") for session in bystanders] == ["still here"] * 2
-    assert "'remaining': 0" in str(report.result(PROXIES[0])) or '"remaining": 0' in report.text
     assert [proxy.status(token) for proxy in proxies] == [403, 403]
 
 
+def test_a_token_that_one_proxy_cannot_take_is_withdrawn_from_the_others(proxies, play):
+    proxies[1].gate.run("mount", "-t", "tmpfs", "-o", "nr_inodes=1", "tmpfs", STORE)
+    try:
+        done = play("token_issue", subject="client-42", fails=True)
+    finally:
+        proxies[1].gate.run("umount", STORE)
+    assert f"{PROXIES[1]} did not take the token, so it was withdrawn from the others." in done.text
+    assert [proxy.tokens() for proxy in proxies] == [[], []]
+
+
 def test_a_session_is_closed_within_a_second_of_the_removal_of_its_token(proxies):
-    """Timed on the proxy's own clock: the file's end against the socket's end, as the client sees it."""
     proxy = proxies[0]
     token = "closed-within-a-second-01"
-    proxy.gate.run("sh", "-c", f"umask 077; echo '{{\"expires_at\": 5}}' > {STORE}/{token}.tmp; touch {STORE}/{token}")
+    proxy.gate.run("touch", f"{STORE}/{token}")
     with proxy.knock(token) as reply:
         ended = []
         waiting = threading.Thread(target=lambda: ended.append((reply.session.ended(60), time.monotonic())))
         waiting.start()
-        proxy.gate.run("sh", "-c", f"mv {STORE}/{token}.tmp {STORE}/{token}")
+        proxy.gate.run("sh", "-c", f"echo '{{\"expires_at\": 5}}' > {STORE}/ended.tmp && touch -d @5 {STORE}/ended.tmp && mv {STORE}/ended.tmp {STORE}/{token}")
+        # Before the removal, so that nothing is left out.
         started = time.monotonic()
         proxy.gate.run("python3", "-I", "/usr/local/lib/wssgate/prune", "--store", STORE, "--session-log", LOG)
         waiting.join()
     assert ended[0][0] and ended[0][1] - started < 1
 
 
-def test_the_timer_ends_a_token_and_its_session_within_its_interval(proxies, issue):
-    (token,) = issue(subject="short", ttl=5)["tokens"]
-    with proxies[0].knock(token) as reply:
-        assert reply.session.echo("hello") == "hello"
-        assert reply.session.ended(5 + 15 + 5)
-    assert proxies[0].status(token) == 403
-    journal = proxies[0].gate.run("journalctl", "--no-pager", "-u", "wssgate-token-prune")
-    assert "removed 1 expired" in journal and "ended 1 of 1 open sessions" in journal
-    assert token not in journal
-
-
-def test_a_reload_does_not_hide_a_session(proxies, issue, play):
-    (token,) = issue(subject="client-42", ttl=600)["tokens"]
-    with proxies[0].knock(token) as reply:
-        proxies[0].gate.run("nginx", "-s", "reload")
-        time.sleep(1)
-        assert reply.session.echo("old worker") == "old worker"
-        play("token_revoke", subject="client-42")
-        assert reply.session.ended(1)
-
-
-def test_a_rotation_of_nginx_s_logs_neither_hides_a_session_nor_opens_the_log_to_workers(proxies, issue, play):
+def test_a_token_is_renewed_in_time_and_the_old_one_stays_until_its_end(proxies):
     proxy = proxies[0]
-    (token,) = issue(subject="client-42", ttl=600)["tokens"]
-    with proxy.knock(token) as before:
+    (old,) = proxy.wss_token(subject="standing", ttl=600)["tokens"]
+    # More is left than renew_before asks for: nothing to do.
+    assert not proxy.wss_token(subject="standing", ttl=600, renew_before=1)["changed"]
+    time.sleep(1)
+    renewed = proxy.wss_token(subject="standing", ttl=700, renew_before=599)
+    (new,) = renewed["tokens"]
+    assert (renewed["created"], renewed["updated"], renewed["removed"]) == (1, 0, 0)
+    assert (proxy.status(old), proxy.status(new)) == (101, 101)
+    assert not proxy.wss_token(subject="standing", ttl=700, renew_before=599)["changed"]
+
+
+def test_at_its_end_a_token_and_its_sessions_end_on_every_proxy_by_themselves(proxies, issue, play):
+    lasting, short = issue(subject="lasting", ttl=600), issue(subject="short", ttl=15)
+    with contextlib.ExitStack() as stack:
+        sessions = [stack.enter_context(proxy.knock(short)).session for proxy in proxies]
+        bystanders = [stack.enter_context(proxy.knock(lasting)).session for proxy in proxies]
+        assert [session.echo("hello") for session in (*sessions, *bystanders)] == ["hello"] * 4
+        # The timer's interval and its run come on top of the token's life.
+        assert all(session.ended(15 + 5 + 5) for session in sessions)
+        assert [bystander.echo("still here") for bystander in bystanders] == ["still here"] * 2
+    assert [proxy.status(short) for proxy in proxies] == [403, 403]
+    assert [proxy.status(lasting) for proxy in proxies] == [101, 101]
+    for proxy in proxies:
+        journal = proxy.gate.run("journalctl", "--no-pager", "-u", "wssgate-token-prune")
+        assert "removed 1 expired" in journal and "ended 1 of 1 open sessions" in journal
+        assert short not in journal
+    assert play("token_prune").changes == 0
+
+
+def test_sessions_from_before_a_reload_and_a_rotation_of_nginx_s_logs_end_too(proxies):
+    proxy = proxies[0]
+    token = "before-a-reload-and-after"
+    proxy.gate.run("touch", f"{STORE}/{token}")
+    with contextlib.ExitStack() as stack:
+        sessions = [stack.enter_context(proxy.knock(token)).session]
+        proxy.gate.run("nginx", "-s", "reload")
+        time.sleep(0.5)
+        sessions.append(stack.enter_context(proxy.knock(token)).session)
         proxy.gate.run("nginx", "-s", "reopen")
         time.sleep(0.5)
         as_worker = "setpriv --reuid=www-data --regid=www-data --clear-groups"
         assert "denied" in proxy.gate.run("sh", "-c", f"{as_worker} cat {LOG} 2>&1 || true")
-        with proxy.knock(token) as after:
-            play("token_revoke", subject="client-42")
-            assert before.session.ended(1) and after.session.ended(1)
+        sessions.append(stack.enter_context(proxy.knock(token)).session)
+        assert [session.echo("old or new") for session in sessions] == ["old or new"] * 3
+        assert proxy.wss_token(tokens=[token], state="absent", disconnect=True)["sessions"]["ended"] == 3
+        assert all(session.ended(1) for session in sessions)
 
 
 def test_the_pruner_is_there_once_and_its_code_is_the_module_s_own(proxies):

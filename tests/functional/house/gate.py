@@ -163,7 +163,8 @@ class House(Place):
         self._open_store()
 
     def _open_store(self) -> None:
-        """As role token_store does: the worker may look a name up, and no more."""
+        """As role token_store does: the worker may look a name up, and no more; the session log is beyond its reach."""
+        self.session_log.parent.chmod(0o700)
         if os.geteuid() == 0:
             shutil.chown(self.tokens, "root", "www-data")
             self.tokens.chmod(0o710)

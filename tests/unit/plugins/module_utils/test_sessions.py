@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ TWO = "two-token-of-16ch"
 
 def start(
     token: str = ONE, connection: int = 1, port: int = 50001, client: str = "203.0.113.7", server: str = "192.0.2.1",
-    request: int = 1, pid: int = 700, kind: str = "S",
+    request: int = 1, pid: int | str = 700, kind: str = "S",
 ) -> str:
     return f"{kind} 1800000000.123 {pid} {connection} {request} {client} {port} {server} 443 198.51.100.9 {token}\n"
 
@@ -55,6 +56,7 @@ class Kernel:
 
     def __init__(self) -> None:
         self.up: dict[sessions.Pair, tuple[str, str]] = {}
+        self.crashed: set[int] = set()
         self.complaint = ""
         self.closed: list[tuple[str, str]] = []
 
@@ -76,6 +78,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     fake = Kernel()
     monkeypatch.setattr(sessions, "live_sockets", fake.live)
     monkeypatch.setattr(sessions, "close_sockets", fake.close)
+    monkeypatch.setattr(sessions, "is_running", lambda pid: pid not in fake.crashed)
     monkeypatch.setattr(sessions, "DEADLINE", 0.2)
     return fake
 
@@ -123,7 +126,7 @@ def test_a_line_kept_from_before_is_open_unless_its_end_was_written() -> None:
     [
         "", "S", "garbage\n", "S 1 2 3 4\n", "\0\0\0\n", "E 1 2\n", start("short"), start("../../etc/passwd-0000"),
         start(client="nowhere"), start().replace("1800000000.123", "then"), start().rstrip("\n"), "\xff\xfe\n",
-        start()[5:],
+        start()[5:], start(pid="-1"), start(pid="x"),
     ],
 )
 def test_a_line_that_is_none_of_ours_is_passed_over(line: str) -> None:
@@ -191,6 +194,31 @@ def test_a_connection_that_took_over_the_port_of_an_ended_session_is_left_alone(
     kernel.connect(50001)  # not a session of any token
     assert end_sessions(str(log), Wanted([ONE])) == Ended()
     assert kernel.closed == []
+
+
+def test_a_connection_that_took_over_the_ports_of_a_session_whose_worker_crashed_is_left_alone(
+    log: Path, kernel: Kernel
+) -> None:
+    log.write_text(start(ONE, 1, 50001, pid=700) + start(ONE, 1, 50002, pid=701))
+    kernel.connect(50001)
+    kernel.connect(50002)
+    kernel.crashed.add(700)
+    assert [session.key[0] for session in open_sessions(str(log))] == ["701"]
+    assert end_sessions(str(log), Wanted([ONE])) == Ended(1, 1, 0, "")
+    assert kernel.closed == [("192.0.2.1:443", "203.0.113.7:50002")]
+
+
+def test_a_session_over_a_unix_socket_went_with_its_worker(log: Path, kernel: Kernel) -> None:
+    log.write_text(f"S 1800000000.1 7 1 1 unix:  unix:/run/x.sock  unix: {ONE}\n")
+    kernel.crashed.add(7)
+    assert end_sessions(str(log), Wanted([ONE])) == Ended()
+
+
+def test_a_process_that_runs_is_told_from_one_that_is_gone() -> None:
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    assert not sessions.is_running(gone.pid)
+    assert sessions.is_running(os.getpid()) and sessions.is_running(1)
 
 
 def test_a_session_without_a_socket_is_over(log: Path, kernel: Kernel) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.wssgate.nginx.plugins.module_utils import _token_store
 from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import fingerprint
 from ansible_collections.wssgate.nginx.plugins.modules import wss_token, wss_token_info
 
@@ -111,6 +113,81 @@ def test_check_mode_says_what_the_run_then_does(capsys: pytest.CaptureFixture[st
         assert said[key] == done[key]
     assert run(capsys, _ansible_check_mode=True, **arguments)["changed"] is False
     assert run(capsys, **arguments)["changed"] is False
+
+
+THREE = "three-token-of-16"
+ENDED = "ended-token-of-16"
+SOON = int(time.time()) + 50
+
+
+@pytest.fixture
+def stocked(path: Path) -> Path:
+    """A touched token, two of a subject of which one ends soon, one that has ended, one that is corrupt."""
+    (path / ONE).touch()
+    for name, ends in ((TWO, 2**31), (THREE, SOON), (ENDED, 5)):
+        (path / name).write_text(json.dumps({"subject": "x", "issued_at": 1, "expires_at": ends}))
+        os.utime(path / name, (ends, ends))
+    (path / "corrupt-token-of-16").write_text("{")
+    os.utime(path / "corrupt-token-of-16", (5, 5))
+    return path
+
+
+def picture(path: Path) -> dict[str, tuple[str, int, int, int]]:
+    found = {entry.name: (entry.read_text(), entry.stat()) for entry in path.iterdir()}
+    return {name: (text, status.st_mode, int(status.st_mtime), status.st_ino) for name, (text, status) in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"tokens": [ONE, "fresh-token-of-16c"]}, (1, 0, 0, 0)),
+        ({"tokens": [ONE, TWO], "subject": "y", "ttl": 60}, (0, 2, 0, 0)),
+        ({"tokens": [TWO], "expires_at": 4000000000}, (0, 1, 0, 0)),
+        ({"tokens": [ENDED], "subject": "x", "ttl": 60}, (0, 1, 0, 0)),
+        ({"tokens": [ONE, TWO], "mode": "0640"}, (0, 2, 0, 0)),
+        ({"tokens": [ONE], "exclusive": True}, (0, 0, 4, 0)),
+        ({"tokens": [THREE], "ttl": 600, "renew_before": 100}, (0, 1, 0, 0)),
+        ({"subject": "x", "count": 3, "ttl": 600}, (1, 0, 0, 0)),
+        ({"subject": "x", "count": 2, "ttl": 600, "renew_before": 100}, (1, 0, 0, 0)),
+        ({"subject": "x", "exclusive": True}, (0, 0, 2, 0)),
+        ({"generate": 3}, (3, 0, 0, 0)),
+        ({"state": "absent", "tokens": [ONE, "never-there-token-16"]}, (0, 0, 1, 0)),
+        ({"state": "absent", "fingerprints": [fingerprint(TWO)]}, (0, 0, 1, 0)),
+        ({"state": "absent", "subject": "x"}, (0, 0, 3, 0)),
+        ({"state": "absent", "expired": True}, (0, 0, 1, 1)),
+    ],
+)
+def test_in_every_state_check_mode_and_diff_say_what_the_run_then_does(
+    capsys: pytest.CaptureFixture[str],
+    stocked: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: dict[str, Any],
+    expected: tuple[int, int, int, int],
+) -> None:
+    # What nobody wrote just now.
+    monkeypatch.setattr(_token_store, "QUARANTINE_GRACE", 0)
+    before = picture(stocked)
+    # One moment for both, or an end that is counted from it would differ by a second.
+    monkeypatch.setattr(wss_token.time, "time", lambda: SOON - 50.0)
+    said = run(capsys, path=str(stocked), _ansible_check_mode=True, **arguments)
+    assert picture(stocked) == before
+    done = run(capsys, path=str(stocked), **arguments)
+    counts = ("created", "updated", "removed", "quarantined")
+    assert tuple(done[key] for key in counts) == expected
+    for key in ("changed", "unchanged", *counts):
+        assert said[key] == done[key]
+    if "tokens" not in done:
+        assert (said["diff"], said["fingerprints"]) == (done["diff"], done["fingerprints"])
+    new = {fingerprint(name) for name in picture(stocked)} - {fingerprint(name) for name in before}
+    gone = {fingerprint(name) for name in before} - {fingerprint(name) for name in picture(stocked)}
+    lines = {side: {line.split()[0] for line in done["diff"][side].splitlines()} for side in ("before", "after")}
+    told = {fingerprint_ for fingerprint_ in lines["after"] - lines["before"] if f"{fingerprint_} quarantined" not in done["diff"]["after"]}
+    assert new - {fingerprint(".corrupt-corrupt-token-of-16")} == told
+    assert gone == (lines["before"] - lines["after"]) | set(done["fingerprints"]["quarantined"])
+    if "generate" in arguments:
+        return
+    again = run(capsys, path=str(stocked), **arguments)
+    assert (again["changed"], again["diff"]["before"], again["diff"]["after"]) == (False, "", "")
 
 
 def test_a_run_without_diff_returns_none(capsys: pytest.CaptureFixture[str], path: Path) -> None:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from ansible_collections.wssgate.nginx.plugins.plugin_utils import _token_report as report
 
@@ -37,7 +39,7 @@ def test_a_token_of_all_proxies_is_one_line_and_its_sessions_are_added_up() -> N
     (entry,) = report.merge(results)["tokens"]
     assert (entry["proxies"], entry["missing"], entry["sessions"]) == (["a", "b"], [], 4)
     assert report.lines(results)[1].split() == [
-        "3b1f0a9c77de", "client-42", "managed", "2027-01-15", "08:00:00", "2027-01-15", "09:00:00", "1h", "4", "all",
+        "3b1f0a9c77de", "client-42", "managed", "2027-01-15T08:00:00", "2027-01-15T09:00:00", "1h", "4", "all",
     ]
 
 
@@ -48,13 +50,23 @@ def test_a_token_that_a_proxy_lacks_or_has_with_another_end_shows() -> None:
     }
     merged = report.merge(results)
     assert [entry["missing"] for entry in merged["tokens"]] == [["b"], ["a"]]
-    assert report.lines(results)[1].endswith("only a")
+    assert report.lines(results)[1].endswith("only:a")
 
 
 def test_tokens_that_end_first_come_first_and_endless_ones_last() -> None:
     tokens = [token("ccc", expires_at=None), token("bbb", expires_at=20), token("aaa", expires_at=10)]
     merged = report.merge({"a": {"tokens": tokens, "totals": TOTALS}})
     assert [entry["fingerprint"] for entry in merged["tokens"]] == ["aaa", "bbb", "ccc"]
+
+
+def test_a_long_line_has_no_single_blank_at_which_yaml_would_fold_it() -> None:
+    tokens = [token(seconds_left=3725)]
+    header, line, _totals = report.lines(
+        {"a-proxy-with-a-long-name": {"tokens": tokens, "totals": TOTALS}, "b": {"tokens": [], "totals": TOTALS}}
+    )[:3]
+    assert re.search(r"\S \S", header) is None
+    assert re.search(r"\S \S", line) is None
+    assert "1h2m" in line
 
 
 def test_foreign_things_and_an_empty_store_are_told() -> None:

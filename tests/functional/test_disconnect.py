@@ -1,0 +1,377 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Revoking a token ends its open sessions, by whatever way they came, and nobody else's.
+
+All of it, the gate too, is in a network namespace of its own: a fault in what is closed then cuts off nobody on this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from support import upstream as upstream_module
+from support import wire
+
+from house.gate import House, free_port, wait_for
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace, and closing other people's sockets, is for root")
+
+ORIGIN = "https://app.example.com"
+BALANCER = "127.0.0.2"
+VISITOR, VISITOR_6 = "203.0.113.9", "2001:db8::9"
+MINE, OTHER = "token-to-be-revoked-1", "token-of-a-bystander-1"
+CLONE_NEWNET = 0x40000000
+# As a host runs it: arguments in, one JSON object out.
+MODULE = """
+import json, sys
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.wssgate.nginx.plugins.modules import wss_token
+with patch_module_args(json.load(sys.stdin)):
+    wss_token.main()
+"""
+
+
+def enter_namespace(*arguments: int) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    if (library.setns if len(arguments) > 1 else library.unshare)(*arguments) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def network() -> Iterator[None]:
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        enter_namespace(CLONE_NEWNET)
+    except PermissionError:
+        os.close(before)
+        pytest.skip("no network namespace can be made here (CAP_SYS_ADMIN)")
+    try:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        yield
+    finally:
+        enter_namespace(before, CLONE_NEWNET)
+        os.close(before)
+
+
+@pytest.fixture(scope="module")
+def ports(network: None) -> dict[str, int]:
+    return {name: free_port() for name in ("straight", "proxy_protocol", "forwarded", "echo", "nobody")}
+
+
+@pytest.fixture(scope="module")
+def echo(ports: dict[str, int]) -> Iterator[None]:
+    command = [sys.executable, upstream_module.__file__, "--echo", f"127.0.0.1:{ports['echo']}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline() == b"ready\n"
+        yield
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
+def house(ports: dict[str, int], echo: None) -> Iterator[House]:
+    def location(path: str, **options: Any) -> dict[str, Any]:
+        return {"path": path, "upstream": f"http://127.0.0.1:{ports['echo']}", "origins": [ORIGIN], **options}
+
+    def server(name: str, *listen: dict[str, Any], **options: Any) -> dict[str, Any]:
+        return {
+            "name": name, "server_names": ["gate.example.com"], "listen": [{"tls": False, **entry} for entry in listen],
+            "locations": [location("/wss"), location("/open", auth="none"), location("/dead", upstream=f"http://127.0.0.1:{ports['nobody']}")],
+            **options,
+        }  # fmt: skip
+
+    house = House([])
+    house.variables["wss_proxy_servers"] = [
+        server(
+            "straight",
+            {"address": "127.0.0.1", "port": ports["straight"]},
+            {"address": "::1", "port": ports["straight"]},
+            {"unix": str(house.root / "gate.sock")},
+        ),
+        server(
+            "behind_proxy_protocol",
+            {"address": "127.0.0.1", "port": ports["proxy_protocol"], "proxy_protocol": True},
+            {"address": "::1", "port": ports["proxy_protocol"], "proxy_protocol": True},
+            trusted_proxies=[BALANCER, "::1"],
+        ),
+        server("forwarded", {"address": "127.0.0.1", "port": ports["forwarded"]}, trusted_proxies=[BALANCER]),
+    ]
+    with house:
+        yield house
+
+
+class Way(NamedTuple):
+    """How a client reaches the gate, and who the gate then takes it for."""
+
+    server: str
+    host: str = "127.0.0.1"
+    source: str | None = None
+    preamble: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    visitor: str = "127.0.0.1"
+
+
+STRAIGHT = Way("straight")
+WAYS = {
+    "straight": STRAIGHT,
+    "straight over IPv6": Way("straight", host="::1", visitor="::1"),
+    "behind PROXY protocol": Way(
+        "proxy_protocol", source=BALANCER, preamble=f"PROXY TCP4 {VISITOR} 198.51.100.1 40000 443\r\n".encode(), visitor=VISITOR
+    ),
+    "behind PROXY protocol, the visitor over IPv6": Way(
+        "proxy_protocol", source=BALANCER, preamble=f"PROXY TCP6 {VISITOR_6} 2001:db8::1 40000 443\r\n".encode(), visitor=VISITOR_6
+    ),
+    "behind PROXY protocol, the balancer over IPv6": Way(
+        "proxy_protocol", host="::1", preamble=f"PROXY TCP4 {VISITOR} 198.51.100.1 40000 443\r\n".encode(), visitor=VISITOR
+    ),
+    "behind a PROXY header that is not believed": Way(
+        "proxy_protocol", preamble=f"PROXY TCP4 {VISITOR} 198.51.100.1 40000 443\r\n".encode()
+    ),
+    "behind a trusted proxy": Way("forwarded", source=BALANCER, headers=(("X-Forwarded-For", VISITOR),), visitor=VISITOR),
+    "past the trusted proxy, with a lie": Way("forwarded", headers=(("X-Forwarded-For", VISITOR),)),
+}
+
+
+class Gate:
+    def __init__(self, house: House, ports: dict[str, int], stack: contextlib.ExitStack) -> None:
+        self.house = house
+        self.ports = ports
+        self.stack = stack
+
+    def request(self, token: str | None, way: Way = STRAIGHT, path: str = "/wss") -> wire.Request:
+        request = wire.Request(path=path, host="gate.example.com").origin(ORIGIN)
+        for name, value in way.headers:
+            request = request.adding(name, value)
+        return request if token is None else request.token(token)
+
+    def knock(self, token: str | None, way: Way = STRAIGHT, path: str = "/wss") -> wire.Reply:
+        endpoint = wire.Endpoint(port=self.ports[way.server], host=way.host, source=way.source, tls=False)
+        return self.stack.enter_context(wire.handshake(endpoint, self.request(token, way, path), preamble=way.preamble))
+
+    def open(self, token: str | None, way: Way = STRAIGHT, path: str = "/wss") -> wire.Session:
+        reply = self.knock(token, way, path)
+        assert reply.status == 101 and reply.session is not None
+        assert reply.session.echo("hello") == "hello"
+        return reply.session
+
+    def open_from(self, source_port: int, token: str | None, path: str = "/wss") -> wire.Session:
+        """From a port of one's choice, which the close sets free at once."""
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.bind(("127.0.0.1", source_port))
+        client.settimeout(10)
+        client.connect(("127.0.0.1", self.ports["straight"]))
+        client.sendall(self.request(token, path=path).encode())
+        reply = wire.read_reply(client)
+        assert reply.status == 101 and reply.session is not None
+        self.stack.callback(reply.session.close)
+        assert reply.session.echo("hello") == "hello"
+        return reply.session
+
+    def log(self) -> list[str]:
+        return self.house.session_log.read_text().splitlines()
+
+    def revoke(self, *launcher: str, **options: Any) -> dict[str, Any]:
+        arguments = {
+            "path": str(self.house.tokens), "session_log": str(self.house.session_log),
+            "tokens": [MINE], "state": "absent", "disconnect": True, **options,
+        }  # fmt: skip
+        import ansible_collections
+
+        tree = str(Path(next(iter(ansible_collections.__path__))).parent)
+        done = subprocess.run(
+            [*launcher, sys.executable, "-c", MODULE], input=json.dumps(arguments), capture_output=True, text=True,
+            env={**os.environ, "PYTHONPATH": tree}, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.stdout, done.stderr
+        assert MINE not in done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def gate(house: House, ports: dict[str, int]) -> Iterator[Gate]:
+    for token in (MINE, OTHER):
+        house.issue(token)
+    with contextlib.ExitStack() as stack:
+        yield Gate(house, ports, stack)
+
+
+class Stopwatch:
+    """The time between a moment that is looked for and the end of a session as its client sees it."""
+
+    def __init__(self, session: wire.Session, moment: Callable[[], bool]) -> None:
+        self.started = self.ended = 0.0
+        self._threads = [threading.Thread(target=self._wait, args=(session,)), threading.Thread(target=self._look, args=(moment,))]
+        for thread in self._threads:
+            thread.start()
+
+    def _wait(self, session: wire.Session) -> None:
+        if session.ended(20):
+            self.ended = time.monotonic()
+
+    def _look(self, moment: Callable[[], bool]) -> None:
+        wait_for(moment, 20)
+        self.started = time.monotonic()
+
+    def read(self) -> float:
+        for thread in self._threads:
+            thread.join()
+        assert self.started and self.ended, "the session did not end"
+        return self.ended - self.started
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+def test_the_sessions_of_a_revoked_token_end_within_a_second_and_a_bystander_s_goes_on(gate: Gate, way: Way) -> None:
+    session, bystander = gate.open(MINE, way), gate.open(OTHER, way)
+    assert {line.split(" ")[9] for line in gate.log()[-2:]} == {way.visitor}, "the way is not what the test takes it for"
+    watch = Stopwatch(session, lambda: not (gate.house.tokens / MINE).exists())
+    result = gate.revoke()
+    assert result["sessions"] == {"found": 1, "ended": 1, "remaining": 0}
+    assert watch.read() < 1
+    assert bystander.echo("still here") == "still here"
+    assert gate.knock(MINE, way).status == 403
+
+
+def test_a_token_s_sessions_of_all_ways_end_in_one_call(gate: Gate) -> None:
+    sessions = [gate.open(MINE, way) for way in WAYS.values() for _turn in range(10)]
+    bystanders = [gate.open(OTHER, way) for way in WAYS.values()]
+    assert gate.revoke()["sessions"] == {"found": len(sessions), "ended": len(sessions), "remaining": 0}
+    assert all(session.ended(1) for session in sessions)
+    assert all(bystander.echo("still here") == "still here" for bystander in bystanders)
+
+
+def test_reloads_hide_no_session(gate: Gate) -> None:
+    sessions, bystanders = [], []
+    for _turn in range(3):
+        sessions.append(gate.open(MINE))
+        bystanders.append(gate.open(OTHER))
+        gate.house.reload()
+    assert len(gate.house.workers("nginx: worker process is shutting down")) == 3
+    assert gate.revoke()["sessions"]["ended"] == 3
+    assert all(session.ended(1) for session in sessions)
+    assert all(bystander.echo("old worker") == "old worker" for bystander in bystanders)
+
+
+def test_a_rotation_hides_no_session(gate: Gate) -> None:
+    """As logrotate does it: the log is renamed, then nginx is told to open its logs, which its workers may not."""
+    sessions = [gate.open(MINE)]
+    bystander = gate.open(OTHER)
+    rotated = gate.house.session_log.with_name("sessions.log.1")
+    gate.house.session_log.rename(rotated)
+    os.kill(gate.house.master() or 0, signal.SIGUSR1)
+    try:
+        wait_for(gate.house.session_log.exists)
+        time.sleep(0.3)
+        sessions.append(gate.open(MINE))
+        gate.house.reload()
+        sessions.append(gate.open(MINE))
+        assert len(gate.log()) == 1 and len(rotated.read_text().splitlines()) > 2, "the logs are not as the test takes them for"
+        assert gate.revoke()["sessions"]["ended"] == 3
+        assert all(session.ended(1) for session in sessions)
+        assert bystander.echo("still here") == "still here"
+    finally:
+        rotated.unlink()
+
+
+def test_a_signal_to_open_logs_anew_hides_no_session_and_shows_the_log_to_nobody(gate: Gate) -> None:
+    session = gate.open(MINE)
+    os.kill(gate.house.master() or 0, signal.SIGUSR1)
+    time.sleep(0.3)
+    later = gate.open(MINE)
+    as_worker = ["setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups", "cat", str(gate.house.session_log)]
+    assert gate.house.session_log.parent.stat().st_mode & 0o077 == 0
+    assert subprocess.run(as_worker, capture_output=True, check=False).returncode != 0
+    assert gate.revoke()["sessions"]["ended"] == 2
+    assert session.ended(1) and later.ended(1)
+
+
+def test_a_port_used_again_by_another_token_is_left_alone(gate: Gate) -> None:
+    port = free_port()
+    gate.open_from(port, MINE).close()
+    bystander = gate.open_from(port, OTHER)
+    assert gate.revoke()["sessions"] == {"found": 0, "ended": 0, "remaining": 0}
+    assert bystander.echo("still here") == "still here"
+
+
+def test_a_port_used_again_without_a_token_is_left_alone(gate: Gate) -> None:
+    port = free_port()
+    gate.open_from(port, MINE).close()
+    bystander = gate.open_from(port, None, "/open")
+    assert gate.revoke()["sessions"]["found"] == 0
+    assert bystander.echo("still here") == "still here"
+
+
+def test_a_port_used_again_after_a_crash_that_nobody_could_log_is_left_alone(gate: Gate) -> None:
+    port = free_port()
+    session = gate.open_from(port, MINE)
+    (worker,) = gate.house.workers()
+    os.kill(worker, signal.SIGKILL)
+    assert session.ended(5)
+    session.close()
+    wait_for(lambda: (now := gate.house.workers()) and worker not in now)
+    bystander = gate.open_from(port, None, "/open")
+    kind, _time, pid, *_rest = gate.log()[-1].split(" ")
+    assert (kind, pid) == ("S", str(worker)), "the crash was logged: the test proves nothing"
+    assert gate.revoke()["sessions"]["found"] == 0
+    assert bystander.echo("still here") == "still here"
+
+
+def test_a_connection_that_went_on_without_the_token_is_left_alone(gate: Gate) -> None:
+    """The upstream of the first request is not there, and a connection is kept after a 502."""
+    with socket.create_connection(("127.0.0.1", gate.ports["straight"]), timeout=10) as client:
+        client.sendall(gate.request(MINE, path="/dead").encode())
+        answer = b""
+        while not answer.endswith(b"</html>\r\n"):
+            answer += client.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 502")
+        client.sendall(gate.request(None, path="/open").encode())
+        reply = wire.read_reply(client)
+        assert reply.session is not None
+        assert gate.revoke()["sessions"]["found"] == 0
+        assert reply.session.echo("still here") == "still here"
+
+
+def test_without_the_right_to_close_sockets_the_token_goes_and_the_call_fails_with_the_number(gate: Gate) -> None:
+    sessions = [gate.open(MINE), gate.open(MINE)]
+    result = gate.revoke("setpriv", "--bounding-set", "-net_admin")
+    assert result["failed"]
+    assert result["msg"].startswith("2 open session(s) could not be ended: ") and "not permitted" in result["msg"]
+    assert result["sessions"] == {"found": 2, "ended": 0, "remaining": 2}
+    assert gate.knock(MINE).status == 403
+    assert all(session.echo("still here") == "still here" for session in sessions)
+    # Once the right is there, the sessions of a token that is gone can still be ended.
+    assert gate.revoke()["sessions"] == {"found": 2, "ended": 2, "remaining": 0}
+
+
+def test_where_ending_them_is_not_required_the_call_warns_with_the_number(gate: Gate) -> None:
+    session = gate.open(MINE)
+    result = gate.revoke("setpriv", "--bounding-set", "-net_admin", disconnect_required=False)
+    assert "failed" not in result and result["removed"] == 1
+    assert result["sessions"] == {"found": 1, "ended": 0, "remaining": 1}
+    assert any("1 open session(s) could not be ended" in str(warning) for warning in result["warnings"])
+    assert session.echo("still here") == "still here"
+
+
+def test_a_session_over_a_unix_socket_is_told_as_one_that_cannot_be_ended(gate: Gate) -> None:
+    endpoint = wire.Endpoint(unix=gate.house.root / "gate.sock", tls=False)
+    with wire.handshake(endpoint, gate.request(MINE)) as reply:
+        assert reply.status == 101 and reply.session is not None
+        result = gate.revoke()
+        assert result["failed"] and "unix socket" in result["msg"]
+        assert result["sessions"] == {"found": 1, "ended": 0, "remaining": 1}
+        assert reply.session.echo("still here") == "still here"

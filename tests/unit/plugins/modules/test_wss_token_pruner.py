@@ -1,0 +1,324 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.wssgate.nginx.plugins.module_utils import _pruner as pruner
+from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import (
+    Attributes,
+    Draft,
+    document_of,
+    fingerprint,
+    open_store,
+)
+from ansible_collections.wssgate.nginx.plugins.modules import wss_token_pruner
+
+ENDED = "ended-token-of-16"
+LASTING = "lasting-token-of-16"
+TIMER = "wssgate-token-prune.timer"
+CODE = {"__init__.py", "_token_pattern.py", "_token_store.py", "_sessions.py", "_prune.py"}
+
+
+class Machine:
+    """The folders that the module writes to, elsewhere, and the calls of systemctl."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.units, self.cron = root / "systemd", root / "cron.d"
+        self.library = root / "lib" / "wssgate"
+        self.store, self.log = root / "tokens", root / "log" / "sessions.log"
+        for folder in (self.units, self.cron, self.store, self.log.parent):
+            folder.mkdir(parents=True)
+        self.scheduler = "systemd"
+        self.on = False
+        self.calls: list[list[str]] = []
+
+    def run_command(self, _module: object, words: list[str], *_more: object, **_options: object) -> tuple[int, str, str]:
+        verb = words[1]
+        if verb in ("is-enabled", "is-active"):
+            return (0 if self.on else 1), "", ""
+        self.calls.append(words[1:])
+        if verb in ("enable", "disable"):
+            self.on = verb == "enable"
+        return 0, "", ""
+
+    def files(self) -> set[str]:
+        found = {str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file()}
+        return {name for name in found if "__pycache__" not in name}
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    machine = Machine(tmp_path)
+    monkeypatch.setattr(pruner, "UNITS", str(machine.units))
+    monkeypatch.setattr(pruner, "CRON", str(machine.cron))
+    monkeypatch.setattr(wss_token_pruner, "UNITS", str(machine.units))
+    monkeypatch.setattr(wss_token_pruner, "detect_scheduler", lambda: machine.scheduler)
+    monkeypatch.setattr(
+        wss_token_pruner.AnsibleModule, "run_command", lambda self, words, **options: machine.run_command(self, words)
+    )
+    return machine
+
+
+@pytest.fixture
+def run(machine: Machine, capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(**arguments: Any) -> dict[str, Any]:
+        arguments = {
+            "store": str(machine.store), "session_log": str(machine.log), "directory": str(machine.library), **arguments,
+        }  # fmt: skip
+        with patch_module_args(arguments), pytest.raises(SystemExit):
+            wss_token_pruner.main()
+        answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return answer
+
+    return call
+
+
+def issue(machine: Machine) -> None:
+    with open_store(str(machine.store)) as store:
+        drafts = [Draft(ENDED, document_of("x", 1, 2)), Draft(LASTING, document_of("x", 1, 2**31))]
+        store.write(drafts, Attributes())
+
+
+def names(machine: Machine) -> set[str]:
+    return {path.name for path in machine.store.iterdir()}
+
+
+def library() -> set[str]:
+    return {"lib/wssgate/prune", *(f"lib/wssgate/wssgate_tokens/{name}" for name in CODE)}
+
+
+# systemd
+
+
+def test_with_systemd_the_pruner_its_unit_and_its_timer_are_there_and_the_timer_runs(machine: Machine, run: Any) -> None:
+    answer = run()
+    assert (answer["changed"], answer["scheduler"]) == (True, "systemd")
+    units = {f"systemd/wssgate-token-prune.{kind}" for kind in ("service", "timer")}
+    assert machine.files() == library() | units
+    assert machine.calls == [["daemon-reload"], ["enable", TIMER], ["restart", TIMER]]
+    timer = (machine.units / TIMER).read_text()
+    assert "OnUnitInactiveSec=15\n" in timer
+    service = (machine.units / "wssgate-token-prune.service").read_text()
+    assert f"--store {machine.store} --session-log {machine.log} --log-limit 4194304\n" in service
+    assert f"ReadWritePaths=-{machine.store} -{machine.log.parent}\n" in service
+
+
+def test_a_second_run_changes_nothing(machine: Machine, run: Any) -> None:
+    for scheduler in ("systemd", "cron", "none"):
+        assert run(scheduler=scheduler)["changed"]
+        machine.calls.clear()
+        again = run(scheduler=scheduler)
+        assert (again["changed"], again["changed_files"], again["diff"]) == (False, [], [])
+        assert machine.calls == []
+
+
+def test_a_timer_that_somebody_stopped_runs_again(machine: Machine, run: Any) -> None:
+    run()
+    machine.on = False
+    machine.calls.clear()
+    answer = run()
+    assert answer["changed"] and answer["changed_files"] == []
+    assert machine.calls == [["enable", TIMER], ["restart", TIMER]]
+
+
+def test_a_file_that_somebody_changed_is_put_right(machine: Machine, run: Any) -> None:
+    run()
+    spoilt = machine.library / "wssgate_tokens" / "_prune.py"
+    before = spoilt.read_text()
+    spoilt.write_text("pass\n")
+    (machine.units / TIMER).chmod(0o600)
+    answer = run()
+    assert set(answer["changed_files"]) == {str(spoilt), str(machine.units / TIMER)}
+    assert spoilt.read_text() == before
+    assert stat.S_IMODE((machine.units / TIMER).stat().st_mode) == 0o644
+    assert not run()["changed"]
+
+
+def test_another_interval_restarts_the_timer(machine: Machine, run: Any) -> None:
+    run()
+    machine.calls.clear()
+    assert run(interval=60)["changed_files"] == [str(machine.units / TIMER)]
+    assert machine.calls == [["daemon-reload"], ["enable", TIMER], ["restart", TIMER]]
+
+
+def test_check_mode_says_what_the_run_then_does_and_writes_nothing(machine: Machine, run: Any) -> None:
+    said = run(_ansible_check_mode=True)
+    assert machine.files() == set() and machine.calls == []
+    done = run()
+    assert (said["changed"], said["changed_files"], said["diff"]) == (True, done["changed_files"], done["diff"])
+    assert not run(_ansible_check_mode=True)["changed"]
+
+
+def test_a_failed_systemctl_is_told_in_its_own_words(
+    machine: Machine, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wss_token_pruner.AnsibleModule, "run_command", lambda *_a, **_k: (1, "", "Unit is masked.\n"))
+    assert run()["msg"] == "systemctl daemon-reload failed: Unit is masked."
+
+
+# cron, and nothing
+
+
+def test_with_cron_one_line_does_the_turns_of_a_minute(machine: Machine, run: Any) -> None:
+    machine.scheduler = "cron"
+    answer = run(interval=20)
+    assert answer["scheduler"] == "cron"
+    assert machine.files() == library() | {"cron.d/wssgate-token-prune"}
+    assert machine.calls == []
+    (line,) = [line for line in (machine.cron / "wssgate-token-prune").read_text().splitlines() if line[:1] != "#"]
+    assert line == (
+        f"* * * * * root {sys.executable} -I {machine.library}/prune --store {machine.store} --session-log {machine.log} "
+        "--log-limit 4194304 --every 20 --for 60 --syslog"
+    )
+
+
+def test_a_percent_sign_is_none_of_cron_s_line_ends_nor_of_systemd_s_specifiers(machine: Machine, run: Any) -> None:
+    run(scheduler="cron", store="/srv/100%n")
+    assert "--store /srv/100\\%n " in (machine.cron / "wssgate-token-prune").read_text()
+    run(scheduler="systemd", store="/srv/100%n")
+    assert "--store /srv/100%%n " in (machine.units / "wssgate-token-prune.service").read_text()
+
+
+def test_without_a_scheduler_the_pruner_is_there_and_nothing_runs_it(machine: Machine, run: Any) -> None:
+    machine.scheduler = "none"
+    assert run()["scheduler"] == "none"
+    assert machine.files() == library()
+
+
+def test_another_scheduler_replaces_the_one_before(machine: Machine, run: Any) -> None:
+    run()
+    machine.calls.clear()
+    run(scheduler="cron")
+    assert machine.files() == library() | {"cron.d/wssgate-token-prune"}
+    assert machine.calls == [["disable", "--now", TIMER], ["daemon-reload"]]
+    assert not machine.on
+    run()
+    assert not (machine.cron / "wssgate-token-prune").exists()
+    assert machine.on
+
+
+@pytest.mark.parametrize(("systemd", "cron", "expected"), [(1, 1, "systemd"), (0, 1, "cron"), (0, 0, "none")])
+def test_the_scheduler_is_what_the_host_runs(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, systemd: int, cron: int, expected: str
+) -> None:
+    real = os.path.isdir
+    monkeypatch.setattr(
+        pruner.os.path, "isdir", lambda path: bool(systemd) if path == "/run/systemd/system" else real(path)
+    )
+    monkeypatch.setattr(pruner.shutil, "which", lambda name, path: "/usr/sbin/cron" if cron and name == "cron" else None)
+    assert pruner.detect_scheduler() == expected
+
+
+# Removing it
+
+
+def test_absent_leaves_nothing_but_tokens_and_other_people_s_files(machine: Machine, run: Any) -> None:
+    issue(machine)
+    run()
+    (machine.library / "wssgate_tokens" / "__pycache__").mkdir()
+    (machine.library / "wssgate_tokens" / "__pycache__" / "_prune.pyc").touch()
+    (machine.library / "of-somebody-else").touch()
+    machine.calls.clear()
+    said = run(state="absent", _ansible_check_mode=True)
+    assert said["changed"] and machine.on
+    assert run(state="absent")["changed"]
+    assert machine.files() == {"lib/wssgate/of-somebody-else", f"tokens/{ENDED}", f"tokens/{LASTING}"}
+    assert machine.calls == [["disable", "--now", TIMER], ["daemon-reload"]]
+    assert not (machine.library / "wssgate_tokens").exists()
+    assert not run(state="absent")["changed"]
+
+
+def test_a_link_in_the_place_of_a_file_is_not_written_through(machine: Machine, run: Any) -> None:
+    victim = machine.root / "victim"
+    victim.write_text("precious")
+    (machine.units / TIMER).symlink_to(victim)
+    assert "symbolic links" in run()["msg"]
+    assert victim.read_text() == "precious"
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"interval": 0}, "interval must be 1 to 3600 seconds with systemd, not 0"),
+        ({"interval": 3601}, "interval must be 1 to 3600 seconds with systemd, not 3601"),
+        ({"interval": 61, "scheduler": "cron"}, "interval must be 1 to 60 seconds with cron, not 61"),
+        ({"log_limit": 65535}, "log_limit must be 65536 bytes or more, not 65535"),
+        ({"store": "/var/lib/two words"}, "store must not hold blanks: '/var/lib/two words'"),
+        ({"store": "/var/lib/x\nExecStart=/bin/evil"}, "store must not hold blanks"),
+        ({"session_log": "sessions.log"}, "path must be absolute, not 'sessions.log'"),
+        ({"directory": "/usr/../etc"}, "path must not contain '..'"),
+    ],
+)
+def test_bad_input_is_one_clear_error_and_writes_nothing(
+    machine: Machine, run: Any, arguments: dict[str, Any], words: str
+) -> None:
+    answer = run(**arguments)
+    assert answer["failed"] and answer["msg"].startswith(words)
+    assert machine.files() == set() and machine.calls == []
+
+
+# What was installed
+
+
+def command_of(machine: Machine, *more: str) -> list[str]:
+    (line,) = [line for line in (machine.cron / "wssgate-token-prune").read_text().splitlines() if line[:1] != "#"]
+    words = line.split(" root ", 1)[1].split()
+    return [*words[: words.index("--every")], *more]
+
+
+def test_what_cron_runs_prunes_in_turns_until_its_minute_is_over(machine: Machine, run: Any) -> None:
+    run(scheduler="cron")
+    machine.log.touch()
+    issue(machine)
+    started = time.monotonic()
+    with subprocess.Popen(
+        command_of(machine, "--every", "0.5", "--for", "1.4"), stdout=subprocess.PIPE, text=True, cwd="/"
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"removed 1 expired: {fingerprint(ENDED)}\n"
+        assert names(machine) == {LASTING}
+        issue(machine)  # for the next turn
+        assert process.stdout.readline() == f"removed 1 expired: {fingerprint(ENDED)}\n"
+        assert process.stdout.read() == ""
+        assert process.wait() == 0
+    assert 1 <= time.monotonic() - started < 5
+    assert names(machine) == {LASTING}
+    assert machine.log.stat().st_mode & 0o077 == 0
+
+
+def test_the_pruner_says_nothing_when_nothing_is_due(machine: Machine, run: Any) -> None:
+    run(scheduler="cron")
+    machine.log.touch()
+    done = subprocess.run(command_of(machine), capture_output=True, text=True, check=True)
+    assert done.stdout == done.stderr == ""
+
+
+def test_the_pruner_fails_with_a_reason_when_it_cannot_do_it(machine: Machine, run: Any) -> None:
+    run(scheduler="cron")
+    issue(machine)
+    # Without a log nobody knows whose sessions are open.
+    done = subprocess.run(command_of(machine), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "removed 1 expired" in done.stdout
+    assert "open sessions could not be ended" in done.stdout and "does not exist" in done.stdout
+    machine.store.rename(machine.root / "elsewhere")
+    done = subprocess.run(command_of(machine), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == f"{machine.store} does not exist: the role wssgate.nginx.token_store creates it\n"
+    assert done.stderr == ""
