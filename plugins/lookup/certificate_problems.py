@@ -24,6 +24,11 @@ options:
     description: Folder of the certificates that have no path of their own.
     type: str
     default: /etc/nginx/certificates
+  client_authorities:
+    description: Value of C(certificates_client_authorities), to be checked as well.
+    type: list
+    elements: raw
+    default: []
 """
 
 EXAMPLES = r"""
@@ -44,7 +49,7 @@ import typing as t
 
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import CertificateList
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import CertificateList, ClientAuthorityList
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._controller_file import controller_file_reader
 
 
@@ -54,5 +59,6 @@ class LookupModule(LookupBase):
     def run(self, terms: t.List[t.Any], variables: t.Optional[t.Dict[str, t.Any]] = None, **kwargs: t.Any) -> t.List[t.Any]:
         """Return the problems."""
         self.set_options(var_options=variables, direct=kwargs)
-        found = CertificateList(terms[0] if terms else None, self.get_option("directory"), controller_file_reader(self, variables or {}))
-        return found.problems
+        read = controller_file_reader(self, variables or {})
+        found = CertificateList(terms[0] if terms else None, self.get_option("directory"), read)
+        return found.problems + ClientAuthorityList(self.get_option("client_authorities"), read).problems

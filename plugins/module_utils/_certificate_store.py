@@ -54,6 +54,32 @@ class Pair(t.NamedTuple):
     key: t.Optional[bytes] = None
 
 
+class ClientAuthority(t.NamedTuple):
+    """Who signs the certificates of clients, as it was asked for."""
+
+    name: str
+    certificate_path: str
+    crl_path: str
+    certificate_content: str
+    crl_content: t.Optional[str] = None
+
+
+class AuthorityPlan(t.NamedTuple):
+    """What is to be done about the authority of clients: content by path, None for a file that is to go."""
+
+    authority: ClientAuthority
+    before: t.Dict[str, t.Optional[bytes]]
+    after: t.Dict[str, t.Optional[bytes]]
+    facts_before: t.Dict[str, t.Any]
+    facts: t.Dict[str, t.Any]
+    wrong_attributes: t.Tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything on the disk is to change."""
+        return self.before != self.after or bool(self.wrong_attributes)
+
+
 class Plan(t.NamedTuple):
     """What is to be done about one certificate."""
 
@@ -94,9 +120,9 @@ def _read(path: str, follow: bool) -> t.Optional[bytes]:
     return content
 
 
-def _wrong_attributes(spec: Spec) -> t.Iterator[str]:
+def _wrong_attributes(modes: t.Mapping[str, int]) -> t.Iterator[str]:
     """Name the files whose owner or mode is not the wanted one."""
-    for path, mode in ((spec.key_path, KEY_MODE), (spec.certificate_path, CERTIFICATE_MODE)):
+    for path, mode in modes.items():
         try:
             status = os.stat(path)
         except OSError:
@@ -228,14 +254,16 @@ def plan(spec: Spec, now: datetime.datetime) -> Plan:
         facts_before=_facts(before, now),
         facts=_facts(after, now),
         reasons=tuple(reasons),
-        wrong_attributes=() if spec.remote else tuple(_wrong_attributes(spec)),
+        wrong_attributes=() if spec.remote else tuple(_wrong_attributes({spec.key_path: KEY_MODE, spec.certificate_path: CERTIFICATE_MODE})),
         due=tuple(due),
     )
 
 
-def plan_all(specs: t.Iterable[Spec], now: datetime.datetime) -> t.List[Plan]:
-    """Plan every certificate, or raise with everything that is wrong with any of them."""
-    plans, problems = [], []
+def plan_all(
+    specs: t.Iterable[Spec], now: datetime.datetime, authorities: t.Iterable[ClientAuthority] = ()
+) -> t.Tuple[t.List[Plan], t.List[AuthorityPlan]]:
+    """Plan every certificate and every authority of clients, or raise with everything that is wrong with any of them."""
+    plans, authority_plans, problems = [], [], []
     owners: t.Dict[str, str] = {}
     for spec in specs:
         for path in (spec.certificate_path, spec.key_path):
@@ -246,9 +274,84 @@ def plan_all(specs: t.Iterable[Spec], now: datetime.datetime) -> t.List[Plan]:
             plans.append(plan(spec, now))
         except CertificateError as error:
             problems.append(f"certificate {spec.name}: {error}")
+    for authority in authorities:
+        for path in (authority.certificate_path, authority.crl_path):
+            if path in owners:
+                problems.append(f"client authority {authority.name}: {path} is a file of certificate {owners[path]} too")
+        try:
+            authority_plans.append(plan_client_authority(authority, now))
+        except CertificateError as error:
+            problems.append(f"client authority {authority.name}: {error}")
     if problems:
         raise CertificateError("\n".join(problems))
-    return plans
+    return plans, authority_plans
+
+
+def client_authority_problems(certificate: bytes, crl: t.Optional[bytes], now: datetime.datetime) -> t.List[str]:
+    """Return what is wrong with an authority of clients and its revocation lists."""
+    problems = []
+    authorities: t.List[t.Any] = []
+    lists: t.List[t.Any] = []
+    # One file for both is a mistake easily made, and everybody may read this one
+    if b"PRIVATE KEY-----" in certificate:
+        problems.append("there is a private key beside the certificate, and nginx needs none: take it out")
+    try:
+        authorities = crypto.load_certificates(certificate)
+    except CertificateError as error:
+        problems.append(f"the certificate cannot be used: {error}")
+    if crl is not None:
+        try:
+            lists = crypto.load_revocation_lists(crl)
+        except CertificateError as error:
+            problems.append(f"the revocation list cannot be used: {error}")
+    return problems or crypto.client_authority_problems(authorities, lists, now)
+
+
+def _authority_facts(certificate: t.Optional[bytes], crl: t.Optional[bytes], now: datetime.datetime) -> t.Dict[str, t.Any]:
+    """Describe an authority of clients; an empty dictionary stands for one that is not there or damaged."""
+    try:
+        described = crypto.describe(crypto.load_certificates(certificate or b"")[0], now)
+        facts = {key: described[key] for key in ("subject", "fingerprint", "not_after", "days_left")}
+        lists = crypto.load_revocation_lists(crl) if crl else []
+    except (CertificateError, ValueError):
+        return {}
+    ends = [end for end in map(crypto.next_update, lists) if end is not None]
+    facts["revoked"] = sum(len(revoked) for revoked in lists)
+    facts["crl_next_update"] = min(ends).strftime("%Y-%m-%dT%H:%M:%SZ") if ends else None
+    facts["crl_days_left"] = (min(ends) - now).days if ends else None
+    return facts
+
+
+def plan_client_authority(authority: ClientAuthority, now: datetime.datetime) -> AuthorityPlan:
+    """Find out what has to change for one authority of clients; touches nothing."""
+    certificate_path, crl_path = authority.certificate_path, authority.crl_path
+    before = {path: _read(path, follow=False) for path in (certificate_path, crl_path)}
+    after = {
+        certificate_path: _with_newline(authority.certificate_content),
+        crl_path: _with_newline(authority.crl_content) if authority.crl_content else None,
+    }
+    problems = client_authority_problems(after[certificate_path] or b"", after[crl_path], now)
+    if problems:
+        raise CertificateError("; ".join(problems))
+    return AuthorityPlan(
+        authority=authority,
+        before=before,
+        after=after,
+        facts_before=_authority_facts(before[certificate_path], before[crl_path], now),
+        facts=_authority_facts(after[certificate_path], after[crl_path], now),
+        wrong_attributes=tuple(_wrong_attributes({path: CERTIFICATE_MODE for path, content in after.items() if content is not None})),
+    )
+
+
+def apply_client_authority(planned: AuthorityPlan) -> None:
+    """Bring one authority of clients to the wanted state."""
+    for path, content in planned.after.items():
+        if content is not None:
+            if content != planned.before[path] or path in planned.wrong_attributes:
+                _replace(path, content, CERTIFICATE_MODE)
+        elif planned.before[path] is not None:
+            os.unlink(path)
+            _sync_directory(path)
 
 
 def _stage(path: str, content: bytes, mode: int) -> str:

@@ -89,8 +89,28 @@ options:
         description: Follow symlinks at the paths and write where they point to. Without it symlinks are refused.
         type: bool
         default: false
+  client_authorities:
+    description:
+      - Authorities whose clients a server lets in. The certificate becomes C(ca.pem) in a folder named after the authority in O(directory),
+        the revocation lists C(crl.pem) beside it.
+      - Refused is what would have nginx refuse every client, such as a revocation list that is out of date.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the authority, for its folder and for messages.
+        type: str
+        required: true
+      certificate_content:
+        description: Certificate of the authority as PEM. Several are possible, such as an intermediate one and its root.
+        type: str
+        required: true
+      crl_content:
+        description: Revocation lists as PEM, one of each authority in O(client_authorities[].certificate_content). Without any the file goes.
+        type: str
   directory:
-    description: Folder of the certificates that have no path of their own.
+    description: Folder of the certificates and authorities that have no path of their own.
     type: path
     default: /etc/nginx/certificates
   acme_directory:
@@ -199,6 +219,45 @@ certificates:
     self_signed:
       description: Whether it vouches for itself.
       type: bool
+client_authorities:
+  description: The authorities of clients as they are now, or would be.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the authority.
+      type: str
+    changed:
+      description: Whether anything about it changed.
+      type: bool
+    certificate_path:
+      description: Path of its certificate.
+      type: str
+    crl_path:
+      description: Path of its revocation lists, which exists where there are any.
+      type: str
+    subject:
+      description: Subject.
+      type: str
+    fingerprint:
+      description: SHA-256 of the certificate, hexadecimal.
+      type: str
+    not_after:
+      description: When the certificate ends, UTC.
+      type: str
+    days_left:
+      description: Whole days until it ends.
+      type: int
+    revoked:
+      description: Number of revoked certificates.
+      type: int
+    crl_next_update:
+      description: When the first revocation list is out of date, UTC. None without any.
+      type: str
+    crl_days_left:
+      description: Whole days until then.
+      type: int
 backup_files:
   description: Copies that were kept.
   returned: when O(backup=true)
@@ -230,6 +289,24 @@ CERTIFICATE_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
     "remote": {"type": "bool", "default": False},
     "symlinks_allowed": {"type": "bool", "default": False},
 }
+
+AUTHORITY_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
+    "name": {"type": "str", "required": True},
+    "certificate_content": {"type": "str", "required": True},
+    "crl_content": {"type": "str"},
+}
+
+
+def read_authority(options: t.Dict[str, t.Any], directory: str) -> store.ClientAuthority:
+    """Turn one item of the argument into what was asked for."""
+    own = os.path.join(directory, options["name"])
+    return store.ClientAuthority(
+        name=options["name"],
+        certificate_path=os.path.join(own, "ca.pem"),
+        crl_path=os.path.join(own, "crl.pem"),
+        certificate_content=options["certificate_content"],
+        crl_content=options["crl_content"],
+    )
 
 
 def read_spec(options: t.Dict[str, t.Any], directory: str) -> store.Spec:
@@ -272,7 +349,7 @@ def read_specs(certificates: t.Sequence[t.Dict[str, t.Any]], directory: str) -> 
 
 def as_text(facts: t.Dict[str, t.Any]) -> str:
     """Return the public facts of a certificate for a diff."""
-    shown = {key: value for key, value in facts.items() if key != "days_left"}
+    shown = {key: value for key, value in facts.items() if key not in ("days_left", "crl_days_left")}
     return "".join(f"{key}: {', '.join(value) if isinstance(value, list) else value}\n" for key, value in shown.items())
 
 
@@ -288,11 +365,22 @@ def diff_of(plan: store.Plan) -> t.Dict[str, str]:
     return {"before_header": plan.spec.certificate_path, "after_header": plan.spec.certificate_path, "before": before, "after": after}
 
 
+def authority_diff(plan: store.AuthorityPlan) -> t.Dict[str, str]:
+    """Return the diff of one authority of clients."""
+    path = plan.authority.certificate_path
+    before, after = as_text(plan.facts_before), as_text(plan.facts)
+    for wrong in plan.wrong_attributes:
+        before += f"owner or mode of {wrong}: wrong\n"
+        after += f"owner or mode of {wrong}: right\n"
+    return {"before_header": path, "after_header": path, "before": before, "after": after}
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "certificates": {"type": "list", "elements": "dict", "required": True, "options": CERTIFICATE_OPTIONS},
+            "client_authorities": {"type": "list", "elements": "dict", "default": [], "options": AUTHORITY_OPTIONS},
             "directory": {"type": "path", "default": "/etc/nginx/certificates"},
             "acme_directory": {"type": "str"},
             "backup": {"type": "bool", "default": False},
@@ -303,21 +391,32 @@ def main() -> None:
         if not module.check_mode:
             module.fail_json(msg=missing_required_lib("cryptography"), exception=crypto.CRYPTOGRAPHY_ERROR)
         # Nothing can be looked at yet; whatever is wanted has still to be made
-        names = [options["name"] for options in module.params["certificates"]]
+        names = [options["name"] for options in module.params["certificates"] + module.params["client_authorities"]]
         module.exit_json(
             changed=bool(names),
             msg=f"would look after {', '.join(names) or 'no certificate'} once python3-cryptography is installed",
-            certificates=[{"name": name, "changed": True, "reasons": [], "due": []} for name in names],
+            certificates=[{"name": options["name"], "changed": True, "reasons": [], "due": []} for options in module.params["certificates"]],
         )
 
     copies: t.List[str] = []
     try:
-        plans = store.plan_all(read_specs(module.params["certificates"], module.params["directory"]), crypto.utc_now())
+        directory = module.params["directory"]
+        plans, authority_plans = store.plan_all(
+            read_specs(module.params["certificates"], directory),
+            crypto.utc_now(),
+            [read_authority(options, directory) for options in module.params["client_authorities"]],
+        )
         for plan in plans:
             if plan.changed and not module.check_mode:
                 copies += store.apply(plan, module.params["backup"])
                 for path in (plan.spec.certificate_path, plan.spec.key_path):
                     module.set_default_selinux_context(path, False)
+        for authority_plan in authority_plans:
+            if authority_plan.changed and not module.check_mode:
+                store.apply_client_authority(authority_plan)
+                for path, content in authority_plan.after.items():
+                    if content is not None:
+                        module.set_default_selinux_context(path, False)
     except crypto.CertificateError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
@@ -328,7 +427,7 @@ def main() -> None:
         return bool(wanted) and spec.provider == "acme" and store.certbot_server(spec.name) not in (None, wanted)
 
     result: t.Dict[str, t.Any] = {
-        "changed": any(plan.changed for plan in plans),
+        "changed": any(plan.changed for plan in plans) or any(plan.changed for plan in authority_plans),
         "certificates": [
             {
                 "name": plan.spec.name,
@@ -342,7 +441,17 @@ def main() -> None:
             }
             for plan in plans
         ],
-        "diff": [diff_of(plan) for plan in plans if plan.changed],
+        "client_authorities": [
+            {
+                "name": plan.authority.name,
+                "changed": plan.changed,
+                "certificate_path": plan.authority.certificate_path,
+                "crl_path": plan.authority.crl_path,
+                **plan.facts,
+            }
+            for plan in authority_plans
+        ],
+        "diff": [diff_of(plan) for plan in plans if plan.changed] + [authority_diff(plan) for plan in authority_plans if plan.changed],
     }
     if module.params["backup"]:
         result["backup_files"] = copies

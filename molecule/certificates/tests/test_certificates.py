@@ -97,6 +97,24 @@ def kept_alive(session: wire.Session) -> Iterator[None]:
         talking.result()
 
 
+def member(gate: Any, name: str, path: str, identity: str | None = None, host: str | None = None, *headers: tuple[str, str]) -> int:
+    """The answer to a client with a certificate of the folder, or without one."""
+    request = wire.Request(path, host=host or name).origin(f"https://{host or name}")
+    for header in headers:
+        request = request.adding(*header)
+    endpoint = wire.Endpoint(port=gate.port, server_name=name, identity=PKI / f"{identity}.pem" if identity else None)
+    with wire.handshake(endpoint, request) as reply:
+        return reply.status
+
+
+def last_request(host: Any) -> dict[str, list[str]]:
+    """The headers of the request that reached the upstream last."""
+    found: dict[str, list[str]] = {}
+    for name, value in json.loads(host.check_output("tail -n 1 /root/upstream.jsonl"))["headers"]:
+        found.setdefault(name.lower(), []).append(value)
+    return found
+
+
 def test_a_client_that_trusts_the_self_signed_certificate_gets_in(gate):
     assert status(gate, "wcs.example.com", gate.certificate("wcs")) == 101
 
@@ -115,9 +133,51 @@ def test_a_certificate_of_the_host_is_served_and_left_where_it_is(gate, host):
     assert not host.file(f"{CERTIFICATES}/host").exists
 
 
+# 400 is nginx's own answer to a certificate that it cannot verify
+@pytest.mark.parametrize(
+    ("name", "path", "identity", "expected"),
+    [
+        ("members.example.com", "/wss", None, 403),
+        ("members.example.com", "/wss", "stranger", 400),
+        ("members.example.com", "/wss", "mallory", 400),
+        ("members.example.com", "/wss", "alice", 101),
+        ("members.example.com", "/nothing", None, 403),
+        ("mixed.example.com", "/wss", None, 403),
+        ("mixed.example.com", "/wss", "stranger", 400),
+        ("mixed.example.com", "/wss", "mallory", 400),
+        ("mixed.example.com", "/wss", "alice", 101),
+        ("mixed.example.com", "/open", None, 101),
+        ("mixed.example.com", "/open", "stranger", 400),
+        ("mixed.example.com", "/open", "mallory", 400),
+    ],
+)
+def test_only_the_authority_s_clients_get_in_where_that_is_asked(gate, name, path, identity, expected):
+    assert member(gate, name, path, identity) == expected
+
+
+def test_the_upstream_gets_the_verified_subject_and_never_the_client_s_word(gate, host):
+    forged = (("X-Member", "CN=root"), ("x-member", "CN=root"))
+    assert member(gate, "members.example.com", "/wss", "alice", None, *forged) == 101
+    assert last_request(host)["x-member"] == ["CN=alice"]
+    assert member(gate, "mixed.example.com", "/open", None, None, *forged) == 101
+    assert "x-member" not in last_request(host)
+
+
+def test_a_name_in_tls_does_not_open_another_server_that_asks_for_certificates(gate):
+    # 421: nginx compares the two names where a server verifies clients
+    assert member(gate, "wcs.example.com", "/wss", None, "members.example.com") in (403, 421)
+    assert member(gate, "mixed.example.com", "/wss", None, "members.example.com") in (403, 421)
+
+
+def test_why_a_client_was_refused_is_in_the_log(gate, host):
+    for identity in (None, "mallory"):
+        member(gate, "members.example.com", "/wss", identity)
+        assert json.loads(host.check_output("tail -n 1 /var/log/nginx/wss_access.log"))["reason"] == "client_certificate"
+
+
 def test_keys_are_for_root_alone(host):
     listing = host.check_output(f"find {CERTIFICATES} -type f -printf '%f %m %u:%g\\n' | sort -u")
-    assert listing.splitlines() == ["fullchain.pem 644 root:root", "privkey.pem 600 root:root"]
+    assert listing.splitlines() == ["ca.pem 644 root:root", "crl.pem 644 root:root", "fullchain.pem 644 root:root", "privkey.pem 600 root:root"]
 
 
 @pytest.mark.parametrize("user", [("operator", "correct: hörse"), ("given", "given words")])
