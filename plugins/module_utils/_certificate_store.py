@@ -307,7 +307,7 @@ def client_authority_problems(certificate: bytes, crl: t.Optional[bytes], now: d
     return problems or crypto.client_authority_problems(authorities, lists, now)
 
 
-def _authority_facts(certificate: t.Optional[bytes], crl: t.Optional[bytes], now: datetime.datetime) -> t.Dict[str, t.Any]:
+def authority_facts(certificate: t.Optional[bytes], crl: t.Optional[bytes], now: datetime.datetime) -> t.Dict[str, t.Any]:
     """Describe an authority of clients; an empty dictionary stands for one that is not there or damaged."""
     try:
         described = crypto.describe(crypto.load_certificates(certificate or b"")[0], now)
@@ -337,8 +337,8 @@ def plan_client_authority(authority: ClientAuthority, now: datetime.datetime) ->
         authority=authority,
         before=before,
         after=after,
-        facts_before=_authority_facts(before[certificate_path], before[crl_path], now),
-        facts=_authority_facts(after[certificate_path], after[crl_path], now),
+        facts_before=authority_facts(before[certificate_path], before[crl_path], now),
+        facts=authority_facts(after[certificate_path], after[crl_path], now),
         wrong_attributes=tuple(_wrong_attributes({path: CERTIFICATE_MODE for path, content in after.items() if content is not None})),
     )
 

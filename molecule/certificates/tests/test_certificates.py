@@ -25,11 +25,11 @@ PKI = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "pki"
 CERTIFICATES = "/etc/nginx/certificates"
 
 
-def play(host: Any, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-    """A run of site.yml for one host."""
+def play(host: Any, *arguments: str, playbook: str = "site", **variables: Any) -> subprocess.CompletedProcess[str]:
+    """A run of a playbook for one host."""
     return subprocess.run(
         [
-            *("ansible-playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "wssgate.nginx.site", *arguments),
+            *("ansible-playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], f"wssgate.nginx.{playbook}", *arguments),
             *("-l", host.backend.get_pytest_id().rpartition("://")[2], "-e", json.dumps(variables)),
         ],
         capture_output=True,
@@ -194,6 +194,33 @@ def test_the_password_file_is_for_root_and_nginx_alone_and_says_whose_it_is(host
     assert "wssgate.nginx" in passwords.content_string.splitlines()[0]
 
 
+def test_check_tells_what_clients_meet_and_that_nothing_will_break(host):
+    run = play(host, playbook="check")
+    output = " ".join(run.stdout.split())
+    assert run.returncode == 0, run.stdout[-3000:]
+    for words in ("Nothing will break within 14 days.", "P-256", "RSA-2048", "1.2+1.3", "CN=intermediate", "/token token 403 101", "/wss none + certificate 403 -"):
+        assert words in output, run.stdout[-3000:]
+    assert "changed=0" in output
+    assert host.file("/var/lib/nginx/tokens").listdir() == []
+
+
+def test_check_warns_of_what_ends_within_the_days_given_and_of_what_is_broken_and_fails(host):
+    host.check_output("kill $(cat /root/upstream.pid)")
+    try:
+        run = play(host, playbook="check", days=100, output="json")
+    finally:
+        host.check_output(
+            "python3 /usr/local/lib/upstream.py --echo 127.0.0.1:8080 --record /root/upstream.jsonl --daemon --pid-file /root/upstream.pid"
+        )
+    output = " ".join(run.stdout.split())
+    assert run.returncode != 0
+    assert "certificate shop ends in 89 days" in output
+    assert "certificate host ends in 89 days" in output
+    assert "the revocation list ends in 29 days" in output
+    assert "/wss answers 502 to a client without a token, not 101" in output
+    assert "certificate wcs ends" not in output
+
+
 MISTAKES: dict[str, tuple[str, dict[str, Any], str]] = {
     "a key of another certificate": ("shop", {"key_content": None, "key_source": f"{PKI}/other.key"}, "the private key is not the key of"),
     "an expired certificate": (
@@ -227,6 +254,17 @@ def test_a_mistake_is_named_shows_no_key_and_changes_nothing(host, mistake):
     assert f"certificate {name}: " in output
     assert words in output, output[-3000:]
     assert "PRIVATE KEY" not in output
+    assert state(host) == before
+
+
+def test_a_list_of_what_was_revoked_that_is_out_of_date_is_refused(host):
+    if "debian13" in host.backend.get_pytest_id():
+        pytest.skip("the controller finds it before it asks a host; once is enough")
+    before = state(host)
+    authority = {"name": "clients", "certificate_source": f"{PKI}/clients.pem", "crl_source": f"{PKI}/old.crl"}
+    run = play(host, certificates_client_authorities=[authority])
+    assert run.returncode != 0
+    assert "client authority clients: the revocation list of CN=clients was good until" in " ".join(run.stdout.split())
     assert state(host) == before
 
 
