@@ -193,7 +193,7 @@ def test_a_renewal_under_200_sessions_drops_none_and_brings_the_new_certificate_
     old = served(gate, NAME)
     master = host.check_output("cat /run/nginx.pid")
     # Nothing else is changed for it: what the timer starts, its surroundings and its hook do it
-    host.check_output("sed -i '/renew_before_expiry/d; 1i renew_before_expiry = 100 days' /etc/letsencrypt/renewal/wcs.conf")
+    host.check_output("sed -i '1s/^/renew_before_expiry = 100 days\\n/' /etc/letsencrypt/renewal/wcs.conf")
     workers = "pgrep -cf 'nginx: worker process$'"
     count = int(host.check_output(workers))
     with sessions(gate, SESSIONS) as clients:
@@ -207,7 +207,7 @@ def test_a_renewal_under_200_sessions_drops_none_and_brings_the_new_certificate_
         # Those that were there stay with the workers that were there
         assert int(host.check_output("pgrep -cf 'nginx: worker process'")) > count
     assert host.check_output("cat /run/nginx.pid") == master
-    host.check_output("sed -i /renew_before_expiry/d /etc/letsencrypt/renewal/wcs.conf")
+    host.check_output("sed -i /^renew_before_expiry/d /etc/letsencrypt/renewal/wcs.conf")
 
 
 def test_a_client_that_trusts_the_authority_gets_in(gate, scratch):
