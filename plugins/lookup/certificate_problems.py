@@ -29,6 +29,11 @@ options:
     type: list
     elements: raw
     default: []
+  authorities:
+    description: Value of C(certificates_authorities), to be checked as well.
+    type: list
+    elements: raw
+    default: []
 """
 
 EXAMPLES = r"""
@@ -49,7 +54,11 @@ import typing as t
 
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import CertificateList, ClientAuthorityList
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import (
+    CertificateList,
+    ClientAuthorityList,
+    authority_problems,
+)
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._controller_file import controller_file_reader
 
 
@@ -60,5 +69,7 @@ class LookupModule(LookupBase):
         """Return the problems."""
         self.set_options(var_options=variables, direct=kwargs)
         read = controller_file_reader(self, variables or {})
-        found = CertificateList(terms[0] if terms else None, self.get_option("directory"), read)
-        return found.problems + ClientAuthorityList(self.get_option("client_authorities"), read).problems
+        wrong = authority_problems(self.get_option("authorities"))
+        names = None if wrong else [str(item["name"]) for item in self.get_option("authorities")]
+        found = CertificateList(terms[0] if terms else None, self.get_option("directory"), read, names)
+        return wrong + found.problems + ClientAuthorityList(self.get_option("client_authorities"), read).problems

@@ -367,6 +367,43 @@ def new_certificate(
     return builder.sign(signing_key, hashes.SHA256(), default_backend())
 
 
+def new_authority(key: t.Any, common_name: str, days: int, now: datetime.datetime) -> t.Any:
+    """Make the certificate of an authority that signs servers, and no other authorities."""
+    subject = _subject(common_name)
+    begin = now - CLOCK_TOLERANCE
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    return builder.sign(key, hashes.SHA256(), default_backend())
+
+
+def new_request(key: t.Any) -> bytes:
+    """Make a request that proves that its sender has a key; what the certificate is for is said elsewhere."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return builder.sign(key, hashes.SHA256(), default_backend()).public_bytes(serialization.Encoding.PEM)
+
+
+def load_request(pem: bytes) -> t.Any:
+    """Return a request whose sender has its key."""
+    try:
+        request = x509.load_pem_x509_csr(pem, default_backend())
+        is_good = request.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm):
+        raise CertificateError("the request is damaged") from None
+    if not is_good:
+        raise CertificateError("the request was not made with its own key")
+    return request
+
+
 def due_reasons(
     certificate: t.Any, names: t.Sequence[str], key_type: str, renew_before_days: int, now: datetime.datetime
 ) -> t.List[str]:

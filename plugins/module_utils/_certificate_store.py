@@ -45,6 +45,15 @@ class Spec(t.NamedTuple):
     key_content: t.Optional[str] = None
     remote: bool = False
     symlinks_allowed: bool = False
+    # With an authority of one's own: its name and certificate, and what it has just signed
+    authority: t.Optional[str] = None
+    issuer: t.Optional[str] = None
+    issued: t.Optional[str] = None
+
+    @property
+    def next_key_path(self) -> str:
+        """Where a new key waits for its certificate."""
+        return self.key_path + ".next"
 
 
 class Pair(t.NamedTuple):
@@ -91,14 +100,15 @@ class Plan(t.NamedTuple):
     reasons: t.Tuple[str, ...] = ()
     wrong_attributes: t.Tuple[str, ...] = ()
     due: t.Tuple[str, ...] = ()
+    needs_request: bool = False
 
     @property
     def changed(self) -> bool:
         """Whether anything on the disk is to change."""
-        return self.before != self.after or bool(self.wrong_attributes)
+        return self.before != self.after or bool(self.wrong_attributes) or self.needs_request
 
 
-def _read(path: str, follow: bool) -> t.Optional[bytes]:
+def read_regular(path: str, follow: bool) -> t.Optional[bytes]:
     """Return the content of a regular file, or None when it is not there."""
     if not follow and os.path.islink(os.path.dirname(path)):
         raise CertificateError(f"{os.path.dirname(path)} is a symlink: name the folder it points to, or set symlinks_allowed: true")
@@ -150,7 +160,8 @@ def _loaded(pair: Pair) -> t.Tuple[t.Any, t.Any]:
     return certificate, key
 
 
-def _make_self_signed(spec: Spec, before: Pair, now: datetime.datetime) -> Pair:
+def _key_for(spec: Spec, before: Pair) -> t.Tuple[t.Any, bytes]:
+    """Return the key there is, where it is to stay and can, or a new one."""
     key, key_bytes = None, None
     if spec.reuse_key and before.key is not None:
         try:
@@ -162,6 +173,11 @@ def _make_self_signed(spec: Spec, before: Pair, now: datetime.datetime) -> Pair:
     if key is None or key_bytes is None:
         key = crypto.new_key(spec.key_type)
         key_bytes = crypto.key_pem(key)
+    return key, key_bytes
+
+
+def _make_self_signed(spec: Spec, before: Pair, now: datetime.datetime) -> Pair:
+    key, key_bytes = _key_for(spec, before)
     common_name = crypto.common_name_for(spec.names, spec.common_name)
     certificate = crypto.new_certificate(key.public_key(), spec.names, common_name, spec.days, now, key)
     return Pair(crypto.certificate_pem(certificate), key_bytes)
@@ -174,17 +190,52 @@ def _self_signed_reasons(spec: Spec, before: Pair, now: datetime.datetime) -> t.
     except CertificateError as error:
         return [str(error)]
     reasons = crypto.due_reasons(certificate, spec.names, spec.key_type, spec.renew_before_days, now)
-    if not crypto.is_self_signed(certificate):
-        reasons.append("it is not self-signed")
+    issuer = None
+    if spec.authority is None:
+        if not crypto.is_self_signed(certificate):
+            reasons.append("it is not self-signed")
+    elif spec.issuer is None:
+        reasons.append(f"there is no authority {spec.authority} yet")
+    else:
+        issuer = crypto.load_certificates(spec.issuer.encode())[0]
+        if not crypto.is_signed_by(certificate, issuer):
+            reasons.append(f"the authority {spec.authority} did not sign it")
     if crypto.common_name_of(certificate) != crypto.common_name_for(spec.names, spec.common_name):
         reasons.append("its common name differs")
-    if crypto.lifetime_days(certificate) != spec.days:
+    # No certificate outlives its authority
+    is_cut = issuer is not None and crypto.not_after(certificate) == crypto.not_after(issuer)
+    if crypto.lifetime_days(certificate) != spec.days and not is_cut:
         reasons.append("its lifetime differs")
     return reasons
 
 
+def _signed(spec: Spec, now: datetime.datetime) -> Pair:
+    """Return the pair of what an authority has just signed and the key that waits for it."""
+    key = read_regular(spec.next_key_path, spec.symlinks_allowed)
+    if key is None:
+        raise CertificateError(f"{spec.next_key_path}, the key of the request, is gone")
+    pair = Pair(_with_newline(spec.issued or ""), key)
+    problems = file_problems(pair.certificate or b"", key, spec.names, now)
+    if problems:
+        raise CertificateError("; ".join(problems))
+    return pair
+
+
+def request(planned: Plan) -> bytes:
+    """Make the key that a new certificate is for, have it wait beside the old one, and return the request."""
+    spec = planned.spec
+    key, key_bytes = _key_for(spec, planned.before)
+    _replace(os.path.realpath(spec.next_key_path) if spec.symlinks_allowed else spec.next_key_path, key_bytes, KEY_MODE)
+    return crypto.new_request(key)
+
+
 def _plan_self_signed(spec: Spec, before: Pair, now: datetime.datetime) -> t.Tuple[Pair, t.List[str], t.List[str]]:
+    if spec.issued is not None:
+        return _signed(spec, now), [f"the authority {spec.authority} has signed it"], []
     reasons = _self_signed_reasons(spec, before, now)
+    if spec.authority is not None:
+        # Its authority has to be asked first; until then what is there stays
+        return before, reasons, []
     return (_make_self_signed(spec, before, now) if reasons else before), reasons, []
 
 
@@ -245,7 +296,7 @@ _PLANNERS = {"selfsigned": _plan_self_signed, "files": _plan_files, "acme": _pla
 def plan(spec: Spec, now: datetime.datetime) -> Plan:
     """Find out what has to change for one certificate; touches nothing."""
     follow = spec.symlinks_allowed or spec.remote
-    before = Pair(_read(spec.certificate_path, follow), _read(spec.key_path, follow))
+    before = Pair(read_regular(spec.certificate_path, follow), read_regular(spec.key_path, follow))
     after, reasons, due = _PLANNERS[spec.provider](spec, before, now)
     return Plan(
         spec=spec,
@@ -256,6 +307,7 @@ def plan(spec: Spec, now: datetime.datetime) -> Plan:
         reasons=tuple(reasons),
         wrong_attributes=() if spec.remote else tuple(_wrong_attributes({spec.key_path: KEY_MODE, spec.certificate_path: CERTIFICATE_MODE})),
         due=tuple(due),
+        needs_request=spec.authority is not None and spec.issued is None and bool(reasons),
     )
 
 
@@ -325,7 +377,7 @@ def authority_facts(certificate: t.Optional[bytes], crl: t.Optional[bytes], now:
 def plan_client_authority(authority: ClientAuthority, now: datetime.datetime) -> AuthorityPlan:
     """Find out what has to change for one authority of clients; touches nothing."""
     certificate_path, crl_path = authority.certificate_path, authority.crl_path
-    before = {path: _read(path, follow=False) for path in (certificate_path, crl_path)}
+    before = {path: read_regular(path, follow=False) for path in (certificate_path, crl_path)}
     after = {
         certificate_path: _with_newline(authority.certificate_content),
         crl_path: _with_newline(authority.crl_content) if authority.crl_content else None,
@@ -429,6 +481,8 @@ def apply(planned: Plan, backup: bool = False) -> t.List[str]:
             suffix = time.strftime(".%Y-%m-%dT%H%M%SZ~", time.gmtime())
             copies = _back_up(certificate_path, planned.before.certificate, suffix) + _back_up(key_path, planned.before.key, suffix)
         write_pair(certificate_path, key_path, planned.before, planned.after)
+        if spec.issued is not None:
+            os.unlink(spec.next_key_path)
     for path in planned.wrong_attributes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if spec.symlinks_allowed else os.O_NOFOLLOW))
         try:

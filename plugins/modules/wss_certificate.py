@@ -68,6 +68,12 @@ options:
         description: Keep the key when a self-signed certificate is made anew.
         type: bool
         default: false
+      authority:
+        description:
+          - With O(certificates[].provider=selfsigned), name of an authority in O(issuers) that signs the certificate instead of its own key.
+          - Where a certificate is needed, RV(certificates[].request) has to be signed, with M(wssgate.nginx.wss_authority), and a second call brings the
+            result in O(issued). The old certificate stays until then.
+        type: str
       certificate_path:
         description: Path of the certificate with its chain. By default C(fullchain.pem) in a folder named after the certificate in O(directory).
         type: path
@@ -89,6 +95,14 @@ options:
         description: Follow symlinks at the paths and write where they point to. Without it symlinks are refused.
         type: bool
         default: false
+  issuers:
+    description: Certificates, as PEM, of the authorities that O(certificates[].authority) names.
+    type: dict
+    default: {}
+  issued:
+    description: Certificates, as PEM, that the authorities have just signed, by the name of the certificate.
+    type: dict
+    default: {}
   client_authorities:
     description:
       - Authorities whose clients a server lets in. The certificate becomes C(ca.pem) in a folder named after the authority in O(directory),
@@ -179,6 +193,9 @@ certificates:
       description: With O(certificates[].provider=acme), why a certificate has to be asked for. Empty when it need not be.
       type: list
       elements: str
+    request:
+      description: What O(certificates[].authority) has to sign, as PEM. None when there is nothing to sign, and in check mode.
+      type: str
     other_authority:
       description: With O(certificates[].provider=acme), whether certbot has it from another authority than O(acme_directory).
       type: bool
@@ -282,6 +299,7 @@ CERTIFICATE_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
     "days": {"type": "int", "default": 397},
     "renew_before_days": {"type": "int", "default": 30},
     "reuse_key": {"type": "bool", "default": False, "no_log": False},
+    "authority": {"type": "str"},
     "certificate_path": {"type": "path"},
     "key_path": {"type": "path", "no_log": False},
     "certificate_content": {"type": "str"},
@@ -309,12 +327,15 @@ def read_authority(options: t.Dict[str, t.Any], directory: str) -> store.ClientA
     )
 
 
-def read_spec(options: t.Dict[str, t.Any], directory: str) -> store.Spec:
+def read_spec(options: t.Dict[str, t.Any], params: t.Dict[str, t.Any]) -> store.Spec:
     """Turn one item of the argument into what was asked for."""
+    directory = params["directory"]
     own = os.path.join(directory, options["name"])
     names = tuple(dict.fromkeys(crypto.parse_name(name) for name in options["subject_alt_names"]))
     spec = store.Spec(
         names=names,
+        issuer=params["issuers"].get(options["authority"]) if options["authority"] else None,
+        issued=params["issued"].get(options["name"]) if options["authority"] else None,
         certificate_path=os.path.normpath(options["certificate_path"] or os.path.join(own, "fullchain.pem")),
         key_path=os.path.normpath(options["key_path"] or os.path.join(own, "privkey.pem")),
         **{
@@ -327,19 +348,23 @@ def read_spec(options: t.Dict[str, t.Any], directory: str) -> store.Spec:
         given = [key for key in ("certificate_content", "key_content") if options[key]]
         if bool(given) == spec.remote or len(given) == 1:
             raise crypto.CertificateError("give certificate_content and key_content, or remote: true")
-    elif not names:
+    if options["authority"] and spec.provider != "selfsigned":
+        raise crypto.CertificateError(f"authority does not go with provider {spec.provider}")
+    if spec.provider == "files":
+        return spec
+    if not names:
         raise crypto.CertificateError("subject_alt_names is empty: a certificate is for at least one name")
-    elif spec.days <= spec.renew_before_days:
+    if spec.days <= spec.renew_before_days:
         raise crypto.CertificateError(f"renew_before_days ({spec.renew_before_days}) has to be less than days ({spec.days})")
     return spec
 
 
-def read_specs(certificates: t.Sequence[t.Dict[str, t.Any]], directory: str) -> t.List[store.Spec]:
+def read_specs(params: t.Dict[str, t.Any]) -> t.List[store.Spec]:
     """Turn the argument into what was asked for, or raise with everything that is wrong with it."""
     specs, problems = [], []
-    for options in certificates:
+    for options in params["certificates"]:
         try:
-            specs.append(read_spec(options, directory))
+            specs.append(read_spec(options, params))
         except crypto.CertificateError as error:
             problems.append(f"certificate {options['name']}: {error}")
     if problems:
@@ -380,6 +405,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "certificates": {"type": "list", "elements": "dict", "required": True, "options": CERTIFICATE_OPTIONS},
+            "issuers": {"type": "dict", "default": {}},
+            "issued": {"type": "dict", "default": {}},
             "client_authorities": {"type": "list", "elements": "dict", "default": [], "options": AUTHORITY_OPTIONS},
             "directory": {"type": "path", "default": "/etc/nginx/certificates"},
             "acme_directory": {"type": "str"},
@@ -399,16 +426,20 @@ def main() -> None:
         )
 
     copies: t.List[str] = []
+    requests: t.Dict[str, str] = {}
     try:
         directory = module.params["directory"]
         plans, authority_plans = store.plan_all(
-            read_specs(module.params["certificates"], directory),
+            read_specs(module.params),
             crypto.utc_now(),
             [read_authority(options, directory) for options in module.params["client_authorities"]],
         )
         for plan in plans:
             if plan.changed and not module.check_mode:
                 copies += store.apply(plan, module.params["backup"])
+                if plan.needs_request:
+                    requests[plan.spec.name] = store.request(plan).decode("ascii")
+                    continue
                 for path in (plan.spec.certificate_path, plan.spec.key_path):
                     module.set_default_selinux_context(path, False)
         for authority_plan in authority_plans:
@@ -434,6 +465,7 @@ def main() -> None:
                 "changed": plan.changed,
                 "reasons": list(plan.reasons),
                 "due": list(plan.due) + (["another authority issued it"] if other_authority(plan.spec) else []),
+                "request": requests.get(plan.spec.name),
                 "other_authority": other_authority(plan.spec),
                 "certificate_path": plan.spec.certificate_path,
                 "key_path": plan.spec.key_path,

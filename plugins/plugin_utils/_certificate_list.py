@@ -27,6 +27,7 @@ MODULE_KEYS = (
     "days",
     "renew_before_days",
     "reuse_key",
+    "authority",
     "certificate_path",
     "key_path",
     "certificate_content",
@@ -90,11 +91,33 @@ class ClientAuthorityList:
             self.authorities.append({"name": name, "certificate_content": certificate or "", "crl_content": crl})
 
 
+def authority_problems(authorities: t.Any) -> t.List[str]:
+    """Return what is wrong with certificates_authorities."""
+    if not isinstance(authorities, t.Sequence) or isinstance(authorities, str):
+        return ["certificates_authorities is not a list"]
+    problems = []
+    names: t.Set[str] = set()
+    for number, item in enumerate(authorities):
+        given = item if isinstance(item, t.Mapping) else {}
+        name = str(given.get("name", ""))
+        if not _NAME.fullmatch(name) or not given.get("host"):
+            problems.append(f"certificates_authorities[{number}]: name ({name!r}) and host are needed, the host of the inventory that keeps its key")
+        if name in names:
+            problems.append(f"authority {name}: the name is there twice")
+        names.add(name)
+        if given.get("key_type") is not None and given["key_type"] not in crypto.KEY_TYPES:
+            problems.append(f"authority {name}: key_type is {given['key_type']!r}, and there are {', '.join(crypto.KEY_TYPES)}")
+    return problems
+
+
 class CertificateList:
     """certificates_list, checked and completed."""
 
-    def __init__(self, certificates: t.Any, directory: str, read: t.Callable[[str], str]) -> None:
+    def __init__(
+        self, certificates: t.Any, directory: str, read: t.Callable[[str], str], authorities: t.Optional[t.Collection[str]] = None
+    ) -> None:
         """Read the list. The function read returns the content of a file of the controller or raises UnreadableError."""
+        self.authorities = authorities
         self.directory = directory
         self.read = read
         self.problems: t.List[str] = []
@@ -127,6 +150,11 @@ class CertificateList:
         names = self._check_names(where, item, provider)
         self._check_paths(where, item)
         self._check_numbers(where, item)
+        if provider != "selfsigned":
+            self._refuse(where, item, provider, ("authority",))
+        elif item.get("authority") and self.authorities is not None and item["authority"] not in self.authorities:
+            known = ", ".join(sorted(self.authorities)) or "none"
+            self.problems.append(f"{where}: authority {item['authority']!r} is not in certificates_authorities (there: {known})")
         if provider == "files":
             self._check_files(where, item, names, completed)
         else:

@@ -124,6 +124,29 @@ def test_old_clients_get_rsa_and_all_others_p_256(gate):
     assert served(gate.port, "wcs.example.com", "aECDSA:aRSA") == installed(gate, "wcs")
 
 
+def test_one_authority_signs_for_every_host_and_its_key_and_theirs_stay_where_they_are(gate, host):
+    assert status(gate, "signed.example.com", PKI / "gates.pem") == 101
+    authority = "/var/lib/wssgate/authorities/gates"
+    if "debian12" in gate.name:
+        assert host.check_output(f"cd {authority} && stat -c '%n %a %U' . ca.key") == ". 700 root\nca.key 600 root"
+    else:
+        assert not host.file(authority).exists
+    assert not host.file(f"{CERTIFICATES}/signed/privkey.pem.next").exists
+
+
+def test_a_certificate_of_the_authority_is_made_anew_with_a_new_key_or_the_same(gate, host):
+    old = installed(gate, "signed")
+    run = play(host, **with_certificate(host, "signed", days=300, reuse_key=True))
+    assert run.returncode == 0, run.stdout[-3000:]
+    same_key = installed(gate, "signed")
+    assert (same_key.public_key(), same_key.serial_number != old.serial_number) == (old.public_key(), True)
+    run = play(host)
+    assert run.returncode == 0, run.stdout[-3000:]
+    new_key = installed(gate, "signed")
+    assert new_key.public_key() != old.public_key()
+    assert served(gate.port, "signed.example.com") == new_key
+
+
 def test_a_client_that_trusts_the_root_gets_in_over_the_chain_from_the_controller(gate):
     assert status(gate, "shop.example.com", PKI / "root.pem") == 101
 
@@ -177,7 +200,7 @@ def test_why_a_client_was_refused_is_in_the_log(gate, host):
 
 def test_keys_are_for_root_alone(host):
     listing = host.check_output(f"find {CERTIFICATES} -type f -printf '%f %m %u:%g\\n' | sort -u")
-    assert listing.splitlines() == ["ca.pem 644 root:root", "crl.pem 644 root:root", "fullchain.pem 644 root:root", "privkey.pem 600 root:root"]
+    assert sorted(listing.splitlines()) == ["ca.pem 644 root:root", "crl.pem 644 root:root", "fullchain.pem 644 root:root", "privkey.pem 600 root:root"]
 
 
 @pytest.mark.parametrize("user", [("operator", "correct: hörse"), ("given", "given words")])

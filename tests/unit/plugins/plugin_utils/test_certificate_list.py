@@ -11,7 +11,12 @@ import pytest
 pytest.importorskip("cryptography")
 
 from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import CertificateList, ClientAuthorityList, UnreadableError
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import (
+    CertificateList,
+    ClientAuthorityList,
+    UnreadableError,
+    authority_problems,
+)
 
 KEY = crypto.new_key("P-256")
 KEY_PEM = crypto.key_pem(KEY).decode()
@@ -134,3 +139,28 @@ def test_an_authority_of_clients_twice_is_refused() -> None:
 
     assert "client authority clients: the name is there twice" in ClientAuthorityList([item, item], read).problems
     assert ClientAuthorityList("clients", read).problems == ["certificates_client_authorities is not a list"]
+
+
+@pytest.mark.parametrize(
+    "authorities, words",
+    [
+        ("gates", "certificates_authorities is not a list"),
+        (["gates"], "certificates_authorities[0]: name ('') and host are needed"),
+        ([{"name": "gates"}], "certificates_authorities[0]: name ('gates') and host are needed"),
+        ([{"name": "../gates", "host": "a"}], "name ('../gates') and host are needed"),
+        ([{"name": "gates", "host": "a"}, {"name": "gates", "host": "b"}], "authority gates: the name is there twice"),
+        ([{"name": "gates", "host": "a", "key_type": "DSA"}], "authority gates: key_type is 'DSA'"),
+    ],
+)
+def test_what_is_wrong_with_an_authority_of_one_s_own_is_said(authorities: t.Any, words: str) -> None:
+    assert words in authority_problems(authorities)[0]
+
+
+def test_a_certificate_is_signed_by_an_authority_that_there_is() -> None:
+    item = {**SELF_SIGNED, "authority": "gates"}
+
+    assert CertificateList([item], "/etc", read, ["gates"]).problems == []
+    assert CertificateList([item], "/etc", read, ["others"]).problems == [
+        "certificate wcs: authority 'gates' is not in certificates_authorities (there: others)"
+    ]
+    assert problems({**ACME, "authority": "gates"}) == ["certificate wcs: authority does not go with provider acme"]
