@@ -41,6 +41,11 @@ def play(host: Any, *arguments: str, playbook: str = "site", **variables: Any) -
     )
 
 
+def said(run: subprocess.CompletedProcess[str]) -> str:
+    """All of its output, without the line breaks that it was laid out with."""
+    return " ".join((run.stdout + run.stderr).split())
+
+
 def inventory(host: Any) -> dict[str, Any]:
     command = ["ansible-inventory", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "--host", host.backend.get_pytest_id().rpartition("://")[2]]
     return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
@@ -219,7 +224,7 @@ def test_the_password_file_is_for_root_and_nginx_alone_and_says_whose_it_is(host
 
 def test_check_tells_what_clients_meet_and_that_nothing_will_break(host):
     run = play(host, playbook="check")
-    output = " ".join(run.stdout.split())
+    output = said(run)
     assert run.returncode == 0, run.stdout[-3000:]
     for words in ("Nothing will break within 14 days.", "P-256", "RSA-2048", "1.2+1.3", "CN=intermediate", "/token token 403 101", "/wss none + certificate 403 -"):
         assert words in output, run.stdout[-3000:]
@@ -235,7 +240,7 @@ def test_check_warns_of_what_ends_within_the_days_given_and_of_what_is_broken_an
         host.check_output(
             "python3 /usr/local/lib/upstream.py --echo 127.0.0.1:8080 --record /root/upstream.jsonl --daemon --pid-file /root/upstream.pid"
         )
-    output = " ".join(run.stdout.split())
+    output = said(run)
     assert run.returncode != 0
     assert "certificate shop ends in 89 days" in output
     assert "certificate host ends in 89 days" in output
@@ -272,7 +277,7 @@ def test_a_mistake_is_named_shows_no_key_and_changes_nothing(host, mistake):
         pytest.skip("the controller finds it before it asks a host; once is enough")
     before = state(host)
     run = play(host, "-vvv", "--diff", **with_certificate(host, name, **change))
-    output = " ".join((run.stdout + run.stderr).split())
+    output = said(run)
     assert run.returncode != 0
     assert f"certificate {name}: " in output
     assert words in output, output[-3000:]
@@ -287,7 +292,7 @@ def test_a_list_of_what_was_revoked_that_is_out_of_date_is_refused(host):
     authority = {"name": "clients", "certificate_source": f"{PKI}/clients.pem", "crl_source": f"{PKI}/old.crl"}
     run = play(host, certificates_client_authorities=[authority])
     assert run.returncode != 0
-    assert "client authority clients: the revocation list of CN=clients was good until" in " ".join(run.stdout.split())
+    assert "client authority clients: the revocation list of CN=clients was good until" in said(run)
     assert state(host) == before
 
 
@@ -297,7 +302,7 @@ def test_a_key_on_the_host_that_everybody_can_read_is_refused(host):
     try:
         run = play(host)
         assert run.returncode != 0
-        assert "everybody on the host has access to the key" in " ".join(run.stdout.split())
+        assert "everybody on the host has access to the key" in said(run)
         assert state(host) == before
     finally:
         host.check_output("chmod 0600 /etc/ssl/private/host.key && chmod 0710 /etc/ssl/private")
@@ -309,7 +314,7 @@ def test_a_symlink_in_place_of_a_key_is_refused(host):
     try:
         run = play(host)
         assert run.returncode != 0
-        assert f"{key} is a symlink" in " ".join(run.stdout.split())
+        assert f"{key} is a symlink" in said(run)
         assert host.file(key).is_symlink
     finally:
         host.check_output(f"rm -f {key} && mv /root/privkey.pem {key}")
