@@ -44,9 +44,13 @@ class Authority:
         # To make a new one would have every client of the old one refuse the gates
         if certificate is None or key is None:
             missing = self.certificate_path if certificate is None else self.key_path
-            raise CertificateError(f"{missing} is gone: bring it back from a backup, or remove {directory} and have clients trust a new authority")
+            raise CertificateError(
+                f"{missing} is gone: bring it back from a backup, or remove {directory} and have clients trust a new authority"
+            )
         if os.stat(self.key_path).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise CertificateError(f"others than root have access to {self.key_path}: whoever read it can pose as the gates; see who, then set its mode to 0600")
+            raise CertificateError(
+                f"others than root have access to {self.key_path}: whoever read it can pose as the gates; see who, then set its mode to 0600"
+            )
         self.certificate, self.key, self.pem = crypto.load_certificates(certificate)[0], crypto.load_key(key), certificate
         if crypto.public_bytes(self.certificate.public_key()) != crypto.public_bytes(self.key.public_key()):
             raise CertificateError(f"{self.key_path} is not the key of {self.certificate_path}")

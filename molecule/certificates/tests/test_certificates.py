@@ -140,6 +140,8 @@ def test_one_authority_signs_for_every_host_and_its_key_and_theirs_stay_where_th
 
 
 def test_a_certificate_of_the_authority_is_made_anew_with_a_new_key_or_the_same(gate, host):
+    if "debian12" in gate.name:
+        pytest.skip("the host that asks another for the signature is enough")
     old = installed(gate, "signed")
     run = play(host, **with_certificate(host, "signed", days=300, reuse_key=True))
     assert run.returncode == 0, run.stdout[-3000:]
@@ -233,6 +235,8 @@ def test_check_tells_what_clients_meet_and_that_nothing_will_break(host):
 
 
 def test_check_warns_of_what_ends_within_the_days_given_and_of_what_is_broken_and_fails(host):
+    if "debian13" in host.backend.get_pytest_id():
+        pytest.skip("it is judged on the controller; once is enough")
     host.check_output("kill $(cat /root/upstream.pid)")
     try:
         run = play(host, playbook="check", days=100, output="json")
@@ -249,51 +253,73 @@ def test_check_warns_of_what_ends_within_the_days_given_and_of_what_is_broken_an
     assert "certificate wcs ends" not in output
 
 
-MISTAKES: dict[str, tuple[str, dict[str, Any], str]] = {
-    "a key of another certificate": ("shop", {"key_content": None, "key_source": f"{PKI}/other.key"}, "the private key is not the key of"),
-    "an expired certificate": (
-        "shop",
-        {"certificate_source": f"{PKI}/expired.pem", "key_content": None, "key_source": f"{PKI}/other.key"},
-        "the certificate expired on",
+SHOP: dict[str, Any] = {
+    "provider": "files",
+    "subject_alt_names": ["shop.example.com"],
+    "certificate_source": f"{PKI}/shop.pem",
+    "key_source": f"{PKI}/shop.key",
+}
+HOST: dict[str, Any] = {
+    "provider": "files",
+    "remote": True,
+    "certificate_path": "/etc/ssl/host.pem",
+    "key_path": "/etc/ssl/private/host.key",
+}
+# Found on the controller, before a host is asked
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "foreign_key": ({**SHOP, "key_source": f"{PKI}/other.key"}, "the private key is not the key of"),
+    "expired": ({**SHOP, "certificate_source": f"{PKI}/expired.pem", "key_source": f"{PKI}/other.key"}, "the certificate expired on"),
+    "upside_down": (
+        {**SHOP, "certificate_source": f"{PKI}/upside_down.pem"},
+        "the chain is out of order: the certificate of the key is number 2; put it first",
     ),
-    "a chain upside down": ("shop", {"certificate_source": f"{PKI}/upside_down.pem"}, "the certificate of the key is number 2; put it first"),
-    "a certificate for another name": ("shop", {"subject_alt_names": ["b.example.com"]}, "the certificate is not for DNS:b.example.com"),
-    "a file that is not there": ("shop", {"certificate_source": f"{PKI}/none.pem"}, "none.pem is not on the controller"),
-    "a file that is no certificate": ("shop", {"certificate_source": f"{PKI}/shop.key"}, "there is no PEM certificate in it"),
-    "a file that is not on the host": ("host", {"key_path": "/etc/ssl/private/none.key"}, "/etc/ssl/private/none.key is not there"),
-    "a key of the host that belongs to another certificate": (
-        "host",
-        {"key_path": f"{CERTIFICATES}/wcs/privkey.pem"},
-        "the private key is not the key of the certificate CN=host",
+    "other_name": ({**SHOP, "subject_alt_names": ["b.example.com"]}, "the certificate is not for DNS:b.example.com"),
+    "nowhere": (
+        {**SHOP, "certificate_source": f"{PKI}/none.pem"},
+        f"certificate_source: {PKI}/none.pem is not on the controller",
     ),
-    "a lifetime shorter than the time of renewal": ("wcs", {"days": 20}, "renew_before_days (30) has to be less than days (20)"),
+    "no_certificate": ({**SHOP, "certificate_source": f"{PKI}/shop.key"}, "the certificate cannot be used: there is no PEM certificate in it"),
+    "short": (
+        {"provider": "selfsigned", "subject_alt_names": ["shop.example.com"], "days": 20},
+        "renew_before_days (30) has to be less than days (20)",
+    ),
+    "unsigned": (
+        {"provider": "selfsigned", "subject_alt_names": ["shop.example.com"], "authority": "nobody"},
+        "authority 'nobody' is not in certificates_authorities (there: gates)",
+    ),
+}
+# Found on the host
+HOST_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "not_there": ({**HOST, "key_path": "/etc/ssl/private/none.key"}, "/etc/ssl/private/none.key is not there"),
+    "not_its_key": ({**HOST, "key_path": f"{CERTIFICATES}/wcs/privkey.pem"}, "the private key is not the key of the certificate CN=host"),
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_named_shows_no_key_and_changes_nothing(host, mistake):
-    name, change, words = MISTAKES[mistake]
-    if name != "host" and "debian13" in host.backend.get_pytest_id():
-        pytest.skip("the controller finds it before it asks a host; once is enough")
+def fails_with(host: Any, mistakes: dict[str, tuple[dict[str, Any], str]], **variables: Any) -> str:
+    """A run with all the mistakes at once, of which each is named, no key is shown, and nothing is changed."""
+    wrong = [{"name": name, **item} for name, (item, _words) in mistakes.items()]
     before = state(host)
-    run = play(host, "-vvv", "--diff", **with_certificate(host, name, **change))
+    run = play(host, "-vvv", "--diff", certificates_list=[*inventory(host)["certificates_list"], *wrong], **variables)
     output = said(run)
     assert run.returncode != 0
-    assert f"certificate {name}: " in output
-    assert words in output, output[-3000:]
+    for name, (_item, words) in mistakes.items():
+        assert f"certificate {name}: {words}" in output, output[-3000:]
     assert "PRIVATE KEY" not in output
     assert state(host) == before
+    return output
 
 
-def test_a_list_of_what_was_revoked_that_is_out_of_date_is_refused(host):
+def test_each_mistake_on_the_controller_is_named_shows_no_key_and_changes_nothing(host):
     if "debian13" in host.backend.get_pytest_id():
         pytest.skip("the controller finds it before it asks a host; once is enough")
-    before = state(host)
+    # nginx refuses every client with such a list
     authority = {"name": "clients", "certificate_source": f"{PKI}/clients.pem", "crl_source": f"{PKI}/old.crl"}
-    run = play(host, certificates_client_authorities=[authority])
-    assert run.returncode != 0
-    assert "client authority clients: the revocation list of CN=clients was good until" in said(run)
-    assert state(host) == before
+    output = fails_with(host, MISTAKES, certificates_client_authorities=[authority])
+    assert "client authority clients: the revocation list of CN=clients was good until" in output
+
+
+def test_each_mistake_on_the_host_is_named_shows_no_key_and_changes_nothing(host):
+    fails_with(host, HOST_MISTAKES)
 
 
 def test_a_key_on_the_host_that_everybody_can_read_is_refused(host):
