@@ -24,6 +24,16 @@ options:
     description: Folder of the certificates that have no path of their own.
     type: str
     default: /etc/nginx/certificates
+  client_authorities:
+    description: Value of C(certificates_client_authorities), to be checked as well.
+    type: list
+    elements: raw
+    default: []
+  authorities:
+    description: Value of C(certificates_authorities), to be checked as well.
+    type: list
+    elements: raw
+    default: []
 """
 
 EXAMPLES = r"""
@@ -44,7 +54,11 @@ import typing as t
 
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import CertificateList
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import (
+    CertificateList,
+    ClientAuthorityList,
+    authority_problems,
+)
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._controller_file import controller_file_reader
 
 
@@ -54,5 +68,8 @@ class LookupModule(LookupBase):
     def run(self, terms: t.List[t.Any], variables: t.Optional[t.Dict[str, t.Any]] = None, **kwargs: t.Any) -> t.List[t.Any]:
         """Return the problems."""
         self.set_options(var_options=variables, direct=kwargs)
-        found = CertificateList(terms[0] if terms else None, self.get_option("directory"), controller_file_reader(self, variables or {}))
-        return found.problems
+        read = controller_file_reader(self, variables or {})
+        wrong = authority_problems(self.get_option("authorities"))
+        names = None if wrong else [str(item["name"]) for item in self.get_option("authorities")]
+        found = CertificateList(terms[0] if terms else None, self.get_option("directory"), read, names)
+        return wrong + found.problems + ClientAuthorityList(self.get_option("client_authorities"), read).problems

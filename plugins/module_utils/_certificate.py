@@ -35,6 +35,7 @@ CLOCK_TOLERANCE = datetime.timedelta(hours=1)
 _MAX_COMMON_NAME = 64
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----", re.DOTALL)
+_PEM_CRL = re.compile(rb"-----BEGIN X509 CRL-----\s.+?-----END X509 CRL-----", re.DOTALL)
 _DNS_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
@@ -142,6 +143,25 @@ def load_certificates(pem: bytes) -> t.List[t.Any]:
     return certificates
 
 
+def load_revocation_lists(pem: bytes) -> t.List[t.Any]:
+    """Return the revocation lists of a PEM file."""
+    blocks = _PEM_CRL.findall(pem)
+    if not blocks:
+        raise CertificateError("there is no PEM revocation list in it")
+    try:
+        return [x509.load_pem_x509_crl(block, default_backend()) for block in blocks]
+    except (ValueError, UnsupportedAlgorithm):
+        raise CertificateError("a revocation list in it is damaged") from None
+
+
+def next_update(revoked: t.Any) -> t.Optional[datetime.datetime]:
+    """Return until when a revocation list is good."""
+    if hasattr(revoked, "next_update_utc"):
+        return revoked.next_update_utc
+    # cryptography before 42
+    return revoked.next_update and revoked.next_update.replace(tzinfo=datetime.timezone.utc)
+
+
 def load_key(pem: bytes) -> t.Any:
     """Return the private key of a PEM file."""
     if b"PRIVATE KEY-----" not in pem:
@@ -246,6 +266,45 @@ def pair_problems(chain: t.Sequence[t.Any], key: t.Any, names: t.Iterable[str], 
     return problems
 
 
+def _is_list_of(revoked: t.Any, authority: t.Any) -> bool:
+    if revoked.issuer != authority.subject:
+        return False
+    try:
+        return revoked.is_signature_valid(authority.public_key())
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        return False
+
+
+def may_sign(certificate: t.Any) -> bool:
+    """Tell whether a certificate is one of an authority."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def client_authority_problems(authorities: t.Sequence[t.Any], lists: t.Sequence[t.Any], now: datetime.datetime) -> t.List[str]:
+    """Return everything that would make nginx refuse an authority of clients, or all of its clients."""
+    problems = []
+    for number, authority in enumerate(authorities, start=1):
+        name = authority.subject.rfc4514_string() or f"number {number}"
+        if not may_sign(authority):
+            problems.append(f"{name} is not the certificate of an authority (basicConstraints CA)")
+        if not_after(authority) <= now:
+            problems.append(f"the authority {name} expired on {not_after(authority):%Y-%m-%d %H:%M} UTC")
+        # nginx checks every link of a chain once it has a list (X509_V_FLAG_CRL_CHECK_ALL)
+        if lists and not any(_is_list_of(revoked, authority) for revoked in lists):
+            problems.append(f"there is no revocation list of {name}, without which nginx refuses all of its clients")
+    for revoked in lists:
+        issuer = revoked.issuer.rfc4514_string()
+        if not any(_is_list_of(revoked, authority) for authority in authorities):
+            problems.append(f"the revocation list of {issuer} was not signed by any of the authorities")
+        end = next_update(revoked)
+        if end is not None and end <= now:
+            problems.append(f"the revocation list of {issuer} was good until {end:%Y-%m-%d %H:%M} UTC; nginx would refuse every client")
+    return problems
+
+
 def new_key(key_type: str) -> t.Any:
     """Make a private key."""
     if key_type.startswith("RSA-"):
@@ -306,6 +365,43 @@ def new_certificate(
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key()), critical=False)
     )
     return builder.sign(signing_key, hashes.SHA256(), default_backend())
+
+
+def new_authority(key: t.Any, common_name: str, days: int, now: datetime.datetime) -> t.Any:
+    """Make the certificate of an authority that signs servers, and no other authorities."""
+    subject = _subject(common_name)
+    begin = now - CLOCK_TOLERANCE
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    return builder.sign(key, hashes.SHA256(), default_backend())
+
+
+def new_request(key: t.Any) -> bytes:
+    """Make a request that proves that its sender has a key; what the certificate is for is said elsewhere."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return builder.sign(key, hashes.SHA256(), default_backend()).public_bytes(serialization.Encoding.PEM)
+
+
+def load_request(pem: bytes) -> t.Any:
+    """Return a request whose sender has its key."""
+    try:
+        request = x509.load_pem_x509_csr(pem, default_backend())
+        is_good = request.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm):
+        raise CertificateError("the request is damaged") from None
+    if not is_good:
+        raise CertificateError("the request was not made with its own key")
+    return request
 
 
 def due_reasons(

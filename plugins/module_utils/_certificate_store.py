@@ -45,6 +45,15 @@ class Spec(t.NamedTuple):
     key_content: t.Optional[str] = None
     remote: bool = False
     symlinks_allowed: bool = False
+    # With an authority of one's own: its name and certificate, and what it has just signed
+    authority: t.Optional[str] = None
+    issuer: t.Optional[str] = None
+    issued: t.Optional[str] = None
+
+    @property
+    def next_key_path(self) -> str:
+        """Where a new key waits for its certificate."""
+        return self.key_path + ".next"
 
 
 class Pair(t.NamedTuple):
@@ -52,6 +61,32 @@ class Pair(t.NamedTuple):
 
     certificate: t.Optional[bytes] = None
     key: t.Optional[bytes] = None
+
+
+class ClientAuthority(t.NamedTuple):
+    """Who signs the certificates of clients, as it was asked for."""
+
+    name: str
+    certificate_path: str
+    crl_path: str
+    certificate_content: str
+    crl_content: t.Optional[str] = None
+
+
+class AuthorityPlan(t.NamedTuple):
+    """What is to be done about the authority of clients: content by path, None for a file that is to go."""
+
+    authority: ClientAuthority
+    before: t.Dict[str, t.Optional[bytes]]
+    after: t.Dict[str, t.Optional[bytes]]
+    facts_before: t.Dict[str, t.Any]
+    facts: t.Dict[str, t.Any]
+    wrong_attributes: t.Tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything on the disk is to change."""
+        return self.before != self.after or bool(self.wrong_attributes)
 
 
 class Plan(t.NamedTuple):
@@ -65,14 +100,15 @@ class Plan(t.NamedTuple):
     reasons: t.Tuple[str, ...] = ()
     wrong_attributes: t.Tuple[str, ...] = ()
     due: t.Tuple[str, ...] = ()
+    needs_request: bool = False
 
     @property
     def changed(self) -> bool:
         """Whether anything on the disk is to change."""
-        return self.before != self.after or bool(self.wrong_attributes)
+        return self.before != self.after or bool(self.wrong_attributes) or self.needs_request
 
 
-def _read(path: str, follow: bool) -> t.Optional[bytes]:
+def read_regular(path: str, follow: bool) -> t.Optional[bytes]:
     """Return the content of a regular file, or None when it is not there."""
     if not follow and os.path.islink(os.path.dirname(path)):
         raise CertificateError(f"{os.path.dirname(path)} is a symlink: name the folder it points to, or set symlinks_allowed: true")
@@ -94,9 +130,9 @@ def _read(path: str, follow: bool) -> t.Optional[bytes]:
     return content
 
 
-def _wrong_attributes(spec: Spec) -> t.Iterator[str]:
+def _wrong_attributes(modes: t.Mapping[str, int]) -> t.Iterator[str]:
     """Name the files whose owner or mode is not the wanted one."""
-    for path, mode in ((spec.key_path, KEY_MODE), (spec.certificate_path, CERTIFICATE_MODE)):
+    for path, mode in modes.items():
         try:
             status = os.stat(path)
         except OSError:
@@ -124,7 +160,8 @@ def _loaded(pair: Pair) -> t.Tuple[t.Any, t.Any]:
     return certificate, key
 
 
-def _make_self_signed(spec: Spec, before: Pair, now: datetime.datetime) -> Pair:
+def _key_for(spec: Spec, before: Pair) -> t.Tuple[t.Any, bytes]:
+    """Return the key there is, where it is to stay and can, or a new one."""
     key, key_bytes = None, None
     if spec.reuse_key and before.key is not None:
         try:
@@ -136,6 +173,11 @@ def _make_self_signed(spec: Spec, before: Pair, now: datetime.datetime) -> Pair:
     if key is None or key_bytes is None:
         key = crypto.new_key(spec.key_type)
         key_bytes = crypto.key_pem(key)
+    return key, key_bytes
+
+
+def _make_self_signed(spec: Spec, before: Pair, now: datetime.datetime) -> Pair:
+    key, key_bytes = _key_for(spec, before)
     common_name = crypto.common_name_for(spec.names, spec.common_name)
     certificate = crypto.new_certificate(key.public_key(), spec.names, common_name, spec.days, now, key)
     return Pair(crypto.certificate_pem(certificate), key_bytes)
@@ -148,17 +190,52 @@ def _self_signed_reasons(spec: Spec, before: Pair, now: datetime.datetime) -> t.
     except CertificateError as error:
         return [str(error)]
     reasons = crypto.due_reasons(certificate, spec.names, spec.key_type, spec.renew_before_days, now)
-    if not crypto.is_self_signed(certificate):
-        reasons.append("it is not self-signed")
+    issuer = None
+    if spec.authority is None:
+        if not crypto.is_self_signed(certificate):
+            reasons.append("it is not self-signed")
+    elif spec.issuer is None:
+        reasons.append(f"there is no authority {spec.authority} yet")
+    else:
+        issuer = crypto.load_certificates(spec.issuer.encode())[0]
+        if not crypto.is_signed_by(certificate, issuer):
+            reasons.append(f"the authority {spec.authority} did not sign it")
     if crypto.common_name_of(certificate) != crypto.common_name_for(spec.names, spec.common_name):
         reasons.append("its common name differs")
-    if crypto.lifetime_days(certificate) != spec.days:
+    # No certificate outlives its authority
+    is_cut = issuer is not None and crypto.not_after(certificate) == crypto.not_after(issuer)
+    if crypto.lifetime_days(certificate) != spec.days and not is_cut:
         reasons.append("its lifetime differs")
     return reasons
 
 
+def _signed(spec: Spec, now: datetime.datetime) -> Pair:
+    """Return the pair of what an authority has just signed and the key that waits for it."""
+    key = read_regular(spec.next_key_path, spec.symlinks_allowed)
+    if key is None:
+        raise CertificateError(f"{spec.next_key_path}, the key of the request, is gone")
+    pair = Pair(_with_newline(spec.issued or ""), key)
+    problems = file_problems(pair.certificate or b"", key, spec.names, now)
+    if problems:
+        raise CertificateError("; ".join(problems))
+    return pair
+
+
+def request(planned: Plan) -> bytes:
+    """Make the key that a new certificate is for, have it wait beside the old one, and return the request."""
+    spec = planned.spec
+    key, key_bytes = _key_for(spec, planned.before)
+    _replace(os.path.realpath(spec.next_key_path) if spec.symlinks_allowed else spec.next_key_path, key_bytes, KEY_MODE)
+    return crypto.new_request(key)
+
+
 def _plan_self_signed(spec: Spec, before: Pair, now: datetime.datetime) -> t.Tuple[Pair, t.List[str], t.List[str]]:
+    if spec.issued is not None:
+        return _signed(spec, now), [f"the authority {spec.authority} has signed it"], []
     reasons = _self_signed_reasons(spec, before, now)
+    if spec.authority is not None:
+        # Its authority has to be asked first; until then what is there stays
+        return before, reasons, []
     return (_make_self_signed(spec, before, now) if reasons else before), reasons, []
 
 
@@ -219,7 +296,7 @@ _PLANNERS = {"selfsigned": _plan_self_signed, "files": _plan_files, "acme": _pla
 def plan(spec: Spec, now: datetime.datetime) -> Plan:
     """Find out what has to change for one certificate; touches nothing."""
     follow = spec.symlinks_allowed or spec.remote
-    before = Pair(_read(spec.certificate_path, follow), _read(spec.key_path, follow))
+    before = Pair(read_regular(spec.certificate_path, follow), read_regular(spec.key_path, follow))
     after, reasons, due = _PLANNERS[spec.provider](spec, before, now)
     return Plan(
         spec=spec,
@@ -228,14 +305,17 @@ def plan(spec: Spec, now: datetime.datetime) -> Plan:
         facts_before=_facts(before, now),
         facts=_facts(after, now),
         reasons=tuple(reasons),
-        wrong_attributes=() if spec.remote else tuple(_wrong_attributes(spec)),
+        wrong_attributes=() if spec.remote else tuple(_wrong_attributes({spec.key_path: KEY_MODE, spec.certificate_path: CERTIFICATE_MODE})),
         due=tuple(due),
+        needs_request=spec.authority is not None and spec.issued is None and bool(reasons),
     )
 
 
-def plan_all(specs: t.Iterable[Spec], now: datetime.datetime) -> t.List[Plan]:
-    """Plan every certificate, or raise with everything that is wrong with any of them."""
-    plans, problems = [], []
+def plan_all(
+    specs: t.Iterable[Spec], now: datetime.datetime, authorities: t.Iterable[ClientAuthority] = ()
+) -> t.Tuple[t.List[Plan], t.List[AuthorityPlan]]:
+    """Plan every certificate and every authority of clients, or raise with everything that is wrong with any of them."""
+    plans, authority_plans, problems = [], [], []
     owners: t.Dict[str, str] = {}
     for spec in specs:
         for path in (spec.certificate_path, spec.key_path):
@@ -246,9 +326,84 @@ def plan_all(specs: t.Iterable[Spec], now: datetime.datetime) -> t.List[Plan]:
             plans.append(plan(spec, now))
         except CertificateError as error:
             problems.append(f"certificate {spec.name}: {error}")
+    for authority in authorities:
+        for path in (authority.certificate_path, authority.crl_path):
+            if path in owners:
+                problems.append(f"client authority {authority.name}: {path} is a file of certificate {owners[path]} too")
+        try:
+            authority_plans.append(plan_client_authority(authority, now))
+        except CertificateError as error:
+            problems.append(f"client authority {authority.name}: {error}")
     if problems:
         raise CertificateError("\n".join(problems))
-    return plans
+    return plans, authority_plans
+
+
+def client_authority_problems(certificate: bytes, crl: t.Optional[bytes], now: datetime.datetime) -> t.List[str]:
+    """Return what is wrong with an authority of clients and its revocation lists."""
+    problems = []
+    authorities: t.List[t.Any] = []
+    lists: t.List[t.Any] = []
+    # One file for both is a mistake easily made, and everybody may read this one
+    if b"PRIVATE KEY-----" in certificate:
+        problems.append("there is a private key beside the certificate, and nginx needs none: take it out")
+    try:
+        authorities = crypto.load_certificates(certificate)
+    except CertificateError as error:
+        problems.append(f"the certificate cannot be used: {error}")
+    if crl is not None:
+        try:
+            lists = crypto.load_revocation_lists(crl)
+        except CertificateError as error:
+            problems.append(f"the revocation list cannot be used: {error}")
+    return problems or crypto.client_authority_problems(authorities, lists, now)
+
+
+def authority_facts(certificate: t.Optional[bytes], crl: t.Optional[bytes], now: datetime.datetime) -> t.Dict[str, t.Any]:
+    """Describe an authority of clients; an empty dictionary stands for one that is not there or damaged."""
+    try:
+        described = crypto.describe(crypto.load_certificates(certificate or b"")[0], now)
+        facts = {key: described[key] for key in ("subject", "fingerprint", "not_after", "days_left")}
+        lists = crypto.load_revocation_lists(crl) if crl else []
+    except (CertificateError, ValueError):
+        return {}
+    ends = [end for end in map(crypto.next_update, lists) if end is not None]
+    facts["revoked"] = sum(len(revoked) for revoked in lists)
+    facts["crl_next_update"] = min(ends).strftime("%Y-%m-%dT%H:%M:%SZ") if ends else None
+    facts["crl_days_left"] = (min(ends) - now).days if ends else None
+    return facts
+
+
+def plan_client_authority(authority: ClientAuthority, now: datetime.datetime) -> AuthorityPlan:
+    """Find out what has to change for one authority of clients; touches nothing."""
+    certificate_path, crl_path = authority.certificate_path, authority.crl_path
+    before = {path: read_regular(path, follow=False) for path in (certificate_path, crl_path)}
+    after = {
+        certificate_path: _with_newline(authority.certificate_content),
+        crl_path: _with_newline(authority.crl_content) if authority.crl_content else None,
+    }
+    problems = client_authority_problems(after[certificate_path] or b"", after[crl_path], now)
+    if problems:
+        raise CertificateError("; ".join(problems))
+    return AuthorityPlan(
+        authority=authority,
+        before=before,
+        after=after,
+        facts_before=authority_facts(before[certificate_path], before[crl_path], now),
+        facts=authority_facts(after[certificate_path], after[crl_path], now),
+        wrong_attributes=tuple(_wrong_attributes({path: CERTIFICATE_MODE for path, content in after.items() if content is not None})),
+    )
+
+
+def apply_client_authority(planned: AuthorityPlan) -> None:
+    """Bring one authority of clients to the wanted state."""
+    for path, content in planned.after.items():
+        if content is not None:
+            if content != planned.before[path] or path in planned.wrong_attributes:
+                _replace(path, content, CERTIFICATE_MODE)
+        elif planned.before[path] is not None:
+            os.unlink(path)
+            _sync_directory(path)
 
 
 def _stage(path: str, content: bytes, mode: int) -> str:
@@ -326,6 +481,8 @@ def apply(planned: Plan, backup: bool = False) -> t.List[str]:
             suffix = time.strftime(".%Y-%m-%dT%H%M%SZ~", time.gmtime())
             copies = _back_up(certificate_path, planned.before.certificate, suffix) + _back_up(key_path, planned.before.key, suffix)
         write_pair(certificate_path, key_path, planned.before, planned.after)
+        if spec.issued is not None:
+            os.unlink(spec.next_key_path)
     for path in planned.wrong_attributes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if spec.symlinks_allowed else os.O_NOFOLLOW))
         try:

@@ -68,6 +68,12 @@ options:
         description: Keep the key when a self-signed certificate is made anew.
         type: bool
         default: false
+      authority:
+        description:
+          - With O(certificates[].provider=selfsigned), name of an authority in O(issuers) that signs the certificate instead of its own key.
+          - Where a certificate is needed, RV(certificates[].request) has to be signed, with M(wssgate.nginx.wss_authority), and a second call brings the
+            result in O(issued). The old certificate stays until then.
+        type: str
       certificate_path:
         description: Path of the certificate with its chain. By default C(fullchain.pem) in a folder named after the certificate in O(directory).
         type: path
@@ -89,8 +95,36 @@ options:
         description: Follow symlinks at the paths and write where they point to. Without it symlinks are refused.
         type: bool
         default: false
+  issuers:
+    description: Certificates, as PEM, of the authorities that O(certificates[].authority) names.
+    type: dict
+    default: {}
+  issued:
+    description: Certificates, as PEM, that the authorities have just signed, by the name of the certificate.
+    type: dict
+    default: {}
+  client_authorities:
+    description:
+      - Authorities whose clients a server lets in. The certificate becomes C(ca.pem) in a folder named after the authority in O(directory),
+        the revocation lists C(crl.pem) beside it.
+      - Refused is what would have nginx refuse every client, such as a revocation list that is out of date.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the authority, for its folder and for messages.
+        type: str
+        required: true
+      certificate_content:
+        description: Certificate of the authority as PEM. Several are possible, such as an intermediate one and its root.
+        type: str
+        required: true
+      crl_content:
+        description: Revocation lists as PEM, one of each authority in O(client_authorities[].certificate_content). Without any the file goes.
+        type: str
   directory:
-    description: Folder of the certificates that have no path of their own.
+    description: Folder of the certificates and authorities that have no path of their own.
     type: path
     default: /etc/nginx/certificates
   acme_directory:
@@ -159,6 +193,9 @@ certificates:
       description: With O(certificates[].provider=acme), why a certificate has to be asked for. Empty when it need not be.
       type: list
       elements: str
+    request:
+      description: What O(certificates[].authority) has to sign, as PEM. None when there is nothing to sign, and in check mode.
+      type: str
     other_authority:
       description: With O(certificates[].provider=acme), whether certbot has it from another authority than O(acme_directory).
       type: bool
@@ -199,6 +236,45 @@ certificates:
     self_signed:
       description: Whether it vouches for itself.
       type: bool
+client_authorities:
+  description: The authorities of clients as they are now, or would be.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the authority.
+      type: str
+    changed:
+      description: Whether anything about it changed.
+      type: bool
+    certificate_path:
+      description: Path of its certificate.
+      type: str
+    crl_path:
+      description: Path of its revocation lists, which exists where there are any.
+      type: str
+    subject:
+      description: Subject.
+      type: str
+    fingerprint:
+      description: SHA-256 of the certificate, hexadecimal.
+      type: str
+    not_after:
+      description: When the certificate ends, UTC.
+      type: str
+    days_left:
+      description: Whole days until it ends.
+      type: int
+    revoked:
+      description: Number of revoked certificates.
+      type: int
+    crl_next_update:
+      description: When the first revocation list is out of date, UTC. None without any.
+      type: str
+    crl_days_left:
+      description: Whole days until then.
+      type: int
 backup_files:
   description: Copies that were kept.
   returned: when O(backup=true)
@@ -223,6 +299,7 @@ CERTIFICATE_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
     "days": {"type": "int", "default": 397},
     "renew_before_days": {"type": "int", "default": 30},
     "reuse_key": {"type": "bool", "default": False, "no_log": False},
+    "authority": {"type": "str"},
     "certificate_path": {"type": "path"},
     "key_path": {"type": "path", "no_log": False},
     "certificate_content": {"type": "str"},
@@ -231,13 +308,34 @@ CERTIFICATE_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
     "symlinks_allowed": {"type": "bool", "default": False},
 }
 
+AUTHORITY_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
+    "name": {"type": "str", "required": True},
+    "certificate_content": {"type": "str", "required": True},
+    "crl_content": {"type": "str"},
+}
 
-def read_spec(options: t.Dict[str, t.Any], directory: str) -> store.Spec:
+
+def read_authority(options: t.Dict[str, t.Any], directory: str) -> store.ClientAuthority:
     """Turn one item of the argument into what was asked for."""
+    own = os.path.join(directory, options["name"])
+    return store.ClientAuthority(
+        name=options["name"],
+        certificate_path=os.path.join(own, "ca.pem"),
+        crl_path=os.path.join(own, "crl.pem"),
+        certificate_content=options["certificate_content"],
+        crl_content=options["crl_content"],
+    )
+
+
+def read_spec(options: t.Dict[str, t.Any], params: t.Dict[str, t.Any]) -> store.Spec:
+    """Turn one item of the argument into what was asked for."""
+    directory = params["directory"]
     own = os.path.join(directory, options["name"])
     names = tuple(dict.fromkeys(crypto.parse_name(name) for name in options["subject_alt_names"]))
     spec = store.Spec(
         names=names,
+        issuer=params["issuers"].get(options["authority"]) if options["authority"] else None,
+        issued=params["issued"].get(options["name"]) if options["authority"] else None,
         certificate_path=os.path.normpath(options["certificate_path"] or os.path.join(own, "fullchain.pem")),
         key_path=os.path.normpath(options["key_path"] or os.path.join(own, "privkey.pem")),
         **{
@@ -250,19 +348,23 @@ def read_spec(options: t.Dict[str, t.Any], directory: str) -> store.Spec:
         given = [key for key in ("certificate_content", "key_content") if options[key]]
         if bool(given) == spec.remote or len(given) == 1:
             raise crypto.CertificateError("give certificate_content and key_content, or remote: true")
-    elif not names:
+    if options["authority"] and spec.provider != "selfsigned":
+        raise crypto.CertificateError(f"authority does not go with provider {spec.provider}")
+    if spec.provider == "files":
+        return spec
+    if not names:
         raise crypto.CertificateError("subject_alt_names is empty: a certificate is for at least one name")
-    elif spec.days <= spec.renew_before_days:
+    if spec.days <= spec.renew_before_days:
         raise crypto.CertificateError(f"renew_before_days ({spec.renew_before_days}) has to be less than days ({spec.days})")
     return spec
 
 
-def read_specs(certificates: t.Sequence[t.Dict[str, t.Any]], directory: str) -> t.List[store.Spec]:
+def read_specs(params: t.Dict[str, t.Any]) -> t.List[store.Spec]:
     """Turn the argument into what was asked for, or raise with everything that is wrong with it."""
     specs, problems = [], []
-    for options in certificates:
+    for options in params["certificates"]:
         try:
-            specs.append(read_spec(options, directory))
+            specs.append(read_spec(options, params))
         except crypto.CertificateError as error:
             problems.append(f"certificate {options['name']}: {error}")
     if problems:
@@ -272,7 +374,7 @@ def read_specs(certificates: t.Sequence[t.Dict[str, t.Any]], directory: str) -> 
 
 def as_text(facts: t.Dict[str, t.Any]) -> str:
     """Return the public facts of a certificate for a diff."""
-    shown = {key: value for key, value in facts.items() if key != "days_left"}
+    shown = {key: value for key, value in facts.items() if key not in ("days_left", "crl_days_left")}
     return "".join(f"{key}: {', '.join(value) if isinstance(value, list) else value}\n" for key, value in shown.items())
 
 
@@ -288,11 +390,24 @@ def diff_of(plan: store.Plan) -> t.Dict[str, str]:
     return {"before_header": plan.spec.certificate_path, "after_header": plan.spec.certificate_path, "before": before, "after": after}
 
 
+def authority_diff(plan: store.AuthorityPlan) -> t.Dict[str, str]:
+    """Return the diff of one authority of clients."""
+    path = plan.authority.certificate_path
+    before, after = as_text(plan.facts_before), as_text(plan.facts)
+    for wrong in plan.wrong_attributes:
+        before += f"owner or mode of {wrong}: wrong\n"
+        after += f"owner or mode of {wrong}: right\n"
+    return {"before_header": path, "after_header": path, "before": before, "after": after}
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "certificates": {"type": "list", "elements": "dict", "required": True, "options": CERTIFICATE_OPTIONS},
+            "issuers": {"type": "dict", "default": {}},
+            "issued": {"type": "dict", "default": {}},
+            "client_authorities": {"type": "list", "elements": "dict", "default": [], "options": AUTHORITY_OPTIONS},
             "directory": {"type": "path", "default": "/etc/nginx/certificates"},
             "acme_directory": {"type": "str"},
             "backup": {"type": "bool", "default": False},
@@ -303,21 +418,36 @@ def main() -> None:
         if not module.check_mode:
             module.fail_json(msg=missing_required_lib("cryptography"), exception=crypto.CRYPTOGRAPHY_ERROR)
         # Nothing can be looked at yet; whatever is wanted has still to be made
-        names = [options["name"] for options in module.params["certificates"]]
+        names = [options["name"] for options in module.params["certificates"] + module.params["client_authorities"]]
         module.exit_json(
             changed=bool(names),
             msg=f"would look after {', '.join(names) or 'no certificate'} once python3-cryptography is installed",
-            certificates=[{"name": name, "changed": True, "reasons": [], "due": []} for name in names],
+            certificates=[{"name": options["name"], "changed": True, "reasons": [], "due": []} for options in module.params["certificates"]],
         )
 
     copies: t.List[str] = []
+    requests: t.Dict[str, str] = {}
     try:
-        plans = store.plan_all(read_specs(module.params["certificates"], module.params["directory"]), crypto.utc_now())
+        directory = module.params["directory"]
+        plans, authority_plans = store.plan_all(
+            read_specs(module.params),
+            crypto.utc_now(),
+            [read_authority(options, directory) for options in module.params["client_authorities"]],
+        )
         for plan in plans:
             if plan.changed and not module.check_mode:
                 copies += store.apply(plan, module.params["backup"])
+                if plan.needs_request:
+                    requests[plan.spec.name] = store.request(plan).decode("ascii")
+                    continue
                 for path in (plan.spec.certificate_path, plan.spec.key_path):
                     module.set_default_selinux_context(path, False)
+        for authority_plan in authority_plans:
+            if authority_plan.changed and not module.check_mode:
+                store.apply_client_authority(authority_plan)
+                for path, content in authority_plan.after.items():
+                    if content is not None:
+                        module.set_default_selinux_context(path, False)
     except crypto.CertificateError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
@@ -328,13 +458,14 @@ def main() -> None:
         return bool(wanted) and spec.provider == "acme" and store.certbot_server(spec.name) not in (None, wanted)
 
     result: t.Dict[str, t.Any] = {
-        "changed": any(plan.changed for plan in plans),
+        "changed": any(plan.changed for plan in plans) or any(plan.changed for plan in authority_plans),
         "certificates": [
             {
                 "name": plan.spec.name,
                 "changed": plan.changed,
                 "reasons": list(plan.reasons),
                 "due": list(plan.due) + (["another authority issued it"] if other_authority(plan.spec) else []),
+                "request": requests.get(plan.spec.name),
                 "other_authority": other_authority(plan.spec),
                 "certificate_path": plan.spec.certificate_path,
                 "key_path": plan.spec.key_path,
@@ -342,7 +473,17 @@ def main() -> None:
             }
             for plan in plans
         ],
-        "diff": [diff_of(plan) for plan in plans if plan.changed],
+        "client_authorities": [
+            {
+                "name": plan.authority.name,
+                "changed": plan.changed,
+                "certificate_path": plan.authority.certificate_path,
+                "crl_path": plan.authority.crl_path,
+                **plan.facts,
+            }
+            for plan in authority_plans
+        ],
+        "diff": [diff_of(plan) for plan in plans if plan.changed] + [authority_diff(plan) for plan in authority_plans if plan.changed],
     }
     if module.params["backup"]:
         result["backup_files"] = copies

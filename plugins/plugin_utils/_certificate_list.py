@@ -27,6 +27,7 @@ MODULE_KEYS = (
     "days",
     "renew_before_days",
     "reuse_key",
+    "authority",
     "certificate_path",
     "key_path",
     "certificate_content",
@@ -42,11 +43,81 @@ class UnreadableError(Exception):
     """Says why a file of the controller could not be read."""
 
 
+def _content(
+    problems: t.List[str], read: t.Callable[[str], str], where: str, item: t.Mapping[str, t.Any], what: str, otherwise: str = ""
+) -> t.Optional[str]:
+    """Return what an item gives as WHAT_source or WHAT_content, or note why there is nothing."""
+    given = [key for key in (f"{what}_source", f"{what}_content") if item.get(key)]
+    if len(given) != 1:
+        problems.append(f"{where}: give {what}_source (a file of the controller) or {what}_content{', not both' if given else ''}{otherwise}")
+        return None
+    value = str(item[given[0]])
+    if given[0].endswith("_content"):
+        return value
+    try:
+        return read(value)
+    except UnreadableError as error:
+        problems.append(f"{where}: {given[0]}: {error}")
+        return None
+
+
+class ClientAuthorityList:
+    """certificates_client_authorities, checked and with the content of the files it names."""
+
+    def __init__(self, authorities: t.Any, read: t.Callable[[str], str]) -> None:
+        """Read the list. The function read returns the content of a file of the controller or raises UnreadableError."""
+        self.problems: t.List[str] = []
+        self.authorities: t.List[t.Dict[str, t.Any]] = []
+        if not isinstance(authorities, t.Sequence) or isinstance(authorities, str):
+            self.problems.append("certificates_client_authorities is not a list")
+            return
+        for number, item in enumerate(authorities):
+            name = str(item.get("name", "")) if isinstance(item, t.Mapping) else ""
+            if not _NAME.fullmatch(name):
+                self.problems.append(
+                    f"certificates_client_authorities[{number}]: name ({name!r}) has to be 1 to 64 letters, digits, '_', '.' or '-', "
+                    "and to begin with none of the last two"
+                )
+                continue
+            where = f"client authority {name}"
+            if name in [other["name"] for other in self.authorities]:
+                self.problems.append(f"{where}: the name is there twice")
+            found = len(self.problems)
+            certificate = _content(self.problems, read, where, item, "certificate")
+            crl = _content(self.problems, read, where, item, "crl") if item.get("crl_source") or item.get("crl_content") else None
+            if certificate is not None and len(self.problems) == found and crypto.CRYPTOGRAPHY_ERROR is None:
+                wrong = store.client_authority_problems(certificate.encode(), crl.encode() if crl else None, crypto.utc_now())
+                self.problems.extend(f"{where}: {problem}" for problem in wrong)
+            self.authorities.append({"name": name, "certificate_content": certificate or "", "crl_content": crl})
+
+
+def authority_problems(authorities: t.Any) -> t.List[str]:
+    """Return what is wrong with certificates_authorities."""
+    if not isinstance(authorities, t.Sequence) or isinstance(authorities, str):
+        return ["certificates_authorities is not a list"]
+    problems = []
+    names: t.Set[str] = set()
+    for number, item in enumerate(authorities):
+        given = item if isinstance(item, t.Mapping) else {}
+        name = str(given.get("name", ""))
+        if not _NAME.fullmatch(name) or not given.get("host"):
+            problems.append(f"certificates_authorities[{number}]: name ({name!r}) and host are needed, the host of the inventory that keeps its key")
+        if name in names:
+            problems.append(f"authority {name}: the name is there twice")
+        names.add(name)
+        if given.get("key_type") is not None and given["key_type"] not in crypto.KEY_TYPES:
+            problems.append(f"authority {name}: key_type is {given['key_type']!r}, and there are {', '.join(crypto.KEY_TYPES)}")
+    return problems
+
+
 class CertificateList:
     """certificates_list, checked and completed."""
 
-    def __init__(self, certificates: t.Any, directory: str, read: t.Callable[[str], str]) -> None:
+    def __init__(
+        self, certificates: t.Any, directory: str, read: t.Callable[[str], str], authorities: t.Optional[t.Collection[str]] = None
+    ) -> None:
         """Read the list. The function read returns the content of a file of the controller or raises UnreadableError."""
+        self.authorities = authorities
         self.directory = directory
         self.read = read
         self.problems: t.List[str] = []
@@ -79,6 +150,11 @@ class CertificateList:
         names = self._check_names(where, item, provider)
         self._check_paths(where, item)
         self._check_numbers(where, item)
+        if provider != "selfsigned":
+            self._refuse(where, item, provider, ("authority",))
+        elif item.get("authority") and self.authorities is not None and item["authority"] not in self.authorities:
+            known = ", ".join(sorted(self.authorities)) or "none"
+            self.problems.append(f"{where}: authority {item['authority']!r} is not in certificates_authorities (there: {known})")
         if provider == "files":
             self._check_files(where, item, names, completed)
         else:
@@ -143,21 +219,9 @@ class CertificateList:
             return
         contents = {}
         for what in ("certificate", "key"):
-            given = [key for key in (f"{what}_source", f"{what}_content") if item.get(key)]
-            if len(given) != 1:
-                self.problems.append(
-                    f"{where}: give {what}_source (a file of the controller) or {what}_content{', not both' if given else ''}, or remote: true"
-                )
-                continue
-            value = str(item[given[0]])
-            if given[0].endswith("_source"):
-                try:
-                    value = self.read(value)
-                except UnreadableError as error:
-                    self.problems.append(f"{where}: {given[0]}: {error}")
-                    continue
-            contents[what] = value
-            completed[f"{what}_content"] = value
+            value = _content(self.problems, self.read, where, item, what, ", or remote: true")
+            if value is not None:
+                contents[what] = completed[f"{what}_content"] = value
         # ansible-core itself depends on cryptography; should it be missing, the host finds the same problems later
         if len(contents) == 2 and crypto.CRYPTOGRAPHY_ERROR is None:
             found = store.file_problems(contents["certificate"].encode(), contents["key"].encode(), names, crypto.utc_now())

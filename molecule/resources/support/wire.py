@@ -61,6 +61,8 @@ class Endpoint:
     unix: str | Path | None = None
     source: str | None = None
     alpn: tuple[str, ...] = ()
+    # A file with the client's own certificate and its key
+    identity: str | Path | None = None
 
     def connect(self, timeout: float = 10.0, preamble: bytes = b"") -> socket.socket:
         """`preamble` goes out before TLS: a PROXY protocol line, for one."""
@@ -84,6 +86,8 @@ class Endpoint:
             context.verify_mode = ssl.CERT_NONE
         else:
             context.load_verify_locations(str(self.ca_path))
+        if self.identity is not None:
+            context.load_cert_chain(str(self.identity))
         if self.alpn:
             context.set_alpn_protocols(list(self.alpn))
         try:

@@ -39,22 +39,28 @@ class DeployError(Exception):
 
 
 class Files(t.NamedTuple):
-    """Content of a certificate with its chain, and of its key."""
+    """Content of a certificate with its chain, and of its key; None is a file that is not there."""
 
-    certificate: bytes
-    key: bytes
+    certificate: t.Optional[bytes]
+    key: t.Optional[bytes]
 
 
-def read_files(certificate_path: str, key_path: str) -> t.Optional[Files]:
-    """Return certificate and key, or None when one of them is not there."""
-    contents = []
-    for path in (certificate_path, key_path):
-        try:
-            with open(path, "rb") as stream:
-                contents.append(stream.read())
-        except FileNotFoundError:
-            return None
-    return Files(*contents)
+# An entry of the configuration, and its certificate as DER
+Known = t.Tuple[t.Dict[str, t.Any], bytes]
+
+
+def read_file(path: str) -> t.Optional[bytes]:
+    """Return the content of a file, or None when it is not there."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return None
+
+
+def read_files(certificate_path: str, key_path: str) -> Files:
+    """Return certificate and key."""
+    return Files(read_file(certificate_path), read_file(key_path))
 
 
 def first_certificate(pem: bytes) -> bytes:
@@ -73,8 +79,8 @@ def check_pair(certificate_path: str, key_path: str) -> None:
         raise DeployError(f"{certificate_path} and {key_path} do not belong together: {error}") from None
 
 
-def write_file(path: str, content: bytes, mode: int) -> None:
-    """Write a file that is complete before it gets its name."""
+def stage(path: str, content: bytes, mode: int) -> str:
+    """Write a file beside its final path, complete and readable by nobody else, and return its name."""
     directory = os.path.dirname(path)
     if os.path.islink(directory) or os.path.islink(path):
         raise DeployError(f"{path} or its folder is a symlink")
@@ -86,20 +92,46 @@ def write_file(path: str, content: bytes, mode: int) -> None:
             stream.flush()
             os.fchmod(descriptor, mode)
             os.fsync(descriptor)
-        os.rename(staged, path)
     except OSError:
         os.unlink(staged)
         raise
+    return staged
 
 
-def install(entry: t.Dict[str, t.Any], files: Files) -> None:
-    """Put a certificate and its key at their final paths."""
-    write_file(entry["key_path"], files.key, KEY_MODE)
-    write_file(entry["certificate_path"], files.certificate, CERTIFICATE_MODE)
+def put_back(path: str, content: t.Optional[bytes], mode: int) -> None:
+    """Have a file as it was, which may be: not there."""
+    if content is not None:
+        os.rename(stage(path, content, mode), path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+
+
+def install(entry: t.Dict[str, t.Any], files: Files, before: Files) -> None:
+    """Put a certificate and its key at their final paths, both or neither."""
+    staged: t.List[str] = []
+    try:
+        staged.append(stage(entry["key_path"], files.key or b"", KEY_MODE))
+        staged.append(stage(entry["certificate_path"], files.certificate or b"", CERTIFICATE_MODE))
+        os.rename(staged[0], entry["key_path"])
+        try:
+            os.rename(staged[1], entry["certificate_path"])
+        except OSError:
+            put_back(entry["key_path"], before.key, KEY_MODE)
+            raise
+    finally:
+        for path in staged:
+            if os.path.lexists(path):
+                os.unlink(path)
+
+
+def uninstall(entry: t.Dict[str, t.Any], before: Files) -> None:
+    """Undo install."""
+    put_back(entry["key_path"], before.key, KEY_MODE)
+    put_back(entry["certificate_path"], before.certificate, CERTIFICATE_MODE)
 
 
 def certificates_served(address: str, server_name: str, timeout: float) -> t.List[bytes]:
-    """Return the certificates, as DER, that clients of an address get for a name."""
+    """Return the certificates, as DER, that clients of an address get for a name; none when nothing answers there."""
     host, _colon, port = address.rpartition(":")
     found = []
     for ciphers in (*CIPHERS, None):
@@ -122,11 +154,46 @@ def certificates_served(address: str, server_name: str, timeout: float) -> t.Lis
     return found
 
 
-def not_served(entry: t.Dict[str, t.Any], wanted: bytes) -> t.List[str]:
-    """Return the addresses where clients do not get a certificate."""
-    return [
-        address for address in entry["served_at"] if wanted not in certificates_served(address, entry["server_name"], timeout=5)
-    ]
+def faults(known: t.Sequence[Known]) -> t.List[str]:
+    """Say where clients do not get a certificate, and what they get."""
+    found = []
+    for entry, wanted in known:
+        for address in entry["served_at"]:
+            served = certificates_served(address, entry["server_name"], timeout=5)
+            if wanted not in served:
+                what = "another certificate is served" if served else "nothing answers in TLS"
+                found.append(f"{entry['name']} ({entry['server_name']}) at {address}, where {what}")
+    return found
+
+
+def newest_worker(pid_path: str) -> float:
+    """Return when nginx's newest worker was started, in seconds since 1970; 0 without one."""
+    try:
+        with open(pid_path, encoding="ascii") as stream:
+            master = int(stream.read())
+    except (OSError, ValueError):
+        return 0.0
+    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    newest = 0.0
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stream:
+                # proc(5): what follows the command in parentheses is state, parent, …; the 22nd field is the start in ticks
+                fields = stream.read().rpartition(")")[2].split()
+        except OSError:
+            # It has just ended
+            continue
+        if int(fields[1]) == master:
+            newest = max(newest, boot + int(fields[19]) / os.sysconf("SC_CLK_TCK"))
+    return newest
+
+
+def has_been_reloaded(configuration: t.Dict[str, t.Any], known: t.Sequence[Known]) -> bool:
+    """Tell whether nginx has read the newest of the certificates already."""
+    written = max(os.stat(entry["certificate_path"]).st_mtime for entry, _wanted in known)
+    return newest_worker(configuration["pid_path"]) > written
 
 
 def run(command: t.Sequence[str]) -> None:
@@ -138,33 +205,38 @@ def run(command: t.Sequence[str]) -> None:
 
 def deploy(configuration: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
     """Install what is new, reload once if need be, and prove that it is served."""
-    installed: t.List[t.Tuple[t.Dict[str, t.Any], t.Optional[Files]]] = []
-    known: t.List[t.Tuple[t.Dict[str, t.Any], bytes]] = []
+    installed: t.List[t.Tuple[t.Dict[str, t.Any], Files]] = []
+    known: t.List[Known] = []
     try:
         for entry in configuration["certificates"]:
             source = os.path.join(configuration["live_directory"], entry["lineage"])
             certificate_path, key_path = os.path.join(source, "fullchain.pem"), os.path.join(source, "privkey.pem")
             files = read_files(certificate_path, key_path)
-            if files is None:
+            if files.certificate is None or files.key is None:
                 # Not issued yet: the placeholder stays
                 continue
             check_pair(certificate_path, key_path)
             before = read_files(entry["certificate_path"], entry["key_path"])
             if files != before:
+                install(entry, files, before)
                 installed.append((entry, before))
-                install(entry, files)
             known.append((entry, first_certificate(files.certificate)))
-        due = bool(installed) or any(not_served(entry, wanted) for entry, wanted in known)
+        missing = [] if installed else faults(known)
+        # A reload that has been would not help again: then the fault is elsewhere
+        due = bool(installed) or (bool(missing) and not has_been_reloaded(configuration, known))
         if due:
             run([*configuration["nginx"], "-t", "-q"])
-    except (DeployError, OSError) as error:
+    except (DeployError, OSError, subprocess.TimeoutExpired) as error:
         for entry, before in installed:
-            if before is not None:
-                install(entry, before)
+            uninstall(entry, before)
         raise DeployError(f"{error}; what was there is still there and served") from None
     if due:
         run([*configuration["nginx"], "-s", "reload"])
         prove(known, configuration["timeout"])
+    elif missing:
+        raise DeployError(
+            f"clients do not get {', '.join(missing)}, although nginx has read it: see served_at in certificates_list, and nginx's error.log"
+        )
     return {
         "changed": due,
         "installed": [entry["name"] for entry, _before in installed],
@@ -173,15 +245,17 @@ def deploy(configuration: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
     }
 
 
-def prove(known: t.Sequence[t.Tuple[t.Dict[str, t.Any], bytes]], timeout: float) -> None:
+def prove(known: t.Sequence[Known], timeout: float) -> None:
     """Wait until clients get every certificate, or raise."""
     deadline = time.monotonic() + timeout
     while True:
-        missing = [f"{entry['name']} at {address}" for entry, wanted in known for address in not_served(entry, wanted)]
+        missing = faults(known)
         if not missing:
             return
         if time.monotonic() > deadline:
-            raise DeployError(f"nginx was reloaded, but clients do not get {', '.join(missing)}: see nginx's error.log")
+            raise DeployError(
+                f"nginx was reloaded, but clients do not get {', '.join(missing)}: see served_at in certificates_list, and nginx's error.log"
+            )
         time.sleep(0.2)
 
 

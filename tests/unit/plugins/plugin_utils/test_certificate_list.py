@@ -11,7 +11,12 @@ import pytest
 pytest.importorskip("cryptography")
 
 from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import CertificateList, UnreadableError
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import (
+    CertificateList,
+    ClientAuthorityList,
+    UnreadableError,
+    authority_problems,
+)
 
 KEY = crypto.new_key("P-256")
 KEY_PEM = crypto.key_pem(KEY).decode()
@@ -106,3 +111,56 @@ def test_the_module_gets_the_content_of_files_and_nothing_that_is_for_the_role()
     found = CertificateList([{**SOURCES, "unknown": 1}], "/etc", read).certificates
 
     assert found == [{**FILES, "certificate_content": PEM, "key_content": KEY_PEM}]
+
+
+@pytest.mark.parametrize(
+    "authority, words",
+    [
+        ("clients", "certificates_client_authorities[0]: name ('') has to be"),
+        ({"name": "../clients", "certificate_source": "wcs.pem"}, "name ('../clients') has to be"),
+        ({"name": "clients"}, "give certificate_source (a file of the controller) or certificate_content"),
+        ({"name": "clients", "certificate_source": "wcs.pem", "certificate_content": PEM}, "not both"),
+        ({"name": "clients", "certificate_source": "none.pem"}, "certificate_source: none.pem is not on the controller"),
+        ({"name": "clients", "certificate_source": "wcs.pem"}, "is not the certificate of an authority"),
+        ({"name": "clients", "certificate_content": PEM + KEY_PEM}, "there is a private key beside the certificate"),
+        ({"name": "clients", "certificate_content": PEM, "crl_source": "none.crl"}, "crl_source: none.crl is not on the controller"),
+        ({"name": "clients", "certificate_content": PEM, "crl_content": PEM}, "there is no PEM revocation list in it"),
+    ],
+)
+def test_what_is_wrong_with_an_authority_of_clients_is_said_in_one_sentence(authority: t.Any, words: str) -> None:
+    found = ClientAuthorityList([authority], read).problems
+
+    assert words in found[0]
+    assert KEY_PEM.splitlines()[1] not in " ".join(found)
+
+
+def test_an_authority_of_clients_twice_is_refused() -> None:
+    item = {"name": "clients", "certificate_source": "wcs.pem"}
+
+    assert "client authority clients: the name is there twice" in ClientAuthorityList([item, item], read).problems
+    assert ClientAuthorityList("clients", read).problems == ["certificates_client_authorities is not a list"]
+
+
+@pytest.mark.parametrize(
+    "authorities, words",
+    [
+        ("gates", "certificates_authorities is not a list"),
+        (["gates"], "certificates_authorities[0]: name ('') and host are needed"),
+        ([{"name": "gates"}], "certificates_authorities[0]: name ('gates') and host are needed"),
+        ([{"name": "../gates", "host": "a"}], "name ('../gates') and host are needed"),
+        ([{"name": "gates", "host": "a"}, {"name": "gates", "host": "b"}], "authority gates: the name is there twice"),
+        ([{"name": "gates", "host": "a", "key_type": "DSA"}], "authority gates: key_type is 'DSA'"),
+    ],
+)
+def test_what_is_wrong_with_an_authority_of_one_s_own_is_said(authorities: t.Any, words: str) -> None:
+    assert words in authority_problems(authorities)[0]
+
+
+def test_a_certificate_is_signed_by_an_authority_that_there_is() -> None:
+    item = {**SELF_SIGNED, "authority": "gates"}
+
+    assert CertificateList([item], "/etc", read, ["gates"]).problems == []
+    assert CertificateList([item], "/etc", read, ["others"]).problems == [
+        "certificate wcs: authority 'gates' is not in certificates_authorities (there: others)"
+    ]
+    assert problems({**ACME, "authority": "gates"}) == ["certificate wcs: authority does not go with provider acme"]

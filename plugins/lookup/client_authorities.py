@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: client_authorities
+short_description: Authorities of clients with the content of the files they name
+version_added: 1.0.0
+author:
+  - wssgate contributors (@wssgate)
+description:
+  - Returns the items of the list as O(wssgate.nginx.wss_certificate#module:client_authorities) takes them, with files of the controller read.
+  - Fails when anything is wrong with the list. P(wssgate.nginx.certificate_problems#lookup) says what.
+options:
+  _terms:
+    description: The list of authorities, as one term.
+    type: list
+    elements: raw
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Have the gate know whose clients it lets in
+  wssgate.nginx.wss_certificate:
+    certificates: []
+    client_authorities: "{{ query('wssgate.nginx.client_authorities', certificates_client_authorities) }}"
+"""
+
+RETURN = r"""
+_list:
+  description: The authorities. Nothing of them is secret.
+  type: list
+  elements: dict
+"""
+
+import typing as t
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import ClientAuthorityList
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._controller_file import controller_file_reader
+
+
+class LookupModule(LookupBase):
+    """The lookup."""
+
+    def run(self, terms: t.List[t.Any], variables: t.Optional[t.Dict[str, t.Any]] = None, **kwargs: t.Any) -> t.List[t.Any]:
+        """Return the authorities."""
+        self.set_options(var_options=variables, direct=kwargs)
+        found = ClientAuthorityList(terms[0] if terms else None, controller_file_reader(self, variables or {}))
+        if found.problems:
+            raise AnsibleLookupError("; ".join(found.problems))
+        return found.authorities

@@ -1,0 +1,169 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What clients of a gate meet: certificates, versions of TLS, and answers to handshakes; seen from the gate itself.
+
+Nothing here raises for what a listener does or does not do. Needs nothing beyond Python, but for what _certificate needs.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime
+import hashlib
+import os
+import re
+import socket
+import ssl
+import typing as t
+import warnings
+
+from . import _certificate as crypto
+from . import _certificate_store as store
+
+NO_ANSWER = -1
+_VERSIONS = ("TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3")
+# A server with an RSA and an ECDSA certificate chooses by what the client can do
+_CIPHERS = ("aECDSA", "aRSA")
+_HEAD_LIMIT = 65536
+
+
+class Address(t.NamedTuple):
+    """Where a server of the gate listens."""
+
+    host: str
+    port: int
+    server_name: str
+    tls: bool = True
+    proxy_protocol: bool = False
+
+
+def _connect(address: Address, timeout: float) -> socket.socket:
+    connection = socket.create_connection((address.host, address.port), timeout=timeout)
+    if address.proxy_protocol:
+        connection.sendall(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\n")
+    return connection
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # What is served is looked at here, however bad it is
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@contextlib.contextmanager
+def _session(address: Address, timeout: float, context: ssl.SSLContext) -> t.Iterator[ssl.SSLSocket]:
+    with _connect(address, timeout) as connection:
+        with context.wrap_socket(connection, server_hostname=address.server_name) as session:
+            yield session
+
+
+def tls_versions(address: Address, timeout: float) -> t.List[str]:
+    """Return the versions of TLS that a listener speaks."""
+    spoken = []
+    for name in _VERSIONS:
+        try:
+            with warnings.catch_warnings():
+                # Python rightly warns of the old ones, which are tried in order to tell that they are refused
+                warnings.simplefilter("ignore", DeprecationWarning)
+                context = _context()
+                context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, name)
+            # OpenSSL 3 does not offer the old ones itself at its default level
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            with _session(address, timeout, context):
+                spoken.append(name.replace("_", "."))
+        except (OSError, ValueError):
+            continue
+    return spoken
+
+
+def served_fingerprints(address: Address, timeout: float) -> t.List[str]:
+    """Return the SHA-256 of each certificate that clients get."""
+    found = []
+    for ciphers in (*_CIPHERS, None):
+        context = _context()
+        if ciphers is not None:
+            # TLS 1.3's cipher suites do not say which certificate is wanted
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.set_ciphers(ciphers)
+        try:
+            with _session(address, timeout, context) as session:
+                served = session.getpeercert(binary_form=True)
+        except (OSError, ValueError):
+            continue
+        if served is not None:
+            found.append(hashlib.sha256(served).hexdigest())
+    return sorted(set(found))
+
+
+def answer(address: Address, path: str, timeout: float, origin: str = "", cookie: str = "") -> int:
+    """Return the status with which a handshake is answered."""
+    lines = [
+        f"GET {path} HTTP/1.1",
+        f"Host: {address.server_name}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode('ascii')}",
+    ]
+    lines += [f"Origin: {origin}"] if origin else []
+    lines += [f"Cookie: {cookie}"] if cookie else []
+    request = ("\r\n".join(lines) + "\r\n\r\n").encode("ascii", "replace")
+    received = b""
+    try:
+        with contextlib.ExitStack() as stack:
+            opened = _session(address, timeout, _context()) if address.tls else contextlib.closing(_connect(address, timeout))
+            connection = stack.enter_context(opened)
+            connection.sendall(request)
+            while b"\r\n" not in received and len(received) < _HEAD_LIMIT:
+                more = connection.recv(4096)
+                if not more:
+                    break
+                received += more
+    except OSError:
+        return NO_ANSWER
+    match = re.match(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]", received)
+    return int(match.group(1)) if match else NO_ANSWER
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(1024 * 1024)
+    except OSError as error:
+        raise crypto.CertificateError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def certificate(
+    certificate_path: str, key_path: str, server_names: t.Sequence[str], served: t.Sequence[str], now: datetime.datetime
+) -> t.Dict[str, t.Any]:
+    """Describe a certificate of a server, and say what is wrong with it."""
+    found: t.Dict[str, t.Any] = {"certificate_path": certificate_path, "problems": []}
+    try:
+        pem, key = _content(certificate_path), _content(key_path)
+        names = []
+        for name in server_names:
+            with contextlib.suppress(crypto.CertificateError):
+                names.append(crypto.parse_name(name))
+        found["problems"] = store.file_problems(pem, key, names, now)
+        found.update(crypto.describe(crypto.load_certificates(pem)[0], now))
+    except crypto.CertificateError as error:
+        found["problems"].append(str(error))
+        return found
+    found["served"] = found["fingerprint"] in served
+    return found
+
+
+def client_authority(ca_path: str, crl_path: str, now: datetime.datetime) -> t.Dict[str, t.Any]:
+    """Describe an authority of clients, and say what is wrong with it."""
+    try:
+        ca = _content(ca_path)
+        crl = _content(crl_path) if crl_path else None
+        problems = store.client_authority_problems(ca, crl, now)
+        return {"ca_path": ca_path, "crl_path": crl_path, "problems": problems, **store.authority_facts(ca, crl, now)}
+    except crypto.CertificateError as error:
+        return {"ca_path": ca_path, "crl_path": crl_path, "problems": [str(error)]}

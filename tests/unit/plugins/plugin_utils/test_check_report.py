@@ -1,0 +1,151 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.wssgate.nginx.plugins.plugin_utils import _check_report, _gate
+
+CERTIFICATE: dict[str, t.Any] = {
+    "name": "wcs",
+    "provider": "selfsigned",
+    "certificate_path": "/etc/nginx/certificates/wcs/fullchain.pem",
+    "problems": [],
+    "subject_alt_names": ["DNS:wcs.example.com"],
+    "issuer": "CN=wcs.example.com",
+    "self_signed": True,
+    "days_left": 100,
+    "not_after": "2027-01-01T00:00:00Z",
+    "key_type": "P-256",
+    "served": True,
+}
+LOCATION = {"path": "/wss", "auth": "token", "client_certificate": False, "without_token": 403, "with_token": 101}
+SERVER: dict[str, t.Any] = {
+    "name": "wcs",
+    "server_name": "wcs.example.com",
+    "address": "127.0.0.1:443",
+    "tls": True,
+    "tls_versions": ["TLSv1.2", "TLSv1.3"],
+    "certificates": [CERTIFICATE],
+    "client_authority": None,
+    "locations": [LOCATION],
+}
+
+
+def problems(**changes: t.Any) -> list[str]:
+    found = _check_report.report({"a": {"targets": [{**SERVER, **changes}]}}, 14)
+    return [entry["problem"] for entry in found["problems"]]
+
+
+def with_certificate(**changes: t.Any) -> list[str]:
+    return problems(certificates=[{**CERTIFICATE, **changes}])
+
+
+def with_location(**changes: t.Any) -> list[str]:
+    return problems(locations=[{**LOCATION, **changes}])
+
+
+def test_what_is_right_is_no_problem() -> None:
+    assert problems() == []
+    assert _check_report.lines({"a": {"targets": [SERVER]}}, 14)[-1] == "Nothing will break within 14 days."
+
+
+@pytest.mark.parametrize(
+    "found, words",
+    [
+        (with_certificate(days_left=13), "certificate wcs ends in 13 days (2027-01-01T00:00:00Z): a run of site.yml makes a new one"),
+        (with_certificate(days_left=13, provider="acme", self_signed=False), "ends in 13 days (2027-01-01T00:00:00Z): its renewal fails or does not run"),
+        (with_certificate(days_left=0, provider="files"), "ends in 0 days (2027-01-01T00:00:00Z): bring a new one"),
+        (with_certificate(problems=["the chain is out of order"]), "certificate wcs: the chain is out of order"),
+        (with_certificate(provider="acme"), "certificate wcs is a placeholder"),
+        (with_certificate(served=False), "certificate wcs is not the one that clients get"),
+        (problems(tls_versions=[]), "nothing answers in TLS at 127.0.0.1:443"),
+        (problems(tls_versions=["TLSv1.1", "TLSv1.2"]), "it speaks TLSv1.1, which clients have given up"),
+        (problems(client_authority={"problems": [], "days_left": 400, "crl_days_left": 3}), "the revocation list ends in 3 days"),
+        (problems(client_authority={"problems": [], "days_left": 3, "crl_days_left": None}), "the authority ends in 3 days"),
+        (problems(client_authority={"problems": ["there is none"]}), "client certificates: there is none"),
+        (with_location(without_token=101), "/wss answers 101 to a client without a token, not 403"),
+        (with_location(without_token=-1), "/wss answers nothing to a client without a token, not 403"),
+        (with_location(with_token=502), "/wss answers 502 to a client with a token, not 101"),
+        (with_location(auth="none", without_token=502, with_token=None), "/wss answers 502 to a client without a token, not 101"),
+        (with_location(client_certificate=True, without_token=101), "/wss answers 101 to a client without a token, not 403"),
+    ],
+)
+def test_what_is_wrong_or_will_be_is_told_once(found: list[str], words: str) -> None:
+    assert len(found) == 1
+    assert words in found[0]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        with_certificate(days_left=14),
+        with_location(auth="token_or_basic", without_token=401),
+        with_location(auth="basic", without_token=401, with_token=None),
+        with_location(without_token=429, with_token=429),
+        with_location(with_token=None),
+        # Nobody has a certificate of a client to try here
+        with_location(client_certificate=True, with_token=403),
+        problems(tls=False, tls_versions=[], certificates=[]),
+    ],
+)
+def test_what_is_meant_so_is_no_problem(found: list[str]) -> None:
+    assert found == []
+
+
+def test_a_certificate_that_cannot_be_read_is_in_the_table_too() -> None:
+    unreadable = {"name": "wcs", "certificate_path": "/a.pem", "problems": ["/a.pem cannot be read"]}
+    text = _check_report.lines({"a": {"targets": [{**SERVER, "certificates": [unreadable]}]}}, 14)
+    assert "unreadable" in text[1]
+    assert text[-1] == "WRONG a, server wcs: certificate wcs: /a.pem cannot be read"
+
+
+def test_a_host_that_could_not_be_asked_is_a_problem() -> None:
+    found = _check_report.report({"a": {"targets": [SERVER]}, "b": {"msg": "no cryptography"}, "c": {}}, 14)
+    assert [(entry["host"], entry["problem"]) for entry in found["problems"]] == [
+        ("b", "it could not be asked: no cryptography"),
+        ("c", "it could not be asked: no answer"),
+    ]
+
+
+def test_each_server_is_asked_where_it_is_most_like_its_clients() -> None:
+    given = [
+        {
+            "name": "wcs",
+            "server_names": ["*.example.com", "wcs.example.org"],
+            "listen": [{"port": 8080, "tls": False}, {"port": 8443, "address": "192.0.2.1"}],
+            "certificate": "wcs",
+            "client_certificates": {"ca_path": "/ca.pem", "required": False},
+            "locations": [
+                {"path": "/wss", "upstream": "http://127.0.0.1:1", "origins": ["https://app.example.com"], "cookie_name": "T"},
+                {"path": "/in", "upstream": "http://127.0.0.1:1", "auth": "none", "origins": ["https://app.example.com"], "client_certificate_required": True},
+            ],
+        },
+        {
+            "name": "socket",
+            "server_names": ["b.example.com"],
+            "listen": [{"unix": "/run/b.sock", "tls": False}],
+            "locations": [{"path": "/wss", "upstream": "http://127.0.0.1:1", "origins": ["https://app.example.com"]}],
+        },
+    ]
+    certificates = [{"name": "wcs", "provider": "acme"}]
+    context = {
+        "certificates": certificates,
+        "certificates_directory": "/etc/nginx/certificates",
+        "nginx_version": "1.26.0",
+        "token_store_path": "/var/lib/nginx/tokens",
+        "ca_bundle_path": "/ca",
+    }
+    (target,) = _check_report.targets(_gate.gate_model(given, context), certificates, "/etc/nginx/certificates")
+    assert (target["server_name"], target["host"], target["port"], target["tls"]) == ("any.example.com", "192.0.2.1", 8443, True)
+    assert target["server_names"] == ["*.example.com", "wcs.example.org"]
+    assert target["certificates"][0]["provider"] == "acme"
+    assert (target["ca_path"], target["crl_path"]) == ("/ca.pem", None)
+    assert [(loc["path"], loc["cookie_name"], loc["origin"], loc["client_certificate"]) for loc in target["locations"]] == [
+        ("/wss", "T", "https://app.example.com", False),
+        ("/in", "", "https://app.example.com", True),
+    ]
