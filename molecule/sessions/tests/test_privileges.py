@@ -13,13 +13,14 @@ import pytest
 # Runs as the worker's account in the worker's view of the file system.
 LOOK = r"""
 import json, os
+SECRET = ("/etc/nginx/", "/etc/shadow", "/etc/gshadow", "/root", "/var/lib/nginx", "/var/log", "/etc/ssl/private")
 readable, writable = [], []
 for top, folders, names in os.walk("/"):
     folders[:] = [name for name in folders if os.path.join(top, name) not in ("/proc", "/sys", "/dev")]
     for path in [top] + [os.path.join(top, name) for name in names]:
         if not os.path.islink(path) and os.access(path, os.W_OK):
             writable.append(path)
-        if os.path.isfile(path) and os.access(path, os.R_OK) and path.startswith(("/etc/nginx/", "/etc/shadow", "/etc/gshadow", "/root", "/var/lib/nginx", "/var/log", "/etc/ssl/private")):
+        if path.startswith(SECRET) and os.path.isfile(path) and os.access(path, os.R_OK):
             readable.append(path)
 
 def tries(function, *arguments):
