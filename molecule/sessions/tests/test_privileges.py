@@ -47,7 +47,7 @@ CAPABILITIES = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_KILL": 5, "CAP_SETGI
 
 @pytest.fixture
 def worker(host):
-    return host.run("pgrep -f 'nginx: worker process$'").stdout.split()[0]
+    return host.run("pgrep -f '^nginx: worker process$'").stdout.split()[0]
 
 
 @pytest.fixture

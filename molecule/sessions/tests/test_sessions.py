@@ -54,10 +54,11 @@ def test_the_drain_timeout_cut_the_sessions_of_workers_that_had_it_and_no_sooner
 
 def test_the_workers_that_were_replaced_are_gone_with_their_sessions(host):
     deadline = time.monotonic() + DRAIN_TIMEOUT + 3
-    while leaving := host.run("pgrep -f 'nginx: worker process is shutting down'").stdout.split():
+    # From its beginning: the shell that looks has the same words in its own command line.
+    while leaving := host.run("pgrep -f '^nginx: worker process is shutting down'").stdout.split():
         assert time.monotonic() < deadline, leaving
         time.sleep(0.2)
-    assert host.run("pgrep -f 'nginx: worker process$'").stdout.split()
+    assert host.run("pgrep -f '^nginx: worker process$'").stdout.split()
 
 
 def test_what_was_changed_is_live(host, gate):
