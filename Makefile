@@ -9,6 +9,8 @@ WITH := scripts/with.sh
 JOBS ?= 2
 SCENARIO ?=
 NAME ?= tokens
+SECONDS ?= 1800
+SESSIONS ?= 2000
 # What `make test` runs side by side; every molecule scenario comes on top.
 CHECKS := lint unit functional sanity galaxy
 
@@ -61,9 +63,16 @@ functional: venv ## The rendered gate on the newest nginx, on this machine: fuzz
 	@$(WITH) pytest -q tests/functional $(ARGS)
 
 .PHONY: mutants
-mutants: venv ## Take out the gate's guards one by one; each must be missed by the attack table
-	@echo "== Guards taken out, one by one"
+mutants: venv ## Take out guards of the gate and checks of the code one by one; each must be missed by a test
+	@echo "== Guards of the gate taken out, one by one"
 	@$(WITH) python tests/mutants.py $(ARGS)
+	@echo "== Checks of the code taken out, one by one"
+	@$(WITH) python tests/code_mutants.py $(ARGS)
+
+.PHONY: soak
+soak: venv ## Thousands of sessions for long: make soak [SECONDS=1800] [SESSIONS=2000]
+	@echo "== $(SESSIONS) sessions for $(SECONDS) seconds"
+	@$(WITH) python tests/soak.py --seconds $(SECONDS) --sessions $(SESSIONS)
 
 .PHONY: sanity
 sanity: venv ## ansible-test: sanity and the plugins' unit tests

@@ -66,7 +66,7 @@ MUTANTS = (
     Mutant("the token is asked for", r"auth_request /\.wssgate/token/[^;]*;"),
     Mutant("the token's file is looked at", _without_if(r"!-f [^)]*\)?")),
     Mutant("the token's file is a file", r"\(!-f ", "(!-e "),
-    Mutant("the file is looked at each time", r"open_file_cache off;"),
+    Mutant("the file is looked at each time", r"(internal;\s*)open_file_cache off;", r"\1"),
     Mutant("the token check is internal", r"(location = /\.wssgate/token/\S+ \{\s*)internal;", r"\1"),
     Mutant("the cookie is read by the gate's own rules", r'(map \$http_cookie \$wss_token_AUTH \{\s*default) "";', r"\1 $cookie_AUTH;"),
     Mutant("a token has only its own characters", rf"(\(\?<wss_value_\w+>){TOKEN}\)", r"\1[^;]*)"),
@@ -92,6 +92,10 @@ MUTANTS = (
     Mutant("sessions over the limit get 429", r"limit_conn_status 429;"),
     Mutant("error.log is spared attempts over the limit", r"limit_req_log_level info;"),
     Mutant("error.log is spared sessions over the limit", r"limit_conn_log_level info;"),
+    # Draining.
+    Mutant("a drained host lets nobody in", _without_if(r"-f [^)]*wssgate\.drain")),
+    Mutant("draining is looked at each time", r"open_file_cache off;(\s*if \(-f)", r"\1"),
+    Mutant("503 names the time", r'"503/draining" [^;]*;'),
     # Paths.
     Mutant("a path is that path alone", r"location = (/\w+) \{(\s*set)", r"location \1 {\2"),
     Mutant("a folder without its slash is nothing", r"location = /app \{[^}]*\}"),
@@ -120,7 +124,7 @@ MUTANTS = (
     # The log.
     *(
         Mutant(f"the log tells the reason {reason}", rf"set \$wss_refused {reason};")
-        for reason in ("method", "upgrade", "connection", "origin")
+        for reason in ("method", "upgrade", "connection", "draining", "origin")
     ),
     *(
         Mutant(f"the log tells the reason {reason}", rf"(?<=\n)[^\n]*\s{reason};")

@@ -11,7 +11,9 @@ import re
 
 from typing import Any, Dict, List
 
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_connections import count
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_fixes import missing_fixes
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import (
     Build,
     Finder,
@@ -58,18 +60,21 @@ def modules(build: Build, dynamic: bool) -> List[str]:
     return sorted(found)
 
 
-def gather(binary: str, main_file: str, pid_file: str, installed: bool) -> Dict[str, Any]:
+def gather(binary: str, main_file: str, pid_file: str, installed: bool, connections: bool = False) -> Dict[str, Any]:
     """Return everything that nginx_info returns."""
     found: Dict[str, Any] = {
         "installed": installed, "version": "", "package_version": "", "configure_arguments": [], "modules": [],
         "dynamic_modules": [], "prefix": "", "main_file": "", "pid_file": "", "user": "", "running": False,
-        "master_pid": 0, "workers": [],
+        "master_pid": 0, "workers": [], "missing_fixes": [],
     }
+    if connections:
+        found["connections"] = 0
     if not installed:
         return found
     build = read_build(binary)
     processes = read_processes()
-    master = Finder(binary, main_file, pid_file, lambda: build).master(processes)
+    finder = Finder(binary, main_file, pid_file, lambda: build)
+    master = finder.master(processes)
     found.update(
         version=build.version,
         package_version=package_version(binary),
@@ -81,10 +86,18 @@ def gather(binary: str, main_file: str, pid_file: str, installed: bool) -> Dict[
         pid_file=build.path("pid-path", "logs/nginx.pid"),
         user=build.option("user") or "nobody",
     )
+    found["missing_fixes"] = missing_fixes(build.version, found["package_version"])
     if master:
         found.update(running=True, master_pid=master.pid, workers=[
             {"pid": process.pid, "started": round(started_at(process), 2), "shutting_down": process.is_shutting_down}
             for process in processes
             if process.parent == master.pid and (process.is_worker or process.is_shutting_down)
         ])
+        if connections:
+            # After an upgrade of the binary the former master is there until its last session has ended.
+            masters = {process.pid for process in finder.masters(processes)}
+            found["connections"] = count(master.pid, [
+                process.pid for process in processes
+                if process.parent in masters and (process.is_worker or process.is_shutting_down)
+            ])
     return found

@@ -25,6 +25,11 @@ options:
     description: Absolute path of nginx's pid file. It is a hint only.
     type: path
     default: /run/nginx.pid
+  connections:
+    description:
+      - Whether to count the clients that nginx's workers are connected with. That takes root.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
 attributes:
@@ -132,6 +137,36 @@ workers:
     shutting_down:
       description: Whether it only sees its open sessions through.
       type: bool
+connections:
+  description:
+    - How many clients the workers are connected with, those that are shutting down included. Each open session is one, and so is
+      each plain HTTP connection that is kept alive.
+    - The connections of a worker that is shutting down, to a port that is no longer listened on, count only when the port is below
+      C(net.ipv4.ip_local_port_range).
+  returned: when O(connections=true)
+  type: int
+  sample: 1200
+missing_fixes:
+  description:
+    - Security fixes that matter to a gate and that this nginx is known to lack. The module warns of each.
+    - Of packages of other distributions than Debian 12 and 13 nothing is known; of builds that are no distribution's, nginx's own
+      version tells.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the fix.
+      type: str
+      sample: CVE-2026-42533
+    what:
+      description: What it is about.
+      type: str
+      sample: buffer overflow in maps with regular expressions
+    fixed_in:
+      description: The first version that has it, of the package or of nginx.
+      type: str
+      sample: 1.22.1-9+deb12u10
 """
 
 import os
@@ -149,14 +184,20 @@ def main() -> None:
             "binary": {"type": "path", "default": "/usr/sbin/nginx"},
             "main_file": {"type": "path", "default": "/etc/nginx/nginx.conf"},
             "pid_file": {"type": "path", "default": "/run/nginx.pid"},
+            "connections": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     values = module.params
     try:
-        found = gather(values["binary"], values["main_file"], values["pid_file"], os.access(values["binary"], os.X_OK))
+        found = gather(
+            values["binary"], values["main_file"], values["pid_file"], os.access(values["binary"], os.X_OK), values["connections"]
+        )
     except NginxError as error:
         module.fail_json(msg=str(error), nginx_output=error.nginx_output)
+    for fix in found["missing_fixes"]:
+        module.warn("nginx {0} lacks the fix for {1} ({2}); {3} has it".format(
+            found["package_version"] or found["version"], fix["name"], fix["what"], fix["fixed_in"]))
     module.exit_json(changed=False, **found)
 
 

@@ -152,10 +152,11 @@ class _Builder:
     def _context(self, given: t.Any) -> t.Dict[str, t.Any]:
         where = "wss_proxy"
         context = self.problems.options(where, given, CONTEXT_DEFAULTS)
-        for key in ("token_store_path", "certificates_directory", "ca_bundle_path", "access_log_path", "session_log_path", "acme_webroot"):
+        for key in ("token_store_path", "certificates_directory", "ca_bundle_path", "access_log_path", "session_log_path", "acme_webroot", "drain_path"):
             context[key] = self._path(where, key, context[key])
         for key in ("ipv6", "http_redirect_enabled"):
             context[key] = self.problems.flag(where, key, context[key])
+        context["drain_retry_after"] = self.problems.number(where, "drain_retry_after", context["drain_retry_after"], 1, 86400)
         return context
 
     def _named(self, key: str, name: str) -> t.Dict[str, t.Any]:

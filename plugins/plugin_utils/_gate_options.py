@@ -124,4 +124,6 @@ CONTEXT_DEFAULTS: t.Dict[str, t.Any] = {
     "access_log_path": "/var/log/nginx/wss_access.log",
     "session_log_path": "",
     "acme_webroot": "",
+    "drain_path": "",
+    "drain_retry_after": 10,
 }

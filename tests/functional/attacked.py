@@ -86,6 +86,7 @@ class AttackedHouse(House):
             error_log=str(place.log / "error.log"),
             record=str(self.record),
             token_store=str(self.tokens),
+            drain=str(place.etc / "wssgate.drain"),
         )
 
     @contextmanager

@@ -65,7 +65,7 @@ LOG_KEYS = [
 
 # Neither an open session nor one of these refusals is anybody's fault: error.log, filled with them, would be a weapon.
 # nginx does write wrong passwords there, and upstreams that fail belong there.
-QUIET_REASONS = ("", "protocol", "method", "upgrade", "connection", "origin", "limit", "token", "path")
+QUIET_REASONS = ("", "protocol", "method", "upgrade", "connection", "draining", "origin", "limit", "token", "path")
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class Site:
     error_log: str
     record: str
     token_store: str
+    drain: str = "/etc/nginx/wssgate.drain"
     client: str = "127.0.0.1"
 
     @property
@@ -145,6 +146,14 @@ def _issue(site: Site) -> None:
 
 def _revoke(site: Site) -> None:
     (Path(site.token_store) / PASSING_TOKEN).unlink()
+
+
+def _drain(site: Site) -> None:
+    Path(site.drain).touch()
+
+
+def _undrain(site: Site) -> None:
+    Path(site.drain).unlink()
 
 
 def ask(site: Site, path: str = "/wss", token: str | None = TOKEN, origin: str | None = ORIGIN) -> wire.Request:
@@ -496,6 +505,12 @@ CASES: tuple[Case, ...] = (
     ),
     _refused("too many sessions of an address are refused", 429, "limit", lambda site: ask(site, "/few"), path="/few", held=1),
     _refused("too many sessions of a token are refused", 429, "limit", lambda site: ask(site, "/once"), path="/once", held=1),
+    # Draining comes before everything that a client could know or not. nginx may remember that the file is, or is not, there.
+    _refused(
+        "a host that is being drained lets nobody in", 503, "draining", ask, tried=2, before=_drain, answer={"Retry-After": "10"},
+    ),
+    _refused("a host that is being drained asks for a handshake first", 426, "upgrade", lambda site: ask(site).without("Upgrade")),
+    _opened("a host that was drained lets in again", tried=2, before=_undrain),
     # The upstream is the trouble.
     _refused("an upstream that is not there is told", 502, "upstream_unreachable", lambda site: ask(site, "/gone"), path="/gone"),
     _refused(

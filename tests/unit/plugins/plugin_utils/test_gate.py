@@ -882,6 +882,8 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "access_log_path": "/var/log/a.log",
         "session_log_path": "/var/log/s.log",
         "acme_webroot": "/var/www",
+        "drain_path": "/etc/nginx/wssgate.drain",
+        "drain_retry_after": 10,
     },
 }
 SCHEMAS = {
@@ -958,6 +960,7 @@ BOUNDS = [
     ("peer", "max_fails", 0, 65535),
     ("peer", "fail_timeout", 1, 86400),
     ("context", "http_redirect_port", 1, 65535),
+    ("context", "drain_retry_after", 1, 86400),
 ]
 
 

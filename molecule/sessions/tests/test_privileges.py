@@ -1,0 +1,109 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What somebody could do who has taken over a worker: looked at from inside its sandbox, with its account."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+# Runs as the worker's account in the worker's view of the file system.
+LOOK = r"""
+import json, os
+SECRET = ("/etc/nginx/", "/etc/shadow", "/etc/gshadow", "/root", "/var/lib/nginx", "/var/log", "/etc/ssl/private")
+readable, writable = [], []
+for top, folders, names in os.walk("/"):
+    folders[:] = [name for name in folders if os.path.join(top, name) not in ("/proc", "/sys", "/dev")]
+    for path in [top] + [os.path.join(top, name) for name in names]:
+        if not os.path.islink(path) and os.access(path, os.W_OK):
+            writable.append(path)
+        if path.startswith(SECRET) and os.path.isfile(path) and os.access(path, os.R_OK):
+            readable.append(path)
+
+def tries(function, *arguments):
+    try:
+        function(*arguments)
+        return True
+    except OSError:
+        return False
+
+store = "/var/lib/nginx/tokens"
+token = store + "/token-of-the-whole-crowd"
+print(json.dumps({
+    "readable": sorted(readable),
+    "writable": sorted(writable),
+    "can_list_the_store": tries(os.listdir, store),
+    "can_look_a_token_up": os.path.isfile(token),
+    "can_add_a_token": tries(os.open, store + "/a-token-of-its-own", os.O_CREAT | os.O_WRONLY),
+    "can_remove_a_token": os.access(store, os.W_OK | os.X_OK),
+    "sees_processes_of_others": [pid for pid in os.listdir("/proc") if pid.isdigit() and os.stat("/proc/" + pid).st_uid != os.getuid()],
+}))
+"""
+CAPABILITIES = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_NET_BIND_SERVICE": 10, "CAP_SYS_RESOURCE": 24}
+
+
+@pytest.fixture
+def worker(host):
+    return host.run("pgrep -f '^nginx: worker process$'").stdout.split()[0]
+
+
+@pytest.fixture
+def status(host, worker):
+    text = host.file(f"/proc/{worker}/status").content_string
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+
+@pytest.fixture
+def seen(host, worker):
+    enter = f"nsenter --target {worker} --mount setpriv --reuid=www-data --regid=www-data --init-groups --no-new-privs --bounding-set=-all"
+    result = host.run(f"{enter} python3 -c %s", LOOK)
+    assert result.rc == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_the_worker_may_look_a_token_up_and_no_more(seen):
+    assert seen["can_look_a_token_up"]
+    assert not seen["can_list_the_store"]
+    assert not seen["can_add_a_token"]
+    assert not seen["can_remove_a_token"]
+
+
+def test_the_worker_reads_no_key_no_log_and_nobody_elses_secret(seen):
+    needed = re.compile(
+        r"/etc/nginx/(wssgate\.d/.*|nginx\.conf(\.wssgate-saved)?|\.htpasswd|certificates/[^/]+/fullchain\.pem"
+        # The package's own.
+        r"|(conf\.d|modules-available|modules-enabled|sites-available|sites-enabled|snippets)/.*|[a-z_]+_params|mime\.types|koi-utf|koi-win|win-utf|fastcgi\.conf)"
+    )
+    unexpected = [path for path in seen["readable"] if not needed.fullmatch(path) and not path.startswith("/var/log/")]
+    assert unexpected == []
+    assert [path for path in seen["readable"] if "wssgate" in path and path.startswith("/var/log/")] == []
+    # It does need these.
+    assert {"/etc/nginx/.htpasswd", "/etc/nginx/certificates/wcs/fullchain.pem"} <= set(seen["readable"])
+
+
+def test_the_worker_writes_temporary_files_and_nothing_else(seen):
+    expected = re.compile(r"/(tmp|var/tmp|run/lock)|/var/lib/nginx/(body|fastcgi|proxy|scgi|uwsgi)(/.*)?")
+    assert [path for path in seen["writable"] if not expected.fullmatch(path)] == []
+
+
+def test_the_worker_sees_no_processes_of_others(seen):
+    assert seen["sees_processes_of_others"] == []
+
+
+def test_the_worker_can_gain_no_privilege(status):
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"
+    allowed = sum(1 << bit for bit in CAPABILITIES.values())
+    assert int(status["CapBnd"], 16) & ~allowed == 0
+
+
+def test_not_even_the_master_could_write_where_programs_and_configuration_are(host, worker):
+    for path in ("/usr/sbin/x", "/etc/nginx/x", "/root/x", "/srv/x", "/boot/x"):
+        result = host.run("nsenter --target %s --mount touch %s", worker, path)
+        assert "Read-only file system" in result.stderr, path
+    for path in ("/run/x", "/var/log/nginx/x", "/var/lib/nginx/x"):
+        assert host.run("nsenter --target %s --mount sh -c 'touch %s && rm %s'", worker, path, path).rc == 0, path

@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Many sessions at little cost: a client for thousands of them, and `python storm.py PORT`, an echo server that keeps up.
+
+Both send one frame of four letters with a mask that changes nothing (RFC 6455 5.3), so neither has to parse frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import ssl
+import sys
+import time
+from dataclasses import dataclass, field
+
+SENT, WANTED = b"\x81\x84\0\0\0\0echo", b"\x81\x04echo"
+HEAD_END = b"\r\n\r\n"
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+
+
+def raise_limit() -> None:
+    """As many descriptors as this process may have."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Echo(asyncio.Protocol):
+    """101 to any head, then each frame back without its mask."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport, self.data, self.is_open = transport, b"", False
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        if not self.is_open:
+            if HEAD_END not in self.data:
+                return
+            self.data, self.is_open = self.data.partition(HEAD_END)[2], True
+            self.transport.write(SWITCHING)
+        while self.data.startswith(SENT):
+            self.data = self.data[len(SENT):]
+            self.transport.write(WANTED)
+
+
+@dataclass
+class Seen:
+    """What a crowd of clients went through."""
+
+    opened: int = 0
+    echoes: int = 0
+    failed: list[str] = field(default_factory=list)
+    slowest_handshake: float = 0.0
+    slowest_echo: float = 0.0
+
+
+@dataclass
+class Session:
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def echo(self) -> float:
+        start = time.monotonic()
+        self.writer.write(SENT)
+        answer = await self.reader.readexactly(len(WANTED))
+        if answer != WANTED:
+            raise ConnectionError(f"echo {answer!r}")
+        return time.monotonic() - start
+
+    def drop(self) -> None:
+        """No Close frame, no close_notify: as a client that crashed."""
+        self.writer.transport.abort()
+
+
+@dataclass
+class Crowd:
+    port: int
+    request: bytes
+    tls: ssl.SSLContext | None
+    patience: float = 30.0
+    seen: Seen = field(default_factory=Seen)
+
+    async def open(self) -> Session | None:
+        """A session, or a line in `seen.failed`."""
+        start = time.monotonic()
+        try:
+            session = await asyncio.wait_for(self._open(), self.patience)
+        except (OSError, EOFError, asyncio.TimeoutError, asyncio.LimitOverrunError) as error:
+            self.seen.failed.append(str(error) or type(error).__name__)
+            return None
+        self.seen.opened += 1
+        self.seen.slowest_handshake = max(self.seen.slowest_handshake, time.monotonic() - start)
+        return session
+
+    async def _open(self) -> Session:
+        options = {"ssl": self.tls, "server_hostname": "gate.example.com"} if self.tls else {}
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, **options)
+        try:
+            writer.write(self.request)
+            head = await reader.readuntil(HEAD_END)
+            if not head.startswith(b"HTTP/1.1 101 "):
+                raise ConnectionError(head.split(b"\r\n")[0].decode("latin-1"))
+        except BaseException:
+            writer.transport.abort()
+            raise
+        return Session(reader, writer)
+
+    async def open_all(self, count: int) -> list[Session]:
+        """All at the same moment."""
+        return [session for session in await asyncio.gather(*(self.open() for _number in range(count))) if session]
+
+    async def echo_all(self, sessions: list[Session]) -> list[Session]:
+        """Those that still answer."""
+
+        async def one(session: Session) -> Session | None:
+            try:
+                seconds = await asyncio.wait_for(session.echo(), self.patience)
+            except (OSError, EOFError, asyncio.TimeoutError) as error:
+                self.seen.failed.append(f"echo: {str(error) or type(error).__name__}")
+                return None
+            self.seen.echoes += 1
+            self.seen.slowest_echo = max(self.seen.slowest_echo, seconds)
+            return session
+
+        return [session for session in await asyncio.gather(*map(one, sessions)) if session]
+
+
+async def serve(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", port, backlog=4096)
+    print("ready", flush=True)
+    with contextlib.suppress(asyncio.CancelledError):
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    raise_limit()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(int(sys.argv[1])))
