@@ -76,8 +76,9 @@ class Soak:
 
     async def one(self, number: int) -> None:
         """A session from its handshake until it is told to go."""
-        session = await self.crowd.open()
+        session = None
         try:
+            session = await self.crowd.open()
             await asyncio.sleep(self.random.random())
             while session and await self.crowd.echo_all([session]):
                 await asyncio.sleep(1)

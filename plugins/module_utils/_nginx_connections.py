@@ -6,6 +6,9 @@
 
 A session has two ends in a worker: the client's, which counts, and the upstream's. /proc tells them apart. What a client is
 connected to is an address that nginx listens on, or did: a worker that is shutting down has closed its listeners.
+
+Which process has which socket takes CAP_SYS_PTRACE to see, since workers have changed their account. Root in a container may lack
+it. Then the account that a socket belongs to has to do, which may be a few too many, where others share it, and never too few.
 """
 
 from __future__ import annotations
@@ -13,9 +16,7 @@ from __future__ import annotations
 import os
 import re
 
-from typing import Iterable, List, NamedTuple, Set
-
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
+from typing import Iterable, List, NamedTuple, Optional, Set
 
 _ESTABLISHED = "01"
 _LISTENING = "0A"
@@ -29,6 +30,7 @@ class Socket(NamedTuple):
 
     port: int
     state: str
+    account: str
     inode: str
 
 
@@ -38,7 +40,7 @@ def parse_tcp(text: str) -> List[Socket]:
     for line in text.splitlines()[1:]:
         fields = line.split()
         if len(fields) > 9:
-            found.append(Socket(int(fields[1].rpartition(":")[2], 16), fields[3], fields[9]))
+            found.append(Socket(int(fields[1].rpartition(":")[2], 16), fields[3], fields[7], fields[9]))
     return found
 
 
@@ -52,19 +54,21 @@ def parse_unix(text: str) -> Set[str]:
     return found
 
 
-def inodes(pid: int, proc: str = "/proc") -> Set[str]:
-    """Return the inodes of the sockets that a process has open; none when it is gone."""
+def inodes(pid: int, proc: str = "/proc") -> Optional[Set[str]]:
+    """Return the inodes of the sockets that a process has open, none when it is gone; nothing when that must not be seen."""
     folder = "{0}/{1}/fd".format(proc, pid)
     found = set()
     try:
         names = os.listdir(folder)
-    except PermissionError as error:
-        raise NginxError("cannot look at the connections of process {0}: root has to".format(pid)) from error
+    except PermissionError:
+        return None
     except OSError:
         return found
     for name in names:
         try:
             socket = re.match(r"socket:\[([0-9]+)\]\Z", os.readlink("{0}/{1}".format(folder, name)))
+        except PermissionError:
+            return None
         except OSError:
             continue
         if socket:
@@ -72,21 +76,38 @@ def inodes(pid: int, proc: str = "/proc") -> Set[str]:
     return found
 
 
+def accounts(pids: Iterable[int], proc: str = "/proc") -> Set[str]:
+    """Return the numbers of the accounts that processes work as."""
+    found = set()
+    for pid in pids:
+        line = re.search(r"^Uid:\s+[0-9]+\s+([0-9]+)", _read("{0}/{1}/status".format(proc, pid)), re.MULTILINE)
+        if line:
+            found.add(line.group(1))
+    return found
+
+
 def count(master: int, workers: Iterable[int], proc: str = "/proc") -> int:
     """Return how many clients are connected with ``workers``."""
-    held: Set[str] = set()
-    for pid in workers:
-        held |= inodes(pid, proc)
-    listeners = inodes(master, proc)
+    pids = list(workers)
     folder = "{0}/{1}/net".format(proc, master)
     sockets = parse_tcp(_read(folder + "/tcp")) + parse_tcp(_read(folder + "/tcp6"))
-    ports = {socket.port for socket in sockets if socket.state == _LISTENING and socket.inode in listeners | held}
     ephemeral = _first_ephemeral(_read("{0}/sys/net/ipv4/ip_local_port_range".format(proc)))
+    held = [inodes(pid, proc) for pid in pids]
+    listeners = inodes(master, proc)
+    if listeners is None or None in held:
+        ours = accounts(pids, proc)
+        ports = {socket.port for socket in sockets if socket.state == _LISTENING}
+        return len({
+            socket.inode for socket in sockets
+            if socket.state == _ESTABLISHED and socket.account in ours and (socket.port in ports or socket.port < ephemeral)
+        })
+    seen: Set[str] = set().union(*(found for found in held if found))
+    ports = {socket.port for socket in sockets if socket.state == _LISTENING and socket.inode in listeners | seen}
     clients = {
         socket.inode for socket in sockets
-        if socket.state == _ESTABLISHED and socket.inode in held and (socket.port in ports or socket.port < ephemeral)
+        if socket.state == _ESTABLISHED and socket.inode in seen and (socket.port in ports or socket.port < ephemeral)
     }
-    return len(clients) + len(parse_unix(_read(folder + "/unix")) & held)
+    return len(clients) + len(parse_unix(_read(folder + "/unix")) & seen)
 
 
 def _read(path: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -124,7 +125,12 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def house(echo: Echo, spare: Echo, odd: Odd, deaf: int, port: int) -> Iterator[House]:
+def strict_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def house(echo: Echo, spare: Echo, odd: Odd, deaf: int, port: int, strict_port: int) -> Iterator[House]:
     house = House([], nginx_worker_processes=2, nginx_sessions=SESSIONS)
     common = {"origins": [ORIGIN], "idle_timeout": IDLE}
     house.variables |= {
@@ -132,8 +138,6 @@ def house(echo: Echo, spare: Echo, odd: Odd, deaf: int, port: int) -> Iterator[H
         "wss_proxy_upstreams": [{"name": "group", "servers": [{"address": f"127.0.0.1:{echo.port}"}, {"address": f"127.0.0.1:{spare.port}"}]}],
         "wss_proxy_servers": [{
             "name": "gate", "server_names": [NAME], "certificate": "gate", "listen": [{"address": "127.0.0.1", "port": port}],
-            # nginx's own 60 s, for tests that cannot wait.
-            "extra_directives": "client_header_timeout 2s;",
             "locations": [
                 {"path": "/wss", "upstream": f"http://127.0.0.1:{echo.port}", "origins": [ORIGIN]},
                 {"path": "/idle", "upstream": f"http://127.0.0.1:{echo.port}", **common},
@@ -141,6 +145,11 @@ def house(echo: Echo, spare: Echo, odd: Odd, deaf: int, port: int) -> Iterator[H
                 {"path": "/odd", "upstream": f"http://127.0.0.1:{odd.port}", **common, "extra_directives": "send_timeout 2s;"},
                 {"path": "/deaf", "upstream": f"http://127.0.0.1:{deaf}", **common},
             ],
+        }, {
+            "name": "strict", "server_names": [NAME], "certificate": "gate", "listen": [{"address": "127.0.0.1", "port": strict_port}],
+            # nginx's own 60 s, for tests that cannot wait.
+            "extra_directives": "client_header_timeout 2s;",
+            "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{echo.port}", "origins": [ORIGIN]}],
         }],
     }
     house.issue(TOKEN)
@@ -276,7 +285,8 @@ def test_a_client_that_reads_nothing_is_let_go_and_its_upstream_told(port: int, 
         assert ended.wait(PATIENCE)
 
 
-def test_handshakes_that_come_byte_by_byte_are_given_up_and_hold_up_nobody(house: House, port: int, tls: ssl.SSLContext) -> None:
+def test_handshakes_that_come_byte_by_byte_are_given_up_and_hold_up_nobody(house: House, strict_port: int, tls: ssl.SSLContext) -> None:
+    port = strict_port
     head = asked().encode()
     start = time.monotonic()
     with contextlib.ExitStack() as stack:
@@ -326,8 +336,8 @@ def test_a_whole_crowd_comes_back_at_once(house: House, port: int, tls: ssl.SSLC
         return crowds
 
     for crowd in asyncio.run(twice()):
-        print(crowd.seen)
-        assert crowd.seen.failed == []
+        print(dataclasses.replace(crowd.seen, failed=crowd.seen.failed[:3]))
+        assert sorted(set(crowd.seen.failed)) == []
         assert crowd.seen.opened == crowd.seen.echoes == CLIENTS
 
 
@@ -362,7 +372,7 @@ class Watched:
 
 
 @pytest.fixture
-def altered(house: House, port: int) -> Iterator[Callable[..., tuple[Place, int]]]:
+def altered(house: House, port: int, strict_port: int) -> Iterator[Callable[..., tuple[Place, int]]]:
     """The same gate on another port, with something else in its configuration."""
     with contextlib.ExitStack() as stack:
 
@@ -376,7 +386,7 @@ def altered(house: House, port: int) -> Iterator[Callable[..., tuple[Place, int]
                 return text
 
             own = free_port()
-            copy = stack.enter_context(house.copy(edit, {port: own}))
+            copy = stack.enter_context(house.copy(edit, {port: own, strict_port: free_port()}))
             assert done == {pattern for pattern, _replacement in changes}
             wait_for(lambda: is_served(own), PATIENCE)
             return copy, own
@@ -407,7 +417,7 @@ def test_a_worker_out_of_descriptors_keeps_its_sessions_and_recovers(altered: Ca
         assert wait_for(lambda: is_served(port), PATIENCE)
         assert echoes(first.session)
     # Each C library has its own words for EMFILE.
-    assert "accept4() failed (24:" in place.error_log()
+    assert re.search(r"(accept4|socket)\(\) failed \(24:", place.error_log())
 
 
 def test_a_full_log_disk_stops_neither_sessions_nor_refusals(altered: Callable[..., tuple[Place, int]]) -> None:

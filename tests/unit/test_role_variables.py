@@ -315,3 +315,54 @@ def test_guides_name_only_variables_that_there_are(guide: Path) -> None:
     code = re.findall(r"`([^`\n]+)`", guide.read_text(encoding="utf-8"))
     named = {word for text in code for word in re.findall(rf"\b(?:{'|'.join(NAMES)})_[a-z0-9_]+\b(?!\.)", text)}
     assert named - known == set()
+
+
+# -- nginx, whose drop-in and ports follow from other roles' variables
+
+
+def worked_out(name: str, **given: t.Any) -> t.Any:
+    """One of role nginx's own variables, in an inventory that says this."""
+    variables = trusted({**defaults_of("nginx"), **loaded(ROLES / "nginx" / "vars" / "main.yml"), **given})
+    return Templar(loader=DataLoader(), variables={"ansible_facts": FACTS, **variables}).template(variables[name])
+
+
+@pytest.mark.parametrize(
+    ("upstream", "listen", "is_shared"),
+    [
+        ("http://127.0.0.1:8080", [{"port": 443}], False),
+        ("http://unix:/run/app.sock", [{"unix": "/run/gate.sock"}], False),
+        ("http://unix:/tmp/app.sock", [{"port": 443}], True),
+        ("http://unix:/var/tmp/app.sock", [{"port": 443}], True),
+        ("http://127.0.0.1:8080", [{"unix": "/tmp/gate.sock"}], True),
+        ("http://unix:/srv/tmp/app.sock", [{"port": 443}], False),
+    ],
+)
+def test_a_socket_in_tmp_is_shared_with_nginx(upstream: str, listen: t.List[Options], is_shared: bool) -> None:
+    servers = [{"name": "a", "listen": listen, "locations": [{"path": "/wss", "upstream": upstream}]}]
+    assert worked_out("__nginx_shares_tmp", wss_proxy_servers=servers) is is_shared
+    groups = [{"name": "g", "servers": [{"address": "unix:/tmp/app.sock"}]}]
+    assert worked_out("__nginx_shares_tmp", wss_proxy_servers=servers, wss_proxy_upstreams=groups) is True
+
+
+def test_nginx_may_write_where_it_has_to() -> None:
+    assert worked_out("__nginx_writable_paths") == []
+    servers = [{"name": "a", "listen": [{"unix": "/srv/gate/a.sock"}, {"unix": "/run/b.sock"}, {"port": 443}]}]
+    found = worked_out(
+        "__nginx_writable_paths", wss_proxy_servers=servers, nginx_log_directory="/srv/log", nginx_writable_paths=["/srv/uploads", "/var/www", "/variant"]
+    )
+    assert found == ["/srv/log", "/srv/gate", "/srv/uploads", "/variant"]
+
+
+@pytest.mark.parametrize(
+    ("listen", "extra", "ports"),
+    [
+        (None, {}, [80, 443]),
+        ([{"port": 8443}], {"wss_proxy_http_redirect_enabled": False}, [8443]),
+        ([{"port": 8443, "address": "127.0.0.1"}], {"wss_proxy_http_redirect_port": 8080}, [8080]),
+        ([{"port": 8443, "address": "::1"}, {"port": 9443, "address": "192.0.2.1"}], {"wss_proxy_http_redirect_enabled": False}, [9443]),
+        ([{"unix": "/run/gate.sock"}], {"wss_proxy_http_redirect_enabled": False}, []),
+    ],
+)
+def test_the_ports_that_others_connect_to_are_known(listen: t.Any, extra: Options, ports: t.List[int]) -> None:
+    server: Options = {"name": "a"} if listen is None else {"name": "a", "listen": listen}
+    assert worked_out("__nginx_public_ports", wss_proxy_servers=[server], **extra) == ports

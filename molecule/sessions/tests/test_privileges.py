@@ -56,12 +56,30 @@ def status(host, worker):
     return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
-@pytest.fixture
-def seen(host, worker):
-    enter = f"nsenter --target {worker} --mount setpriv --reuid=www-data --regid=www-data --init-groups --no-new-privs --bounding-set=-all"
-    result = host.run(f"{enter} python3 -c %s", LOOK)
-    assert result.rc == 0, result.stderr
-    return json.loads(result.stdout)
+@pytest.fixture(scope="module")
+def sandboxed(host):
+    """Runs a command with the very settings of the service. (To enter the worker's own sandbox takes more than a container has.)"""
+    lines = host.file("/etc/systemd/system/nginx.service.d/wssgate.conf").content_string.splitlines()
+    others = ("Restart=", "RestartSec=", "Limit", "Exec", "Ambient")
+    settings = [line for line in lines if re.match("[A-Z][A-Za-z]+=", line) and not line.startswith(others)]
+    assert len(settings) > 15
+
+    def run(program: str, script: str, account: str):
+        # There is no bus in a container by which systemd-run could pass the output on; oneshot: it returns when all is done.
+        complete = [*settings, f"User={account}", "Type=oneshot", "StandardOutput=truncate:/run/looked", "StandardError=truncate:/run/complaints"]
+        properties = " ".join(f"--property='{setting}'" for setting in complete)
+        result = host.run(f"systemd-run --quiet --collect {properties} {program} -c %s", script)
+        assert result.rc == 0, result.stderr
+        return host.file("/run/looked").content_string, host.file("/run/complaints").content_string
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def seen(sandboxed):
+    output, complaints = sandboxed("/usr/bin/python3", LOOK, "www-data")
+    assert complaints == ""
+    return json.loads(output)
 
 
 def test_the_worker_may_look_a_token_up_and_no_more(seen):
@@ -73,7 +91,7 @@ def test_the_worker_may_look_a_token_up_and_no_more(seen):
 
 def test_the_worker_reads_no_key_no_log_and_nobody_elses_secret(seen):
     needed = re.compile(
-        r"/etc/nginx/(wssgate\.d/.*|nginx\.conf(\.wssgate-saved)?|\.htpasswd|certificates/[^/]+/fullchain\.pem"
+        r"/etc/nginx/(wssgate\.d/.*|(nginx\.conf|sites-enabled%2Fdefault)(\.wssgate-saved)?|\.htpasswd|certificates/[^/]+/fullchain\.pem"
         # The package's own.
         r"|(conf\.d|modules-available|modules-enabled|sites-available|sites-enabled|snippets)/.*|[a-z_]+_params|mime\.types|koi-utf|koi-win|win-utf|fastcgi\.conf)"
     )
@@ -85,7 +103,8 @@ def test_the_worker_reads_no_key_no_log_and_nobody_elses_secret(seen):
 
 
 def test_the_worker_writes_temporary_files_and_nothing_else(seen):
-    expected = re.compile(r"/(tmp|var/tmp|run/lock)|/var/lib/nginx/(body|fastcgi|proxy|scgi|uwsgi)(/.*)?")
+    # Those of systemd are sockets that are open to everybody; the two logs, of other sites, are given away by Debian's package.
+    expected = re.compile(r"/(tmp|var/tmp|run/lock|run/systemd/.*)|/var/lib/nginx/(body|fastcgi|proxy|scgi|uwsgi)(/.*)?|/var/log/nginx/(access|error)\.log")
     assert [path for path in seen["writable"] if not expected.fullmatch(path)] == []
 
 
@@ -101,9 +120,15 @@ def test_the_worker_can_gain_no_privilege(status):
     assert int(status["CapBnd"], 16) & ~allowed == 0
 
 
-def test_not_even_the_master_could_write_where_programs_and_configuration_are(host, worker):
-    for path in ("/usr/sbin/x", "/etc/nginx/x", "/root/x", "/srv/x", "/boot/x"):
-        result = host.run("nsenter --target %s --mount touch %s", worker, path)
-        assert "Read-only file system" in result.stderr, path
-    for path in ("/run/x", "/var/log/nginx/x", "/var/lib/nginx/x"):
-        assert host.run("nsenter --target %s --mount sh -c 'touch %s && rm %s'", worker, path, path).rc == 0, path
+def test_not_even_root_could_write_where_programs_and_configuration_are(sandboxed):
+    closed, open_ = ("/usr/sbin", "/etc/nginx", "/root", "/srv"), ("/run", "/var/log/nginx", "/var/lib/nginx")
+    script = "; ".join(f"touch {path}/x && rm {path}/x && echo {path}" for path in closed + open_) + "; true"
+    output, complaints = sandboxed("/bin/sh", script, "root")
+    assert output.split() == list(open_)
+    assert complaints.count("Read-only file system") == len(closed)
+
+
+def test_the_master_that_runs_is_in_the_sandbox(host):
+    (master,) = host.run("pgrep -f '^nginx: master process'").stdout.split()
+    status = host.file(f"/proc/{master}/status").content_string
+    assert "NoNewPrivs:\t1\n" in status and "Seccomp:\t2\n" in status

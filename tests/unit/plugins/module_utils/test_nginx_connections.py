@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import os
+
+from pathlib import Path
+
 import pytest
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_connections import count
@@ -12,9 +16,9 @@ MASTER, WORKER, LEAVING, STRANGER = 10, 11, 12, 13
 TCP = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
 
-def tcp(port, state, inode, address="0100007F"):
-    return "   0: {0}:{1:04X} 0100007F:C001 {2} 00000000:00000000 00:00000000 00000000    33        0 {3} 1 0 20 4 30 10 -1\n".format(
-        address, port, state, inode)
+def tcp(port, state, inode, address="0100007F", account=33):
+    return "   0: {0}:{1:04X} 0100007F:C001 {2} 00000000:00000000 00:00000000 00000000 {4:5d}        0 {3} 1 0 20 4 30 10 -1\n".format(
+        address, port, state, inode, account)
 
 
 @pytest.fixture
@@ -78,3 +82,21 @@ def test_a_client_of_a_unix_socket_counts_and_a_unix_upstream_or_the_masters_cha
 
 def test_a_worker_that_is_gone_has_no_connections(proc):
     assert count(MASTER, [99], proc({MASTER: []})) == 0
+
+
+@pytest.mark.parametrize("hidden", [(MASTER, WORKER), (WORKER,)])
+def test_where_processes_sockets_must_not_be_seen_the_account_does(proc, monkeypatch, hidden):
+    root = proc(
+        {MASTER: ["1"], WORKER: ["1", "2", "3"]},
+        tcp(443, "0A", "1", account=0) + tcp(443, "01", "2") + tcp(40000, "01", "3") + tcp(443, "01", "4", account=1000))
+    for pid in (MASTER, WORKER):
+        (Path(root) / str(pid) / "status").write_text("Name:\tnginx\nUid:\t33\t33\t33\t33\n")
+    readlink = os.readlink
+
+    def denied(path):
+        if any("/{0}/fd/".format(pid) in path for pid in hidden):
+            raise PermissionError(13, "Permission denied", path)
+        return readlink(path)
+
+    monkeypatch.setattr(os, "readlink", denied)
+    assert count(MASTER, [WORKER], root) == 1

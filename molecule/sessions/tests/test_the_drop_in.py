@@ -1,0 +1,43 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A changed drop-in counts from nginx's next start on: the run says so, and restarts nginx only where that is allowed.
+
+The name has this file come last: here the configuration is deployed anew and nginx is restarted.
+"""
+
+from __future__ import annotations
+
+from support.gate import Gate
+from support.modules import Run, run_playbook
+
+PLAY = """
+- hosts: wss_proxies
+  gather_subset: ['!all', min, network]
+  roles: {roles}
+"""
+DROP_IN = "/etc/systemd/system/nginx.service.d/wssgate.conf"
+
+
+def test_a_changed_drop_in_restarts_nginx_only_where_that_is_allowed(gate: Gate, tmp_path, host) -> None:
+    play = tmp_path / "play.yml"
+
+    def deploy(roles: str, **variables: object) -> Run:
+        play.write_text(PLAY.replace("{roles}", roles))
+        run = run_playbook(str(play), tmp_path, "--limit", gate.name, **variables)
+        assert run.returncode == 0, run.text[-3000:]
+        return run
+
+    def master() -> str:
+        return gate.run("pgrep", "-f", "^nginx: master process")
+
+    before = master()
+    told = deploy("[wssgate.nginx.nginx]", nginx_sessions=5000)
+    assert "LimitNOFILE=11024" in host.file(DROP_IN).content_string
+    assert "counts from its next start on. Drain the host first" in told.text
+    assert master() == before
+
+    restarted = deploy("[wssgate.nginx.nginx, wssgate.nginx.wss_proxy]", nginx_sessions=4000, nginx_allow_restart=True)
+    assert "nginx is restarted at the end of this run, which cuts every session" in restarted.text
+    assert master() != before
+    assert gate.run("pgrep", "-f", "^nginx: worker process$")
