@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import ssl
 import stat
 import typing as t
 from pathlib import Path
@@ -62,6 +63,8 @@ def test_what_it_signs_is_for_a_server_and_good_for_clients_that_trust_it(tmp_pa
     assert crypto.names_of(certificate) == list(NAMES)
     assert not crypto.may_sign(certificate)
     assert crypto.may_sign(authority.certificate)
+    # And no authority below it
+    assert authority.certificate.extensions.get_extension_for_class(crypto.x509.BasicConstraints).value.path_length == 0
 
 
 def test_a_second_run_asks_for_nothing_and_no_key_is_left_waiting(tmp_path: Path) -> None:
@@ -145,6 +148,14 @@ def test_a_key_that_others_can_read_and_one_of_another_authority_are_errors(tmp_
 
 
 def test_a_request_that_was_tampered_with_is_refused() -> None:
+    der = crypto.x509.load_pem_x509_csr(crypto.new_request(crypto.new_key("P-256"))).public_bytes(crypto.serialization.Encoding.DER)
+    # The signature is at the end
+    other = crypto.x509.load_pem_x509_csr(crypto.new_request(crypto.new_key("P-256"))).public_key()
+    key = crypto.public_bytes(crypto.x509.load_der_x509_csr(der).public_key())
+    assert key in der
+    forged = ssl.DER_cert_to_PEM_cert(der.replace(key, crypto.public_bytes(other))).replace("CERTIFICATE", "CERTIFICATE REQUEST")
+    with pytest.raises(CertificateError, match="not made with its own key"):
+        crypto.load_request(forged.encode())
     with pytest.raises(CertificateError, match="damaged"):
         crypto.load_request(b"nothing")
 
