@@ -38,6 +38,9 @@ class Target:
             f"GET {self.path} HTTP/1.1", f"Host: {self.name}:{self.port}", "Upgrade: websocket", "Connection: Upgrade",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", f"Origin: {self.origin}",
             "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+            "Accept: */*", "Accept-Language: en-US,en;q=0.5", "Accept-Encoding: gzip, deflate, br, zstd",
+            "Sec-Fetch-Dest: empty", "Sec-Fetch-Mode: websocket",
+            "Sec-Fetch-Site: same-site", "Pragma: no-cache", "Cache-Control: no-cache",
         ]
         if self.cookie:
             lines.append(f"Cookie: {self.cookie}")
