@@ -41,7 +41,7 @@ def machine() -> dict[str, Any]:
     memory = int(Path("/proc/meminfo").read_text().split()[1]) // 1024 // 1024
     return {
         "cpu": cpu, "cores": os.cpu_count(), "memory_gib": memory, "system": system.get("PRETTY_NAME", "?"),
-        "kernel": platform.release(), "python": platform.python_version(), "load_before": os.getloadavg()[0],
+        "kernel": platform.release().partition("-")[0], "python": platform.python_version(), "load_before": os.getloadavg()[0],
     }
 
 

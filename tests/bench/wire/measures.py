@@ -19,7 +19,7 @@ from typing import Any
 
 from house.gate import wait_for
 
-from . import contenders, load
+from . import accounts, contenders, load
 from .contenders import Bare, Contender, Gate, Nginx, Place
 
 Figures = dict[str, dict[str, list[float]]]
@@ -153,7 +153,9 @@ class Bench:
         """What one guard costs: the gate without TLS, and the same with that guard taken out."""
         with ExitStack() as stack:
             running: list[Contender] = [stack.enter_context(PlainBare(self.place))]
-            running += [stack.enter_context(kind(self.place)) for kind in WITHOUT]
+            gate = PlainGate(self.place)
+            running.append(stack.enter_context(gate))
+            running += [stack.enter_context(Without(self.place, gate, *guard)) for guard in GUARDS]
             for contender in running:
                 load.together(1, load.handshakes, contender.target, count=self._count(200))
             rounds = max(self.rounds, 7)
@@ -286,42 +288,53 @@ class PlainBare(Nginx):
 
 
 class PlainGate(Gate):
-    """The whole gate."""
-
     name, title = "plain_gate", "the whole gate"
     tls = False
-    cut: list[tuple[str, str]] = []
+
+
+class Without(Contender):
+    """A copy of the plain gate, with something taken out."""
+
+    def __init__(self, place: Place, gate: PlainGate, name: str, title: str, cut: list[tuple[str, str]]) -> None:
+        self.name, self.title, self._gate, self._cut = name, title, gate, cut
+        super().__init__(place)
 
     def start(self) -> None:
-        super().start()
-        if not self.cut:
-            return
-        for name, text in self.house.configuration().items():
-            changed = text
-            for pattern, instead in self.cut:
-                changed = re.sub(pattern, instead, changed, flags=re.S)
-            (self.house.etc / name).write_text(changed)
-        text = "".join(self.house.configuration().values())
-        for pattern, _instead in self.cut:
-            if re.search(pattern, text, flags=re.S):
-                raise RuntimeError(f"{pattern} is still there")
-        self.house.reload()
+        found: set[str] = set()
+
+        def edit(_name: str, text: str) -> str:
+            for pattern, instead in self._cut:
+                text, count = re.subn(pattern, instead, text, flags=re.S)
+                if count:
+                    found.add(pattern)
+            return text
+
+        self._copy = self._gate.house.copy(edit, {self._gate.port: self.port})
+        if len(found) < len(self._cut):
+            raise RuntimeError(f"{self.title}: the configuration has none")
+        self._copy.start()
+
+    @property
+    def target(self) -> load.Target:
+        return replace(self._gate.target, port=self.port)
+
+    def stop(self) -> None:
+        self._copy.__exit__()
+
+    def pids(self) -> list[int]:
+        return accounts.family(self._copy.master() or 0)
 
 
-def without(name: str, title: str, *cut: tuple[str, str]) -> type[PlainGate]:
-    return type(name, (PlainGate,), {"name": name, "title": title, "cut": list(cut)})
-
-
-WITHOUT: list[type[PlainGate]] = [
-    PlainGate,
-    without("no_token", "token: map, subrequest, file, session log", (r"auth_request /[^;]*;", "")),
-    without("no_session_log", "which token opened which connection (session log)",
-            (r"access_log [^;]* wss_session_(?:start|end)[^;]*;", "")),
-    without("no_access_log", "access log, one JSON line", (r"access_log [^;]* wss(?: if=[^;]*)?;", "access_log off;")),
-    without("no_origin", "Origin", (r"if \(\$wss_origin_\w+ = 0\) \{.*?\n        \}", "")),
-    without("no_protocol", "method, HTTP/1.1, Upgrade, Connection", (r"include wssgate.d/handshake.inc;", "")),
-    without("no_headers", "the headers that the upstream gets, the cookie taken out",
-            (r"proxy_set_header (?!Host|Upgrade|Connection)[^;]*;", "")),
+#: What is taken out, its title, and how.
+GUARDS: list[tuple[str, str, list[tuple[str, str]]]] = [
+    ("no_token", "token: subrequest, file and session log", [(r"auth_request /[^;]*;", "")]),
+    ("no_session_log", "session log: which token opened which connection",
+     [(r"access_log [^;]* wss_session_(?:start|end)[^;]*;", "")]),
+    ("no_access_log", "access log: one JSON line", [(r"access_log [^;]* wss(?: if=[^;]*)?;", "access_log off;")]),
+    ("no_origin", "Origin", [(r"if \(\$wss_origin_\w+ = 0\) \{.*?\n        \}", "")]),
+    ("no_protocol", "HTTP/1.1, GET, Upgrade, Connection", [(r"include wssgate.d/handshake.inc;", "")]),
+    ("no_headers", "headers set for the upstream, the cookie taken out",
+     [(r"proxy_set_header (?!Host|Upgrade|Connection)[^;]*;", "")]),
 ]
 
 
