@@ -8,7 +8,7 @@ VENV := $(CURDIR)/.venv
 WITH := scripts/with.sh
 JOBS ?= 2
 SCENARIO ?=
-NAME ?= tokens
+NAME ?= gate
 SECONDS ?= 1800
 SESSIONS ?= 2000
 # What `make test` runs side by side; every molecule scenario comes on top.
@@ -96,7 +96,8 @@ molecule: venv images ## Every scenario, or one: make molecule SCENARIO=default
 	@$(WITH) python scripts/run.py --jobs $(JOBS) molecule$(if $(SCENARIO),:$(SCENARIO))
 
 .PHONY: bench
-bench: venv ## Measurements: make bench [NAME=tokens] [ARGS=…]
+bench: venv ## Measure the gate beside its peers, about 15 minutes: make bench [NAME=tokens|controller] [ARGS=…]
+	@scripts/bench-peers.sh
 	@$(WITH) python tests/bench/$(NAME).py $(ARGS)
 
 .PHONY: changelog

@@ -6,3 +6,4 @@ set -euo pipefail
 
 need_command chromium chromium fonts-dejavu-core # scenario browser
 need_command shellcheck shellcheck              # lint
+need_command strace strace                      # tests/functional/test_cost.py

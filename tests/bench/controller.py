@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's side: wall time, tasks and connections of `site.yml` on containers, beside other nginx roles.
+
+The others are found below --roles, a folder that holds geerlingguy.nginx and nginxinc.nginx; without it only this
+collection is measured. A connection is one command that Ansible has the container run. Needs the images (make images).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(ROOT / "tests" / "functional"))
+
+from wire import report  # noqa: E402  after the path
+
+RESULTS = ROOT / "docs" / "performance.json"
+IMAGE = "wssgate-test:debian12"
+
+SITE = """\
+- name: Deploy the gate
+  ansible.builtin.import_playbook: wssgate.nginx.site
+"""
+SITE_VARIABLES: dict[str, Any] = {
+    "certificates_list": [{"name": "wcs", "provider": "selfsigned", "subject_alt_names": ["DNS:wcs.example.com"]}],
+    "htpasswd_files": [{"path": "/etc/nginx/.htpasswd", "users": [{"name": "operator", "password": "correct horse battery staple"}]}],
+    "wss_proxy_servers": [{
+        "name": "wcs", "server_names": ["wcs.example.com"], "certificate": "wcs",
+        "locations": [{"path": "/wss", "upstream": "http://127.0.0.1:8080", "origins": ["https://app.example.com"]}],
+    }],
+}
+OTHER = """\
+- name: Deploy nginx
+  hosts: all
+  roles: [{role}]
+"""
+# One hand-written wss server, with the certificate that Debian makes: the nearest that this role does.
+GEERLINGGUY: dict[str, Any] = {
+    "nginx_remove_default_vhost": True,
+    "nginx_vhosts": [{"listen": "8443", "server_name": "wcs.example.com", "filename": "wcs.conf", "extra_parameters": """\
+    location /wss {
+        proxy_pass http://127.0.0.1:8080;
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+    }
+"""}],
+}
+# Installs nginx and writes no server at all. The operating system's package, as everybody's here.
+NGINXINC: dict[str, Any] = {"nginx_install_from": "os_repository", "nginx_logrotate_conf_enable": False}
+
+
+class Hosts:
+    """Containers with systemd, as many as asked for."""
+
+    def __init__(self, label: str, count: int) -> None:
+        self.names = [f"wssgate-bench-{label}-{number}" for number in range(1, count + 1)]
+
+    def __enter__(self) -> Hosts:
+        self.__exit__()
+        for name in self.names:
+            subprocess.run(
+                ["docker", "run", "--detach", "--name", name, "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--security-opt",
+                 "seccomp=unconfined", "--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--tmpfs", "/run", "--tmpfs", "/tmp",
+                 IMAGE], check=True, stdout=subprocess.DEVNULL)
+        for name in self.names:
+            for _try in range(30):
+                done = subprocess.run(["docker", "exec", name, "systemctl", "is-system-running", "--wait"], capture_output=True, text=True)
+                if done.stdout.strip() == "running":
+                    break
+                time.sleep(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(["docker", "rm", "--force", *self.names], capture_output=True)
+
+    def inventory(self, variables: dict[str, Any]) -> dict[str, Any]:
+        common = {"ansible_connection": "community.docker.docker", "ansible_user": "root", "ansible_python_interpreter": "/usr/bin/python3"}
+        hosts: dict[str, Any] = dict.fromkeys(self.names)
+        return {"all": {"children": {"wss_proxies": {"hosts": hosts, "vars": common | variables}}}}
+
+
+class Contender:
+    def __init__(self, name: str, title: str, play: str, variables: dict[str, Any], roles: Path | None, folder: Path) -> None:
+        self.name, self.title, self.variables = name, title, variables
+        self.folder = folder / name
+        self.folder.mkdir()
+        (self.folder / "play.yml").write_text(play)
+        # The others need facts as variables, and this collection's own tests run without them.
+        self.environment = {**os.environ, "ANSIBLE_INJECT_FACT_VARS": str(roles is not None), "ANSIBLE_DEPRECATION_WARNINGS": "false"}
+        if roles:
+            self.environment["ANSIBLE_ROLES_PATH"] = str(roles)
+
+    def run(self, hosts: Hosts, *arguments: str) -> tuple[float, str]:
+        inventory = self.folder / "inventory.json"
+        inventory.write_text(json.dumps(hosts.inventory(self.variables)))
+        begin = time.monotonic()
+        done = subprocess.run(["ansible-playbook", "-i", str(inventory), str(self.folder / "play.yml"), *arguments],
+                              env=self.environment, capture_output=True, text=True, check=False, cwd=self.folder)
+        spent = time.monotonic() - begin
+        if done.returncode:
+            raise RuntimeError(f"{self.title}: {done.stdout[-3000:]}{done.stderr[-1000:]}")
+        return spent, done.stdout
+
+    def counts(self, hosts: Hosts) -> dict[str, Any]:
+        """Of a run that changes nothing, for one host."""
+        _spent, said = self.run(hosts, "-vvv")
+        return {
+            "tasks": len(re.findall(r"^TASK \[", said, flags=re.M)),
+            "connections": round(len(re.findall(r"^<[^>]+> EXEC ", said, flags=re.M)) / len(hosts.names), 1),
+            "changed": sum(int(number) for number in re.findall(r"changed=(\d+)", said)),
+        }
+
+
+def measure(contenders: list[Contender], count: int, rounds: int) -> dict[str, Any]:
+    """First runs one after the other, then runs that change nothing in turns."""
+    found: dict[str, Any] = {}
+    together = [Hosts(contender.name.replace("_", "-"), count) for contender in contenders]
+    try:
+        for contender, hosts in zip(contenders, together, strict=True):
+            hosts.__enter__()
+            first, _said = contender.run(hosts)
+            found[contender.name] = {"title": contender.title, "first_s": first, "second_s": [], **contender.counts(hosts)}
+            print(f"{count} hosts: {contender.title}: first run {first:.1f} s", flush=True)
+        for number in range(rounds):
+            for contender, hosts in zip(contenders, together, strict=True):
+                found[contender.name]["second_s"].append(contender.run(hosts)[0])
+            print(f"{count} hosts: round {number + 1} of {rounds}: "
+                  + ", ".join(f"{name} {figures['second_s'][-1]:.1f} s" for name, figures in found.items()), flush=True)
+    finally:
+        for hosts in together:
+            hosts.__exit__()
+    for figures in found.values():
+        figures["second_median_s"] = statistics.median(figures["second_s"])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--roles", type=Path, help="folder with geerlingguy.nginx and nginxinc.nginx")
+    parser.add_argument("--hosts", type=int, nargs="+", default=[1, 5])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    roles = arguments.roles.resolve() if arguments.roles else None
+    begin, load = time.monotonic(), os.getloadavg()[0]
+    with tempfile.TemporaryDirectory(prefix="wssgate-bench-controller-") as folder:
+        contenders = [Contender("site", "wssgate.nginx.site", SITE, SITE_VARIABLES, None, Path(folder))]
+        for name, variables in (("geerlingguy.nginx", GEERLINGGUY), ("nginxinc.nginx", NGINXINC)):
+            if roles and (roles / name).is_dir():
+                contenders.append(Contender(name.replace(".", "_"), name, OTHER.format(role=name), variables, roles, Path(folder)))
+        figures = {str(count): measure(contenders, count, arguments.rounds) for count in arguments.hosts}
+    results = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
+    results["controller"] = {"figures": figures, "seconds": round(time.monotonic() - begin), "rounds": arguments.rounds, "scale": 1.0,
+                             "date": time.strftime("%Y-%m-%d", time.gmtime()), "load_before": load}
+    arguments.json.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    if "contenders" in results:
+        report.write(results, ROOT / "docs")
+
+
+if __name__ == "__main__":
+    main()

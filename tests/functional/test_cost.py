@@ -1,0 +1,123 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a session costs the gate, in counts that are the same on every machine: system calls and memory.
+
+Seconds are for `make bench`. Whoever makes a handshake or a session dearer on purpose changes the number here, and says
+in docs/performance.md what it bought.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from house.gate import House, free_port, wait_for
+from wire import accounts, load
+
+ORIGIN = "https://app.example.com"
+TOKEN = "Cost-token_0123456789"
+UPSTREAM = Path(__file__).resolve().parents[2] / "molecule" / "resources" / "support" / "upstream.py"
+
+# How often it waited, and how its C library gets memory (here musl, which maps and unmaps for each handshake).
+OF_THE_MACHINE = ("epoll_wait", "epoll_pwait", "mmap", "munmap", "madvise", "brk")
+
+# With nginx 1.31.3 and its own OpenSSL, TLS 1.3, a full handshake, token, three log lines.
+CALLS_PER_HANDSHAKE = 38.1
+CALLS_PER_REFUSAL = 6.1
+CALLS_PER_MESSAGE_OF_16_KIB = 20.2
+KIB_PER_SESSION = 50.1
+
+
+@pytest.fixture(scope="module")
+def gate() -> Iterator[tuple[House, load.Target]]:
+    upstream_port, port = free_port(), free_port()
+    upstream = subprocess.Popen([sys.executable, str(UPSTREAM), "--echo", f"127.0.0.1:{upstream_port}"])
+    server = {
+        "name": "gate", "server_names": ["gate.example.com"], "listen": [{"address": "127.0.0.1", "port": port}], "certificate": "gate",
+        "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{upstream_port}", "origins": [ORIGIN]}],
+    }
+    house = House([server], nginx_sessions=1000)
+    house.variables["wss_proxy_certificates"] = [house.certificate("gate")]
+    try:
+        with house:
+            house.issue(TOKEN)
+            target = load.Target(port, origin=ORIGIN, cookie=f"AUTH={TOKEN}")
+            wait_for(lambda: is_answered(target), 10)
+            yield house, target
+    finally:
+        upstream.kill()
+        upstream.wait()
+
+
+def is_answered(target: load.Target) -> bool:
+    with contextlib.suppress(OSError, load.Refused):
+        load.Dialler(target).open().close()
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def counted(house: House) -> Iterator[dict[str, int]]:
+    """The worker's system calls meanwhile."""
+    strace = shutil.which("strace")
+    assert strace, "strace is missing: scripts/packages.sh installs it"
+    worker, found = house.workers()[0], house.root / "strace"
+    calls: dict[str, int] = {}
+    tracer = subprocess.Popen([strace, "-c", "-o", str(found), "-p", str(worker)], stderr=subprocess.PIPE, text=True)
+    assert tracer.stderr is not None
+    assert "attached" in tracer.stderr.readline(), "strace cannot attach to the worker"
+    try:
+        yield calls
+        time.sleep(0.3)
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(10)
+    for line in found.read_text().splitlines():
+        words = line.split()
+        if re.fullmatch(r"[\d.]+", words[0] if words else "") and words[-1] != "total":
+            calls[words[-1]] = int(words[3])
+    for name in OF_THE_MACHINE:
+        calls.pop(name, None)
+
+
+def test_a_handshake_takes_no_more_system_calls_than_it_did(gate):
+    house, target = gate
+    with counted(house) as calls:
+        load.handshakes(None, target, count=50)
+    assert sum(calls.values()) / 50 == pytest.approx(CALLS_PER_HANDSHAKE, abs=1.5), calls
+
+
+def test_a_refusal_takes_a_few_system_calls(gate):
+    house, target = gate
+    with counted(house) as calls:
+        load.refusals(None, replace(target, cookie=""), count=200)
+    assert sum(calls.values()) / 200 == pytest.approx(CALLS_PER_REFUSAL, abs=0.5), calls
+
+
+def test_a_message_of_16_kib_takes_no_more_system_calls_than_it_did(gate):
+    house, target = gate
+    with counted(house) as calls:
+        load.echoes(None, target, size=16384, count=200, sessions=1)
+    assert sum(calls.values()) / 200 <= CALLS_PER_MESSAGE_OF_16_KIB * 1.15, calls
+
+
+def test_an_idle_session_takes_no_more_memory_than_it_did(gate):
+    house, target = gate
+    worker = house.workers()
+    load.handshakes(None, target, count=50)
+    before = accounts.memory_kib(worker)
+    with load.crowd(target) as grow:
+        grow(300)
+        time.sleep(0.5)
+        taken = accounts.memory_kib(worker) - before
+    assert taken / 300 == pytest.approx(KIB_PER_SESSION, rel=0.15)
