@@ -10,6 +10,7 @@ It runs on the host without Ansible, from a copy of these files that wss_token_p
 from __future__ import annotations
 
 import argparse
+import sys
 import syslog
 import time
 import typing as t
@@ -85,7 +86,8 @@ def _once(arguments: argparse.Namespace, say: t.Callable[[str], None]) -> bool:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _log(line: str) -> None:
