@@ -10,7 +10,7 @@ shift
 copy=$CACHE/ansible-test-$command/ansible_collections/wssgate/nginx
 "$ROOT/scripts/copy.sh" "$copy"
 # Not shipped, and no plugin's unit test: `make lint` reads these.
-rm -rf "$copy"/{molecule,scripts} "$copy"/tests/{bench,functional,mutants.py}
+rm -rf "$copy"/{molecule,scripts} "$copy"/tests/{bench,functional} "$copy"/tests/*.py
 
 # A home of its own: ansible-test keeps virtual environments there and fetches get-pip from
 # outside unless it finds one; Python's own ensurepip does as well.
