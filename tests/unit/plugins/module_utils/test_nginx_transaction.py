@@ -486,6 +486,22 @@ def test_without_nginx_check_mode_has_nothing_to_start(host, tmp_path):
     assert not outcome.result()["changed"] and outcome.reason == "nothing to do"
 
 
+def test_without_nginx_a_run_fails_before_it_changes_anything(host, tmp_path):
+    before = host.snapshot()
+    (tmp_path / "nginx").chmod(0o644)
+    with pytest.raises(NginxError, match="nginx is not there: install nginx first"):
+        host.apply(OLD)
+    assert host.snapshot() == before and host.events == []
+
+
+def test_without_nginxs_folder_a_run_fails_and_check_mode_tells_what_would_come(host, tmp_path):
+    host.etc.rmdir()
+    with pytest.raises(NginxError, match="etc is not there: install nginx first"):
+        host.apply(OLD)
+    assert not host.etc.exists()
+    assert sorted(change.path for change in host.apply(OLD, check=True).changes) == sorted(OLD)
+
+
 def test_absent_does_not_start_an_nginx_that_does_not_run(host):
     (host.etc / "nginx.conf").write_text("package")
     host.apply(NEW)

@@ -289,6 +289,20 @@ def test_a_missing_log_is_told_and_a_symlink_is_not_followed(tmp_path: Path, log
     assert "cannot open" in end_sessions(str(tmp_path / "link"), Wanted([ONE])).reason
 
 
+def test_a_log_that_is_no_file_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "is not a file" in end_sessions(str(tmp_path / "pipe"), Wanted([ONE])).reason
+
+
+def test_what_ss_complains_of_is_told_and_a_missing_cgroup_is_no_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
+    complaint = "Failed to open cgroup2 by ID"
+    monkeypatch.setattr(sessions, "_ss", lambda _arguments: ("", complaint))
+    assert sessions.live_sockets([443]) == {}
+    complaint += "\nCannot open netlink socket: Protocol not supported"
+    with pytest.raises(sessions.SocketError, match="ss: Cannot open netlink socket"):
+        sessions.live_sockets([443])
+
+
 def test_a_dry_run_counts_and_closes_nothing(log: Path, kernel: Kernel) -> None:
     log.write_text(start(ONE))
     kernel.connect(50001)
