@@ -56,7 +56,7 @@ class Place:
             check=True, capture_output=True,
         )
         self.upstream_port = free_port()
-        self._upstream = subprocess.Popen([str(PROGRAMS / "python"), str(Path(__file__).with_name("echo.py")), str(self.upstream_port)])
+        self._upstream = subprocess.Popen([str(PROGRAMS / "python"), str(Path(__file__).with_name("echo.py")), str(self.upstream_port)], start_new_session=True)
         wait_for(lambda: answers(Target(self.upstream_port, tls=False)), 10)
 
     def issue(self, token: str) -> None:
@@ -307,6 +307,8 @@ class Program(Contender):
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 arguments, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder,
+                # As a daemon: the scheduler shares the cores out between sessions first (sched(7), autogroup).
+                start_new_session=True,
                 env={**os.environ, "HOME": str(self.folder), "GOMAXPROCS": "1", **self.environment},
             )
 

@@ -58,14 +58,19 @@ class Bench:
         return found
 
     def _each_round(self, running: list[Contender], label: str, work: Callable[[Contender], dict[str, float]],
-                    rounds: int | None = None) -> Figures:
+                    rounds: int | None = None, slices: int = 1) -> Figures:
+        """A round is so many turns of everybody, whose mean it is: what disturbs lasts longer than a turn, and meets all."""
         figures: Figures = {}
         for number in range(rounds or self.rounds):
-            # Whoever comes first after a pause meets cold caches: not always the same one.
-            for contender in random.Random(number).sample(running, len(running)):
-                found = work(contender)
+            sums: dict[str, dict[str, float]] = {contender.name: {} for contender in running}
+            for turn in range(slices):
+                # Whoever comes first after a pause meets cold caches: not always the same one.
+                for contender in random.Random(number * 100 + turn).sample(running, len(running)):
+                    for name, value in work(contender).items():
+                        sums[contender.name][name] = sums[contender.name].get(name, 0.0) + value / slices
+            for contender, found in sums.items():
                 for name, value in found.items():
-                    figures.setdefault(contender.name, {}).setdefault(name, []).append(value)
+                    figures.setdefault(contender, {}).setdefault(name, []).append(value)
             self.say(f"{label}: round {number + 1} of {rounds or self.rounds}")
         return figures
 
@@ -78,8 +83,8 @@ class Bench:
                 load.together(1, load.handshakes, contender.target, count=self._count(100), resume=contender.target.tls)
             proxies = [contender for contender in running if contender.pids()]
             found = {
-                "handshake_full": self._each_round(running, "full handshakes", lambda c: self._handshake(c, resume=False)),
-                "handshake_resumed": self._each_round(proxies, "resumed handshakes", lambda c: self._handshake(c, resume=True)),
+                "handshake_full": self._each_round(running, "full handshakes", lambda c: self._handshake(c, resume=False), slices=4),
+                "handshake_resumed": self._each_round(proxies, "resumed handshakes", lambda c: self._handshake(c, resume=True), slices=4),
                 "handshake_saturated": self._each_round(running, "handshakes at saturation", self._saturated),
             }
             for name, size, count in (("message_64", 64, 6000), ("message_16384", 16384, 2000)):
@@ -95,7 +100,7 @@ class Bench:
         return contender.cpu() - before, done
 
     def _handshake(self, contender: Contender, *, resume: bool) -> dict[str, float]:
-        count = self._count(400)
+        count = self._count(100)
         spent, done = self._spent(contender, lambda: load.together(1, load.handshakes, contender.target, count=count, resume=resume))
         result = done[0]
         if resume and result["resumed"] < count * 0.95:
@@ -159,13 +164,13 @@ class Bench:
             for contender in running:
                 load.together(1, load.handshakes, contender.target, count=self._count(200))
             rounds = max(self.rounds, 7)
-            few = self._each_round(running, "guards", self._plain, rounds)
+            few = self._each_round(running, "guards", self._plain, rounds, slices=4)
             self.say("guards: with 100,000 tokens")
             begin = time.monotonic()
             for number in range(100_000):
                 (self.place.tokens / f"{contenders.TOKEN}{number:06d}").touch()
             filled = time.monotonic() - begin
-            many = self._each_round([c for c in running if c.name in ("plain_bare", "plain_gate")], "guards, 100,000 tokens", self._plain, rounds)
+            many = self._each_round([c for c in running if c.name in ("plain_bare", "plain_gate")], "guards, 100,000 tokens", self._plain, rounds, slices=4)
             titles = {contender.name: contender.title for contender in running}
         for path in self.place.tokens.iterdir():
             if path.name != contenders.TOKEN:
@@ -173,7 +178,7 @@ class Bench:
         return {"titles": titles, "one_token": few, "many_tokens": many, "store_filled_s": round(filled, 1)}
 
     def _plain(self, contender: Contender) -> dict[str, float]:
-        count = self._count(800)
+        count = self._count(200)
         spent, _done = self._spent(contender, lambda: load.together(1, load.handshakes, contender.target, count=count))
         return {"cpu_us": spent / count * 1e6}
 
