@@ -62,14 +62,14 @@ class Page:
         value = number(median(figures[name][key]))
         if to not in figures:
             return value, ""
-        pairs = zip(figures[name][key], figures[to][key], strict=True)
-        return value, f"{median([mine / theirs for mine, theirs in pairs]):.2f}"
+        pairs = [mine / theirs for mine, theirs in zip(figures[name][key], figures[to][key], strict=True)]
+        return value, "1" if name == to else f"{median(pairs):.2f} ({min(pairs):.2f}–{max(pairs):.2f})"
 
     # -- sections
 
     def head(self) -> None:
         self.add("# Performance\n\nMade by `make bench`, from `performance.json` beside this page. What is compared was measured in turns, "
-                 "within the same seconds; **ratio** is the median of the rounds' own ratios to a bare `proxy_pass` on the same nginx. Ratios are "
+                 "within the same seconds; **ratio** is the median of the rounds' own ratios to a bare `proxy_pass` on the same nginx, with the least and the greatest in brackets. Ratios are "
                  "what to trust: the absolute figures are those of a small virtual machine that others used at the same time.")
         parts = [(name, part) for name, part in self.results.items() if isinstance(part, dict) and "seconds" in part]
         machine = next(part["machine"] for _name, part in parts if "machine" in part)
