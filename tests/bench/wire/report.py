@@ -68,8 +68,10 @@ class Page:
     # -- sections
 
     def head(self) -> None:
-        self.add("# Performance\n\nMade by `make bench`, from `performance.json` beside this page. What is compared was measured in turns, "
-                 "within the same seconds; **ratio** is the median of the rounds' own ratios to a bare `proxy_pass` on the same nginx, with the least and the greatest in brackets. Ratios are "
+        self.add("# Performance\n\nMade by `make bench`, from `performance.json` beside this page; the prose below the tables is about the "
+                 "run of November 2026. What is compared was measured in turns, "
+                 "within the same seconds; **ratio** is the median of the rounds' own ratios to a bare `proxy_pass` on the same nginx, "
+                 "with the least and the greatest in brackets. Ratios are "
                  "what to trust: the absolute figures are those of a small virtual machine that others used at the same time.")
         parts = [(name, part) for name, part in self.results.items() if isinstance(part, dict) and "seconds" in part]
         machine = next(part["machine"] for _name, part in parts if "machine" in part)
@@ -80,7 +82,8 @@ class Page:
                  "- One worker, thread or processor each (`GOMAXPROCS=1`, `--concurrency 1`). P-256 certificate, TLS 1.3, the same upstream "
                  "(picows, plain ws) and client (Python's OpenSSL), an access log in a file.\n"
                  + "\n".join(f"- Part *{name}*: {part['date']}, {part['rounds']} rounds, scale {part['scale']:g}, {part['seconds']} s, load "
-                             f"{part['load_before']:.1f} before it began." for name, part in parts))
+                             f"{part['load_before']:.1f} before it began." for name, part in parts)
+                 + "\n- In each, memory and reload are one measurement for each contender, guards seven rounds, sessions under attack three.")
         rows = [[facts["title"], facts["version"] or "", facts["check"]] for name, facts in
                 sorted(self.results["contenders"].items(), key=lambda item: ORDER.index(item[0]))]
         self.add(table(["contender", "version", "how it checks token and Origin"], rows).replace("---:", "---"))
