@@ -146,7 +146,7 @@ class Page:
             return
         one, many = found["one_token"], found["many_tokens"]
         whole = one["plain_gate"]["cpu_us"]
-        self.add("## What each guard costs\n\nWithout TLS, so that a difference of a microsecond shows: the whole gate, and the same with one "
+        self.add("## What each guard costs\n\nWithout TLS, which would hide most of it: the whole gate, and the same with one "
                  "thing taken out. **costs** is the median of the rounds' differences.")
         rows = []
         for name, title in sorted(found["titles"].items(), key=lambda item: ("plain_bare plain_gate".find(item[0]) % 99, item[0])):
