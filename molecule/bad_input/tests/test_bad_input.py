@@ -44,6 +44,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"htpasswd_files": [{"path": "/etc/nginx/.htpasswd", "users": [{"name": "op:erator", "password": "hidden words"}]}]},
         ("colon",),
     ),
+    "a buffer that no answer's header fits in": ({"wss_proxy_buffer_size": 100}, ("wss_proxy_buffer_size (100)", "1024 to 1048576 bytes")),
     "a token store that is no absolute path": ({"token_store_path": "tokens"}, ("token_store_path", "absolute")),
     "a directive that nginx does not know": (
         {"wss_proxy_servers": [{**SERVER, "extra_directives": "lisen 444;"}]},
