@@ -24,27 +24,33 @@ USERS = [{"name": "operator", "password": "correct horse"}]
 
 # What is asked for, and the words that the error must have.
 MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "a certificate that nobody defined": (
-        {"wss_proxy_servers": [{**SERVER, "certificate": "typo"}]},
-        ("server 'wcs'", "certificate 'typo' is not in certificates_list", "(there: wcs)"),
-    ),
-    "two servers of one name": (
-        {"wss_proxy_servers": [SERVER, {**SERVER, "server_names": ["b.example.com"]}]},
-        ("server 'wcs'", "two servers have this name"),
-    ),
-    "an upstream that is no URL": (
-        {"wss_proxy_servers": [{**SERVER, "locations": [{"path": "/wss", "upstream": "127.0.0.1:8080"}]}]},
-        ("locations[0]", "upstream '127.0.0.1:8080' is neither a URL"),
-    ),
-    "a directive smuggled in by a path": (
-        {"wss_proxy_servers": [{**SERVER, "locations": [{"path": "/wss { return 200; }", "upstream": "http://127.0.0.1:8080"}]}]},
-        ("locations[0]", "is not a path that starts with /"),
+    # All that is wrong with the servers is told at once.
+    "a certificate that nobody defined, two servers of one name, an upstream that is no URL, a directive smuggled in, a tiny buffer": (
+        {
+            "wss_proxy_servers": [
+                {**SERVER, "certificate": "typo"},
+                {**SERVER, "server_names": ["b.example.com"], "locations": [{"path": "/wss", "upstream": "127.0.0.1:8080"}]},
+                {
+                    **SERVER,
+                    "name": "smuggler",
+                    "server_names": ["c.example.com"],
+                    "locations": [{"path": "/wss { return 200; }", "upstream": "http://127.0.0.1:8080"}],
+                },
+            ],
+            "wss_proxy_buffer_size": 100,
+        },
+        (
+            "server 'wcs': certificate 'typo' is not in certificates_list (there: wcs)",
+            "server 'wcs': two servers have this name",
+            "server 'wcs', locations[0]: upstream '127.0.0.1:8080' is neither a URL",
+            "server 'smuggler', locations[0]: path '/wss { return 200; }' is not a path that starts with /",
+            "wss_proxy_buffer_size (100) takes 1024 to 1048576 bytes",
+        ),
     ),
     "a user name with a colon": (
         {"htpasswd_files": [{"path": "/etc/nginx/.htpasswd", "users": [{"name": "op:erator", "password": "hidden words"}]}]},
         ("colon",),
     ),
-    "a buffer that no answer's header fits in": ({"wss_proxy_buffer_size": 100}, ("wss_proxy_buffer_size (100)", "1024 to 1048576 bytes")),
     "a token store that is no absolute path": ({"token_store_path": "tokens"}, ("token_store_path", "absolute")),
     "a directive that nginx does not know": (
         {"wss_proxy_servers": [{**SERVER, "extra_directives": "lisen 444;"}]},

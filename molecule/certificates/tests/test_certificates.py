@@ -324,6 +324,8 @@ def test_each_mistake_on_the_host_is_named_shows_no_key_and_changes_nothing(host
 
 
 def test_a_key_on_the_host_that_everybody_can_read_is_refused(host):
+    if "debian12" in host.backend.get_pytest_id():
+        pytest.skip("nothing in it depends on the system; once is enough")
     host.check_output("chmod 0644 /etc/ssl/private/host.key && chmod 0755 /etc/ssl/private")
     before = state(host)
     try:
@@ -336,6 +338,8 @@ def test_a_key_on_the_host_that_everybody_can_read_is_refused(host):
 
 
 def test_a_symlink_in_place_of_a_key_is_refused(host):
+    if "debian12" in host.backend.get_pytest_id():
+        pytest.skip("nothing in it depends on the system; once is enough")
     key = f"{CERTIFICATES}/wcs/privkey.pem"
     host.check_output(f"mv {key} /root/privkey.pem && ln -s /root/privkey.pem {key}")
     try:
@@ -364,6 +368,8 @@ def test_a_self_signed_certificate_is_renewed_before_it_ends_and_the_gate_serves
 
 
 def test_no_password_hash_or_key_is_in_the_output_of_a_run_that_changes_them(host):
+    if "debian12" in host.backend.get_pytest_id():
+        pytest.skip("nothing in it depends on the system; once is enough")
     host.check_output(f"rm -r {CERTIFICATES}/shop /etc/nginx/.htpasswd")
     run = play(host, "-vvv", "--diff")
     output = run.stdout + run.stderr
