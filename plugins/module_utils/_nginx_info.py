@@ -50,6 +50,24 @@ def parse_dpkg(output: str) -> str:
     return next((installed[name] for name in _PACKAGES if name in installed), "")
 
 
+def installed_packages(names: List[str]) -> List[str]:
+    """Return those of the names that are installed packages; none where it can't be told."""
+    if not names:
+        return []
+    try:
+        if os.path.exists("/usr/bin/dpkg-query"):
+            output = run(["/usr/bin/dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev}\n", "--", *names], 30).output
+            found = set(re.findall(r"^(\S+) ii\s*$", output, re.MULTILINE))
+        elif os.path.exists("/usr/bin/rpm"):
+            # Of one that is not installed it says so, in a sentence.
+            found = set(run(["/usr/bin/rpm", "-q", "--qf", "%{NAME}\n", "--", *names], 30).output.splitlines())
+        else:
+            return []
+    except NginxError:
+        return []
+    return [name for name in names if name in found]
+
+
 def modules(build: Build, dynamic: bool) -> List[str]:
     """Return the names of the modules that are in the binary, or of those built to be loaded."""
     found = set()

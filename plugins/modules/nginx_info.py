@@ -30,6 +30,11 @@ options:
       - Whether to count the clients that nginx's workers are connected with. That takes root.
     type: bool
     default: false
+  packages:
+    description: Names of packages to look for.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
 attributes:
@@ -73,6 +78,12 @@ package_version:
   returned: always
   type: str
   sample: 1.22.1-9+deb12u9
+packages:
+  description: Those of O(packages) that are installed.
+  returned: always
+  type: list
+  elements: str
+  sample: [nginx]
 configure_arguments:
   description: What the binary was configured with.
   returned: always
@@ -174,7 +185,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather, installed_packages
 
 
 def main() -> None:
@@ -185,6 +196,7 @@ def main() -> None:
             "main_file": {"type": "path", "default": "/etc/nginx/nginx.conf"},
             "pid_file": {"type": "path", "default": "/run/nginx.pid"},
             "connections": {"type": "bool", "default": False},
+            "packages": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -195,6 +207,7 @@ def main() -> None:
         )
     except NginxError as error:
         module.fail_json(msg=str(error), nginx_output=error.nginx_output)
+    found["packages"] = installed_packages(values["packages"])
     for fix in found["missing_fixes"]:
         module.warn("nginx {0} lacks the fix for {1} ({2}); {3} has it".format(
             found["package_version"] or found["version"], fix["name"], fix["what"], fix["fixed_in"]))

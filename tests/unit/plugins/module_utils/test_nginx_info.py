@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather, modules, package_version, parse_dpkg
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Build
+import pytest
+
+from ansible_collections.wssgate.nginx.plugins.module_utils import _nginx_info
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather, installed_packages, modules, package_version, parse_dpkg
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Build, Finished
 
 
 def test_the_package_that_is_installed_tells_the_version():
@@ -33,3 +36,24 @@ def test_modules_in_the_binary_and_loadable_ones_are_told_apart():
 def test_a_host_without_nginx_gets_an_answer_of_the_same_form():
     found = gather("/missing", "/etc/nginx/nginx.conf", "/run/nginx.pid", False)
     assert found["installed"] is False and found["version"] == "" and found["workers"] == []
+
+
+@pytest.mark.parametrize(
+    ("program", "answer"),
+    [
+        ("/usr/bin/dpkg-query", "nginx ii \ncertbot rc \nhalf iU \niproute2 ii \ndpkg-query: no packages found matching absent\n"),
+        ("/usr/bin/rpm", "nginx\npackage certbot is not installed\npackage half is not installed\niproute2\npackage absent is not installed\n"),
+    ],
+)
+def test_packages_count_when_they_are_wholly_installed(monkeypatch, program, answer):
+    asked = []
+    monkeypatch.setattr(_nginx_info.os.path, "exists", lambda path: path == program)
+    monkeypatch.setattr(_nginx_info, "run", lambda command, limit: asked.append(command) or Finished(1, answer))
+    assert installed_packages(["iproute2", "certbot", "half", "absent", "nginx"]) == ["iproute2", "nginx"]
+    assert asked[0][0] == program and asked[0][-6:] == ["--", "iproute2", "certbot", "half", "absent", "nginx"]
+
+
+def test_without_a_known_package_manager_no_package_counts(monkeypatch):
+    monkeypatch.setattr(_nginx_info.os.path, "exists", lambda path: False)
+    assert installed_packages(["nginx"]) == []
+    assert installed_packages([]) == []
