@@ -61,6 +61,8 @@ def test_the_most_talkative_output_holds_no_secret(host, second_run):
 def test_check_mode_shows_a_change_to_come_and_changes_nothing(host):
     before = host.check_output("cat /etc/nginx/wssgate.d/*.conf | sha256sum")
     name = host.backend.get_pytest_id().rpartition("://")[2]
+    if "debian12" in name:
+        pytest.skip("nothing in it depends on the system; once is enough")
     run = run_site(
         "--check", "--diff", "-vvv", "--limit", name, "-e", json.dumps({"nginx_keepalive_timeout": 64, "nginx_sessions": 4001})
     )
