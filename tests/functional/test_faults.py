@@ -27,6 +27,7 @@ import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather
 from house import storm
 from house.gate import House, Place, free_port, wait_for
+from house.talk import receive_head
 from support import wire
 
 TOKEN = "token-of-the-faults-01"
@@ -87,9 +88,7 @@ class Odd:
     def _one(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             connection.settimeout(30)
-            head = b""
-            while storm.HEAD_END not in head:
-                head += connection.recv(65536)
+            receive_head(connection)
             self.behave(connection)
 
 

@@ -28,6 +28,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from house.gate import House, Place, free_port
+from house.talk import HEAD_END, receive_head
 
 TOKEN = "transparency-token-0001"
 ORIGIN = "https://app.example.com"
@@ -96,14 +97,14 @@ class Wire:
                 return
             with connection:
                 connection.settimeout(10)
-                self._exchange(connection)
+                try:
+                    self._exchange(connection)
+                except ConnectionError:
+                    continue
             self.done.set()
 
     def _exchange(self, connection: socket.socket) -> None:
-        data = b""
-        while b"\r\n\r\n" not in data:
-            data += connection.recv(65536)
-        self.got = data.partition(b"\r\n\r\n")[2]
+        self.got = receive_head(connection).partition(HEAD_END)[2]
         # The head and the first bytes in one go: they may not be lost between the two.
         head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
         sender = threading.Thread(target=send_all, args=(connection, [head + b"".join(self.to_client[:1]), *self.to_client[1:]]))

@@ -91,6 +91,17 @@ class Client:
             return b""
 
 
+def receive_head(connection: socket.socket) -> bytes:
+    """The head of a request, and what came along with it. ConnectionError when the other side ends before."""
+    data = b""
+    while HEAD_END not in data:
+        part = connection.recv(65536)
+        if not part:
+            raise ConnectionError("the connection ended within the head")
+        data += part
+    return data
+
+
 class Mirror:
     """Says 101 to everything, sends back the head that it got, and hangs up."""
 
@@ -114,12 +125,7 @@ class Mirror:
                 self._answer(connection)
 
     def _answer(self, connection: socket.socket) -> None:
-        head = b""
-        while HEAD_END not in head:
-            part = connection.recv(65536)
-            if not part:
-                return
-            head += part
+        head = receive_head(connection)
         self.count += 1
         connection.sendall(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" + head.partition(HEAD_END)[0]
