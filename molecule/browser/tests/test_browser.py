@@ -56,11 +56,27 @@ def browsers():
         browser.close()
 
 
+def chromium_for(gate, folder: Path) -> tuple[Path, str]:
+    """The program to start, and the address at which it meets the gate.
+
+    Chromium drops what it is loading (ERR_NETWORK_CHANGED) whenever the machine gets or loses an interface, and every
+    container that starts or ends beside this one is such a change. So it runs in the gate's own network namespace, where
+    nothing changes; to enter that takes root. Anybody else gets the published port, and is better off without neighbours.
+    """
+    program = shutil.which("chromium")
+    assert program, "this scenario drives Debian's package chromium on the controller; install it"
+    if os.getuid() != 0:
+        return Path(program), f"127.0.0.1:{gate.port}"
+    inside = folder / f"chromium-{gate.name}"
+    inside.write_text(f'#!/bin/sh\nexec nsenter --net={gate.network} {program} "$@"\n')
+    inside.chmod(0o700)
+    return inside, "127.0.0.1:443"
+
+
 @pytest.fixture
-def browser(playwright, browsers, gate):
+def browser(playwright, browsers, gate, tmp_path_factory):
     if gate.name not in browsers:
-        program = shutil.which("chromium")
-        assert program, "this scenario drives Debian's package chromium on the controller; install it"
+        program, address = chromium_for(gate, tmp_path_factory.mktemp("chromium"))
         browsers[gate.name] = playwright.chromium.launch(
             executable_path=program,
             # Chromium's own sandbox does not start for root.
@@ -69,7 +85,7 @@ def browser(playwright, browsers, gate):
                 *FLAGS,
                 # The sites of this scenario are on the gate, whatever network this machine is on; no other site is there.
                 "--host-resolver-rules="
-                + "".join(f"MAP {name} 127.0.0.1:{gate.port}, " for name in ("*.example.com", "evil.example.net"))
+                + "".join(f"MAP {name} {address}, " for name in ("*.example.com", "evil.example.net"))
                 + "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                 f"--ignore-certificate-errors-spki-list={key_hash(gate.ca_path)}",
             ],

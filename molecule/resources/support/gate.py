@@ -44,6 +44,12 @@ class Gate:
         return self.published(443)
 
     @property
+    def network(self) -> str:
+        """The container's network namespace, for a client that is to run inside of it."""
+        self.container.reload()
+        return f"/proc/{self.container.attrs['State']['Pid']}/ns/net"
+
+    @property
     def plain_port(self) -> int:
         return self.published(80)
 
