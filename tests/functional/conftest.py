@@ -30,6 +30,7 @@ _SPEC.loader.exec_module(importlib.util.module_from_spec(_SPEC))
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_plan import Settings  # noqa: E402  after the loader
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Process, read_processes  # noqa: E402
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_transaction import Transaction  # noqa: E402
+from house.gate import free_port  # noqa: E402
 
 MARK = "# Ansible managed by wssgate.nginx\n"
 
@@ -43,12 +44,6 @@ def binary(tmp_path_factory):
     shutil.copyfile(nginx_binary(), copy)
     copy.chmod(0o755)
     return str(copy)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for(condition, seconds=5.0):

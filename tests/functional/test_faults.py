@@ -419,6 +419,33 @@ def test_a_worker_out_of_descriptors_keeps_its_sessions_and_recovers(altered: Ca
     assert re.search(r"(accept4|socket)\(\) failed \(24:", place.error_log())
 
 
+def test_a_worker_out_of_connections_keeps_its_sessions_and_says_so(altered: Callable[..., tuple[Place, int]]) -> None:
+    # A session takes two connections: where one is left, the newcomer gets an answer, else its connection is ended.
+    seen = {full(*altered(ONE_WORKER, (r"worker_connections \d+;", f"worker_connections {count};"))) for count in (32, 33)}
+    assert seen == {"", "full"}
+
+
+def full(place: Place, port: int) -> str:
+    """Opens sessions until the worker has no connection left; the reason in its log for who came then."""
+    with contextlib.ExitStack() as stack:
+        sessions, statuses = [], set()
+        for _number in range(33):
+            with contextlib.suppress(OSError, wire.WireError):
+                reply = stack.enter_context(attempt(port, timeout=1))
+                statuses.add(reply.status)
+                sessions += [reply.session] if reply.session else []
+        assert len(sessions) > 8
+        assert statuses <= {101, 500}
+        assert all(echoes(session) for session in sessions)
+    assert wait_for(lambda: is_served(port), PATIENCE)
+    assert "worker_connections are not enough" in place.error_log()
+    told = [json.loads(line) for line in place.access_log.read_text().splitlines()]
+    reasons = {line["reason"] for line in told if line["status"] == 500}
+    assert bool(reasons) == (500 in statuses)
+    assert len(reasons) <= 1
+    return "".join(reasons)
+
+
 def test_a_full_log_disk_stops_neither_sessions_nor_refusals(altered: Callable[..., tuple[Place, int]]) -> None:
     place, port = altered((r"access_log \S+/(wss_access|sessions)\.log", r"access_log /dev/full"))
     with attempt(port) as reply:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -36,10 +37,20 @@ PLAYBOOK = """\
 """
 
 
+# Below those that the kernel gives to clients: nobody's connection takes one before nginx listens on it.
+PORTS = range(20_000, 32_000)
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback that nobody listens on, and another one at each call."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
+    raise LookupError(f"no port from {PORTS.start} to {PORTS.stop} is free on the loopback")
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 5.0) -> Any:
