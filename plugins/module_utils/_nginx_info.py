@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import stat
 
 from typing import Any, Dict, List
 
@@ -66,6 +68,39 @@ def installed_packages(names: List[str]) -> List[str]:
     except NginxError:
         return []
     return [name for name in names if name in found]
+
+
+def service_state(name: str) -> Dict[str, bool]:
+    """Return whether systemd starts the service with the system, and whether it has yet to read a changed unit file."""
+    said: Dict[str, str] = {}
+    # sd_booted(3): what tells that systemd runs the system.
+    if name and os.path.isdir("/run/systemd/system"):
+        try:
+            output = run(["systemctl", "show", "--property=UnitFileState,NeedDaemonReload", "--", name], 30).output
+            said = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+        except NginxError:
+            pass
+    return {"enabled": said.get("UnitFileState") == "enabled", "reload_needed": said.get("NeedDaemonReload") == "yes"}
+
+
+def file_states(paths: List[str]) -> Dict[str, Dict[str, Any]]:
+    """Return content (SHA-256), owner and mode of the paths that are files; a symlink is none."""
+    found: Dict[str, Dict[str, Any]] = {}
+    for path in paths:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            continue
+        with os.fdopen(descriptor, "rb") as file:
+            details = os.fstat(descriptor)
+            if stat.S_ISREG(details.st_mode):
+                found[path] = {
+                    "sha256": hashlib.sha256(file.read()).hexdigest(),
+                    "uid": details.st_uid,
+                    "gid": details.st_gid,
+                    "mode": "{0:04o}".format(stat.S_IMODE(details.st_mode)),
+                }
+    return found
 
 
 def modules(build: Build, dynamic: bool) -> List[str]:

@@ -35,6 +35,15 @@ options:
     type: list
     elements: str
     default: []
+  service:
+    description: Name of nginx's systemd service, to tell its state. An empty text asks for none.
+    type: str
+    default: ''
+  files:
+    description: Absolute paths of files whose content, owner and mode are asked for.
+    type: list
+    elements: path
+    default: []
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
 attributes:
@@ -84,6 +93,27 @@ packages:
   type: list
   elements: str
   sample: [nginx]
+service:
+  description: State of O(service); everything is V(false) without systemd.
+  returned: always
+  type: dict
+  contains:
+    enabled:
+      description: Whether it starts with the system.
+      type: bool
+    reload_needed:
+      description: Whether one of its unit files has changed since systemd read it.
+      type: bool
+files:
+  description: Those of O(files) that are regular files, by path. Other paths, symlinks among them, are left out.
+  returned: always
+  type: dict
+  sample:
+    /etc/systemd/system/nginx.service.d/wssgate.conf:
+      sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+      uid: 0
+      gid: 0
+      mode: '0644'
 configure_arguments:
   description: What the binary was configured with.
   returned: always
@@ -185,7 +215,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather, installed_packages
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import file_states, gather, installed_packages, service_state
 
 
 def main() -> None:
@@ -197,6 +227,8 @@ def main() -> None:
             "pid_file": {"type": "path", "default": "/run/nginx.pid"},
             "connections": {"type": "bool", "default": False},
             "packages": {"type": "list", "elements": "str", "default": []},
+            "service": {"type": "str", "default": ""},
+            "files": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
@@ -208,6 +240,8 @@ def main() -> None:
     except NginxError as error:
         module.fail_json(msg=str(error), nginx_output=error.nginx_output)
     found["packages"] = installed_packages(values["packages"])
+    found["service"] = service_state(values["service"])
+    found["files"] = file_states(values["files"])
     for fix in found["missing_fixes"]:
         module.warn("nginx {0} lacks the fix for {1} ({2}); {3} has it".format(
             found["package_version"] or found["version"], fix["name"], fix["what"], fix["fixed_in"]))
