@@ -4,10 +4,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+
 import pytest
 
 from ansible_collections.wssgate.nginx.plugins.module_utils import _nginx_info
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather, installed_packages, modules, package_version, parse_dpkg
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import (
+    file_states,
+    gather,
+    installed_packages,
+    modules,
+    package_version,
+    parse_dpkg,
+    service_state,
+)
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Build, Finished
 
 
@@ -57,3 +68,46 @@ def test_without_a_known_package_manager_no_package_counts(monkeypatch):
     monkeypatch.setattr(_nginx_info.os.path, "exists", lambda path: False)
     assert installed_packages(["nginx"]) == []
     assert installed_packages([]) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "enabled", "reload_needed"),
+    [
+        ("UnitFileState=enabled\nNeedDaemonReload=no\n", True, False),
+        ("NeedDaemonReload=yes\nUnitFileState=enabled\n", True, True),
+        ("UnitFileState=disabled\nNeedDaemonReload=no\n", False, False),
+        # A unit that is not there.
+        ("UnitFileState=\nNeedDaemonReload=no\n", False, False),
+        ("", False, False),
+    ],
+)
+def test_the_service_is_as_systemd_says(monkeypatch, answer, enabled, reload_needed):
+    asked = []
+    monkeypatch.setattr(_nginx_info.os.path, "isdir", lambda path: path == "/run/systemd/system")
+    monkeypatch.setattr(_nginx_info, "run", lambda command, limit: asked.append(command) or Finished(0, answer))
+    assert service_state("nginx") == {"enabled": enabled, "reload_needed": reload_needed}
+    assert asked[0][-2:] == ["--", "nginx"]
+
+
+@pytest.mark.parametrize("name", ["", "nginx"])
+def test_without_systemd_or_a_name_nobody_is_asked_for_the_service(monkeypatch, name):
+    monkeypatch.setattr(_nginx_info.os.path, "isdir", lambda path: not name)
+    monkeypatch.setattr(_nginx_info, "run", lambda command, limit: pytest.fail("asked"))
+    assert service_state(name) == {"enabled": False, "reload_needed": False}
+
+
+def test_a_file_s_state_is_its_content_owner_and_mode(tmp_path):
+    path = tmp_path / "wssgate.conf"
+    path.write_bytes(b"[Service]\n")
+    path.chmod(0o640)
+    assert file_states([str(path)]) == {
+        str(path): {"sha256": hashlib.sha256(b"[Service]\n").hexdigest(), "uid": os.getuid(), "gid": os.getgid(), "mode": "0640"}
+    }
+
+
+def test_what_is_no_regular_file_is_left_out(tmp_path):
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(str(tmp_path / "fifo"))
+    names = ("link", "fifo", "missing", ".")
+    assert file_states([str(tmp_path / name) for name in names]) == {}
