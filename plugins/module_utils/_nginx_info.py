@@ -91,15 +91,17 @@ def file_states(paths: List[str]) -> Dict[str, Dict[str, Any]]:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             continue
+        details = os.fstat(descriptor)
+        if not stat.S_ISREG(details.st_mode):
+            os.close(descriptor)
+            continue
         with os.fdopen(descriptor, "rb") as file:
-            details = os.fstat(descriptor)
-            if stat.S_ISREG(details.st_mode):
-                found[path] = {
-                    "sha256": hashlib.sha256(file.read()).hexdigest(),
-                    "uid": details.st_uid,
-                    "gid": details.st_gid,
-                    "mode": "{0:04o}".format(stat.S_IMODE(details.st_mode)),
-                }
+            found[path] = {
+                "sha256": hashlib.sha256(file.read()).hexdigest(),
+                "uid": details.st_uid,
+                "gid": details.st_gid,
+                "mode": "{0:04o}".format(stat.S_IMODE(details.st_mode)),
+            }
     return found
 
 
