@@ -320,6 +320,8 @@ def test_each_mistake_on_the_controller_is_named_shows_no_key_and_changes_nothin
 
 
 def test_each_mistake_on_the_host_is_named_shows_no_key_and_changes_nothing(host):
+    if "debian12" in host.backend.get_pytest_id():
+        pytest.skip("nothing in it depends on the system; once is enough")
     fails_with(host, HOST_MISTAKES)
 
 
