@@ -156,7 +156,8 @@ class _Builder:
             context[key] = self._path(where, key, context[key])
         for key in ("ipv6", "http_redirect_enabled"):
             context[key] = self.problems.flag(where, key, context[key])
-        context["drain_retry_after"] = self.problems.number(where, "drain_retry_after", context["drain_retry_after"], 1, 86400)
+        for key, low, high in (("drain_retry_after", 1, 86400), ("buffer_size", 1024, 1048576), ("tls_tickets", 0, 10)):
+            context[key] = self.problems.number(where, key, context[key], low, high)
         return context
 
     def _named(self, key: str, name: str) -> t.Dict[str, t.Any]:

@@ -126,4 +126,6 @@ CONTEXT_DEFAULTS: t.Dict[str, t.Any] = {
     "acme_webroot": "",
     "drain_path": "",
     "drain_retry_after": 10,
+    "buffer_size": 4096,
+    "tls_tickets": 1,
 }

@@ -44,7 +44,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
             "server 'wcs': two servers have this name",
             "server 'wcs', locations[0]: upstream '127.0.0.1:8080' is neither a URL",
             "server 'smuggler', locations[0]: path '/wss { return 200; }' is not a path that starts with /",
-            "wss_proxy_buffer_size (100) takes 1024 to 1048576 bytes",
+            "wss_proxy: buffer_size 100 is not a whole number from 1024 to 1048576",
         ),
     ),
     "a user name with a colon": (

@@ -884,6 +884,8 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "acme_webroot": "/var/www",
         "drain_path": "/etc/nginx/wssgate.drain",
         "drain_retry_after": 10,
+        "buffer_size": 4096,
+        "tls_tickets": 1,
     },
 }
 SCHEMAS = {
@@ -961,6 +963,8 @@ BOUNDS = [
     ("peer", "fail_timeout", 1, 86400),
     ("context", "http_redirect_port", 1, 65535),
     ("context", "drain_retry_after", 1, 86400),
+    ("context", "buffer_size", 1024, 1048576),
+    ("context", "tls_tickets", 0, 10),
 ]
 
 
