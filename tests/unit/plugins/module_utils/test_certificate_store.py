@@ -377,6 +377,21 @@ def test_a_directory_in_place_of_a_key_is_named(spec: store.Spec) -> None:
         store.plan(spec, NOW)
 
 
+def test_a_file_that_no_certificate_is_as_large_as_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "fullchain.pem"
+    path.write_bytes(b"\n" * store._SIZE_LIMIT)
+    assert store.read_regular(str(path), follow=False) == b"\n" * store._SIZE_LIMIT
+    path.write_bytes(b"\n" * (store._SIZE_LIMIT + 1))
+    with pytest.raises(CertificateError, match="fullchain.pem is too large for a certificate or a key"):
+        store.read_regular(str(path), follow=False)
+
+
+def test_a_signed_certificate_whose_key_is_gone_is_refused(spec: store.Spec) -> None:
+    signed = spec._replace(authority="members", issuer=ROOT.pem, issued=server(ROOT).pem)
+    with pytest.raises(CertificateError, match="the key of the request, is gone"):
+        store.plan(signed, NOW)
+
+
 def test_the_old_key_comes_back_when_the_certificate_cannot_follow(spec: store.Spec, monkeypatch: pytest.MonkeyPatch) -> None:
     first = put(spec)
     rename = os.rename
