@@ -7,9 +7,18 @@ set -euo pipefail
 
 "$ROOT/scripts/venv.sh" "$CACHE/venv-bench" "$ROOT/requirements-bench.txt"
 
+need_command strace strace
+
 peers=$CACHE/bench-peers
 wanted=(nginx haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 libjemalloc2)
-if [ ! -x "$peers/usr/sbin/haproxy" ] || [ ! -x "$peers/usr/sbin/nginx" ]; then
+programs=(usr/sbin/nginx usr/sbin/haproxy)
+if ! command -v valgrind >/dev/null 2>&1; then
+    wanted+=(valgrind)
+    programs+=(usr/bin/valgrind)
+fi
+missing=
+for program in "${programs[@]}"; do [ -x "$peers/$program" ] || missing=1; done
+if [ "$missing" ]; then
     command -v apt-get >/dev/null 2>&1 || die "the peers come from Debian's packages: nginx, haproxy"
     say "Fetching ${wanted[*]} (apt-get download)"
     rm -rf "$peers"

@@ -10,9 +10,6 @@ in docs/performance.md what it bought.
 from __future__ import annotations
 
 import contextlib
-import re
-import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -27,9 +24,6 @@ from wire import accounts, load
 ORIGIN = "https://app.example.com"
 TOKEN = "Cost-token_0123456789"
 UPSTREAM = Path(__file__).resolve().parents[2] / "molecule" / "resources" / "support" / "upstream.py"
-
-# How often it waited, and how its C library gets memory (here musl, which maps and unmaps for each handshake).
-OF_THE_MACHINE = ("epoll_wait", "epoll_pwait", "mmap", "munmap", "madvise", "brk")
 
 # With nginx 1.31.3 and its own OpenSSL, TLS 1.3, a full handshake, token, three log lines.
 CALLS_PER_HANDSHAKE = 38.1
@@ -66,47 +60,23 @@ def is_answered(target: load.Target) -> bool:
     return False
 
 
-@contextlib.contextmanager
-def counted(house: House) -> Iterator[dict[str, int]]:
-    """The worker's system calls meanwhile."""
-    strace = shutil.which("strace")
-    assert strace, "strace is missing: scripts/packages.sh installs it"
-    worker, found = house.workers()[0], house.root / "strace"
-    calls: dict[str, int] = {}
-    tracer = subprocess.Popen([strace, "-c", "-o", str(found), "-p", str(worker)], stderr=subprocess.PIPE, text=True)
-    assert tracer.stderr is not None
-    assert "attached" in tracer.stderr.readline(), "strace cannot attach to the worker"
-    try:
-        yield calls
-        time.sleep(0.3)
-    finally:
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait(10)
-    for line in found.read_text().splitlines():
-        words = line.split()
-        if re.fullmatch(r"[\d.]+", words[0] if words else "") and words[-1] != "total":
-            calls[words[-1]] = int(words[3])
-    for name in OF_THE_MACHINE:
-        calls.pop(name, None)
-
-
 def test_a_handshake_takes_no_more_system_calls_than_it_did(gate):
     house, target = gate
-    with counted(house) as calls:
+    with accounts.system_calls(house.workers()[0]) as calls:
         load.handshakes(None, target, count=50)
     assert sum(calls.values()) / 50 == pytest.approx(CALLS_PER_HANDSHAKE, abs=0.75), calls
 
 
 def test_a_refusal_takes_a_few_system_calls(gate):
     house, target = gate
-    with counted(house) as calls:
+    with accounts.system_calls(house.workers()[0]) as calls:
         load.refusals(None, replace(target, cookie=""), count=200)
     assert sum(calls.values()) / 200 == pytest.approx(CALLS_PER_REFUSAL, abs=0.5), calls
 
 
 def test_a_message_of_16_kib_takes_no_more_system_calls_than_it_did(gate):
     house, target = gate
-    with counted(house) as calls:
+    with accounts.system_calls(house.workers()[0]) as calls:
         load.echoes(None, target, size=16384, count=200, sessions=1)
     assert sum(calls.values()) / 200 <= CALLS_PER_MESSAGE_OF_16_KIB * 1.15, calls
 

@@ -5,8 +5,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+# How often it waited, and how its C library gets memory (musl maps and unmaps for each handshake).
+OF_THE_MACHINE = ("epoll_wait", "epoll_pwait", "mmap", "munmap", "madvise", "brk")
 
 
 def family(pid: int) -> list[int]:
@@ -41,3 +51,29 @@ def memory_kib(pids: list[int]) -> int:
                 if line.startswith("Pss:"):
                     total += int(line.split()[1])
     return total
+
+
+@contextmanager
+def system_calls(pid: int) -> Iterator[dict[str, int]]:
+    """The process's system calls meanwhile, by name; filled in at the end. Those of the machine are left out."""
+    strace = shutil.which("strace")
+    if not strace:
+        raise RuntimeError("strace is missing: scripts/packages.sh installs it")
+    calls: dict[str, int] = {}
+    with tempfile.NamedTemporaryFile() as found:
+        tracer = subprocess.Popen([strace, "-c", "-o", found.name, "-p", str(pid)], stderr=subprocess.PIPE, text=True)
+        assert tracer.stderr is not None
+        if "attached" not in (said := tracer.stderr.readline()):
+            raise RuntimeError(f"strace cannot attach to the process: {said.strip()}")
+        try:
+            yield calls
+            time.sleep(0.3)
+        finally:
+            tracer.send_signal(signal.SIGINT)
+            tracer.wait(10)
+        for line in Path(found.name).read_text().splitlines():
+            words = line.split()
+            if re.fullmatch(r"[\d.]+", words[0] if words else "") and words[-1] != "total":
+                calls[words[-1]] = int(words[3])
+    for name in OF_THE_MACHINE:
+        calls.pop(name, None)

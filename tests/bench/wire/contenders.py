@@ -35,6 +35,7 @@ NAME = "gate.example.com"
 ORIGIN = "https://app.example.com"
 TOKEN = "Bench-token_0123456789abcdef"
 COOKIE = f"AUTH={TOKEN}"
+NO_COOKIE, WRONG_ORIGIN = {"cookie": ""}, {"origin": "https://evil.example.net"}
 
 
 class Place:
@@ -82,6 +83,8 @@ class Contender:
     title = ""
     #: How it checks the token and the Origin, for the report.
     check = ""
+    #: What it answers with 403, and what makes a request such.
+    refuses: dict[str, dict[str, str]] = {}
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -110,6 +113,14 @@ class Contender:
         raise NotImplementedError
 
     def stop(self) -> None:
+        raise NotImplementedError
+
+    def halt(self) -> None:
+        """End its processes; its files stay for another nginx on the same port."""
+        self.stop()
+
+    def alone(self) -> list[str]:
+        """The command that runs an nginx on the same configuration."""
         raise NotImplementedError
 
     def said(self) -> str:
@@ -208,7 +219,12 @@ http {{
         return int((self.folder / "pid").read_text())
 
     def pids(self) -> list[int]:
-        return accounts.family(self.master())
+        with contextlib.suppress(FileNotFoundError):
+            return accounts.family(self.master())
+        return []
+
+    def alone(self) -> list[str]:
+        return [str(self.binary), "-c", str(self.folder / "nginx.conf")]
 
     def version(self) -> str:
         return nginx_version(self.binary)
@@ -239,12 +255,14 @@ if (!-f @store@/$cookie_AUTH) {
             }
             proxy_set_header Host $host;
             proxy_read_timeout 86400;"""
+    refuses = {"no_cookie": NO_COOKIE}
 
 
 class Gate(Contender):
     """What the roles make of the shortest inventory; the binary is Debian's unless another is named."""
 
     name, title, check = "gate", "this gate", "map, Origin list, auth_request and -f"
+    refuses = {"no_cookie": NO_COOKIE, "wrong_origin": WRONG_ORIGIN}
     tls = True
     binary: Path | None = DEBIAN_NGINX
     variables: dict[str, Any] = {}
@@ -284,6 +302,12 @@ class Gate(Contender):
 
     def pids(self) -> list[int]:
         return accounts.family(self.master())
+
+    def halt(self) -> None:
+        self.house.stop()
+
+    def alone(self) -> list[str]:
+        return [self.house.binary, "-c", str(self.house.etc / "nginx.conf")]
 
     def version(self) -> str:
         return nginx_version(Path(self.house.binary))

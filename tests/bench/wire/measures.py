@@ -15,15 +15,18 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from house.gate import wait_for
 
-from . import accounts, contenders, load
-from .contenders import Bare, Contender, Gate, Nginx, Place
+from . import accounts, contenders, counts, load
+from .contenders import Bare, Contender, Gate, Nginx, Place, Recipe
 
 Figures = dict[str, dict[str, list[float]]]
 SETTLE = 0.05
+# Where noise does not reach, three rounds show that it does not.
+COUNTED_ROUNDS = 3
 # A pinned client and a pinned proxy would leave the upstream nowhere to go on two cores: nobody is pinned.
 
 
@@ -182,6 +185,65 @@ class Bench:
         spent, _done = self._spent(contender, lambda: load.together(1, load.handshakes, contender.target, count=count))
         return {"cpu_us": spent / count * 1e6}
 
+    # -- what noise does not touch
+
+    def instructions(self) -> dict[str, Any]:
+        """Instructions and system calls of everything that an nginx does, with TLS and without."""
+        found: dict[str, Any] = {"tls": {}, "plain": {}, "titles": {}, "valgrind": counts.version(), "openssl_finds": counts.features()}
+        with ExitStack() as stack:
+            running = self._running(stack, [kind for kind in self.kinds if kind in (Bare, Recipe, Gate)])
+            running += [stack.enter_context(BareLikeGate(self.place, gate)) for gate in running if isinstance(gate, Gate)]
+            for contender in running:
+                found["tls"][contender.name] = self._counted(contender)
+                found["titles"][contender.name] = contender.title
+        with ExitStack() as stack:
+            whole = PlainGate(self.place)
+            running = [stack.enter_context(PlainBare(self.place)), stack.enter_context(whole)]
+            running += [stack.enter_context(Without(self.place, whole, *guard)) for guard in GUARDS]
+            for contender in running:
+                found["plain"][contender.name] = self._counted(contender)
+        return found
+
+    def _counted(self, contender: Contender) -> dict[str, list[float]]:
+        works = self._works(contender)
+        found: dict[str, list[float]] = {}
+
+        def more(name: str) -> int:
+            # What is short beside what varies, a TLS handshake or the clock's ticks, takes more of them.
+            return self._count(40 if contender.target.tls and not name.endswith("_kept") else 400)
+
+        for name, work in works.items():
+            found[f"{name}_calls"] = [counts.slope(partial(counts.system_calls, contender), work, max(100, more(name)))]
+        with counts.Counted(contender) as below:
+            for _round in range(COUNTED_ROUNDS):
+                for name, work in works.items():
+                    found.setdefault(name, []).append(counts.slope(below.instructions, work, more(name)))
+        worst = max(works, key=lambda name: counts.spread(found[name]))
+        self.say(f"instructions: {contender.title}: {statistics.median(found['full']):,.0f} a handshake, "
+                 f"rounds differ by {counts.spread(found[worst]):.2%} at most ({worst})")
+        return found
+
+    def _works(self, contender: Contender) -> dict[str, counts.Works]:
+        """What a client can do to it, by name."""
+        def clients(work: Callable[..., dict[str, Any]], target: load.Target, **options: Any) -> counts.Works:
+            return lambda count: load.together(1, work, target, count=count, **options)
+
+        target = contender.target
+        found = {"full": clients(load.handshakes, target)}
+        if target.tls:
+            found["resumed"] = partial(self._all_resumed, contender)
+            for name, wrong in contender.refuses.items():
+                refused = replace(target, **wrong)
+                found[f"{name}_kept"] = clients(load.refusals, refused)
+                found[f"{name}_new"] = clients(load.handshakes, refused, expect=b"403")
+        return found
+
+    @staticmethod
+    def _all_resumed(contender: Contender, count: int) -> None:
+        done = load.together(1, load.handshakes, contender.target, count=count, resume=True)[0]["resumed"]
+        if done < count:
+            raise RuntimeError(f"{contender.title} resumed only {done} of {count}")
+
     # -- refusing
 
     def refusing(self) -> dict[str, Any]:
@@ -194,7 +256,7 @@ class Bench:
     def _refusal(self, contender: Contender) -> dict[str, float]:
         found = {}
         count = self._count(1500)
-        for name, wrong in (("no_cookie", {"cookie": ""}), ("wrong_origin", {"origin": "https://evil.example.net"})):
+        for name, wrong in (("no_cookie", contenders.NO_COOKIE), ("wrong_origin", contenders.WRONG_ORIGIN)):
             target = replace(contender.target, **wrong)
             spent, done = self._spent(contender, lambda t=target: load.together(1, load.refusals, t, count=count))
             found[f"{name}_us"] = spent / count * 1e6
@@ -277,7 +339,20 @@ def worker_serves(pid: int) -> bool:
         return False
 
 
-# -- the gate without TLS, whole and with one thing taken out
+# -- the bare one with the gate's TLS; the gate without TLS, whole and with one thing taken out
+
+
+class BareLikeGate(Bare):
+    """What the gate's TLS settings alone make of the bare one."""
+
+    name, title = "bare_tls", "the bare one with this gate's TLS settings"
+
+    def __init__(self, place: Place, gate: Gate) -> None:
+        self._gate = gate
+        super().__init__(place)
+
+    def text(self) -> str:
+        return re.sub(r"ssl_protocols [^;]*;", f"include {self._gate.house.etc}/wssgate.d/tls.inc;", super().text())
 
 
 class PlainBare(Nginx):
@@ -326,6 +401,12 @@ class Without(Contender):
     def stop(self) -> None:
         self._copy.__exit__()
 
+    def halt(self) -> None:
+        self._copy.stop()
+
+    def alone(self) -> list[str]:
+        return [self._copy.binary, "-c", str(self._copy.etc / "nginx.conf")]
+
     def pids(self) -> list[int]:
         return accounts.family(self._copy.master() or 0)
 
@@ -335,7 +416,9 @@ GUARDS: list[tuple[str, str, list[tuple[str, str]]]] = [
     ("no_token", "token: subrequest, file and session log", [(r"auth_request /[^;]*;", "")]),
     ("no_session_log", "session log: which token opened which connection",
      [(r"access_log [^;]* wss_session_(?:start|end)[^;]*;", "")]),
-    ("no_access_log", "access log: one JSON line", [(r"access_log [^;]* wss(?: if=[^;]*)?;", "access_log off;")]),
+    # Not `off` in a location: that would silence the session log beside it.
+    ("no_access_log", "access log: one JSON line",
+     [(r"(?<=\n {4})access_log [^;]* wss;", "access_log off;"), (r"(?<=\n {8})access_log [^;]* wss(?: if=[^;]*)?;", "")]),
     ("no_origin", "Origin", [(r"if \(\$wss_origin_\w+ = 0\) \{.*?\n        \}", "")]),
     ("no_protocol", "HTTP/1.1, GET, Upgrade, Connection", [(r"include wssgate.d/handshake.inc;", "")]),
     ("no_headers", "headers set for the upstream, the cookie taken out",

@@ -12,8 +12,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from .counts import spread
+
 Results = dict[str, Any]
-ORDER = ["direct", "bare", "recipe", "gate", "gate_newest", "haproxy", "caddy", "traefik", "envoy"]
+ORDER = ["direct", "bare", "bare_tls", "recipe", "gate", "gate_newest", "haproxy", "caddy", "traefik", "envoy"]
 # Two sockets with an inode, a file and an epoll entry each, by the object sizes in /proc/slabinfo; empty buffers.
 KERNEL_KIB = 8
 NOTES = Path(__file__).with_name("notes.md")
@@ -25,6 +27,10 @@ def median(values: list[float]) -> float:
 
 def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def thousands(value: float) -> str:
+    return f"{value / 1000:,.1f}"
 
 
 def row(*cells: Any) -> str:
@@ -83,7 +89,8 @@ class Page:
                  "(picows, plain ws) and client (Python's OpenSSL), an access log in a file.\n"
                  + "\n".join(f"- Part *{name}*: {part['date']}, {part['rounds']} rounds, scale {part['scale']:g}, {part['seconds']} s, load "
                              f"{part['load_before']:.1f} before it began." for name, part in parts)
-                 + "\n- In each, memory and reload are one measurement for each contender, guards seven rounds, sessions under attack three.")
+                 + "\n- In each, memory and reload are one measurement for each contender, guards seven rounds, sessions under attack and "
+                 "instructions three.")
         rows = [[facts["title"], facts["version"] or "", facts["check"]] for name, facts in
                 sorted(self.results["contenders"].items(), key=lambda item: ORDER.index(item[0]))]
         self.add(table(["contender", "version", "how it checks token and Origin"], rows).replace("---:", "---"))
@@ -126,6 +133,41 @@ class Page:
                      {"64 B": [median(found["message_64"][name]["cpu_us"]) for name in names],
                       "16 KiB": [median(found["message_16384"][name]["cpu_us"]) for name in names]})
 
+    def instructions(self) -> None:
+        found = self.figures("instructions")
+        if not found:
+            return
+        tls = found["tls"]
+        rounds = [values for part in ("tls", "plain") for one in found[part].values() for name, values in one.items()
+                  if not name.endswith("_calls")]
+        furthest = max(map(spread, rounds))
+        self.add("## Instructions and system calls: what noise does not touch\n\nWhat one more handshake, from the connection to its end, "
+                 "makes nginx do: instructions outside the kernel, counted by valgrind "
+                 f"{found['valgrind']} (callgrind), and calls into the kernel, counted by strace, without waits and memory. Median of "
+                 f"{len(rounds[0])} rounds, which differ by {furthest:.2%} at most.".replace("%", " %"))
+
+        def counted(name: str, key: str) -> list[str]:
+            mine = tls[name]
+            if key not in mine:
+                return ["", "", ""]
+            value, base = median(mine[key]), median(tls.get("bare", {}).get(key, [0]))
+            return [thousands(value), f"{value / base:.3f}" if base else "", f"{median(mine[f'{key}_calls']):.1f}"]
+
+        self.add(table(["contender", *(cell for kind in ("full", "resumed") for cell in
+                                       (f"{kind}: thousand instructions", "ratio", "system calls"))],
+                       [[found["titles"][name], *counted(name, "full"), *counted(name, "resumed")] for name in present(tls)]))
+        self.add("A refusal: the next request over a connection that stays open, and a whole new connection with TLS.")
+        kinds = {"no_cookie_kept": "no cookie", "wrong_origin_kept": "wrong Origin",
+                 "no_cookie_new": "no cookie, new connection", "wrong_origin_new": "wrong Origin, new connection"}
+        self.add(table(["contender", *(cell for title in kinds.values() for cell in (f"{title}: thousand instructions", "system calls"))],
+                       [[found["titles"][name], *(cell for kind in kinds for cell in counted(name, kind)[::2])]
+                        for name in present(tls) if "no_cookie_kept" in tls[name]]))
+        seen = found["openssl_finds"]
+        if seen:
+            lost = [name for name, is_there in seen.items() if not is_there]
+            self.add(f"Of this processor's features valgrind shows OpenSSL {', '.join(name for name in seen if name not in lost)}"
+                     + (f", and hides {', '.join(lost)}." if lost else ", which are all that it looks at."))
+
     def memory(self) -> None:
         found = self.figures("memory")
         if not found:
@@ -148,12 +190,20 @@ class Page:
         whole = one["plain_gate"]["cpu_us"]
         self.add("## What each guard costs\n\nWithout TLS, which would hide most of it: the whole gate, and the same with one "
                  "thing taken out. **costs** is the median of the rounds' differences.")
+        counted = (self.figures("instructions") or {"plain": {}})["plain"]
         rows = []
         for name, title in sorted(found["titles"].items(), key=lambda item: ("plain_bare plain_gate".find(item[0]) % 99, item[0])):
             spent = one[name]["cpu_us"]
-            costs = "" if name == "plain_gate" else number(median([a - b for a, b in zip(whole, spent, strict=True)]))
-            rows.append([title if name in ("plain_bare", "plain_gate") else f"without {title}", number(median(spent)), costs])
-        self.add(table(["", "CPU per handshake µs", "costs µs"], rows))
+            is_whole = name == "plain_gate"
+            cells = [number(median(spent)), "" if is_whole else number(median([a - b for a, b in zip(whole, spent, strict=True)]))]
+            if name in counted:
+                for key, say in (("full", thousands), ("full_calls", lambda value: f"{value:.1f}")):
+                    value, most = median(counted[name][key]), median(counted["plain_gate"][key])
+                    cells += [say(value), "" if is_whole else say(most - value)]
+            rows.append([title if name in ("plain_bare", "plain_gate") else f"without {title}", *cells])
+        more = ["thousand instructions", "cost", "system calls", "cost"] if counted else []
+        self.add(table(["", "CPU per handshake µs", "costs µs", *more], rows))
+
         def extra(figures: dict[str, Any]) -> float:
             pairs = zip(figures["plain_gate"]["cpu_us"], figures["plain_bare"]["cpu_us"], strict=True)
             return median([a / b for a, b in pairs])
@@ -227,7 +277,7 @@ class Page:
     def text(self) -> str:
         notes = dict(section.split("\n", 1) for section in NOTES.read_text().split("\n@@ ")[1:])
         self.head()
-        for section in ("traffic", "memory", "guards", "refusing", "reload", "controller"):
+        for section in ("traffic", "instructions", "memory", "guards", "refusing", "reload", "controller"):
             getattr(self, section)()
             if section in notes:
                 self.add(notes[section].strip())
