@@ -15,12 +15,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from house.gate import wait_for
 
-from . import accounts, load
+from . import accounts
 from .contenders import PEERS, Contender, answers, end
 
 #: A client's work, and the same for so many handshakes or refusals.

@@ -210,10 +210,10 @@ class Bench:
 
         def more(name: str) -> int:
             # What is short beside what varies, a TLS handshake or the clock's ticks, takes more of them.
-            return self._count(40 if contender.target.tls and not name.endswith("_kept") else 400)
+            return self._count(40 if contender.target.tls and not name.endswith("_kept") else 200)
 
         for name, work in works.items():
-            found[f"{name}_calls"] = [counts.slope(partial(counts.system_calls, contender), work, max(100, more(name)))]
+            found[f"{name}_calls"] = [counts.slope(partial(counts.system_calls, contender), work, self._count(100))]
         with counts.Counted(contender) as below:
             for _round in range(COUNTED_ROUNDS):
                 for name, work in works.items():
