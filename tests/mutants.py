@@ -95,7 +95,7 @@ MUTANTS = (
     # Draining.
     Mutant("a drained host lets nobody in", _without_if(r"-f [^)]*wssgate\.drain")),
     Mutant("draining is looked at each time", r"open_file_cache off;(\s*if \(-f)", r"\1"),
-    Mutant("503 names the time", r'"503/draining" [^;]*;'),
+    Mutant("503 names the time", r"(?<=\n) *draining \d+;"),
     # Paths.
     Mutant("a path is that path alone", r"location = (/\w+) \{(\s*set)", r"location \1 {\2"),
     Mutant("a folder without its slash is nothing", r"location = /app \{[^}]*\}"),
