@@ -116,7 +116,3 @@ def main(words: t.Optional[t.Sequence[str]] = None) -> int:
         good = _once(arguments, say) and good
         turn += 1
     return 0 if good else 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -107,6 +107,7 @@ def end_of(path: Path, name: str) -> int | None:
         ({"subject": "x", "renew_before": 0, "ttl": 60}, "renew_before must be above 0 and below ttl"),
         ({"tokens": [ONE], "fingerprints": ["0c0beacef887"]}, "fingerprints is for state=absent"),
         ({"subject": "x", "expired": True}, "expired is for state=absent"),
+        ({"tokens": [ONE], "disconnect": True}, "disconnect is for state=absent and for exclusive"),
         ({"state": "absent", "fingerprints": ["0c0beac"]}, r"fingerprints\[0\] is not a fingerprint"),
         ({"state": "absent", "fingerprints": ["0C0BEACEF887"]}, r"fingerprints\[0\] is not a fingerprint"),
         ({"state": "absent", "fingerprints": [ONE]}, r"fingerprints\[0\] is not a fingerprint"),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import multiprocessing
@@ -286,6 +287,18 @@ def test_a_symlink_is_not_followed_when_its_attributes_are_changed(tmp_path: Pat
     assert stat.S_IMODE(victim.stat().st_mode) == 0o600
 
 
+def test_a_directory_in_a_token_s_place_keeps_its_mode(path: Path) -> None:
+    with open_store(str(path)) as store:
+        store.create([ONE], ANY)
+        token = store.look(ONE)
+        assert token is not None
+        (path / ONE).unlink()
+        (path / ONE).mkdir(mode=0o700)
+        with pytest.raises(StoreError, match=f"token {fingerprint(ONE)} is no longer a file"):
+            store.set_attributes(token, Attributes(mode=0o644))
+    assert stat.S_IMODE((path / ONE).stat().st_mode) == 0o700
+
+
 def test_a_symlink_is_not_followed_when_a_file_is_read(tmp_path: Path, path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text('{"subject": "root"}')
@@ -424,6 +437,42 @@ def test_a_disk_that_fills_up_while_writing_leaves_nothing(
         monkeypatch.setattr(os, call, failing_after(1, getattr(os, call), errno.ENOSPC))
         with pytest.raises(StoreError, match="No space left on device; nothing was created"):
             store.write([managed(ONE), managed(TWO)], ANY)
+        monkeypatch.undo()
+    assert names(path) == []
+
+
+def test_a_disk_that_breaks_while_it_is_written_to_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Library:
+        @staticmethod
+        def syncfs(_descriptor: int) -> int:
+            ctypes.set_errno(errno.EIO)
+            return -1
+
+    with open_store(str(path)) as store:
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_args, **_kwargs: Library)
+        # So many are written to the disk by one call.
+        with pytest.raises(StoreError, match="Input/output error; nothing was created"):
+            store.write([managed(f"{ONE}{number}") for number in range(token_store.FSYNC_EACH + 1)], ANY)
+        monkeypatch.undo()
+    assert names(path) == []
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_removal_that_does_not_reach_the_disk_is_told(path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    with open_store(str(path)) as store:
+        store.create([ONE], ANY)
+        monkeypatch.setattr(os, "fsync", failing_after(0, os.fsync, code))
+        with pytest.raises(StoreError, match="cannot write the store to the disk: " + os.strerror(code)):
+            store.remove([ONE])
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EROFS])
+def test_a_file_system_that_cannot_be_told_to_write_is_no_error(path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    with open_store(str(path)) as store:
+        store.create([ONE], ANY)
+        monkeypatch.setattr(os, "fsync", failing_after(0, os.fsync, code))
+        store.remove([ONE])
         monkeypatch.undo()
     assert names(path) == []
 

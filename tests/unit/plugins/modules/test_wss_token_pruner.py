@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import json
 import os
 import stat
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -322,3 +324,16 @@ def test_the_pruner_fails_with_a_reason_when_it_cannot_do_it(machine: Machine, r
     assert done.returncode == 1
     assert done.stdout == f"{machine.store} does not exist: the role wssgate.nginx.token_store creates it\n"
     assert done.stderr == ""
+
+
+def test_a_collection_without_its_sources_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loader:
+        @staticmethod
+        def get_source(_name: str) -> None:
+            return None
+
+    module = types.ModuleType("_token_store")
+    module.__spec__ = importlib.machinery.ModuleSpec("_token_store", Loader())  # type: ignore[arg-type]
+    monkeypatch.setattr(pruner.importlib, "import_module", lambda *_names: module)
+    with pytest.raises(OSError, match="the source of _token_store is not there"):
+        pruner.source_of("_token_store")
