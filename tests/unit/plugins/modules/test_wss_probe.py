@@ -385,7 +385,7 @@ def test_a_101_with_another_accept_is_a_failure_with_all_facts(probe: Run, answe
     assert result["status"] == 101
     assert result["upgrade_seconds"] > 0
     assert not result["upgraded"] and not result["accept_valid"]
-    assert "Sec-WebSocket-Accept" in result["msg"]
+    assert "the answer is 101 with a missing or wrong Sec-WebSocket-Accept" in result["msg"]
 
 
 @pytest.mark.parametrize(
@@ -470,6 +470,13 @@ def test_the_time_limit_holds_against_a_server_that_drips(probe: Run) -> None:
 
     with scripted(drip) as port:
         assert "timed out after 0.5 s" in probe(f"ws://127.0.0.1:{port}/", timeout=0.5)["msg"]
+
+
+def test_no_step_starts_when_the_time_has_run_out() -> None:
+    late = probe_utils.Probe(parse_target("ws://127.0.0.1/"), probe_utils.Ask(), probe_utils.TlsOptions(), 2)
+    late._deadline = time.monotonic() - 1
+    with pytest.raises(probe_utils._Failure, match="timed out after 2 s while asking"):
+        late._step("while asking")
 
 
 def test_a_closed_port_is_a_failure_unless_no_answer_is_expected(probe: Run) -> None:
