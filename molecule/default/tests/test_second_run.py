@@ -14,7 +14,7 @@ import pytest
 
 # These stay on the controller.
 LOCAL_ACTIONS = ("assert", "debug", "fail", "include_role", "include_tasks", "include_vars", "meta", "set_fact")
-MOST_TASKS = 20
+MOST_TASKS = 10
 SECRETS = ("correct horse battery staple", "PRIVATE KEY-----")
 
 

@@ -87,8 +87,10 @@ class Crowd:
         """A session, or a line in `seen.failed`."""
         start = time.monotonic()
         try:
-            session = await asyncio.wait_for(self._open(), self.patience)
-        except (OSError, EOFError, asyncio.TimeoutError, asyncio.LimitOverrunError) as error:
+            # Not wait_for, which before Python 3.12 can take a cancellation for itself: the session would go on for ever.
+            async with asyncio.timeout(self.patience):
+                session = await self._open()
+        except (OSError, EOFError, asyncio.LimitOverrunError) as error:
             self.seen.failed.append(str(error) or type(error).__name__)
             return None
         self.seen.opened += 1
@@ -117,8 +119,9 @@ class Crowd:
 
         async def one(session: Session) -> Session | None:
             try:
-                seconds = await asyncio.wait_for(session.echo(), self.patience)
-            except (OSError, EOFError, asyncio.TimeoutError) as error:
+                async with asyncio.timeout(self.patience):
+                    seconds = await session.echo()
+            except (OSError, EOFError) as error:
                 self.seen.failed.append(f"echo: {str(error) or type(error).__name__}")
                 return None
             self.seen.echoes += 1
