@@ -105,6 +105,8 @@ class Soak:
                 self.problems.append(f"a minute after the last session: {self.clients()} clients, {len(self.house.workers(LEAVING))} old workers")
                 return
             await asyncio.sleep(0.5)
+        # The kernel tells of a client's end before nginx has looked at it.
+        await asyncio.sleep(5)
 
     async def measure(self) -> None:
         session = await self.direct.open()
