@@ -31,6 +31,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_plan import S
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Process, read_processes  # noqa: E402
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_transaction import Transaction  # noqa: E402
 from house.gate import free_port  # noqa: E402
+from house.talk import stop_listening  # noqa: E402
 
 MARK = "# Ansible managed by wssgate.nginx\n"
 
@@ -242,7 +243,7 @@ class Upstream:
 
     def close(self):
         self.release.set()
-        self._listener.close()
+        stop_listening(self._listener)
 
 
 @pytest.fixture

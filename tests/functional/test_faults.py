@@ -27,7 +27,7 @@ import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather
 from house import storm
 from house.gate import House, Place, free_port, wait_for
-from house.talk import receive_head
+from house.talk import receive_head, stop_listening
 from support import wire
 
 TOKEN = "token-of-the-faults-01"
@@ -75,7 +75,7 @@ class Odd:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
-        self._listener.close()
+        stop_listening(self._listener)
 
     def _serve(self) -> None:
         while True:

@@ -28,7 +28,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from house.gate import House, Place, free_port
-from house.talk import HEAD_END, receive_head
+from house.talk import HEAD_END, receive_head, stop_listening
 
 TOKEN = "transparency-token-0001"
 ORIGIN = "https://app.example.com"
@@ -87,7 +87,7 @@ class Wire:
         self.done.clear()
 
     def close(self) -> None:
-        self._listener.close()
+        stop_listening(self._listener)
 
     def _serve(self) -> None:
         while True:
@@ -217,7 +217,7 @@ def opened(house: House, port: int, **options: object) -> ClientConnection:
 
 def results(port: int, path: str, cases: list[str]) -> dict[str, tuple[object, ...]]:
     async def run() -> list[object]:
-        return await asyncio.wait_for(kosoku.run_fuzzingclient(f"ws://127.0.0.1:{port}{path}", cases, concurrency=2), 900 if IS_WHOLE_SUITE else 90)
+        return await asyncio.wait_for(kosoku.run_fuzzingclient(f"ws://127.0.0.1:{port}{path}", cases, concurrency=2), 3600 if IS_WHOLE_SUITE else 90)
 
     try:
         found = asyncio.run(run())

@@ -139,6 +139,7 @@ class Place:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Place]:
     made = Place(tmp_path, monkeypatch)
     yield made
+    made.front.listener.shutdown(socket.SHUT_RDWR)
     made.front.listener.close()
 
 

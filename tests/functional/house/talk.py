@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 HEAD_END = b"\r\n\r\n"
 LIMIT = 5.0
+# More than any answer and any head sent back.
+MOST = 1 << 20
 
 
 @dataclass
@@ -72,12 +74,13 @@ class Client:
         if answer.status == 101:
             while part := self._receive():
                 body += part
+                assert len(body) < MOST, f"the tunnel does not end: {body[:80]!r}…"
             self._drop()
             answer.tunnel = body
             return answer
         length = 0 if is_bodiless else int((answer.all("Content-Length") or ["0"])[0])
-        while len(body) < length:
-            body += self._receive()
+        while len(body) < length and (part := self._receive()):
+            body += part
         answer.body = body
         if "close" in [value.lower() for value in answer.all("Connection")]:
             self._drop()
@@ -89,6 +92,13 @@ class Client:
             return self._socket.recv(65536)
         except ConnectionResetError:
             return b""
+
+
+def stop_listening(listener: socket.socket) -> None:
+    """Closes it, and ends the accept() that a thread waits in: left there, it can come to wait on whoever gets the same descriptor next."""
+    with contextlib.suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
 
 
 def receive_head(connection: socket.socket) -> bytes:
@@ -112,7 +122,7 @@ class Mirror:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
-        self._listener.close()
+        stop_listening(self._listener)
 
     def _serve(self) -> None:
         while True:
