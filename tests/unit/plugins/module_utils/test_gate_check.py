@@ -60,7 +60,6 @@ class Gate:
         # close() alone does not wake the thread that waits for a connection
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
     @staticmethod
