@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 
 import pytest
+from house.gate import free_port
+from house.talk import stop_listening
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 # The faults are the same here and in molecule.
@@ -30,8 +32,6 @@ _SPEC.loader.exec_module(importlib.util.module_from_spec(_SPEC))
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_plan import Settings  # noqa: E402  after the loader
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Process, read_processes  # noqa: E402
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_transaction import Transaction  # noqa: E402
-from house.gate import free_port  # noqa: E402
-from house.talk import stop_listening  # noqa: E402
 
 MARK = "# Ansible managed by wssgate.nginx\n"
 

@@ -79,7 +79,9 @@ class Client:
             answer.tunnel = body
             return answer
         length = 0 if is_bodiless else int((answer.all("Content-Length") or ["0"])[0])
-        while len(body) < length and (part := self._receive()):
+        while len(body) < length:
+            part = self._receive()
+            assert part, f"the connection ended after {len(body)} of {length} bytes"
             body += part
         answer.body = body
         if "close" in [value.lower() for value in answer.all("Connection")]:
