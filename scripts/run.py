@@ -17,6 +17,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,21 +29,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+import docker
+
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / ".cache" / "logs"
 DURATIONS = ROOT / ".cache" / "durations.json"
 TAIL_LINES = 120
 # pytest's closing line, wherever a job ran one.
 PYTEST_SUMMARY = re.compile(r"\d+ (?:passed|failed|error).* in [\d.]+s")
-# Never yet timed here: taken for long, so that it does not start last, when the others have nothing left to do.
-UNKNOWN_SECONDS = 300.0
-# But for these, which are known to be short.
-SHORT_SECONDS = 60.0
-SHORT = {
-    *("roles", "galaxy"),
-    *(f"molecule:{name}" for name in ("auth", "browser", "client_address", "token_life", "tokens", "uninstall", "wcs")),
+# Seconds on two cores, side by side: the long ones start first, so that all end together. What was timed here counts more.
+SECONDS = {
+    "sanity": 290,
+    "molecule:acme": 255,
+    "molecule:certificates": 240,
+    "molecule:sessions": 190,
+    "molecule:transactions": 180,
+    "functional": 175,
+    "molecule:default": 175,
+    "molecule:documents": 155,
+    "molecule:no_systemd": 140,
+    "molecule:tokens": 140,
+    "molecule:token_life": 135,
+    "molecule:attacks": 115,
+    "lint": 115,
+    "molecule:bad_input": 95,
+    "molecule:wcs": 90,
+    "molecule:auth": 85,
+    "molecule:client_address": 85,
+    "molecule:browser": 70,
+    "molecule:uninstall": 65,
+    "galaxy": 55,
+    "roles": 10,
 }
-CUT_SHORT = "ended"
+UNKNOWN_SECONDS = 300
 # After this line of a scenario's log there is only the removal of its hosts.
 MOLECULE_FAILURE = "An error occurred during the test sequence action"
 
@@ -75,11 +94,28 @@ class Job:
     def log(self) -> Path:
         return LOGS / f"{self.name.replace(':', '-')}.log"
 
-    def command(self, action: str = "test") -> list[str]:
+    @property
+    def command(self) -> list[str]:
         if self.scenario is None:
             return ["make", "--no-print-directory", self.name]
         base = str(ROOT / ".config" / "molecule" / "config.yml")
-        return ["molecule", "--base-config", base, action, "--scenario-name", self.scenario]
+        # clear() removes the hosts, in a second instead of ten.
+        return ["molecule", "--base-config", base, "test", "--destroy", "never", "--scenario-name", self.scenario]
+
+    def clear(self) -> None:
+        """Remove what a run of the scenario leaves: its hosts, and molecule's notes of them."""
+        if self.scenario is None:
+            return
+        with contextlib.closing(docker.from_env()) as engine:
+            hosts = {"name": f"^/?wssgate-{self.scenario}-", "label": "owner=molecule"}
+            for container in engine.containers.list(all=True, filters=hosts):
+                with contextlib.suppress(docker.errors.NotFound):
+                    container.remove(force=True, v=True)
+        shutil.rmtree(self.notes, ignore_errors=True)
+
+    @property
+    def notes(self) -> Path:
+        return Path(os.environ["CACHE"]) / "molecule" / str(self.scenario)
 
     def environment(self) -> dict[str, str]:
         environment = dict(os.environ, COLUMNS="160", ANSIBLE_FORCE_COLOR="0", NO_COLOR="1")
@@ -88,7 +124,7 @@ class Job:
                 "MOLECULE_GLOB": "molecule/*/molecule.yml",
                 "MOLECULE_COMMAND_BORDERS": "false",
                 # molecule's own choice depends on the checkout's last path component only.
-                "MOLECULE_EPHEMERAL_DIRECTORY": str(Path(os.environ["CACHE"]) / "molecule" / self.scenario),
+                "MOLECULE_EPHEMERAL_DIRECTORY": str(self.notes),
             }
         return environment
 
@@ -160,17 +196,16 @@ class Runner:
 
     def _execute(self, job: Job) -> str:
         """What went wrong, or nothing."""
-        outcome = self._call(job, job.command(), self._limit)
-        if outcome.startswith(CUT_SHORT) and job.scenario is not None:
-            # molecule removes the containers of a scenario that failed, not of one that was ended.
-            self._call(job, job.command("destroy"), 120, is_cleanup=True)
-        return outcome
+        job.clear()
+        try:
+            return self._call(job)
+        finally:
+            job.clear()
 
-    def _call(self, job: Job, command: list[str], limit: float, *, is_cleanup: bool = False) -> str:
-        log_path = job.log.with_suffix(".cleanup.log") if is_cleanup else job.log
-        with log_path.open("wb") as log:
+    def _call(self, job: Job) -> str:
+        with job.log.open("wb") as log:
             child = subprocess.Popen(
-                command,
+                job.command,
                 cwd=ROOT,
                 env=job.environment(),
                 stdin=subprocess.DEVNULL,
@@ -178,26 +213,25 @@ class Runner:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            if not is_cleanup:
-                with self._children_lock:
-                    self._children[child.pid] = child
+            with self._children_lock:
+                self._children[child.pid] = child
             try:
-                code = self._wait(job, child, log_path, limit)
+                code = self._wait(job, child)
             except subprocess.TimeoutExpired:
                 self._kill(child)
-                return f"{CUT_SHORT} after {limit:.0f} s"
+                return f"ended after {self._limit:.0f} s"
             finally:
                 with self._children_lock:
                     self._children.pop(child.pid, None)
-        if self._is_stopping and not is_cleanup:
-            return f"{CUT_SHORT} by a signal"
+        if self._is_stopping:
+            return "ended by a signal"
         return f"exit {code}" if code else ""
 
-    def _wait(self, job: Job, child: subprocess.Popen[bytes], log_path: Path, limit: float) -> int:
+    def _wait(self, job: Job, child: subprocess.Popen[bytes]) -> int:
         """The exit code; notes meanwhile when the steps of a scenario begin."""
-        deadline = time.monotonic() + limit
+        deadline = time.monotonic() + self._limit
         steps = self._steps[job.name] = []
-        with log_path.open("rb") as log:
+        with job.log.open("rb") as log:
             while True:
                 steps += [(step.decode(), time.monotonic()) for step in MOLECULE_STEP.findall(log.read())]
                 try:
@@ -259,7 +293,7 @@ def main() -> int:
     durations = known_durations()
 
     def seconds(job: Job) -> float:
-        return durations.get(job.name, SHORT_SECONDS if job.name in SHORT else UNKNOWN_SECONDS)
+        return durations.get(job.name, SECONDS.get(job.name, UNKNOWN_SECONDS))
 
     jobs = sorted((Job(name) for name in dict.fromkeys(names)), key=seconds, reverse=True)
     LOGS.mkdir(parents=True, exist_ok=True)

@@ -237,7 +237,7 @@ def test_every_autobahn_case_ends_as_without_the_gate(echo: int, fast: int, adap
     middle = time.monotonic()
     through = results(adapter, "/wss", STRICT_CASES) | results(adapter, "/fast", FAST_CASES)
     print(f"{len(direct)} cases: direct in {middle - start:.1f} s, through the gate in {time.monotonic() - middle:.1f} s")
-    assert len(direct) == 247 if IS_WHOLE_SUITE else len(direct) > 150
+    assert len(direct) == (517 if IS_WHOLE_SUITE else 255)
     assert {name: (direct[name], through.get(name)) for name in direct if direct[name] != through.get(name)} == {}
 
 

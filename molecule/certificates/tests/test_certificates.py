@@ -23,6 +23,7 @@ from support import wire
 
 PKI = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "pki"
 CERTIFICATES = "/etc/nginx/certificates"
+KEY = f"{CERTIFICATES}/wcs/privkey.pem"
 
 
 def play(host: Any, *arguments: str, playbook: str = "site", **variables: Any) -> subprocess.CompletedProcess[str]:
@@ -51,10 +52,9 @@ def inventory(host: Any) -> dict[str, Any]:
     return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
-def with_certificate(host: Any, name: str, **change: Any) -> dict[str, Any]:
-    """The variables of the scenario with one certificate changed."""
-    listed = inventory(host)["certificates_list"]
-    return {"certificates_list": [{**item, **change} if item["name"] == name else item for item in listed]}
+def with_certificates(host: Any, **changes: dict[str, Any]) -> dict[str, Any]:
+    """The variables of the scenario with some certificates changed, by their names."""
+    return {"certificates_list": [{**item, **changes.get(item["name"], {})} for item in inventory(host)["certificates_list"]]}
 
 
 def state(host: Any) -> str:
@@ -137,21 +137,6 @@ def test_one_authority_signs_for_every_host_and_its_key_and_theirs_stay_where_th
     else:
         assert not host.file(authority).exists
     assert not host.file(f"{CERTIFICATES}/signed/privkey.pem.next").exists
-
-
-def test_a_certificate_of_the_authority_is_made_anew_with_a_new_key_or_the_same(gate, host):
-    if "debian12" in gate.name:
-        pytest.skip("the host that asks another for the signature is enough")
-    old = installed(gate, "signed")
-    run = play(host, **with_certificate(host, "signed", days=300, reuse_key=True))
-    assert run.returncode == 0, run.stdout[-3000:]
-    same_key = installed(gate, "signed")
-    assert (same_key.public_key(), same_key.serial_number != old.serial_number) == (old.public_key(), True)
-    run = play(host)
-    assert run.returncode == 0, run.stdout[-3000:]
-    new_key = installed(gate, "signed")
-    assert new_key.public_key() != old.public_key()
-    assert served(gate.port, "signed.example.com") == new_key
 
 
 def test_a_client_that_trusts_the_root_gets_in_over_the_chain_from_the_controller(gate):
@@ -319,63 +304,57 @@ def test_each_mistake_on_the_controller_is_named_shows_no_key_and_changes_nothin
     assert "client authority clients: the revocation list of CN=clients was good until" in output
 
 
-def test_each_mistake_on_the_host_is_named_shows_no_key_and_changes_nothing(host):
-    if "debian12" in host.backend.get_pytest_id():
-        pytest.skip("nothing in it depends on the system; once is enough")
-    fails_with(host, HOST_MISTAKES)
-
-
-def test_a_key_on_the_host_that_everybody_can_read_is_refused(host):
-    if "debian12" in host.backend.get_pytest_id():
-        pytest.skip("nothing in it depends on the system; once is enough")
+@pytest.fixture
+def spoiled(host: Any) -> Iterator[None]:
+    """A key that everybody on the host can read, and a symlink in place of another."""
     host.check_output("chmod 0644 /etc/ssl/private/host.key && chmod 0755 /etc/ssl/private")
-    before = state(host)
+    host.check_output(f"mv {KEY} /root/privkey.pem && ln -s /root/privkey.pem {KEY}")
     try:
-        run = play(host)
-        assert run.returncode != 0
-        assert "everybody on the host has access to the key" in said(run)
-        assert state(host) == before
+        yield
     finally:
         host.check_output("chmod 0600 /etc/ssl/private/host.key && chmod 0710 /etc/ssl/private")
+        host.check_output(f"rm -f {KEY} && mv /root/privkey.pem {KEY}")
 
 
-def test_a_symlink_in_place_of_a_key_is_refused(host):
+def test_each_mistake_on_the_host_is_named_shows_no_key_and_changes_nothing(host, spoiled):
     if "debian12" in host.backend.get_pytest_id():
         pytest.skip("nothing in it depends on the system; once is enough")
-    key = f"{CERTIFICATES}/wcs/privkey.pem"
-    host.check_output(f"mv {key} /root/privkey.pem && ln -s /root/privkey.pem {key}")
-    try:
-        run = play(host)
-        assert run.returncode != 0
-        assert f"{key} is a symlink" in said(run)
-        assert host.file(key).is_symlink
-    finally:
-        host.check_output(f"rm -f {key} && mv /root/privkey.pem {key}")
+    output = fails_with(host, HOST_MISTAKES)
+    assert "certificate host: everybody on the host has access to the key" in output
+    assert f"certificate wcs: {KEY} is a symlink" in output
 
 
-def test_a_self_signed_certificate_is_renewed_before_it_ends_and_the_gate_serves_the_new_one(gate, host):
-    ca = gate.certificate("wcs")
+def test_what_is_due_is_made_anew_and_served_while_a_session_goes_on(gate, host):
+    if "debian12" in gate.name:
+        pytest.skip("the host that asks another for the signature is enough")
     name = "wcs.example.com"
-    old = installed(gate, "wcs")
-    endpoint = wire.Endpoint(port=gate.port, ca_path=ca, server_name=name)
+    old, old_signed = installed(gate, "wcs"), installed(gate, "signed")
+    endpoint = wire.Endpoint(port=gate.port, ca_path=gate.certificate("wcs"), server_name=name)
     with wire.handshake(endpoint, wire.Request("/wss", host=name).origin(f"https://{name}")) as session:
         assert session.status == 101
         with kept_alive(session.session):
-            run = play(host, **with_certificate(host, "wcs", renew_before_days=396, days=398))
+            changes = with_certificates(host, signed={"days": 300, "reuse_key": True}, wcs={"renew_before_days": 396, "days": 398})
+            run = play(host, **changes)
             assert run.returncode == 0, run.stdout[-3000:]
-        new = installed(gate, "wcs")
+        new, signed = installed(gate, "wcs"), installed(gate, "signed")
         assert new.serial_number != old.serial_number
         assert served(gate.port, name, "aECDSA") == new
         assert session.session.echo("still here") == "still here"
+    assert (signed.public_key(), signed.serial_number != old_signed.serial_number) == (old_signed.public_key(), True)
+    assert served(gate.port, "signed.example.com") == signed
 
 
-def test_no_password_hash_or_key_is_in_the_output_of_a_run_that_changes_them(host):
-    if "debian12" in host.backend.get_pytest_id():
+def test_a_new_certificate_has_a_new_key_and_no_secret_is_in_the_output_of_the_run(gate, host):
+    if "debian12" in gate.name:
         pytest.skip("nothing in it depends on the system; once is enough")
+    old = installed(gate, "signed")
     host.check_output(f"rm -r {CERTIFICATES}/shop /etc/nginx/.htpasswd")
-    run = play(host, "-vvv", "--diff")
+    run = play(host, "-vvv", "--diff", **with_certificates(host, signed={"days": 299}))
     output = run.stdout + run.stderr
     assert run.returncode == 0, run.stdout[-3000:]
+    new = installed(gate, "signed")
+    assert new.public_key() != old.public_key()
+    assert served(gate.port, "signed.example.com") == new
     key_lines = (PKI / "shop.key").read_text().splitlines()[1:-1]
     for secret in ("PRIVATE KEY", "correct: h", "$6$", *key_lines):
         assert secret not in output

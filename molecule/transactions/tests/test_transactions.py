@@ -108,6 +108,8 @@ def test_a_port_of_another_process_fails_with_nginxs_words_and_the_old_configura
     assert "127.0.0.1:9002 failed (98: Address already in use)" in result["nginx_output"]
     assert nginx.snapshot() == before and nginx.get(9001) == "hello"
     assert not nginx.apply(nginx.with_server("127.0.0.1:9001"))["changed"]
+    # And once it is free, it is taken.
+    assert nginx.apply(nginx.with_server("127.0.0.1:9002", "new"))["changed"] and nginx.get(9002) == "new"
 
 
 def test_a_listener_that_widens_is_rolled_back_or_restarted_when_that_is_allowed(nginx: NginxHost) -> None:

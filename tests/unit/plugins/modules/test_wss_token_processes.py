@@ -119,15 +119,22 @@ def duration(path: Path, tmp_path: Path, **arguments: Any) -> float:
 
 
 def killed_runs(path: Path, tmp_path: Path, longest: float, **arguments: Any) -> Iterator[None]:
-    """Kills at moments all over the run; the caller looks after each, and sets the store up before it."""
+    """Kills at moments all over the run; the caller looks after each, and sets the store up before it.
+
+    How long a run takes changes with what else the machine does, so the moments follow what the last kill met.
+    """
     moments = random.Random(5)
     met = 0
-    for _turn in range(KILLS):
+    for _turn in range(8 * KILLS):
         call = Call(tmp_path / "killed", path=str(path), **arguments)
         time.sleep(moments.uniform(0, longest))
-        met += call.kill()
+        is_met = call.kill()
+        longest *= 1.1 if is_met else 0.8
+        met += is_met
         yield
-    assert met > KILLS / 3, "most kills came too late; the test proves nothing"
+        if met == KILLS:
+            return
+    raise AssertionError(f"only {met} kills met a run at work; the test proves too little")
 
 
 def test_a_killed_batch_leaves_whole_tokens_only_and_the_next_run_completes_it(path: Path, tmp_path: Path) -> None:
