@@ -5,46 +5,109 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import contextlib
+import functools
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from support import wire
+from support.gate import Gate
+from support.modules import Run, run_playbook
 
 TOKEN = "no-systemd_token-0123456789"
+NAMES = ("wssgate-no_systemd-debian12", "wssgate-no_systemd-debian13")
+REQUEST = wire.Request(host="wcs.example.com").origin("https://app.example.com").token(TOKEN)
 
 
-@pytest.fixture
-def endpoint(gate):
-    return wire.Endpoint(port=gate.port, ca_path=gate.ca_path, server_name="wcs.example.com")
+@pytest.fixture(scope="session")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
 
 
-@pytest.fixture
-def knock(host):
-    host.check_output(f"touch /var/lib/nginx/tokens/{TOKEN}")
-    yield wire.Request(host="wcs.example.com").origin("https://app.example.com").token(TOKEN)
-    host.run(f"rm -f /var/lib/nginx/tokens/{TOKEN}")
+def handshake(gate: Gate, request: wire.Request = REQUEST) -> wire.Reply:
+    return wire.handshake(wire.Endpoint(port=gate.port, ca_path=gate.ca_path, server_name="wcs.example.com"), request)
 
 
-def processes(host):
-    """The master and its workers."""
-    return host.check_output("cat /run/nginx.pid"), set(host.check_output("pgrep -f '^nginx: worker process$'").split())
+@contextlib.contextmanager
+def let_in(gate: Gate) -> Iterator[None]:
+    gate.run("touch", f"/var/lib/nginx/tokens/{TOKEN}")
+    yield
+    gate.run("rm", "-f", f"/var/lib/nginx/tokens/{TOKEN}")
 
 
-def play(host) -> str:
-    """The site playbook on this host alone, with one setting other than converge had it."""
-    name = host.backend.get_pytest_id().rpartition("://")[2]
-    inventory = os.environ.get("MOLECULE_INVENTORY_FILE")
-    assert inventory, "run this through molecule, or set MOLECULE_INVENTORY_FILE"
-    done = subprocess.run(
-        [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), "-i", inventory, "--limit", name, "-e", "nginx_keepalive_timeout=66",
-         "wssgate.nginx.site"],
-        env=dict(os.environ, ANSIBLE_FORCE_COLOR="0"), capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-    return done.stdout
+@dataclass
+class Processes:
+    master: str
+    workers: set[str]
+
+    @classmethod
+    def of(cls, gate: Gate) -> Processes:
+        return cls(gate.run("cat", "/run/nginx.pid").strip(), set(gate.run("pgrep", "-f", "^nginx: worker process$").split()))
+
+
+@dataclass
+class Outcome:
+    """A run of site.yml over both hosts, and what it made of their nginx."""
+
+    run: Run
+    before: dict[str, Processes]
+    after: dict[str, Processes]
+    # What a session said that was open all the while.
+    echoes: dict[str, str]
+
+    def changed(self, name: str) -> int:
+        changed: int = self.run.report["stats"][name]["changed"]
+        return changed
+
+
+# Each run is for both hosts at once, because it takes its time. One comes after the other, whichever test asks first.
+
+
+def site(scratch: Path) -> Run:
+    """With one setting other than converge had it."""
+    run = run_playbook("wssgate.nginx.site", scratch, nginx_keepalive_timeout=66)
+    assert run.returncode == 0, run.text[-3000:]
+    return run
+
+
+def observed(scratch: Path) -> Outcome:
+    gates = [Gate(name=name, scratch=scratch) for name in NAMES]
+    with contextlib.ExitStack() as stack:
+        for gate in gates:
+            stack.enter_context(let_in(gate))
+        held = {gate.name: stack.enter_context(handshake(gate)) for gate in gates}
+        before = {gate.name: Processes.of(gate) for gate in gates}
+        run = site(scratch)
+        after = {gate.name: Processes.of(gate) for gate in gates}
+        return Outcome(run, before, after, {name: reply.session.echo("still here") for name, reply in held.items()})
+
+
+@functools.cache
+def after_a_change(scratch: Path) -> Outcome:
+    return observed(scratch)
+
+
+@functools.cache
+def after_no_change(scratch: Path) -> Outcome:
+    after_a_change(scratch)
+    return observed(scratch)
+
+
+@functools.cache
+def after_its_end(scratch: Path) -> Run:
+    after_no_change(scratch)
+    for name in NAMES:
+        gate = Gate(name=name, scratch=scratch)
+        # Not by its init script, which waits in vain for the first process to bury the master.
+        gate.run("sh", "-c", "kill -TERM $(cat /run/nginx.pid)")
+        deadline = time.monotonic() + 10
+        while gate.run("sh", "-c", "pgrep -f '^nginx: ' || true"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    return site(scratch)
 
 
 def test_the_first_process_is_no_systemd(host):
@@ -52,11 +115,11 @@ def test_the_first_process_is_no_systemd(host):
     assert not host.file("/run/systemd/system").exists
 
 
-def test_a_token_opens_the_gate_and_nothing_else_does(endpoint, knock):
-    with wire.handshake(endpoint, knock) as reply:
+def test_a_token_opens_the_gate_and_nothing_else_does(gate):
+    with let_in(gate), handshake(gate) as reply:
         assert reply.upgraded
         assert reply.session.echo("hello") == "hello"
-    assert wire.handshake(endpoint, knock.without("Cookie")).status == 403
+        assert handshake(gate, REQUEST.without("Cookie")).status == 403
 
 
 def test_there_is_one_nginx_and_its_init_script_knows_it(host):
@@ -68,35 +131,25 @@ def test_nothing_was_written_for_systemd(host):
     assert not host.file("/etc/systemd/system/nginx.service.d/wssgate.conf").exists
 
 
-def test_a_change_is_live_by_a_reload_that_no_session_notices(host, endpoint, knock):
-    with wire.handshake(endpoint, knock) as held:
-        master, workers = processes(host)
-        said = play(host)
-        assert "without systemd" in said
-        now_master, now_workers = processes(host)
-        assert now_master == master
-        assert now_workers
-        assert not now_workers & workers
-        assert held.session.echo("still here") == "still here"
-    with wire.handshake(endpoint, knock) as reply:
+def test_a_change_is_live_by_a_reload_that_no_session_notices(gate, scratch):
+    outcome = after_a_change(scratch)
+    before, after = outcome.before[gate.name], outcome.after[gate.name]
+    assert "without systemd" in outcome.run.text
+    assert after.master == before.master
+    assert after.workers
+    assert not after.workers & before.workers
+    assert outcome.echoes[gate.name] == "still here"
+    with let_in(gate), handshake(gate) as reply:
         assert reply.upgraded
 
 
-def test_a_second_run_changes_nothing_and_reloads_nothing(host):
-    if "debian12" in host.backend.get_pytest_id():
-        pytest.skip("nothing in it depends on the system; once is enough")
-    before = processes(host)
-    assert "changed=0 " in play(host)
-    assert processes(host) == before
+def test_a_second_run_changes_nothing_and_reloads_nothing(gate, scratch):
+    outcome = after_no_change(scratch)
+    assert outcome.changed(gate.name) == 0
+    assert outcome.after[gate.name] == outcome.before[gate.name]
 
 
-def test_the_next_run_starts_an_nginx_that_is_gone(host, endpoint, knock):
-    # Not by its init script, which waits in vain for the first process to bury the master.
-    host.check_output("kill -TERM $(cat /run/nginx.pid)")
-    deadline = time.monotonic() + 10
-    while host.run("pgrep -f '^nginx: '").rc == 0:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    assert "changed=1 " in play(host)
-    with wire.handshake(endpoint, knock) as reply:
+def test_the_next_run_starts_an_nginx_that_is_gone(gate, scratch):
+    assert after_its_end(scratch).report["stats"][gate.name]["changed"] == 1
+    with let_in(gate), handshake(gate) as reply:
         assert reply.upgraded

@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host is taken out of service and put back, by the playbooks drain and undrain."""
+"""A host is taken out of service and put back, by the playbooks drain and undrain.
+
+None of it depends on the system: one host is enough.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from support import wire
 from support.gate import Gate
 from support.modules import Run, run_playbook
 
+testinfra_hosts = ["ansible://wssgate-sessions-debian13"]
 TOKEN = "token-of-the-whole-crowd"
 FLAG = "/etc/nginx/wssgate.drain"
 

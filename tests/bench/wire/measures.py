@@ -139,7 +139,10 @@ class Bench:
     def memory(self, steps: list[int]) -> dict[str, dict[str, float]]:
         """KiB of each contender before, with so many idle sessions, and after they are gone; a fresh process each."""
         found: dict[str, dict[str, float]] = {}
-        for kind in [kind for kind in self.kinds if kind.name not in ("direct", "recipe")]:
+        with ExitStack() as stack:
+            # Read once: the gate whose sizes are taken may not run beside what is measured.
+            sizes = [size for gate in self._running(stack, [kind for kind in self.kinds if kind is Gate]) for size in sizes_of(gate)]
+        for kind in [*(kind for kind in self.kinds if kind.name not in ("direct", "recipe")), *sizes]:
             with ExitStack() as stack:
                 for contender in self._running(stack, [kind]):
                     load.together(1, load.handshakes, contender.target, count=50)
@@ -353,6 +356,23 @@ class BareLikeGate(Bare):
 
     def text(self) -> str:
         return re.sub(r"ssl_protocols [^;]*;", f"include {self._gate.house.etc}/wssgate.d/tls.inc;", super().text())
+
+
+def sizes_of(gate: Contender) -> list[type[Contender]]:
+    """The bare one with the gate's sizes, and with tunnel buffers so small that messages suffer: what nginx cannot go below."""
+    assert isinstance(gate, Gate)
+    server = "".join(text for name, text in gate.house.configuration().items() if "server_" in name)
+    given = " ".join(re.findall(r"^ *((?:ssl_buffer_size|request_pool_size) [^;]*;)", server, flags=re.M))
+
+    class BareSized(Bare):
+        name, title = "bare_sized", "the bare one with this gate's sizes"
+        http = f"{Bare.http} {given}"
+
+    class BareSmallest(Bare):
+        name, title = "bare_smallest", "the bare one with buffers and pools of 1k"
+        http = f"{Bare.http} ssl_buffer_size 1k; request_pool_size 1k; proxy_buffer_size 1k; proxy_buffers 8 1k;"
+
+    return [BareSized, BareSmallest]
 
 
 class PlainBare(Nginx):

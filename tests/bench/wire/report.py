@@ -15,7 +15,9 @@ from typing import Any
 from .counts import spread
 
 Results = dict[str, Any]
-ORDER = ["direct", "bare", "bare_tls", "recipe", "gate", "gate_newest", "haproxy", "caddy", "traefik", "envoy"]
+ORDER = ["direct", "bare", "bare_tls", "bare_sized", "bare_smallest", "recipe", "gate", "gate_newest", "haproxy", "caddy", "traefik", "envoy"]
+# Measured in one part only, to tell what the gate's figure is made of.
+YARDSTICKS = ("bare_sized", "bare_smallest")
 # Two sockets with an inode, a file and an epoll entry each, by the object sizes in /proc/slabinfo; empty buffers.
 KERNEL_KIB = 8
 NOTES = Path(__file__).with_name("notes.md")
@@ -92,7 +94,7 @@ class Page:
                  + "\n- In each, memory and reload are one measurement for each contender, guards seven rounds, sessions under attack and "
                  "instructions three.")
         rows = [[facts["title"], facts["version"] or "", facts["check"]] for name, facts in
-                sorted(self.results["contenders"].items(), key=lambda item: ORDER.index(item[0]))]
+                sorted(self.results["contenders"].items(), key=lambda item: ORDER.index(item[0])) if name not in YARDSTICKS]
         self.add(table(["contender", "version", "how it checks token and Origin"], rows).replace("---:", "---"))
         for name, why in self.results.get("missing", {}).items():
             self.add(f"Left out here: {name}: {why}")
@@ -180,7 +182,8 @@ class Page:
                  number((found[name]["after"] - found[name]["0"]) / 1024)] for name in present(found)]
         self.add(table(["contender", "fresh MiB", *(f"KiB at {step:,}" for step in steps), "still held MiB"], rows))
         self.picture("memory", "Memory of idle wss sessions", "MiB", "lines", [0, *steps],
-                     {self.titles[name]: [found[name][str(step)] / 1024 for step in [0, *steps]] for name in present(found)})
+                     {self.titles[name]: [found[name][str(step)] / 1024 for step in [0, *steps]] for name in present(found)
+                      if name not in YARDSTICKS})
 
     def guards(self) -> None:
         found = self.figures("guards")
