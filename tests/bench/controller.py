@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -104,13 +105,15 @@ class Contender:
         if roles:
             self.environment["ANSIBLE_ROLES_PATH"] = str(roles)
 
-    def run(self, hosts: Hosts, *arguments: str) -> tuple[float, str]:
+    def run(self, hosts: Hosts, *arguments: str) -> tuple[dict[str, float], str]:
+        """Seconds of the clock and, less disturbed by what else the machine does, of the controller's processors; the output."""
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps(hosts.inventory(self.variables)))
-        begin = time.monotonic()
+        before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         done = subprocess.run(["ansible-playbook", "-i", str(inventory), str(self.folder / "play.yml"), *arguments],
                               env=self.environment, capture_output=True, text=True, check=False, cwd=self.folder)
-        spent = time.monotonic() - begin
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = {"s": time.monotonic() - begin, "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
         if done.returncode:
             raise RuntimeError(f"{self.title}: {done.stdout[-3000:]}{done.stderr[-1000:]}")
         return spent, done.stdout
@@ -133,18 +136,23 @@ def measure(contenders: list[Contender], count: int, rounds: int) -> dict[str, A
         for contender, hosts in zip(contenders, together, strict=True):
             hosts.__enter__()
             first, _said = contender.run(hosts)
-            found[contender.name] = {"title": contender.title, "first_s": first, "second_s": [], **contender.counts(hosts)}
-            print(f"{count} hosts: {contender.title}: first run {first:.1f} s", flush=True)
+            found[contender.name] = {"title": contender.title, "first_s": first["s"], "second_s": [], "second_cpu_s": [],
+                                     **contender.counts(hosts)}
+            print(f"{count} hosts: {contender.title}: first run {first['s']:.1f} s", flush=True)
         for number in range(rounds):
             for contender, hosts in zip(contenders, together, strict=True):
-                found[contender.name]["second_s"].append(contender.run(hosts)[0])
+                spent, _said = contender.run(hosts)
+                found[contender.name]["second_s"].append(spent["s"])
+                found[contender.name]["second_cpu_s"].append(spent["cpu_s"])
             print(f"{count} hosts: round {number + 1} of {rounds}: "
-                  + ", ".join(f"{name} {figures['second_s'][-1]:.1f} s" for name, figures in found.items()), flush=True)
+                  + ", ".join(f"{name} {figures['second_s'][-1]:.1f} s, {figures['second_cpu_s'][-1]:.1f} s of CPU" for name, figures in found.items()),
+                  flush=True)
     finally:
         for hosts in together:
             hosts.__exit__()
     for figures in found.values():
         figures["second_median_s"] = statistics.median(figures["second_s"])
+        figures["second_median_cpu_s"] = statistics.median(figures["second_cpu_s"])
     return found
 
 

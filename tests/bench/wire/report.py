@@ -43,6 +43,12 @@ def table(head: list[str], rows: list[list[Any]]) -> str:
     return "\n".join([row(*head), row("---", *["---:"] * (len(head) - 1)), *(row(*cells) for cells in rows)]) + "\n"
 
 
+def ratios(mine: list[float], others: list[float]) -> str:
+    """The median of the rounds' own, with the least and the greatest."""
+    each = [a / b for a, b in zip(mine, others, strict=True)]
+    return f"{median(each):.2f} ({min(each):.2f}–{max(each):.2f})"
+
+
 def present(figures: dict[str, Any]) -> list[str]:
     return [name for name in ORDER if name in figures]
 
@@ -70,8 +76,7 @@ class Page:
         value = number(median(figures[name][key]))
         if to not in figures:
             return value, ""
-        pairs = [mine / theirs for mine, theirs in zip(figures[name][key], figures[to][key], strict=True)]
-        return value, "1" if name == to else f"{median(pairs):.2f} ({min(pairs):.2f}–{max(pairs):.2f})"
+        return value, "1" if name == to else ratios(figures[name][key], figures[to][key])
 
     # -- sections
 
@@ -250,15 +255,17 @@ class Page:
         found = self.figures("controller")
         if not found:
             return
-        self.add("## The controller's side\n\nWall time of a run on containers, one after the other in turns; tasks in the play's output and commands "
-                 "run on each host (connections) are those of a run that changes nothing.")
+        self.add("## The controller's side\n\nRuns on containers of this machine. Those that change nothing were made in turns: seconds by the clock, "
+                 "seconds of the controller's processors, tasks in the play's output, and commands run on each host (connections).")
         rows = []
         for hosts, figures in found.items():
             base = figures.get("geerlingguy_nginx")
             for one in figures.values():
-                ratio = "" if not base else f"{median([a / b for a, b in zip(one['second_s'], base['second_s'], strict=True)]):.2f}"
-                rows.append([one["title"], hosts, f"{one['first_s']:.1f}", f"{one['second_median_s']:.1f}", ratio, one["tasks"], one["connections"]])
-        self.add(table(["what", "hosts", "first run s", "no change s", "ratio to geerlingguy.nginx", "tasks", "connections a host"], rows))
+                cells = []
+                for kind in ("s", "cpu_s"):
+                    cells += [f"{one[f'second_median_{kind}']:.1f}", "" if not base else ratios(one[f"second_{kind}"], base[f"second_{kind}"])]
+                rows.append([one["title"], hosts, f"{one['first_s']:.1f}", *cells, one["tasks"], one["connections"]])
+        self.add(table(["what", "hosts", "first run s", "no change s", "ratio to geerlingguy.nginx", "CPU s", "ratio", "tasks", "connections a host"], rows))
 
     def sizing(self) -> None:
         """The one number an operator gives, and what follows from it; measured as far as it was, computed beyond."""
