@@ -329,6 +329,7 @@ def test_what_is_due_is_made_anew_and_served_while_a_session_goes_on(gate, host)
         pytest.skip("the host that asks another for the signature is enough")
     name = "wcs.example.com"
     old, old_signed = installed(gate, "wcs"), installed(gate, "signed")
+    host.check_output("echo mallory:x >> /etc/nginx/.htpasswd")
     endpoint = wire.Endpoint(port=gate.port, ca_path=gate.certificate("wcs"), server_name=name)
     with wire.handshake(endpoint, wire.Request("/wss", host=name).origin(f"https://{name}")) as session:
         assert session.status == 101
@@ -342,13 +343,14 @@ def test_what_is_due_is_made_anew_and_served_while_a_session_goes_on(gate, host)
         assert session.session.echo("still here") == "still here"
     assert (signed.public_key(), signed.serial_number != old_signed.serial_number) == (old_signed.public_key(), True)
     assert served(gate.port, "signed.example.com") == signed
+    assert not host.file("/etc/nginx/.htpasswd").contains("mallory")
 
 
 def test_a_new_certificate_has_a_new_key_and_no_secret_is_in_the_output_of_the_run(gate, host):
     if "debian12" in gate.name:
         pytest.skip("nothing in it depends on the system; once is enough")
     old = installed(gate, "signed")
-    host.check_output(f"rm -r {CERTIFICATES}/shop /etc/nginx/.htpasswd")
+    host.check_output(f"rm -r {CERTIFICATES}/shop && chmod 0644 /etc/nginx/.htpasswd")
     run = play(host, "-vvv", "--diff", **with_certificates(host, signed={"days": 299}))
     output = run.stdout + run.stderr
     assert run.returncode == 0, run.stdout[-3000:]
@@ -358,3 +360,4 @@ def test_a_new_certificate_has_a_new_key_and_no_secret_is_in_the_output_of_the_r
     key_lines = (PKI / "shop.key").read_text().splitlines()[1:-1]
     for secret in ("PRIVATE KEY", "correct: h", "$6$", *key_lines):
         assert secret not in output
+    assert host.file("/etc/nginx/.htpasswd").mode == 0o640
