@@ -85,10 +85,14 @@ class Contender:
     check = ""
     #: What it answers with 403, and what makes a request such.
     refuses: dict[str, dict[str, str]] = {}
+    #: Whether it takes up a new configuration while it runs.
+    can_reload = False
 
     def __init__(self, place: Place) -> None:
         self.place = place
         self.port = free_port()
+        #: It listens on one port, and on two after a reload.
+        self.ports = [self.port]
         self.folder = place.root / f"{self.name}-{self.port}"
         self.folder.mkdir()
 
@@ -118,6 +122,14 @@ class Contender:
     def halt(self) -> None:
         """End its processes; its files stay for another nginx on the same port."""
         self.stop()
+
+    def reload(self) -> None:
+        """Have it take up a configuration with one more port, as an operator would."""
+        self.ports.append(free_port())
+        self.take_up()
+
+    def take_up(self) -> None:
+        raise NotImplementedError
 
     def alone(self) -> list[str]:
         """The command that runs an nginx on the same configuration."""
@@ -171,6 +183,7 @@ class Nginx(Contender):
         place, temporary = self.place, "\n".join(
             f"    {kind}_temp_path {self.folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
+        listen = "\n        ".join(f"listen 127.0.0.1:{port} ssl;" for port in self.ports)
         return f"""\
 user www-data www-data;
 worker_processes 1;
@@ -185,7 +198,7 @@ http {{
     default_type application/octet-stream;
     {self.http}
     server {{
-        listen 127.0.0.1:{self.port} ssl;
+        {listen}
         server_name {NAME};
         ssl_certificate {place.certificate};
         ssl_certificate_key {place.key};
@@ -205,9 +218,16 @@ http {{
     def _command(self, *arguments: str) -> None:
         subprocess.run([str(self.binary), "-c", str(self.folder / "nginx.conf"), "-e", str(self.folder / "error.log"), *arguments], check=True)
 
-    def start(self) -> None:
+    def _write(self) -> None:
         (self.folder / "nginx.conf").write_text(self.text().replace("@folder@", str(self.folder)))
+
+    def start(self) -> None:
+        self._write()
         self._command()
+
+    def take_up(self) -> None:
+        self._write()
+        self._command("-s", "reload")
 
     def stop(self) -> None:
         end(self.pids())
@@ -232,6 +252,7 @@ http {{
 
 class Bare(Nginx):
     name, title, check = "bare", "nginx, bare proxy_pass", "none"
+    can_reload = True
     http = "access_log @folder@/access.log;"
 
 
@@ -264,6 +285,7 @@ class Gate(Contender):
     name, title, check = "gate", "this gate", "map, Origin list, auth_request and -f"
     refuses = {"no_cookie": NO_COOKIE, "wrong_origin": WRONG_ORIGIN}
     tls = True
+    can_reload = True
     binary: Path | None = DEBIAN_NGINX
     variables: dict[str, Any] = {}
     edit: Callable[[str, str], str] | None = None
@@ -286,6 +308,13 @@ class Gate(Contender):
             [self._server()], **{"nginx_sessions": 8000, "wss_proxy_certificates": [entry],
                                  "wss_proxy_token_store_path": str(self.place.tokens)} | self.variables)
         self.house.__enter__()
+
+    def take_up(self) -> None:
+        for name, text in self.house.configuration().items():
+            more = re.sub(rf"^( *)listen 127\.0\.0\.1:{self.port}\b(.*)$", rf"\g<0>\n\1listen 127.0.0.1:{self.ports[-1]}\2", text, flags=re.M)
+            (self.house.etc / name).write_text(more)
+        done = self.house.command("-s", "reload")
+        assert done.returncode == 0, done.stderr
 
     @property
     def target(self) -> Target:
@@ -315,6 +344,7 @@ class Gate(Contender):
 
 class GateNewest(Gate):
     name, title = "gate_newest", "this gate, newest nginx"
+    can_reload = False
     binary = None
 
 
@@ -348,11 +378,17 @@ class HAProxy(Program):
     name, title, check = "haproxy", "HAProxy", "ACL: cookie in a list, Origin"
     environment = {"LD_LIBRARY_PATH": str(PEERS / "usr" / "lib" / "x86_64-linux-gnu")}
     binary = PEERS / "usr" / "sbin" / "haproxy"
+    can_reload = True
+
+    def take_up(self) -> None:
+        self.command()
+        os.kill(self._process.pid, signal.SIGUSR2)
 
     def command(self) -> list[str]:
         pem, tokens = self.folder / "both.pem", self.folder / "tokens.lst"
         pem.write_text(self.place.certificate.read_text() + self.place.key.read_text())
         tokens.write_text(TOKEN + "\n")
+        bind = "\n    ".join(f"bind 127.0.0.1:{port} ssl crt {pem} alpn http/1.1" for port in self.ports)
         (self.folder / "haproxy.cfg").write_text(f"""\
 global
     maxconn 9000
@@ -368,7 +404,7 @@ defaults
     timeout server 75s
     timeout tunnel 1h
 frontend wss
-    bind 127.0.0.1:{self.port} ssl crt {pem} alpn http/1.1
+    {bind}
     acl origin_known req.hdr(Origin) -m str {ORIGIN}
     acl token_known req.cook(AUTH) -m str -f {tokens}
     http-request deny status 403 unless origin_known
@@ -377,7 +413,7 @@ frontend wss
 backend echo
     server echo 127.0.0.1:{self.place.upstream_port}
 """)
-        return [str(self.binary), "-db", "-f", str(self.folder / "haproxy.cfg")]
+        return [str(self.binary), "-W", "-f", str(self.folder / "haproxy.cfg")]
 
     def version(self) -> str:
         return first_line([str(self.binary), "-v"], self.environment, r"version (\S+)")
@@ -386,18 +422,25 @@ backend echo
 class Caddy(Program):
     name, title, check = "caddy", "Caddy", "file matcher on the cookie, header matcher on Origin"
     binary = PROGRAMS / "caddy"
+    can_reload = True
+
+    def take_up(self) -> None:
+        _caddy, _run, *configuration = self.command()
+        subprocess.run([str(self.binary), "reload", *configuration, "--address", f"unix/{self.folder}/admin"], check=True, capture_output=True,
+                       env={**os.environ, "HOME": str(self.folder)})
 
     def command(self) -> list[str]:
+        sites = ", ".join(f"https://{NAME}:{port}" for port in self.ports)
         (self.folder / "Caddyfile").write_text(f"""\
 {{
-    admin off
+    admin unix/{self.folder}/admin
     auto_https off
     storage file_system {self.folder}/storage
     servers {{
         protocols h1
     }}
 }}
-https://{NAME}:{self.port} {{
+{sites} {{
     bind 127.0.0.1
     tls {self.place.certificate} {self.place.key}
     log {{

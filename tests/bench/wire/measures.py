@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import signal
 import statistics
 import threading
 import time
@@ -16,6 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from house.gate import wait_for
@@ -289,17 +288,19 @@ class Bench:
 
     def reload(self, sessions: int) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
-        for kind in [kind for kind in self.kinds if kind.name in ("bare", "gate")]:
+        for kind in [kind for kind in self.kinds if kind.can_reload]:
             with ExitStack() as stack:
                 for contender in self._running(stack, [kind]):
-                    found[kind.name] = self._reload(contender, sessions)
-                    self.say(f"reload: {kind.title}: live after {found[kind.name]['live_ms']:.0f} ms")
+                    figures = found[kind.name] = self._reload(contender, sessions)
+                    self.say(f"reload: {kind.title}: live after {figures['live_ms']:.0f} ms, {figures['kept']} of {sessions} sessions kept")
         return found
 
     def _reload(self, contender: Contender, sessions: int) -> dict[str, Any]:
         with load.crowd(contender.target) as grow:
             grow(sessions)
             time.sleep(1)
+            if established(contender.port) < sessions:
+                raise RuntimeError(f"{contender.title}: only {established(contender.port)} of {sessions} sessions are there")
             before = contender.memory()
             dialler = load.Client(load.dial, contender.target, rate=40.0)
             time.sleep(3)
@@ -312,12 +313,12 @@ class Bench:
 
             watcher = threading.Thread(target=watch)
             watcher.start()
-            old = set(contender.pids())
             begin = time.monotonic()
-            os.kill(contender.master(), signal.SIGHUP)  # type: ignore[attr-defined]
-            wait_for(lambda: any(worker_serves(pid) for pid in set(contender.pids()) - old), 20)
+            contender.reload()
+            wait_for(lambda: contenders.answers(replace(contender.target, port=contender.ports[-1])), 20)
             live = time.monotonic() - begin
             time.sleep(3)
+            kept = established(contender.port)
             is_over.set()
             watcher.join()
             after = contender.memory()
@@ -326,20 +327,17 @@ class Bench:
         calm = [took for start, took in dialled if start < begin]
         meanwhile = [took for start, took in dialled if begin <= start < begin + 1.5]
         return {
-            "sessions": sessions, "live_ms": live * 1e3, "before_kib": before, "peak_kib": max(peak), "after_kib": after,
+            "sessions": sessions, "kept": min(kept, sessions), "live_ms": live * 1e3, "before_kib": before, "peak_kib": max(peak), "after_kib": after,
             "failed": sum(1 for _start, took in dialled if not took),
             "calm_p50_ms": percentile(calm, 0.5) * 1e3, "calm_p99_ms": percentile(calm, 0.99) * 1e3,
             "reload_p50_ms": percentile(meanwhile, 0.5) * 1e3, "reload_p99_ms": percentile(meanwhile, 0.99) * 1e3,
         }
 
 
-def worker_serves(pid: int) -> bool:
-    """A new worker that is not about to leave: nginx writes what it is into its title."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as title:
-            return title.read().rstrip(b"\0") == b"nginx: worker process"
-    except OSError:
-        return False
+def established(port: int) -> int:
+    """Connections that clients have to this port of this machine (proc(5), /proc/net/tcp)."""
+    found = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(1 for fields in found if fields[1].endswith(f":{port:04X}") and fields[3] == "01")
 
 
 # -- the bare one with the gate's TLS; the gate without TLS, whole and with one thing taken out
