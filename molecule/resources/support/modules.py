@@ -24,6 +24,11 @@ class Run:
             json.JSONDecoder().raw_decode(completed.stdout[start:])[0] if start >= 0 else {"plays": [], "stats": {}}
         )
 
+    def stats(self, name: str) -> dict[str, int]:
+        """How many tasks were ok, changed, failed, skipped on this host."""
+        found: dict[str, int] = self.report["stats"][name]
+        return found
+
     def results(self, name: str) -> list[dict[str, Any]]:
         """The results of all tasks that ran on this host, in their order."""
         return [

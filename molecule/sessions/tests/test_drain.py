@@ -34,10 +34,6 @@ def attempt(gate: Gate) -> wire.Reply:
     return wire.handshake(wire.Endpoint(port=gate.port, server_name="wcs.example.com"), request)
 
 
-def stats(run: Run, gate: Gate) -> dict[str, int]:
-    return run.report["stats"][gate.name]
-
-
 def test_a_drained_host_refuses_the_new_keeps_the_open_and_comes_back(gate: Gate, run, host) -> None:
     workers = gate.run("pgrep", "-f", "nginx: worker process$")
     with attempt(gate) as session:
@@ -54,7 +50,7 @@ def test_a_drained_host_refuses_the_new_keeps_the_open_and_comes_back(gate: Gate
         tolerant = run("drain", drain_deadline=0, drain_required=False)
         assert tolerant.returncode == 0, tolerant.text
         assert "Clients still connected: 1." in tolerant.text
-        assert stats(tolerant, gate)["changed"] == 0
+        assert tolerant.stats(gate.name)["changed"] == 0
 
     # The last session is gone, and with it the reason to wait.
     done = run("drain", drain_deadline=60, drain_interval=1)
@@ -64,7 +60,7 @@ def test_a_drained_host_refuses_the_new_keeps_the_open_and_comes_back(gate: Gate
 
     back = run("undrain")
     assert back.returncode == 0, back.text
-    assert stats(back, gate)["changed"] == 1
+    assert back.stats(gate.name)["changed"] == 1
     with attempt(gate) as session:
         assert session.upgraded
     # None of it took a reload.
@@ -74,7 +70,7 @@ def test_a_drained_host_refuses_the_new_keeps_the_open_and_comes_back(gate: Gate
 def test_check_mode_tells_and_drains_nothing(gate: Gate, run, host) -> None:
     told = run("drain", "--check", drain_deadline=5)
     assert told.returncode == 0, told.text
-    assert stats(told, gate)["changed"] == 1
+    assert told.stats(gate.name)["changed"] == 1
     assert not host.file(FLAG).exists
     with attempt(gate) as session:
         assert session.upgraded

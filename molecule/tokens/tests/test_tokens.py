@@ -88,12 +88,5 @@ def test_exclusive_leaves_these_tokens_alone_in_the_store(host, wss_token):
     assert [thing["kind"] for thing in result["foreign"]] == ["foreign name"]
 
 
-
-
-
-
-
-
-
 def test_nothing_is_left_in_the_store_but_tokens(host):
     assert all(not entry.startswith(".") for entry in store(host))

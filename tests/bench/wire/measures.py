@@ -138,10 +138,8 @@ class Bench:
     def memory(self, steps: list[int]) -> dict[str, dict[str, float]]:
         """KiB of each contender before, with so many idle sessions, and after they are gone; a fresh process each."""
         found: dict[str, dict[str, float]] = {}
-        with ExitStack() as stack:
-            # Read once: the gate whose sizes are taken may not run beside what is measured.
-            sizes = [size for gate in self._running(stack, [kind for kind in self.kinds if kind is Gate]) for size in sizes_of(gate)]
-        for kind in [*(kind for kind in self.kinds if kind.name not in ("direct", "recipe")), *sizes]:
+        kinds = [kind for kind in self.kinds if kind.name not in ("direct", "recipe")]
+        for kind in kinds:
             with ExitStack() as stack:
                 for contender in self._running(stack, [kind]):
                     load.together(1, load.handshakes, contender.target, count=50)
@@ -155,6 +153,8 @@ class Bench:
                             self.say(f"memory: {kind.title}: {(figures[str(step)] - figures['0']) / step:.1f} KiB a session at {step}")
                     time.sleep(3)
                     figures["after"] = contender.memory()
+                    if type(contender) is Gate:
+                        kinds += sizes_of(contender)
         return found
 
     # -- the guards
@@ -356,9 +356,8 @@ class BareLikeGate(Bare):
         return re.sub(r"ssl_protocols [^;]*;", f"include {self._gate.house.etc}/wssgate.d/tls.inc;", super().text())
 
 
-def sizes_of(gate: Contender) -> list[type[Contender]]:
+def sizes_of(gate: Gate) -> list[type[Contender]]:
     """The bare one with the gate's sizes, and with tunnel buffers so small that messages suffer: what nginx cannot go below."""
-    assert isinstance(gate, Gate)
     server = "".join(text for name, text in gate.house.configuration().items() if "server_" in name)
     given = " ".join(re.findall(r"^ *((?:ssl_buffer_size|request_pool_size) [^;]*;)", server, flags=re.M))
 
