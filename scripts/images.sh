@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the images that molecule's hosts start from: wssgate-test:debian12 and :debian13.
+# Builds the images that molecule's hosts start from: wssgate-test:debian12 and :debian13, and the same with nginx.
 # An image is built again only when what it is made of has changed (or with FORCE=1).
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -40,12 +40,13 @@ build() {
             docker image inspect --format '{{.Id}}' "$BASE"
         } | sha256sum | cut -c1-16
     )
-    if [ -z "${FORCE:-}" ] && [ "$(docker image inspect --format '{{index .Config.Labels "wssgate.inputs"}}' "$image" 2>/dev/null)" = "$inputs" ]; then
+    if [ -z "${FORCE:-}" ] && [ "$(docker image inspect --format '{{index .Config.Labels "wssgate.inputs"}}' "$image-nginx" 2>/dev/null)" = "$inputs" ]; then
         say "$image is up to date"
         return
     fi
     say "Building $image from $BASE"
-    docker build ${FORCE:+--no-cache} --build-arg "BASE=$BASE" --label "wssgate.inputs=$inputs" --tag "$image" "$CONTEXT"
+    docker build ${FORCE:+--no-cache} --target fresh --build-arg "BASE=$BASE" --tag "$image" "$CONTEXT" || return
+    docker build --target nginx --build-arg "BASE=$BASE" --label "wssgate.inputs=$inputs" --tag "$image-nginx" "$CONTEXT"
 }
 
 mkdir -p "$LOGS"

@@ -12,8 +12,8 @@ copy=$CACHE/ansible-test-$command/ansible_collections/wssgate/nginx
 # Not shipped, and no plugin's unit test: `make lint` reads these.
 rm -rf "$copy"/{molecule,scripts} "$copy"/tests/{bench,functional} "$copy"/tests/*.py
 
-# A home of its own: ansible-test keeps virtual environments there and fetches get-pip from
-# outside unless it finds one; Python's own ensurepip does as well.
+# A home of its own: ansible-test keeps virtual environments there, a dozen, and fetches get-pip from outside for each unless it
+# finds one. The pip that comes with Python does as well, only unpacked: ensurepip would take seconds to install it.
 home=$CACHE/ansible-test-home
 mkdir -p "$home/.ansible/test/cache"
 for shared in .config .cache .pip .netrc; do
@@ -24,15 +24,25 @@ version=$(sed -n "s/^ *pip='\([0-9.]*\)',$/\1/p" "$requirements")
 [ -n "$version" ] || die "No pip version in $requirements"
 cat >"$home/.ansible/test/cache/get_pip_${version//./_}.py" <<'PYTHON'
 import ensurepip
+import pathlib
+import sysconfig
+import zipfile
 
-ensurepip.bootstrap()
+wheels = [*pathlib.Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")]
+if wheels:
+    zipfile.ZipFile(wheels[0]).extractall(sysconfig.get_path("purelib"))
+else:
+    ensurepip.bootstrap()
 PYTHON
 
 # ansible-test tries every pythonX.Y that it finds. pyenv's shims answer to names that they
 # cannot run: its real interpreters instead, where there are any.
 path=$(printf '%s' "$PATH" | tr ':' '\n' | grep -v '/\.pyenv/' | paste -sd :)
+one_cpu=()
 # Unit tests need pytest, which only the virtual environment has.
 if [ "$command" = sanity ]; then
+    # pylint starts a process for each CPU that it sees, and each works out anew what another has.
+    one_cpu=(taskset --cpu-list "$(taskset --cpu-list --pid $$ | sed 's/.*[ ,-]//')")
     for directory in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin; do
         if [ -d "$directory" ]; then path=$path:$directory; fi
     done
@@ -40,4 +50,4 @@ fi
 
 cd "$copy"
 export PATH=$path
-HOME=$home exec "$VENV/bin/ansible-test" "$command" --local --color no "$@"
+HOME=$home exec "${one_cpu[@]}" "$VENV/bin/ansible-test" "$command" --local --color no "$@"

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import os
+import pwd
 import re
 import stat
 
@@ -83,26 +85,43 @@ def service_state(name: str) -> Dict[str, bool]:
     return {"enabled": said.get("UnitFileState") == "enabled", "reload_needed": said.get("NeedDaemonReload") == "yes"}
 
 
-def file_states(paths: List[str]) -> Dict[str, Dict[str, Any]]:
-    """Return content (SHA-256), owner and mode of the paths that are files; a symlink is none."""
-    found: Dict[str, Dict[str, Any]] = {}
+def path_states(paths: List[str]) -> Dict[str, Dict[str, str]]:
+    """Return kind, owner, group, mode and a file's content (SHA-256) of the paths that are files or folders; a symlink is neither."""
+    found: Dict[str, Dict[str, str]] = {}
     for path in paths:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             continue
-        details = os.fstat(descriptor)
-        if not stat.S_ISREG(details.st_mode):
+        try:
+            details = os.fstat(descriptor)
+            if stat.S_ISREG(details.st_mode):
+                with open(descriptor, "rb", closefd=False) as file:
+                    kind = {"kind": "file", "sha256": hashlib.sha256(file.read()).hexdigest()}
+            elif stat.S_ISDIR(details.st_mode):
+                kind = {"kind": "directory"}
+            else:
+                continue
+        finally:
             os.close(descriptor)
-            continue
-        with os.fdopen(descriptor, "rb") as file:
-            found[path] = {
-                "sha256": hashlib.sha256(file.read()).hexdigest(),
-                "uid": details.st_uid,
-                "gid": details.st_gid,
-                "mode": "{0:04o}".format(stat.S_IMODE(details.st_mode)),
-            }
+        found[path] = dict(
+            kind, owner=_owner_name(details.st_uid), group=_group_name(details.st_gid), mode="{0:04o}".format(stat.S_IMODE(details.st_mode))
+        )
     return found
+
+
+def _owner_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def modules(build: Build, dynamic: bool) -> List[str]:

@@ -39,8 +39,8 @@ options:
     description: Name of nginx's systemd service, to tell its state. An empty text asks for none.
     type: str
     default: ''
-  files:
-    description: Absolute paths of files whose content, owner and mode are asked for.
+  paths:
+    description: Absolute paths of files and folders whose owner, group, mode and content are asked for.
     type: list
     elements: path
     default: []
@@ -104,16 +104,24 @@ service:
     reload_needed:
       description: Whether one of its unit files has changed since systemd read it.
       type: bool
-files:
-  description: Those of O(files) that are regular files, by path. Other paths, symlinks among them, are left out.
+paths:
+  description:
+    - Those of O(paths) that are regular files or folders, by path. Others, symlinks among them, are left out.
+    - Owner and group are names, or numbers in quotes where there is no name; C(sha256) is of a file's content.
   returned: always
   type: dict
   sample:
     /etc/systemd/system/nginx.service.d/wssgate.conf:
+      kind: file
       sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
-      uid: 0
-      gid: 0
+      owner: root
+      group: root
       mode: '0644'
+    /var/lib/nginx/tokens:
+      kind: directory
+      owner: root
+      group: www-data
+      mode: '0710'
 configure_arguments:
   description: What the binary was configured with.
   returned: always
@@ -215,7 +223,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import file_states, gather, installed_packages, service_state
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather, installed_packages, path_states, service_state
 
 
 def main() -> None:
@@ -228,7 +236,7 @@ def main() -> None:
             "connections": {"type": "bool", "default": False},
             "packages": {"type": "list", "elements": "str", "default": []},
             "service": {"type": "str", "default": ""},
-            "files": {"type": "list", "elements": "path", "default": []},
+            "paths": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
@@ -241,7 +249,7 @@ def main() -> None:
         module.fail_json(msg=str(error), nginx_output=error.nginx_output)
     found["packages"] = installed_packages(values["packages"])
     found["service"] = service_state(values["service"])
-    found["files"] = file_states(values["files"])
+    found["paths"] = path_states(values["paths"])
     for fix in found["missing_fixes"]:
         module.warn("nginx {0} lacks the fix for {1} ({2}); {3} has it".format(
             found["package_version"] or found["version"], fix["name"], fix["what"], fix["fixed_in"]))

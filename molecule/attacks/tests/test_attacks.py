@@ -24,7 +24,7 @@ SITE = attacks.Site(
 def seen(host):
     """The whole table, tried inside the host in one go: what was seen of each case, by its name."""
     site = json.dumps(asdict(SITE))
-    observations = json.loads(host.check_output("python3 /root/attacks/attacks.py %s", site))
+    observations = json.loads(host.check_output("python3 /mnt/support/attacks.py %s", site))
     return {observation["name"]: attacks.Observation(**observation) for observation in observations}
 
 

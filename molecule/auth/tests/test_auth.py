@@ -20,7 +20,7 @@ PASSWORDS = {RIGHT: "correct horse battery staple", WRONG: "incorrect horse"}
 ORIGIN = "https://gate.example.com"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ask(gate):
     endpoint = wire.Endpoint(port=gate.port, ca_path=gate.ca_path, server_name="gate.example.com")
 

@@ -381,7 +381,7 @@ def test_the_snippet_for_an_operator_s_own_page_works_as_documented(host, contex
     assert token_cookies(context) == {}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def endpoint(gate):
     return wire.Endpoint(port=gate.port, ca_path=gate.ca_path, server_name="wcs.example.com")
 

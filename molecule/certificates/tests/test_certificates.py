@@ -228,7 +228,7 @@ def test_check_warns_of_what_ends_within_the_days_given_and_of_what_is_broken_an
         run = play(host, playbook="check", days=100, output="json")
     finally:
         host.check_output(
-            "python3 /usr/local/lib/upstream.py --echo 127.0.0.1:8080 --record /root/upstream.jsonl --daemon --pid-file /root/upstream.pid"
+            "python3 /mnt/support/upstream.py --echo 127.0.0.1:8080 --record /root/upstream.jsonl --daemon --pid-file /root/upstream.pid"
         )
     output = said(run)
     assert run.returncode != 0
@@ -327,7 +327,7 @@ def test_each_mistake_on_the_host_is_named_shows_no_key_and_changes_nothing(host
 def test_what_is_due_is_made_anew_and_served_while_a_session_goes_on(gate, host):
     name = "wcs.example.com"
     old, old_signed = installed(gate, "wcs"), installed(gate, "signed")
-    host.check_output("echo mallory:x >> /etc/nginx/.htpasswd")
+    host.check_output("echo mallory:x >> /etc/nginx/.htpasswd; chown daemon /var/lib/nginx/tokens; chmod 0755 /var/log/nginx/wssgate")
     endpoint = wire.Endpoint(port=gate.port, ca_path=gate.certificate("wcs"), server_name=name)
     with wire.handshake(endpoint, wire.Request("/wss", host=name).origin(f"https://{name}")) as session:
         assert session.status == 101
@@ -342,13 +342,14 @@ def test_what_is_due_is_made_anew_and_served_while_a_session_goes_on(gate, host)
     assert (signed.public_key(), signed.serial_number != old_signed.serial_number) == (old_signed.public_key(), True)
     assert served(gate.port, "signed.example.com") == signed
     assert not host.file("/etc/nginx/.htpasswd").contains("mallory")
+    assert (host.file("/var/lib/nginx/tokens").user, host.file("/var/log/nginx/wssgate").mode) == ("root", 0o700)
 
 
 def test_a_new_certificate_has_a_new_key_and_no_secret_is_in_the_output_of_the_run(gate, host):
     if "debian12" in gate.name:
         pytest.skip("nothing in it depends on the system; once is enough")
     old = installed(gate, "signed")
-    host.check_output(f"rm -r {CERTIFICATES}/shop && chmod 0644 /etc/nginx/.htpasswd")
+    host.check_output(f"rm -r {CERTIFICATES}/shop; chmod 0644 /etc/nginx/.htpasswd; chgrp daemon /etc/nginx/.htpasswd; chmod 0770 /var/lib/nginx/tokens")
     run = play(host, "-vvv", "--diff", **with_certificates(host, signed={"days": 299}))
     output = run.stdout + run.stderr
     assert run.returncode == 0, run.stdout[-3000:]
@@ -358,4 +359,5 @@ def test_a_new_certificate_has_a_new_key_and_no_secret_is_in_the_output_of_the_r
     key_lines = (PKI / "shop.key").read_text().splitlines()[1:-1]
     for secret in ("PRIVATE KEY", "correct: h", "$6$", *key_lines):
         assert secret not in output
-    assert host.file("/etc/nginx/.htpasswd").mode == 0o640
+    assert (host.file("/etc/nginx/.htpasswd").group, host.file("/etc/nginx/.htpasswd").mode) == ("www-data", 0o640)
+    assert host.file("/var/lib/nginx/tokens").mode == 0o710

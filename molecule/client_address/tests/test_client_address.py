@@ -26,7 +26,7 @@ FORGED = [
 ]
 ASK = """
 import json, sys
-sys.path.insert(0, '/usr/local/lib')
+sys.path.insert(0, '/mnt/support')
 from wire import Endpoint, Request, WireError, handshake
 given = json.loads(sys.argv[1])
 request = Request(path=given['path'], host='gate.example.com').origin('https://gate.example.com')

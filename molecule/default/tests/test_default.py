@@ -18,7 +18,7 @@ TOKEN = "0123456789abcdefTESTtoken"
 ORIGIN = "https://app.example.com"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def endpoint(gate):
     return wire.Endpoint(port=gate.port, ca_path=gate.ca_path, server_name="wcs.example.com")
 

@@ -19,7 +19,7 @@ PAGE_50X = b"our own page for what is broken\n"
 SOCKET = "/run/gate.sock"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ca_path(gate):
     copy = gate.scratch / "ca.pem"
     copy.write_bytes(gate.read("/etc/pki/tls/yourdomain/yourdomain.crt"))
@@ -257,7 +257,7 @@ def test_the_load_is_shared_and_the_backup_steps_in_only_when_the_others_are_gon
         assert all(upstream.endswith("127.0.0.1:8103") for upstream in served_by(host)[4:])
     finally:
         host.check_output(
-            "python3 /usr/local/lib/upstream.py --echo 127.0.0.1:8101 --echo 127.0.0.1:8102 --daemon --pid-file /root/first.pid"
+            "python3 /mnt/support/upstream.py --echo 127.0.0.1:8101 --echo 127.0.0.1:8102 --daemon --pid-file /root/first.pid"
         )
     assert wait_for(lambda: echoes(ask("/", "app", 8888)) and served_by(host)[-1] in ("127.0.0.1:8101", "127.0.0.1:8102"), 10)
 
@@ -266,7 +266,7 @@ def test_the_load_is_shared_and_the_backup_steps_in_only_when_the_others_are_gon
 
 KNOCK = """
 import sys
-sys.path.insert(0, '/usr/local/lib')
+sys.path.insert(0, '/mnt/support')
 from wire import Endpoint, Request, handshake
 request = Request(path='/wss', host='local').origin('https://wcs.yourdomain.com')
 if len(sys.argv) > 1:

@@ -20,7 +20,7 @@ EVIDENCE = (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gate(host: Any, tmp_path_factory: pytest.TempPathFactory) -> Gate:
     """The host under test as its clients see it."""
     return Gate(name=host.backend.get_pytest_id().rpartition("://")[2], scratch=tmp_path_factory.mktemp("gate"))

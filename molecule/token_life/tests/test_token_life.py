@@ -41,6 +41,15 @@ class Proxy:
     def tokens(self):
         return self.gate.run("ls", "-A", STORE).split()
 
+    def journal(self, expected):
+        """What the pruner said. It says so at its end, which a session that it has ended can notice before."""
+        deadline = time.monotonic() + 10
+        while expected not in (text := self.gate.run("journalctl", "--no-pager", "-u", "wssgate-token-prune")):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+        return text
+
     def wss_token(self, **options):
         return modules.run_module("wssgate.nginx.wss_token", self.name, self.scratch, path=STORE, **options).result(self.name)
 
@@ -189,7 +198,7 @@ def test_at_its_end_a_token_and_its_sessions_end_on_every_proxy_by_themselves(pr
     assert [proxy.status(short) for proxy in proxies] == [403, 403]
     assert [proxy.status(lasting) for proxy in proxies] == [101, 101]
     for proxy in proxies:
-        journal = proxy.gate.run("journalctl", "--no-pager", "-u", "wssgate-token-prune")
+        journal = proxy.journal("removed 1 expired")
         assert "removed 1 expired" in journal and "ended 1 of 1 open sessions" in journal
         assert short not in journal
     assert play("token_prune").changes == 0

@@ -41,7 +41,7 @@ def wss_token(name, tmp_path):
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def knock(gate):
     """The status that a handshake with this token gets."""
     endpoint = wire.Endpoint(port=gate.port, ca_path=gate.ca_path, server_name="wcs.example.com")

@@ -4,22 +4,26 @@
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import os
+import pwd
 
 import pytest
 
 from ansible_collections.wssgate.nginx.plugins.module_utils import _nginx_info
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import (
-    file_states,
     gather,
     installed_packages,
     modules,
     package_version,
     parse_dpkg,
+    path_states,
     service_state,
 )
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Build, Finished
+
+OWNER = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
 
 
 def test_the_package_that_is_installed_tells_the_version():
@@ -100,14 +104,31 @@ def test_a_file_s_state_is_its_content_owner_and_mode(tmp_path):
     path = tmp_path / "wssgate.conf"
     path.write_bytes(b"[Service]\n")
     path.chmod(0o640)
-    assert file_states([str(path)]) == {
-        str(path): {"sha256": hashlib.sha256(b"[Service]\n").hexdigest(), "uid": os.getuid(), "gid": os.getgid(), "mode": "0640"}
-    }
+    sha256 = hashlib.sha256(b"[Service]\n").hexdigest()
+    assert path_states([str(path)]) == {str(path): {"kind": "file", "sha256": sha256, **OWNER, "mode": "0640"}}
 
 
-def test_what_is_no_regular_file_is_left_out(tmp_path):
+def test_a_folder_has_no_content(tmp_path):
+    path = tmp_path / "tokens"
+    path.mkdir()
+    path.chmod(0o1710)
+    assert path_states([str(path)]) == {str(path): {"kind": "directory", **OWNER, "mode": "1710"}}
+
+
+def test_an_owner_without_a_name_is_its_number(tmp_path, monkeypatch):
+    def unknown(number):
+        raise KeyError(number)
+
+    monkeypatch.setattr(_nginx_info.pwd, "getpwuid", unknown)
+    monkeypatch.setattr(_nginx_info.grp, "getgrgid", unknown)
+    state = path_states([str(tmp_path)])[str(tmp_path)]
+    assert (state["owner"], state["group"]) == (str(os.getuid()), str(os.getgid()))
+
+
+def test_what_is_neither_file_nor_folder_is_left_out(tmp_path):
     (tmp_path / "file").write_text("text")
     (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "way").symlink_to(tmp_path)
     os.mkfifo(str(tmp_path / "fifo"))
-    names = ("link", "fifo", "missing", ".")
-    assert file_states([str(tmp_path / name) for name in names]) == {}
+    names = ("link", "way", "fifo", "missing")
+    assert path_states([str(tmp_path / name) for name in names]) == {}
