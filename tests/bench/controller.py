@@ -172,6 +172,8 @@ def main() -> None:
                 contenders.append(Contender(name.replace(".", "_"), name, OTHER.format(role=name), variables, roles, Path(folder)))
         figures = {str(count): measure(contenders, count, arguments.rounds) for count in arguments.hosts}
     results = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
+    # Numbers of hosts that were not measured now stay as they are.
+    figures = results.get("controller", {}).get("figures", {}) | figures
     results["controller"] = {"figures": figures, "seconds": round(time.monotonic() - begin), "rounds": arguments.rounds, "scale": 1.0,
                              "date": time.strftime("%Y-%m-%d", time.gmtime()), "load_before": load}
     arguments.json.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
