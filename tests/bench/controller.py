@@ -83,6 +83,8 @@ class Hosts:
                 if done.stdout.strip() == "running":
                     break
                 time.sleep(1)
+            else:
+                raise RuntimeError(f"{name} did not boot: {done.stdout}{done.stderr}. With many hosts, raise fs.inotify.max_user_instances (sysctl).")
         return self
 
     def __exit__(self, *_: object) -> None:
