@@ -256,8 +256,8 @@ class Page:
         found = self.figures("controller")
         if not found:
             return
-        self.add("## The controller's side\n\nRuns on containers of this machine. Those that change nothing were made in turns: medians of the seconds by the clock "
-                 "and of the controller's processors, tasks in the play's output, and commands run on each host (connections).")
+        self.add("## The controller's side\n\nRuns on containers of this machine. Those that change nothing were made in turns: medians of the "
+                 "seconds by the clock and of the controller's processors, tasks in the play's output, and commands run on each host (connections).")
         rows = []
         for hosts, figures in sorted(found.items(), key=lambda item: int(item[0])):
             base = figures.get("geerlingguy_nginx")
@@ -266,7 +266,8 @@ class Page:
                 for kind in ("s", "cpu_s"):
                     cells += [f"{one[f'second_median_{kind}']:.1f}", "" if not base else ratios(one[f"second_{kind}"], base[f"second_{kind}"])]
                 rows.append([one["title"], hosts, f"{one['first_s']:.1f}", len(one["second_s"]), *cells, one["tasks"], one["connections"]])
-        self.add(table(["what", "hosts", "first run s", "rounds", "no change s", "ratio to geerlingguy.nginx", "CPU s", "ratio", "tasks", "connections a host"], rows))
+        self.add(table(["what", "hosts", "first run s", "rounds", "no change s", "ratio to geerlingguy.nginx", "CPU s", "ratio", "tasks",
+                        "connections a host"], rows))
 
     def sizing(self) -> None:
         """The one number an operator gives, and what follows from it; measured as far as it was, computed beyond."""
