@@ -102,7 +102,7 @@ molecule: venv images ## Every scenario, or one: make molecule SCENARIO=default
 	@$(WITH) python scripts/run.py --jobs $(JOBS) molecule$(if $(SCENARIO),:$(SCENARIO))
 
 .PHONY: bench
-bench: venv ## Measure the gate beside its peers, about 20 minutes: make bench [NAME=tokens|controller] [ARGS=…]
+bench: venv ## Measure the gate beside its peers, about 25 minutes: make bench [NAME=tokens|controller] [ARGS=…]
 	@scripts/bench-peers.sh
 	@$(WITH) python tests/bench/$(NAME).py $(ARGS)
 

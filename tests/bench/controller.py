@@ -166,7 +166,6 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     roles = arguments.roles.resolve() if arguments.roles else None
-    begin, load = time.monotonic(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="wssgate-bench-controller-") as folder:
         contenders = [Contender("site", "wssgate.nginx.site", SITE, SITE_VARIABLES, None, Path(folder))]
         for name, variables in (("geerlingguy.nginx", GEERLINGGUY), ("nginxinc.nginx", NGINXINC)):
@@ -176,8 +175,7 @@ def main() -> None:
     results = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
     # Numbers of hosts that were not measured now stay as they are.
     figures = results.get("controller", {}).get("figures", {}) | figures
-    results["controller"] = {"figures": figures, "seconds": round(time.monotonic() - begin), "rounds": arguments.rounds, "scale": 1.0,
-                             "date": time.strftime("%Y-%m-%d", time.gmtime()), "load_before": load}
+    results["controller"] = {"figures": figures, "date": time.strftime("%Y-%m-%d", time.gmtime())}
     arguments.json.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     if "contenders" in results:
         report.write(results, ROOT / "docs")

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures the gate beside its peers and writes docs/performance.md: CPU, memory, latency. `make bench` runs it.
 
-About 20 minutes on two cores. --quick takes a quarter of that and is good for a look only.
+About 25 minutes on two cores. --quick takes a quarter of that and is good for a look only.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="contenders: direct bare recipe gate haproxy …")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--scale", type=float, default=1.0, help="how long each measurement takes, 1.0: about 20 minutes in all")
+    parser.add_argument("--scale", type=float, default=1.0, help="how long each measurement takes, 1.0: about 25 minutes in all")
     parser.add_argument("--quick", action="store_true", help="--scale 0.2")
     parser.add_argument("--sessions", type=int, nargs="+", default=[1000, 4000, 8000])
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the results go; parts not measured now stay as they are there")

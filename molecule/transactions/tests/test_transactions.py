@@ -51,8 +51,6 @@ def deploy(nginx: NginxHost, **variables: Any) -> tuple[int, str]:
 
 
 def test_bad_extra_directives_fail_with_file_and_line_and_change_nothing(nginx: NginxHost) -> None:
-    if "debian13" in nginx.gate.name:
-        pytest.skip("it takes long, and nothing in it depends on the system; once is enough")
     nginx.apply(nginx.with_server("127.0.0.1:9001", name="by_hand"))
     nginx.apply(nginx.files)
     before, workers = nginx.snapshot(), nginx.pids("worker process")

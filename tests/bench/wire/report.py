@@ -256,8 +256,9 @@ class Page:
         found = self.figures("controller")
         if not found:
             return
-        self.add("## The controller's side\n\nRuns on containers of this machine. Those that change nothing were made in turns: medians of the "
-                 "seconds by the clock and of the controller's processors, tasks in the play's output, and commands run on each host (connections).")
+        self.add("## The controller's side\n\nRuns on containers of this machine, the last of them on "
+                 f"{self.results['controller']['date']}. Those that change nothing were made in turns: medians of the seconds by the clock and "
+                 "of the controller's processors, tasks in the play's output, and commands run on each host (connections).")
         rows = []
         for hosts, figures in sorted(found.items(), key=lambda item: int(item[0])):
             base = figures.get("geerlingguy_nginx")
