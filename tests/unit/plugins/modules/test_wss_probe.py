@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import builtins
 import contextlib
@@ -37,7 +38,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from websockets.sync.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, serve
 
 TOKEN = "a-token-that-nobody-may-see"
 PASSWORD = "a-password-that-nobody-may-see"
@@ -72,33 +73,41 @@ def certificate(folder: Path, days: float = 10) -> tuple[Path, Path]:
 
 
 class Echo:
-    """A real WebSocket server that keeps the headers it received."""
+    """A real WebSocket server that keeps the headers it received. One thread reads and writes: OpenSSL is not made for two on a connection."""
 
     def __init__(self, tls: ssl.SSLContext | None = None, **options: Any) -> None:
         self.requests: list[Any] = []
-        self._server = serve(self._converse, "127.0.0.1", 0, ssl=tls, process_request=self._keep, **options)
-        self.port = self._server.socket.getsockname()[1]
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._options = {"sock": self._listener, "ssl": tls, "process_request": self._keep, **options}
+        self._loop = asyncio.new_event_loop()
+        self._is_over = asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
+
+    async def _serve(self) -> None:
+        async with serve(self._converse, **self._options):
+            await self._is_over.wait()
 
     def _keep(self, _connection: ServerConnection, request: Any) -> None:
         self.requests.append(request)
 
-    def _converse(self, connection: ServerConnection) -> None:
-        for message in connection:
+    async def _converse(self, connection: ServerConnection) -> None:
+        async for message in connection:
             if message == "headers?":
-                connection.send(json.dumps(list(connection.request.headers.raw_items())))
+                await connection.send(json.dumps(list(connection.request.headers.raw_items())))
             elif message == "fragments?":
-                connection.send(iter(["one ", "two ", "three"]))
+                await connection.send(iter(["one ", "two ", "three"]))
             else:
-                connection.send(message)
+                await connection.send(message)
 
     def __enter__(self) -> Echo:
         self._thread.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._server.shutdown()
+        self._loop.call_soon_threadsafe(self._is_over.set)
         self._thread.join()
+        self._loop.close()
 
     @property
     def headers(self) -> Any:
