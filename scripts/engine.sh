@@ -26,6 +26,11 @@ if [ "${1:-}" = stop ]; then
     if is_ours; then
         say "Stopping the Docker Engine that was started for the tests"
         kill "$(cat "$PID_FILE")"
+        # Until it is gone no other one starts.
+        for _try in $(seq 60); do
+            is_ours || break
+            sleep 0.5
+        done
     fi
     rm -f "$PID_FILE"
     exit 0
