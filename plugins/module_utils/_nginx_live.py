@@ -17,7 +17,7 @@ import socket
 import stat
 import time
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import Operations
@@ -37,7 +37,7 @@ POLL = 0.02
 SETTLE = 0.1
 """Seconds that the same new workers have to be seen for: one that crashes at once is none."""
 UNSERVED = 1.0
-"""Seconds that a master may be without any worker."""
+"""Seconds that a master may be without any worker, be it one that is about to serve."""
 TICK = 0.02
 """Seconds, twice the unit in which /proc tells when a process started."""
 
@@ -315,6 +315,7 @@ class Activator:
         deadline = moment + self._live_timeout
         steady: List[int] = []
         steady_since = served = moment
+        starting: Set[int] = set()
         while True:
             family = self.family()
             master, workers = family.master, family.workers
@@ -322,7 +323,9 @@ class Activator:
             moment = self._system.clock()
             if new != steady:
                 steady, steady_since = new, moment
-            if workers or not master:
+            # A worker that takes its time to start, for example to look its account up, is none that died.
+            were_starting, starting = starting, {child.pid for child in family.children if child.is_starting}
+            if workers or not master or starting & were_starting:
                 served = moment
             if steady and moment - steady_since >= SETTLE:
                 if len(workers) == len(new) and not any(child.is_starting for child in family.children):

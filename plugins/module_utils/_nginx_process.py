@@ -127,8 +127,17 @@ def now_in_ticks() -> int:
 
 def started_at(process: Process) -> float:
     """Return when ``process`` started, in seconds since 1970, rounded down to a tick (10 ms)."""
-    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return boot + process.started / os.sysconf("SC_CLK_TCK")
+    return _booted_at() + process.started / os.sysconf("SC_CLK_TCK")
+
+
+def _booted_at() -> float:
+    """Return when the system started: of several looks at both clocks the one that was interrupted least."""
+    looks = []
+    for _number in range(5):
+        before = time.clock_gettime(time.CLOCK_BOOTTIME)
+        now = time.time()
+        looks.append((time.clock_gettime(time.CLOCK_BOOTTIME) - before, now - before))
+    return min(looks)[1]
 
 
 def read_process(pid: int, proc: str = "/proc") -> Optional[Process]:

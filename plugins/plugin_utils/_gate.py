@@ -68,16 +68,29 @@ SLUG_MAX_LENGTH = 16
 # Below this path are the gate's own internal locations.
 INTERNAL_PATH = "/.wssgate"
 
-# Headers to the upstream that the gate sets itself; a second one of the name would contradict it.
+# Headers to the upstream that the gate sets itself, where a second one of the name would contradict it, and those that a
+# handshake is made of.
 GATE_HEADERS = (
     "authorization",
     "connection",
+    "content-length",
     "cookie",
+    "expect",
     "forwarded",
     "host",
+    "keep-alive",
+    "origin",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
+    "te",
+    "trailer",
+    "transfer-encoding",
     "upgrade",
     "x-forwarded-for",
     "x-forwarded-proto",
+    "x-original-uri",
     "x-real-ip",
 )
 
@@ -96,6 +109,11 @@ def _is_address(host: str) -> bool:
 
 def _is_loopback(host: str) -> bool:
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host.strip("[]")).is_loopback)
+
+
+def _is_plain(path: str) -> bool:
+    """No empty, '.' or '..' part; a / at the end is none."""
+    return not {"", ".", ".."}.intersection(path.removesuffix("/").split("/")[1:])
 
 
 def _parsed(pattern: t.Pattern[str], text: str) -> t.Optional[t.Match[str]]:
@@ -132,9 +150,15 @@ class _Builder:
             self.servers.append(self._server(where, item))
         self._check_across_servers()
         self._check_redirects()
+        self._check_verifications()
+
+    def _version(self) -> t.Tuple[int, ...]:
+        return tuple(int(part) for part in re.findall(r"[0-9]+", str(self.context["nginx_version"]))[:3])
+
+    def _has_http2_directive(self) -> bool:
+        return self._version() >= (1, 25, 1)
 
     def model(self) -> t.Dict[str, t.Any]:
-        version = tuple(int(part) for part in re.findall(r"[0-9]+", str(self.context["nginx_version"]))[:3])
         return {
             "servers": self.servers,
             "upstreams": list(self.upstreams.values()),
@@ -142,9 +166,9 @@ class _Builder:
             "origins": self.origins,
             "zones": self.zones,
             "token_store_path": self.context["token_store_path"],
-            "has_http2_directive": version >= (1, 25, 1),
+            "has_http2_directive": self._has_http2_directive(),
             # Before 1.23.2 ticket keys never change while nginx runs: a stolen key would open every recorded session.
-            "has_rotating_tickets": version >= (1, 23, 2),
+            "has_rotating_tickets": self._version() >= (1, 23, 2),
         }
 
     # -- what is around the servers ----------------------------------------------------------------------------
@@ -154,6 +178,8 @@ class _Builder:
         context = self.problems.options(where, given, CONTEXT_DEFAULTS)
         for key in ("token_store_path", "certificates_directory", "ca_bundle_path", "access_log_path", "session_log_path", "acme_webroot", "drain_path"):
             context[key] = self._path(where, key, context[key])
+        if context["drain_path"].startswith("/root/"):
+            self.problems.add(where, f"drain_path {context['drain_path']!r} is in root's own folder, where nginx's workers see nothing; choose another")
         for key in ("ipv6", "http_redirect_enabled"):
             context[key] = self.problems.flag(where, key, context[key])
         for key, low, high in (("drain_retry_after", 1, 86400), ("buffer_size", 1024, 1048576), ("tls_tickets", 0, 10)):
@@ -173,11 +199,14 @@ class _Builder:
         length = len(path.encode())
         if length > UNIX_PATH_MAX_BYTES:
             self.problems.add(where, f"the unix socket's path is {length} bytes long; the system takes {UNIX_PATH_MAX_BYTES} at most")
+        if not _is_plain(path):
+            # Two spellings of one socket would pass for two.
+            self.problems.add(where, f"the unix socket's path {path!r} has an empty, '.' or '..' part in it; write it without")
 
     def _header(self, where: str, key: str, value: t.Any) -> str:
         name = self.problems.matches(where, key, value, HEADER_NAME, "a header's name")
         if name.lower() in GATE_HEADERS:
-            self.problems.add(where, f"{key} {name!r} is a header that the gate sets itself; name another")
+            self.problems.add(where, f"{key} {name!r} is a header that the gate or the handshake itself sets; name another")
         return name
 
     # -- upstreams ---------------------------------------------------------------------------------------------
@@ -322,10 +351,11 @@ class _Builder:
             self.problems.add(where, "connection_check_path needs a listener with TLS: no browser keeps a Secure cookie of a plain page")
         own = set(self._https_origins(server))
         offered = [loc for loc in server["locations"] if not own or own.intersection(loc["origins"]["allowed"])]
-        if server["locations"] and not offered:
+        if not offered:
             self.problems.add(
                 where,
-                f"connection_check_path is set, and no location lets pages of this server connect; add {min(own)} to the origins of one",
+                "connection_check_path is set, and no location lets pages of this server connect; "
+                + (f"add {min(own)} to the origins of one" if server["locations"] else "there are no locations to try"),
             )
         passwords = {(loc["htpasswd_path"], loc["realm"]) if loc["auth"] in ("basic", "token_and_basic") else None for loc in offered}
         asked = passwords.pop() if len(passwords) == 1 and server["auth"] == "none" else None
@@ -451,6 +481,7 @@ class _Builder:
 
     def _trusted_proxies(self, where: str, given: t.Any) -> t.List[str]:
         trusted = []
+        networks: t.List[t.Any] = []
         for index, item in enumerate(self.problems.items(where, "trusted_proxies", given)):
             here = f"{where}, trusted_proxies[{index}]"
             text = str(item)
@@ -466,13 +497,25 @@ class _Builder:
                 continue
             if network.prefixlen == 0:
                 self.problems.add(here, f"{text} would trust the whole Internet to name a client's address; name the load balancers only")
+            else:
+                networks.append(network)
             trusted.append(str(network))
+        for version in (4, 6):
+            if any(whole.prefixlen == 0 for whole in ipaddress.collapse_addresses(n for n in networks if n.version == version)):
+                # Such as 0.0.0.0/1 and 128.0.0.0/1.
+                self.problems.add(
+                    f"{where}, trusted_proxies",
+                    f"these together would trust the whole Internet of IPv{version} to name a client's address; name the load balancers only",
+                )
         return trusted
 
     def _real_ip_header(self, where: str, given: t.Any, listeners: t.Sequence[t.Mapping[str, t.Any]], trusted: t.Sequence[str]) -> str:
         """Where the load balancers name the client; nothing without load balancers."""
         has_proxy_protocol = any(entry["proxy_protocol"] for entry in listeners)
-        header = self.problems.optional(where, "real_ip_header", given, HEADER_NAME, "a header's name")
+        # nginx's own word, as in its real_ip_header.
+        if given == "proxy_protocol" and has_proxy_protocol:
+            given = ""
+        header = self.problems.optional(where, "real_ip_header", given, HEADER_NAME, "a header's name (proxy_protocol goes with a listener that has it)")
         if not trusted:
             if header:
                 self.problems.add(where, "real_ip_header without trusted_proxies would let every client choose its address; name the proxies")
@@ -519,13 +562,16 @@ class _Builder:
         problems = self.problems
         options = problems.options(where, item, LOCATION_DEFAULTS)
         path = problems.matches(where, "path", options["path"], LOCATION_PATH, "a path that starts with /")
+        if not _is_plain(path):
+            # nginx compares locations with what is left of a request's path once these are resolved: ngx_http_core_module, location.
+            problems.add(where, f"path {path!r} has an empty, '.' or '..' part in it, and no request would ever match it; write it without")
         auth = problems.choice(where, "auth", options["auth"] or ("basic" if server["auth"] == "basic" else "token"), AUTH_KINDS)
         uses_token = auth.startswith("token")
         uses_basic = auth.endswith("basic")
         cookie_name = problems.matches(where, "cookie_name", options["cookie_name"], COOKIE_NAME, "1 to 64 letters, digits, '.', '_' and '-'")
         htpasswd_path = self._path(where, "htpasswd_file", options["htpasswd_file"]) or htpasswd_path
         if uses_token and not self.context["token_store_path"]:
-            problems.add(where, f"auth {auth} needs a token store; set token_store_path")
+            problems.add(where, f"auth {auth} needs a token store; set token_store_path, as role token_store takes it")
         location: t.Dict[str, t.Any] = {
             "path": path,
             # /wss is that path alone; /app/ is everything below it. A prefix without its slash would take in /appfoo too.
@@ -647,6 +693,8 @@ class _Builder:
             problems.add(where, f"auth external needs external_auth_url, the http(s) URL of the service that decides ({shown(url)} is none)")
             return nothing
         host = match["host"]
+        if host.lower() in (name.lower() for name in self.upstreams):
+            problems.add(where, f"external_auth_url {url!r} has the name of one in wss_proxy_upstreams for its host; name the service's own host")
         is_verified = not _is_loopback(host)
         if match["scheme"] == "https" and is_verified and _is_address(host):
             problems.add(where, "external_auth_url is https at an address, and a certificate is checked against a host name; name the host")
@@ -706,6 +754,8 @@ class _Builder:
         served: t.Dict[t.Tuple[str, str], str] = {}
         protocols: t.Dict[str, t.Tuple[bool, str]] = {}
         tls_of: t.Dict[str, t.Tuple[bool, str]] = {}
+        http2_of: t.Dict[str, t.Tuple[bool, str]] = {}
+        guarded: t.Dict[str, t.Tuple[t.Tuple[str, str], str]] = {}
         defaults: t.Dict[str, str] = {}
         for server in self.servers:
             where = f"server {server['name']!r}"
@@ -720,6 +770,12 @@ class _Builder:
                         self.problems.add(where, f"{name!r} on {address} is served by server {other!r} already; give one of them another name or port")
                 self._same(where, address, "PROXY protocol", "plain connections", entry["proxy_protocol"], protocols)
                 self._same(where, address, "TLS", "plain text", entry["tls"], tls_of)
+                if entry["tls"] and not self._has_http2_directive():
+                    # There it is a parameter of the socket, and one server has it for all.
+                    self._same(where, address, "HTTP/2", "HTTP/1.1 alone", server["http2_enabled"], http2_of)
+                guard = guarded.setdefault(address, ((entry["unix_mode"], entry["unix_group"]), where))
+                if entry["unix"] and guard[0] != (entry["unix_mode"], entry["unix_group"]):
+                    self.problems.add(where, f"{address} has another unix_mode or unix_group in {guard[1]}; one socket has one of each")
                 if entry["default_server"] and defaults.setdefault(address, server["name"]) != server["name"]:
                     self.problems.add(where, f"server {defaults[address]!r} is the default server of {address} already; keep one")
                 if address in seen:
@@ -749,6 +805,27 @@ class _Builder:
             redirected.update(*wanted.values())
             if not redirect["server_names"]:
                 server["redirect"] = None
+
+
+    def _check_verifications(self) -> None:
+        """One https address, one verification: nginx resumes the TLS session of an address in every location, verified there or not."""
+        seen: t.Dict[str, t.Tuple[t.Any, str]] = {}
+        for server in self.servers:
+            for location in server["locations"]:
+                where = f"server {server['name']!r}, location {location['path']!r}"
+                for url, tls in ((location["upstream"]["url"], location["upstream"]["tls"]), (location["external"], location["external_tls"])):
+                    rest = url.partition("://")[2]
+                    address = rest.rpartition(":")[0] if rest.startswith("unix:") else rest.partition("/")[0]
+                    # Those of wss_proxy_upstreams have one verification each.
+                    if not tls or address in self.upstreams:
+                        continue
+                    known = seen.setdefault(address.lower(), (tls, where))
+                    if known[0] != tls:
+                        self.problems.add(
+                            where,
+                            f"https://{address} is verified differently in {known[1]}, and nginx would resume the TLS session of the one for the other; "
+                            "give both the same settings, or list the upstream in wss_proxy_upstreams once for each",
+                        )
 
 
 def gate_errors(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.List[str]:

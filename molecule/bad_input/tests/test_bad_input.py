@@ -52,6 +52,13 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("colon",),
     ),
     "a token store that is no absolute path": ({"token_store_path": "tokens"}, ("token_store_path", "absolute")),
+    "a group of a unix socket that is not there": (
+        {"wss_proxy_servers": [{**SERVER, "listen": [{"port": 443}, {"unix": "/run/gate.sock", "unix_group": "nobodys"}]}]},
+        ("unix_group nobodys is no group on", "install what brings it, or make it"),
+    ),
+    "a log format that would end its own quotes": ({"nginx_log_format": "it's'; return 200"}, ("nginx_log_format one line without single quotes",)),
+    "an account for the workers that is not there": ({"nginx_user": "nginx"}, ("nginx_user nginx is not on", "leave nginx_user out for www-data")),
+    "an owner of the token store that is not there": ({"token_store_owner": "nobodys"}, ("token_store_owner nobodys is not on", "or name another")),
     "a directive that nginx does not know": (
         {"wss_proxy_servers": [{**SERVER, "extra_directives": "lisen 444;"}]},
         ('unknown directive "lisen"', "/etc/nginx/wssgate.d/server_wcs.conf:", "nothing was changed"),
@@ -100,6 +107,14 @@ def test_an_operating_system_that_nobody_wrote_for_is_refused_by_name(host):
     run = play(str(Path(__file__).parent.parent / "unsupported.yml"))
     assert run.returncode != 0
     assert "openSUSE is not supported" in said(run)
+    assert state(host) == before
+
+
+def test_without_a_token_store_the_gate_that_would_refuse_everybody_is_not_made(host):
+    before = state(host)
+    run = play(str(Path(__file__).parent.parent / "without_store.yml"))
+    assert run.returncode != 0
+    assert "/srv/no-tokens is no folder on" in said(run) and "run role wssgate.nginx.token_store before this one" in said(run)
     assert state(host) == before
 
 

@@ -94,6 +94,7 @@ def test_the_header_s_name_is_the_operator_s_choice(ask):
     status, told = ask(STRAIGHT, FORGED, path="/renamed")
     assert status == 101
     assert [value for name, value in told if name.lower() == "x-caller"] == [CLIENT]
+    assert "x-client-ip" not in [name.lower() for name, _value in told]
 
 
 @pytest.mark.parametrize("port", [9443, 9444])

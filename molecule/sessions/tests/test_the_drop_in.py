@@ -20,15 +20,15 @@ PLAY = """
 DROP_IN = "/etc/systemd/system/nginx.service.d/wssgate.conf"
 
 
-def test_a_changed_drop_in_restarts_nginx_only_where_that_is_allowed(gate: Gate, tmp_path, host) -> None:
+def test_a_changed_drop_in_restarts_nginx_only_where_that_is_allowed_and_is_refused_where_it_could_not_start(gate: Gate, tmp_path, host) -> None:
     if "debian12" in host.backend.get_pytest_id():
         pytest.skip("nothing in it depends on the system; once is enough")
     play = tmp_path / "play.yml"
 
-    def deploy(roles: str, **variables: object) -> Run:
+    def deploy(roles: str, status: int = 0, **variables: object) -> Run:
         play.write_text(PLAY.replace("{roles}", roles))
         run = run_playbook(str(play), tmp_path, "--limit", gate.name, **variables)
-        assert run.returncode == 0, run.text[-3000:]
+        assert run.returncode == status, run.text[-3000:]
         return run
 
     def master() -> str:
@@ -44,3 +44,13 @@ def test_a_changed_drop_in_restarts_nginx_only_where_that_is_allowed(gate: Gate,
     assert "nginx is restarted at the end of this run, which cuts every session" in restarted.text
     assert master() != before
     assert gate.run("pgrep", "-f", "^nginx: worker process$")
+
+    # Another site's log, which nginx could not open in its sandbox: it would not start again.
+    before = master()
+    gate.run("sh", "-c", "mkdir /srv/other; echo 'access_log /srv/other/access.log;' > /etc/nginx/conf.d/other.conf")
+    refused = deploy("[wssgate.nginx.nginx]", 2, nginx_sessions=6000)
+    assert "nginx would not start again" in refused.text and "/srv/other/access.log" in refused.text
+    assert "LimitNOFILE=9024" in host.file(DROP_IN).content_string
+    deploy("[wssgate.nginx.nginx]", nginx_sessions=6000, nginx_writable_paths=["/srv/other"])
+    assert "LimitNOFILE=13024" in host.file(DROP_IN).content_string
+    assert master() == before

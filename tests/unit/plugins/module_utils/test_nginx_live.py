@@ -157,6 +157,13 @@ def test_a_master_left_without_workers_is_given_up_soon():
     assert system.now < 2
 
 
+def test_workers_that_take_their_time_to_start_are_no_reason_to_go_back():
+    """The former ones are told to quit at once, and the new ones may look their account up in a slow directory."""
+    slow = [MASTER, child(11, 50, ENDING), child(21, 101, FORKED)]
+    workers, system = reload((0.2, [MASTER, OLD]), (3, slow), (9, [MASTER, NEW]))
+    assert workers == [NEW.pid] and system.now >= 3
+
+
 def test_a_master_that_is_gone_is_told():
     class Gone(Script):
         def signal(self, pid, number):

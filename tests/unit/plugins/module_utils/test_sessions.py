@@ -267,6 +267,24 @@ def test_what_the_kernel_forbids_is_counted_and_told(log: Path, kernel: Kernel) 
     assert end_sessions(str(log), Wanted([ONE])) == Ended(1, 0, 1, kernel.complaint)
 
 
+def test_a_first_look_that_takes_longer_than_the_deadline_is_no_reason_to_leave_sessions_open(
+    log: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write_text(start(ONE))
+    kernel.connect(50001)
+    monkeypatch.setattr(sessions, "DEADLINE", 0.0)
+    assert end_sessions(str(log), Wanted([ONE])) == Ended(1, 1, 0, "")
+
+
+def test_a_session_that_stays_without_a_complaint_is_told(log: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.write_text(start(ONE))
+    kernel.connect(50001)
+    monkeypatch.setattr(sessions, "close_sockets", lambda _ends: "")
+    ended = end_sessions(str(log), Wanted([ONE]))
+    assert (ended.found, ended.remaining) == (1, 1)
+    assert "they are still there" in ended.reason
+
+
 def test_a_complaint_about_a_session_that_ended_all_the_same_is_not_told(
     log: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,3 +87,13 @@ def test_modes_are_octal():
 def test_info_without_nginx_does_not_fail(capsys, tmp_path):
     result = run(nginx_info, capsys, binary=str(tmp_path / "nginx"))
     assert result["installed"] is False and result["changed"] is False
+
+
+def test_a_fix_that_this_nginx_lacks_is_warned_of_with_the_version_that_has_it(capsys, monkeypatch, tmp_path):
+    fix = {"name": "CVE-2026-42533", "what": "buffer overflow in maps", "fixed_in": "1.22.1-9+deb12u10"}
+    found = {"version": "1.22.1", "package_version": "1.22.1-9+deb12u9", "missing_fixes": [fix]}
+    monkeypatch.setattr(nginx_info, "gather", lambda *_arguments: found)
+    result = run(nginx_info, capsys, binary=str(tmp_path / "nginx"))
+    assert result["missing_fixes"] == [fix]
+    (warning,) = result["warnings"]
+    assert "nginx 1.22.1-9+deb12u9 lacks the fix for CVE-2026-42533 (buffer overflow in maps); 1.22.1-9+deb12u10 has it" in str(warning)

@@ -199,6 +199,87 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         ("server 'wcs', listen[0]", "address 'fe80::1%eth0'", "is not an IP address"),
     ),
+    "a unix listener in a second spelling": (
+        [server(location(origins=["https://a.example"]), listen=[{"unix": "/run//gate.sock"}])],
+        {},
+        ("server 'wcs', listen[0]", "'/run//gate.sock' has an empty, '.' or '..' part", "write it without"),
+    ),
+    "one unix socket with two modes": (
+        [
+            server(location(origins=["https://a.example"]), listen=[{"unix": "/run/gate.sock"}]),
+            other_server(location(origins=["https://a.example"]), listen=[{"unix": "/run/gate.sock", "unix_mode": "0600"}]),
+        ],
+        {},
+        ("server 'other'", "unix:/run/gate.sock has another unix_mode or unix_group in server 'wcs'", "one socket has one of each"),
+    ),
+    "one unix socket with two groups": (
+        [
+            server(location(origins=["https://a.example"]), listen=[{"unix": "/run/gate.sock", "unix_group": "staff"}]),
+            other_server(location(origins=["https://a.example"]), listen=[{"unix": "/run/gate.sock"}]),
+        ],
+        {},
+        ("server 'other'", "unix:/run/gate.sock has another unix_mode or unix_group in server 'wcs'", "one socket has one of each"),
+    ),
+    "HTTP/2 for one of two servers on a port, where it is the port's": (
+        [server(http2_enabled=True), other_server()],
+        {"ipv6": False, "nginx_version": "1.22.1"},
+        ("server 'other'", "443 has HTTP/1.1 alone here and HTTP/2 in server 'wcs'", "one address takes one kind"),
+    ),
+    "a path that no request can have": (
+        [server(location(path="/a/../wss"))],
+        {},
+        ("server 'wcs', locations[0]", "path '/a/../wss' has an empty, '.' or '..' part", "no request would ever match it"),
+    ),
+    "a path of two slashes": (
+        [server(location(path="//wss"))],
+        {},
+        ("server 'wcs', locations[0]", "path '//wss' has an empty, '.' or '..' part", "no request would ever match it"),
+    ),
+    "two verifications of one address": (
+        [
+            server(
+                location(upstream="https://ws.example.com:8443/a"),
+                location(path="/other", upstream="wss://WS.example.com:8443/b", upstream_verify_enabled=False),
+            )
+        ],
+        {},
+        ("server 'wcs', location '/other'", "https://WS.example.com:8443 is verified differently in server 'wcs', location '/wss'", "wss_proxy_upstreams once for each"),
+    ),
+    "an upstream and a service that decides, verified differently at one address": (
+        [server(location(upstream="https://ws.example.com", auth="external", external_auth_url="https://ws.example.com/check", upstream_ca_path="/etc/ssl/own.pem"))],
+        {},
+        ("server 'wcs', location '/wss'", "https://ws.example.com:443 is verified differently", "give both the same settings"),
+    ),
+    "two verifications of one https socket": (
+        [
+            server(
+                location(upstream="https://unix:/run/ws.sock"),
+                location(path="/other", upstream="https://unix:/run/ws.sock", upstream_verify_enabled=True, upstream_tls_name="ws.example.com"),
+            )
+        ],
+        {},
+        ("server 'wcs', location '/other'", "https://unix:/run/ws.sock is verified differently", "give both the same settings"),
+    ),
+    "a service that decides under an upstream's name": (
+        [server(location(upstream="app", auth="external", external_auth_url="http://app:9000/check"))],
+        LOADED,
+        ("server 'wcs', locations[0]", "external_auth_url 'http://app:9000/check' has the name of one in wss_proxy_upstreams", "name the service's own host"),
+    ),
+    "the client's address in a header that every handshake has": (
+        [server(location(client_ip_header="Sec-WebSocket-Key"))],
+        {},
+        ("server 'wcs', locations[0]", "client_ip_header 'Sec-WebSocket-Key' is a header that the gate or the handshake itself sets", "name another"),
+    ),
+    "a page to try locations that are not there": (
+        [{**server(root="/srv/www", connection_check_path="/check"), "locations": []}],
+        {},
+        ("server 'wcs'", "connection_check_path is set, and no location lets pages of this server connect", "there are no locations to try"),
+    ),
+    "a drain file where the workers see nothing": (
+        [server()],
+        {"drain_path": "/root/drain"},
+        ("wss_proxy", "drain_path '/root/drain' is in root's own folder, where nginx's workers see nothing", "choose another"),
+    ),
     "a unix listener's path that is too long": (
         [server(location(origins=["https://a.example"]), listen=[{"unix": LONG_PATH}])],
         {},
@@ -233,6 +314,21 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         [server(trusted_proxies=["10.0.0.1", "::/0"])],
         {},
         ("server 'wcs', trusted_proxies[1]", "::/0 would trust the whole Internet", "name the load balancers only"),
+    ),
+    "the whole Internet in two halves": (
+        [server(trusted_proxies=["0.0.0.0/1", "10.0.0.1", "128.0.0.0/1"])],
+        {},
+        ("server 'wcs', trusted_proxies", "these together would trust the whole Internet of IPv4", "name the load balancers only"),
+    ),
+    "the whole IPv6 Internet in two halves": (
+        [server(trusted_proxies=["::/1", "8000::/1"])],
+        {},
+        ("server 'wcs', trusted_proxies", "these together would trust the whole Internet of IPv6", "name the load balancers only"),
+    ),
+    "the PROXY protocol's address where no listener has it": (
+        [server(trusted_proxies=["10.0.0.1"], real_ip_header="proxy_protocol")],
+        {},
+        ("server 'wcs'", "real_ip_header 'proxy_protocol' is not a header's name", "goes with a listener that has it"),
     ),
     "a trusted network with host bits": (
         [server(trusted_proxies=["10.0.0.1/8"])],
@@ -317,7 +413,7 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "a subject in a header that the gate sets": (
         [server(client_certificates={**CLIENTS, "subject_header": "X-Real-IP"})],
         {},
-        ("server 'wcs', client_certificates", "subject_header 'X-Real-IP' is a header that the gate sets itself", "name another"),
+        ("server 'wcs', client_certificates", "subject_header 'X-Real-IP' is a header that the gate or the handshake itself sets", "name another"),
     ),
     "a body size that is none": (
         [server(client_max_body_size="much")],
@@ -618,12 +714,12 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "the client's address in a header that the gate clears": (
         [server(location(client_ip_header="Forwarded"))],
         {},
-        ("server 'wcs', locations[0]", "client_ip_header 'Forwarded' is a header that the gate sets itself", "name another"),
+        ("server 'wcs', locations[0]", "client_ip_header 'Forwarded' is a header that the gate or the handshake itself sets", "name another"),
     ),
     "the client's address in a header that the gate sets": (
         [server(location(client_ip_header="x-forwarded-for"))],
         {},
-        ("server 'wcs', locations[0]", "client_ip_header 'x-forwarded-for' is a header that the gate sets itself", "name another"),
+        ("server 'wcs', locations[0]", "client_ip_header 'x-forwarded-for' is a header that the gate or the handshake itself sets", "name another"),
     ),
     "the client's address and subject in one header": (
         [server(location(client_ip_header="x-client-SUBJECT"), client_certificates=CLIENTS)],
@@ -1486,3 +1582,21 @@ def test_servers_whose_names_differ_by_a_dot_do_not_share_origins() -> None:
 def test_zones_of_two_servers_do_not_clash() -> None:
     made = model(server(location(max_attempts_per_second=1), name="a.b"), other_server(location(max_attempts_per_second=2), name="a-b"))
     assert len({zone["name"] for zone in made["zones"]}) == 2
+
+
+def test_what_is_the_same_twice_is_no_contradiction() -> None:
+    shared = {"unix": "/run/gate.sock", "unix_mode": "0600", "unix_group": "staff"}
+    both = location(upstream="https://ws.example.com", origins=["https://a.example"])
+    assert errors(server(both, listen=[shared]), other_server({**both, "path": "/other"}, listen=[shared])) == []
+    assert errors(server(http2_enabled=True), other_server(), nginx_version="1.26.3") == []
+    plain = [{"port": 8080, "tls": False}]
+    mixed = server(both, http2_enabled=True, listen=[{"port": 443}, *plain])
+    assert errors(mixed, other_server(both, listen=plain), nginx_version="1.22.1") == []
+    # Upstreams of one address and two names do not share their TLS sessions.
+    groups = [upstream(name=name, scheme="https", servers=["ws.example.com:443"], **more) for name, more in (("a", {}), ("b", {"ca_path": "/etc/ssl/b.pem"}))]
+    assert errors(server(location(upstream="a"), location(path="/b", upstream="b")), upstreams=groups) == []
+
+
+def test_nginx_s_own_word_for_the_proxy_protocol_is_understood() -> None:
+    made = model(server(listen=[{"port": 443, "proxy_protocol": True}], trusted_proxies=["10.0.0.1"], real_ip_header="proxy_protocol"))
+    assert made["servers"][0]["real_ip_header"] == "proxy_protocol"
