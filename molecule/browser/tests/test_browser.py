@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,8 @@ PAGE = f"{SITE}/check"
 WIDTHS = (360, 1280)
 ROOT = Path(__file__).resolve().parents[3]
 PICTURES = ROOT / ".cache" / "artifacts" / "browser"
+# What a handshake that does not wait for its own cookie overtakes: each takes Chromium a third of a millisecond.
+MANY_COOKIES = "for (let i = 0; i < 500; i++) document.cookie = `other=${i}; Path=/nowhere; Secure`;"
 FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -42,18 +45,17 @@ def key_hash(certificate: Path) -> str:
     return base64.b64encode(hashlib.sha256(spki).digest()).decode("ascii")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _pictures():
+    """The pictures of this run and of no other."""
+    shutil.rmtree(PICTURES, ignore_errors=True)
+    PICTURES.mkdir(parents=True)
+
+
 @pytest.fixture(scope="module")
 def playwright():
     with sync_playwright() as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def browsers():
-    opened = {}
-    yield opened
-    for browser in opened.values():
-        browser.close()
 
 
 def chromium_for(gate, folder: Path) -> tuple[Path, str]:
@@ -73,24 +75,30 @@ def chromium_for(gate, folder: Path) -> tuple[Path, str]:
     return inside, "127.0.0.1:443"
 
 
-@pytest.fixture
-def browser(playwright, browsers, gate, tmp_path_factory):
-    if gate.name not in browsers:
-        program, address = chromium_for(gate, tmp_path_factory.mktemp("chromium"))
-        browsers[gate.name] = playwright.chromium.launch(
-            executable_path=program,
-            # Chromium's own sandbox does not start for root.
-            chromium_sandbox=os.getuid() != 0,
-            args=[
-                *FLAGS,
-                # The sites of this scenario are on the gate, whatever network this machine is on; no other site is there.
-                "--host-resolver-rules="
-                + "".join(f"MAP {name} {address}, " for name in ("*.example.com", "evil.example.net"))
-                + "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-                f"--ignore-certificate-errors-spki-list={key_hash(gate.ca_path)}",
-            ],
-        )
-    return browsers[gate.name]
+@pytest.fixture(scope="module")
+def options(gate, tmp_path_factory):
+    """How Chromium is started."""
+    program, address = chromium_for(gate, tmp_path_factory.mktemp("chromium"))
+    return {
+        "executable_path": program,
+        # Chromium's own sandbox does not start for root.
+        "chromium_sandbox": os.getuid() != 0,
+        "args": [
+            *FLAGS,
+            # The sites of this scenario are on the gate, whatever network this machine is on; no other site is there.
+            "--host-resolver-rules="
+            + "".join(f"MAP {name} {address}, " for name in ("*.example.com", "evil.example.net"))
+            + "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            f"--ignore-certificate-errors-spki-list={key_hash(gate.ca_path)}",
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def browser(playwright, options):
+    browser = playwright.chromium.launch(**options)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
@@ -99,6 +107,28 @@ def context(browser):
     context.set_default_timeout(10_000)
     yield context
     context.close()
+
+
+@pytest.fixture(scope="module")
+def profile(playwright, options, tmp_path_factory):
+    """Chromium with a profile, the one place for settings that no flag has."""
+    folder = tmp_path_factory.mktemp("profile")
+    (folder / "Default").mkdir()
+    # 0: third-party cookies are sent, 1: not from private windows.
+    (folder / "Default" / "Preferences").write_text(json.dumps({"profile": {"cookie_controls_mode": 0}}))
+    context = playwright.chromium.launch_persistent_context(folder, **options)
+    context.set_default_timeout(10_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def permissive(profile):
+    """Windows that send cookies to other sites, where SameSite lets them. Those of `context` are private, and send none."""
+    profile.clear_cookies()
+    yield profile
+    for page in profile.pages[1:]:
+        page.close()
 
 
 @pytest.fixture
@@ -122,7 +152,6 @@ def token(host):
 
 def picture(page, state: str) -> None:
     """Keeps the state at each width, and sees that nothing sticks out of the page."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -130,6 +159,11 @@ def picture(page, state: str) -> None:
             page.emulate_media(color_scheme=scheme)
             page.screenshot(path=PICTURES / f"{state}-{width}-{scheme}.png", full_page=True)
     page.emulate_media(color_scheme="light")
+
+
+def connect(page, place: str) -> None:
+    page.get_by_label("Location").select_option(place)
+    page.get_by_role("button", name="Connect", exact=True).click()
 
 
 def fill(page, token: str, place: str = "/wss") -> None:
@@ -189,6 +223,13 @@ def test_from_the_page_through_cookie_open_echo_and_close_until_the_cookie_is_go
     picture(page, "3-closed")
 
 
+def test_the_handshake_waits_until_the_browser_has_stored_the_cookie(page, token):
+    page.goto(PAGE)
+    page.get_by_label("Token").fill(token)
+    page.evaluate(f"{MANY_COOKIES} document.getElementById('connect').click()")
+    expect(state(page)).to_have_text("Connected")
+
+
 def test_the_token_is_in_no_url_no_storage_and_no_console_and_nothing_is_fetched_from_elsewhere(context, page, token):
     page.goto(PAGE)
     fill(page, token)
@@ -224,29 +265,44 @@ def test_without_a_token_the_page_asks_for_one_and_sends_nothing(context, page):
     assert token_cookies(context) == {}
 
 
+def test_a_page_under_a_name_that_the_location_does_not_let_in_is_told_which(host, page):
+    page.goto("https://www.example.com/check")
+    connect(page, "/one-name")
+    expect(page.locator("#explanation")).to_have_text("The gate is there and did not let this WebSocket through.")
+    expect(page.locator("#advice-list")).to_contain_text("May pages of https://www.example.com connect here?")
+    picture(page, "10-foreign-origin")
+    assert '"location":"/one-name","status":403,"reason":"origin"' in refusals(host)
+
+
 def test_without_a_token_a_script_of_the_right_page_is_refused(host, context):
     page = page_of(context, SITE)
     assert open_from(page, "wss://wcs.example.com/wss") == "closed 1006"
     assert '"reason":"token"' in refusals(host)
 
 
-def test_a_page_on_a_foreign_origin_is_refused_with_a_good_token_in_the_cookie(host, context, token):
+def test_a_page_on_a_foreign_origin_is_refused_with_a_good_token_in_the_cookie(host, permissive, token):
     # SameSite=None: the browser itself holds nothing back, so that only the gate stands in between.
     cookie = {"name": "AUTH", "value": token, "domain": "wcs.example.com", "path": "/wss", "secure": True, "sameSite": "None"}
-    context.add_cookies([cookie])
-    assert open_from(page_of(context, SITE), "wss://wcs.example.com/wss") == "open"
-    assert open_from(page_of(context, "https://evil.example.net"), "wss://wcs.example.com/wss") == "closed 1006"
+    permissive.add_cookies([cookie])
+    assert open_from(page_of(permissive, SITE), "wss://wcs.example.com/wss") == "open"
+    assert open_from(page_of(permissive, "https://evil.example.net"), "wss://wcs.example.com/wss") == "closed 1006"
     assert '"reason":"origin"' in refusals(host)
 
 
-def test_the_cookie_of_the_page_is_not_sent_from_another_site(host, context, page, token):
+def test_the_cookie_of_the_page_is_not_sent_from_another_site(host, permissive, token):
+    # SameSite=None: this one goes along from everywhere, and shows that the page's could have.
+    control = {"name": "control", "value": "from-everywhere", "domain": "wcs.example.com", "path": "/", "secure": True, "sameSite": "None"}
+    permissive.add_cookies([control])
+    page = permissive.new_page()
     page.goto(PAGE)
-    fill(page, token)
+    fill(page, token, "/host")
     expect(state(page)).to_have_text("Connected")
-    other = page_of(context, "https://evil.example.net")
-    assert open_from(other, "wss://wcs.example.com/elsewhere") == "closed 1006"
-    heads = host.check_output("cat /root/upstream.jsonl")
-    assert token not in heads
+    assert token_cookies(permissive)["__Host-AUTH"]["path"] == "/"
+    # A location that lets this site in, asks for no token and so passes every cookie on.
+    assert open_from(page_of(permissive, "https://evil.example.net"), "wss://wcs.example.com/foreign") == "open"
+    heads = map(json.loads, host.check_output("cat /root/upstream.jsonl").splitlines())
+    *_others, headers = (head["headers"] for head in heads if head["request"] == "GET /foreign HTTP/1.1")
+    assert [value for name, value in headers if name.lower() == "cookie"] == ["control=from-everywhere"]
 
 
 def test_a_cookie_with_the_host_prefix_works_and_is_cleared(context, page, token):
@@ -283,9 +339,8 @@ def test_a_session_that_is_cut_off_is_explained_and_its_cookie_goes(host, contex
 
 def test_an_upstream_that_is_down_and_a_gate_that_is_gone_are_told_apart(context, page):
     page.goto(PAGE)
-    page.get_by_label("Location").select_option("/down")
+    connect(page, "/down")
     expect(page.get_by_label("Token")).to_be_hidden()
-    page.get_by_role("button", name="Connect", exact=True).click()
     expect(page.locator("#advice-list")).to_contain_text("Does the WebSocket server behind the gate run?")
     context.set_offline(True)
     page.get_by_role("button", name="Connect", exact=True).click()
@@ -295,17 +350,107 @@ def test_an_upstream_that_is_down_and_a_gate_that_is_gone_are_told_apart(context
 
 def test_an_attempt_can_be_given_up(page):
     page.goto(PAGE)
-    page.get_by_label("Location").select_option("/silent")
-    page.get_by_role("button", name="Connect", exact=True).click()
+    connect(page, "/silent")
     expect(state(page)).to_have_text("Connecting")
     picture(page, "8-connecting")
     page.get_by_role("button", name="Disconnect").click()
     expect(page.locator("#explanation")).to_have_text("You stopped the attempt.")
 
 
+def test_an_attempt_can_be_given_up_at_once(page, token):
+    page.goto(PAGE)
+    page.get_by_label("Token").fill(token)
+    page.evaluate("for (const id of ['connect', 'disconnect']) document.getElementById(id).click()")
+    expect(page.locator("#explanation")).to_have_text("You stopped the attempt.")
+
+
+def test_an_upstream_that_stays_silent_is_not_waited_for_longer_than_the_page_says(page):
+    page.clock.install()
+    page.goto(PAGE)
+    connect(page, "/silent")
+    page.clock.fast_forward(14_000)
+    expect(state(page)).to_have_text("Connecting")
+    page.clock.fast_forward(1_000)
+    expect(page.locator("#explanation")).to_have_text("The gate is there, but the WebSocket did not open within 15 seconds.")
+    expect(page.locator("#advice-list")).to_have_text("Does the WebSocket server behind the gate answer? Its operator should look.")
+
+
+def test_a_gate_that_stays_silent_is_not_waited_for_either(page):
+    # This clock is the browser's own, which no test can put forward.
+    page.add_init_script("const timeout = AbortSignal.timeout; AbortSignal.timeout = time => timeout.call(AbortSignal, time / 50);")
+    # The WebSocket is refused. The question whether the gate is there gets no answer, as on a line that drops everything.
+    page.route("**/down", lambda _route: None)
+    page.goto(PAGE)
+    connect(page, "/down")
+    expect(page.locator("#explanation")).to_have_text("The gate did not answer within 5 seconds.")
+    expect(page.locator("#advice-list")).to_contain_text("Does a firewall or proxy on the way let HTTPS through to wcs.example.com?")
+    expect(page.get_by_role("button", name="Connect", exact=True)).to_be_enabled()
+
+
+def test_an_upstream_that_echoes_nothing_is_no_failure(page):
+    page.clock.install()
+    page.goto(PAGE)
+    connect(page, "/one-name")
+    expect(state(page)).to_have_text("Connected")
+    page.evaluate("WebSocket.prototype.send = function () {}")
+    measure = page.get_by_role("button", name="Measure")
+    measure.click()
+    expect(page.locator("#round-trip")).to_have_text("waiting\u2026")
+    expect(measure).to_be_disabled()
+    page.clock.fast_forward(5_000)
+    expect(page.locator("#round-trip")).to_have_text("no echo")
+    expect(page.locator("#advice-list")).to_contain_text("The connection is open all the same.")
+    expect(measure).to_be_enabled()
+    expect(state(page)).to_have_text("Connected")
+
+
+@pytest.fixture(scope="module")
+def closing_page(browser):
+    """One on which measuring ends the session with a code. 1005 is a closing without any."""
+    context = browser.new_context()
+    context.set_default_timeout(10_000)
+    page = context.new_page()
+    page.add_init_script(
+        """const send = WebSocket.prototype.send;
+        WebSocket.prototype.send = function () { window.code === 1005 ? this.close() : send.call(this, 'close ' + window.code); };"""
+    )
+    yield page
+    context.close()
+
+
+@pytest.mark.parametrize(
+    "code, title, advice",
+    [
+        (1001, "Closed", "Connect again: a server that restarts closes like this."),
+        (1002, "Disconnected", "The gate passes messages on as they are."),
+        (1003, "Disconnected", "The gate passes messages on as they are."),
+        (1005, "Closed", ""),
+        (1007, "Disconnected", "The gate passes messages on as they are."),
+        (1008, "Disconnected", "Ask its operator which one; the gate had let you in."),
+        (1009, "Disconnected", "Send smaller messages, or raise the limit of the WebSocket server."),
+        (1010, "Disconnected", "Look into the logs of the gate and of the WebSocket server."),
+        (1011, "Disconnected", "Look into the log of the WebSocket server."),
+        (1012, "Disconnected", "Connect again in a minute."),
+        (1013, "Disconnected", "Connect again in a minute."),
+        (3000, "Disconnected", "Look up code 3000 in its documentation."),
+        (4999, "Disconnected", "Look up code 4999 in its documentation."),
+    ],
+)
+def test_each_closing_code_has_its_advice(closing_page, code, title, advice):
+    page = closing_page
+    page.goto(PAGE)
+    page.evaluate("code => { window.code = code; }", code)
+    connect(page, "/one-name")
+    page.get_by_role("button", name="Measure").click()
+    expect(page.locator("#code")).to_have_text(str(code))
+    expect(state(page)).to_have_text(title)
+    expect(page.locator("#advice-list")).to_contain_text(advice)
+    expect(page.locator("#advice")).to_be_visible(visible=bool(advice))
+
+
 def test_the_page_offers_only_locations_that_let_its_own_origin_in(page):
     page.goto(PAGE)
-    assert page.locator("#place option").all_inner_texts() == ["/wss", "/host", "/down", "/silent"]
+    assert page.locator("#place option").all_inner_texts() == ["/wss", "/host", "/down", "/silent", "/one-name"]
 
 
 def test_foreign_script_does_not_run_on_the_page_and_it_reaches_no_other_host(context, page):
@@ -333,10 +478,11 @@ def test_the_keyboard_alone_is_enough(page, token):
     for wanted in ("place", "token"):
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == wanted
+        # The page's own; the browser's would be "auto".
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.type(token)
     page.keyboard.press("Enter")
     expect(state(page)).to_have_text("Connected")
-    assert page.evaluate("getComputedStyle(document.querySelector('#token')).outlineStyle") is not None
 
 
 def test_the_browser_s_own_password_opens_a_location_with_basic_auth(browser, host):
@@ -348,6 +494,22 @@ def test_the_browser_s_own_password_opens_a_location_with_basic_auth(browser, ho
     page.get_by_role("button", name="Connect", exact=True).click()
     expect(state(page)).to_have_text("Connected")
     picture(page, "9-password")
+    context.close()
+
+
+def test_a_password_that_is_no_longer_right_is_refused_with_advice(browser, host):
+    context = browser.new_context(http_credentials={"username": "operator", "password": "correct horse battery staple"})
+    page = context.new_page()
+    page.goto("https://staff.example.com/check")
+    host.check_output("sed -i s/^operator:/nobody:/ /etc/nginx/.htpasswd")
+    try:
+        connect(page, "/wss")
+        expect(page.locator("#explanation")).to_have_text("The gate is there and did not let this WebSocket through.")
+    finally:
+        host.check_output("sed -i s/^nobody:/operator:/ /etc/nginx/.htpasswd")
+    expect(page.locator("#advice-list")).to_contain_text("Did this browser ask for the password of this site?")
+    picture(page, "11-wrong-password")
+    assert '"location":"/wss","status":401,"reason":"basic_auth"' in refusals(host)
     context.close()
 
 
@@ -376,6 +538,18 @@ def test_the_snippet_for_an_operator_s_own_page_works_as_documented(host, contex
     assert token_cookies(context)["AUTH"]["path"] == "/wss"
     page.evaluate("() => new Promise(done => { mine.addEventListener('close', done); mine.close(); })")
     assert token_cookies(context) == {}
+    # While the browser has other cookies to store.
+    code = page.evaluate(
+        f"""token => {{
+            {MANY_COOKIES}
+            return new Promise(done => {{
+                const socket = openGate('/wss', token, {{ onClose: event => done(event.code) }});
+                socket.onopen = () => socket.close(1000);
+            }});
+        }}""",
+        token,
+    )
+    assert code == 1000
     # And after a refusal.
     assert page.evaluate("() => new Promise(done => openGate('/wss', 'no-such-token-0123456789', { onClose: e => done(e.code) }))") == 1006
     assert token_cookies(context) == {}

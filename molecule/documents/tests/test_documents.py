@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -17,6 +18,42 @@ PASSWORD = ("operator", "correct horse battery staple")
 PAGE_404 = b"our own page for what is not there\n"
 PAGE_50X = b"our own page for what is broken\n"
 SOCKET = "/run/gate.sock"
+ACCESS_LOG = "/var/log/nginx/wss_access.log"
+
+# The main file's options, by host: as the document has them, and the other way round (molecule.yml).
+MAIN_OPTIONS = {
+    "debian12": {"sendfile": "on", "tcp_nopush": "on", "tcp_nodelay": "on", "keepalive_timeout": "65s", "types_hash_max_size": "2048"},
+    "debian13": {"sendfile": "off", "tcp_nopush": "off", "tcp_nodelay": "off", "keepalive_timeout": "30s", "types_hash_max_size": "4096"},
+}
+# A group's lines for nginx: its method, and its servers.
+GROUPS = {
+    "appserver": [
+        "least_conn",
+        "server 127.0.0.1:8101 weight=1 max_fails=2 fail_timeout=1s",
+        "server 127.0.0.1:8102 weight=1 max_fails=2 fail_timeout=1s",
+        "server 127.0.0.1:8103 weight=1 max_fails=1 fail_timeout=10s backup",
+    ],
+    "by_address": [
+        "ip_hash",
+        "server 127.0.0.1:8101 weight=1 max_fails=1 fail_timeout=10s",
+        "server 127.0.0.1:8102 weight=1 max_fails=1 fail_timeout=10s",
+    ],
+    "by_chance": [
+        "random",
+        "server 127.0.0.1:8101 weight=1 max_fails=1 fail_timeout=10s",
+        "server 127.0.0.1:8102 weight=1 max_fails=1 fail_timeout=10s",
+    ],
+    "by_path": [
+        "hash $request_uri consistent",
+        "server 127.0.0.1:8101 weight=1 max_fails=1 fail_timeout=10s",
+        "server 127.0.0.1:8102 weight=1 max_fails=1 fail_timeout=10s",
+    ],
+    "by_socket": [
+        "server unix:/run/chat/a.sock weight=3 max_fails=5 fail_timeout=7s",
+        "server unix:/run/chat/b.sock weight=1 max_fails=1 fail_timeout=10s",
+        "server 127.0.0.1:8103 weight=1 max_fails=1 fail_timeout=10s down",
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +96,12 @@ def token(host):
     host.run(f"rm -f {STORE}/{TOKEN}")
 
 
+@pytest.fixture(scope="module")
+def configuration(host):
+    """What nginx reads, every file of it."""
+    return host.check_output("nginx -T 2>/dev/null")
+
+
 def echoes(reply) -> bool:
     with reply:
         return reply.upgraded and reply.session.echo("over and out") == "over and out"
@@ -80,7 +123,19 @@ def wait_for(condition, seconds=15.0):
     return False
 
 
+def sessions(host, server: str, location: str) -> list[str]:
+    """Which upstream each session of a location met; each has its line once it has ended."""
+    lines = map(json.loads, host.check_output(f"cat {ACCESS_LOG}").splitlines())
+    return [line["upstream"] for line in lines if (line["server"], line["location"], line["status"]) == (f"{server}.yourdomain.com", location, 101)]
+
+
 # -- the first document ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MAIN_OPTIONS["debian12"])
+def test_the_main_file_has_the_option_as_it_was_set_and_once(gate, configuration, name):
+    wanted = MAIN_OPTIONS[gate.name.rpartition("-")[2]][name]
+    assert re.findall(rf"^ *{name} +(.*);$", configuration, re.MULTILINE) == [wanted]
 
 
 def test_the_workers_are_nginx_and_so_is_the_owner_of_the_token_store(host):
@@ -144,6 +199,14 @@ def test_static_files_are_served_and_what_is_not_there_gets_the_page_for_it(get)
     assert (reply.status, reply.body, reply.header("Content-Type")) == (404, PAGE_404, "text/html")
     assert get("/.wssgate/error/404", *PASSWORD).status == 404
     assert get("/../../etc/passwd", *PASSWORD).status == 400
+
+
+@pytest.mark.parametrize("excess, status", [(0, 405), (1, 413)])
+def test_a_body_may_be_as_large_as_the_document_says_and_no_larger(gate, ca_path, excess, status):
+    """A file takes no POST; before that is found out, the length is. No body is sent: nginx answers to the head."""
+    length = str(500 * 1024 * 1024 + excess)
+    request = wire.Request("/404.html", "wcs.yourdomain.com", "POST", headers=(("Content-Length", length),)).basic(*PASSWORD)
+    assert wire.handshake(wire.Endpoint(port=gate.port, ca_path=ca_path, server_name="wcs.yourdomain.com"), request).status == status
 
 
 def test_a_dead_or_silent_upstream_keeps_its_status_and_shows_the_page(ask):
@@ -228,6 +291,49 @@ def test_unix_socket_upstreams_echo_on_their_own_port(ask, path):
     assert upstream_of(ask(path, "chat", 9443)) == f"GET {path} HTTP/1.1"
 
 
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_has_its_method_and_its_servers_with_their_options(configuration, group):
+    (block,) = re.findall(rf"^upstream {group} {{\n(.*?)\n}}$", configuration, re.MULTILINE | re.DOTALL)
+    lines = [line.strip().removesuffix(";") for line in block.splitlines()]
+    assert [line for line in lines if not line.startswith(("#", "zone "))] == GROUPS[group]
+
+
+def met(host, ask, server: str, port: int, location: str, *paths: str) -> list[str]:
+    """The upstreams that sessions of these paths met, one after the other."""
+    host.check_output(f"truncate -s 0 {ACCESS_LOG}")
+    for path in paths:
+        with ask(path, server, port) as reply:
+            assert reply.upgraded
+    assert wait_for(lambda: len(sessions(host, server, location)) == len(paths), 5)
+    return sessions(host, server, location)
+
+
+def test_a_session_goes_where_the_fewest_are(host, ask):
+    with ask("/", "app", 8888) as held:
+        assert held.upgraded
+        # Each is over before the next one starts. Taken in turns, they would alternate.
+        others = [met(host, ask, "app", 8888, "/", "/")[0] for _number in range(3)]
+    assert wait_for(lambda: len(sessions(host, "app", "/")) == 2, 5)
+    assert {*others, sessions(host, "app", "/")[-1]} == {"127.0.0.1:8101", "127.0.0.1:8102"}
+    assert len(set(others)) == 1
+
+
+def test_a_path_keeps_its_server_and_another_path_may_have_another(host, ask):
+    assert len(set(met(host, ask, "app", 8888, "/path/", *["/path/x"] * 10))) == 1
+    others = met(host, ask, "app", 8888, "/path/", *(f"/path/{letter}" for letter in "abcdefgh"))
+    assert set(others) == {"127.0.0.1:8101", "127.0.0.1:8102"}
+
+
+def test_an_address_keeps_its_server_whatever_path_it_asks_for(host, ask):
+    assert len(set(met(host, ask, "app", 8888, "/address/", *(f"/address/{letter}" for letter in "abcdefghij")))) == 1
+
+
+def test_sockets_get_their_share_by_weight_and_a_server_that_is_down_gets_nothing(host, ask):
+    upstreams = met(host, ask, "chat", 9443, "/", *["/"] * 24)
+    # Three to one, between all workers; without weights it would be twelve each.
+    assert {socket: upstreams.count(socket) for socket in set(upstreams)} == {"unix:/run/chat/a.sock": 18, "unix:/run/chat/b.sock": 6}
+
+
 def test_a_plain_request_does_not_reach_the_application(ask):
     assert ask("/", "app", 8888, without=("Upgrade",)).status == 426
 
@@ -237,29 +343,24 @@ def test_a_page_of_another_port_is_another_origin(ask):
     assert ask("/", "app", 8888, origin=("https://app.yourdomain.com:8889",)).status == 101
 
 
-def served_by(host) -> list[str]:
-    text = host.check_output("tail -n 40 /var/log/nginx/wss_access.log")
-    return [line["upstream"] for line in map(json.loads, text.splitlines()) if line["location"] == "/" and line["status"] == 101]
-
-
 def test_the_load_is_shared_and_the_backup_steps_in_only_when_the_others_are_gone(host, ask):
-    host.check_output("truncate -s 0 /var/log/nginx/wss_access.log")
+    host.check_output(f"truncate -s 0 {ACCESS_LOG}")
     for _number in range(4):
         assert echoes(ask("/", "app", 8888))
-    assert wait_for(lambda: len(served_by(host)) == 4, 5)
-    assert set(served_by(host)) == {"127.0.0.1:8101", "127.0.0.1:8102"}
+    assert wait_for(lambda: len(sessions(host, "app", "/")) == 4, 5)
+    assert set(sessions(host, "app", "/")) == {"127.0.0.1:8101", "127.0.0.1:8102"}
     host.check_output("kill $(cat /root/first.pid)")
     try:
         assert wait_for(lambda: host.run("ss -Hltn 'sport = :8101' | grep -q .").rc != 0, 5)
         for _number in range(3):
             assert echoes(ask("/", "app", 8889))
-        assert wait_for(lambda: len(served_by(host)) == 7, 5)
-        assert all(upstream.endswith("127.0.0.1:8103") for upstream in served_by(host)[4:])
+        assert wait_for(lambda: len(sessions(host, "app", "/")) == 7, 5)
+        assert all(upstream.endswith("127.0.0.1:8103") for upstream in sessions(host, "app", "/")[4:])
     finally:
         host.check_output(
             "python3 /mnt/support/upstream.py --echo 127.0.0.1:8101 --echo 127.0.0.1:8102 --daemon --pid-file /root/first.pid"
         )
-    assert wait_for(lambda: echoes(ask("/", "app", 8888)) and served_by(host)[-1] in ("127.0.0.1:8101", "127.0.0.1:8102"), 10)
+    assert wait_for(lambda: echoes(ask("/", "app", 8888)) and sessions(host, "app", "/")[-1] in ("127.0.0.1:8101", "127.0.0.1:8102"), 10)
 
 
 # -- the socket --------------------------------------------------------------------------------------------------------

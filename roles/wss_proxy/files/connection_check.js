@@ -3,10 +3,9 @@
 
   const OPEN_LIMIT = 15000;
   const ECHO_LIMIT = 5000;
+  const ANSWER_LIMIT = 5000;
   // The cookie is read at the handshake only; it goes away with the session, and by itself an hour after a crash.
   const COOKIE_SECONDS = 3600;
-  // Scripts hand cookies to another process of the browser; a handshake at the same moment may leave without them.
-  const COOKIE_PAUSE = 100;
 
   const byId = function (id) { return document.getElementById(id); };
   const form = byId('form');
@@ -64,6 +63,8 @@
 
   function setCookie(at, value, seconds) {
     document.cookie = at.cookie + '=' + value + '; Path=' + at.cookiePath + '; Max-Age=' + seconds + '; Secure; SameSite=Strict';
+    // Browsers store it in another process. Reading waits for that: a handshake before would leave without it.
+    void document.cookie;
   }
 
   function clearCookie() {
@@ -129,6 +130,7 @@
     if (at.auth === 'external') {
       lines.push('Are you signed in? This location asks another service about you.');
     }
+    lines.push('May pages of ' + window.location.origin + ' connect here? The location\u2019s origins say so.');
     lines.push('Too many attempts or sessions? Wait a moment.');
     lines.push('Does the WebSocket server behind the gate run? When it does not, it looks the same from here.');
     lines.push('The operator finds the reason of each refusal in the gate\u2019s access log.');
@@ -139,7 +141,8 @@
   function failed(at, isLate) {
     show('failed', 'Not connected', 'Finding out whether the gate answers\u2026');
     byId('connect').disabled = true;
-    fetch(at.path, { method: 'HEAD', cache: 'no-store', credentials: 'omit', redirect: 'manual' }).then(function () {
+    const signal = AbortSignal.timeout(ANSWER_LIMIT);
+    fetch(at.path, { method: 'HEAD', cache: 'no-store', credentials: 'omit', redirect: 'manual', signal: signal }).then(function () {
       if (isLate) {
         show('failed', 'Not connected', 'The gate is there, but the WebSocket did not open within ' + OPEN_LIMIT / 1000 + ' seconds.');
         advise(['Does the WebSocket server behind the gate answer? Its operator should look.']);
@@ -147,8 +150,12 @@
         show('failed', 'Not connected', 'The gate is there and did not let this WebSocket through.');
         advise(refused(at));
       }
-    }, function () {
-      show('failed', 'Not connected', 'The gate cannot be reached.');
+    }, function (error) {
+      if (error.name === 'TimeoutError') {
+        show('failed', 'Not connected', 'The gate did not answer within ' + ANSWER_LIMIT / 1000 + ' seconds.');
+      } else {
+        show('failed', 'Not connected', 'The gate cannot be reached.');
+      }
       advise([
         'Is this device online? Reload this page.',
         'Does a firewall or proxy on the way let HTTPS through to ' + window.location.host + '?'
@@ -170,7 +177,7 @@
       fact('cookie', 'none');
     }
     show('connecting', 'Connecting', 'Opening wss://' + window.location.host + at.path);
-    setTimeout(function () { open(at); }, COOKIE_PAUSE);
+    open(at);
   }
 
   function open(at) {

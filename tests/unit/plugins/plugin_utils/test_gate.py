@@ -243,10 +243,23 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
             )
         ],
         {},
-        ("server 'wcs', location '/other'", "https://WS.example.com:8443 is verified differently in server 'wcs', location '/wss'", "wss_proxy_upstreams once for each"),
+        (
+            "server 'wcs', location '/other'",
+            "https://WS.example.com:8443 is verified differently in server 'wcs', location '/wss'",
+            "wss_proxy_upstreams once for each",
+        ),
     ),
     "an upstream and a service that decides, verified differently at one address": (
-        [server(location(upstream="https://ws.example.com", auth="external", external_auth_url="https://ws.example.com/check", upstream_ca_path="/etc/ssl/own.pem"))],
+        [
+            server(
+                location(
+                    upstream="https://ws.example.com",
+                    auth="external",
+                    external_auth_url="https://ws.example.com/check",
+                    upstream_ca_path="/etc/ssl/own.pem",
+                )
+            )
+        ],
         {},
         ("server 'wcs', location '/wss'", "https://ws.example.com:443 is verified differently", "give both the same settings"),
     ),
