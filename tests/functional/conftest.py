@@ -47,7 +47,7 @@ def binary(tmp_path_factory):
     return str(copy)
 
 
-def wait_for(condition, seconds=5.0):
+def wait_for(condition, seconds=20.0):
     """Return the first true value of ``condition()``."""
     deadline = time.monotonic() + seconds
     while True:
@@ -104,7 +104,7 @@ class Host:
     def settings(self, files=None, **settings):
         values = {
             "directory": str(self.etc), "binary": self.binary, "main_file": "nginx.conf", "pid_file": str(self.pid_file),
-            "files": files or {}, "owned_directories": ["wssgate.d"], "service": "", "live_timeout": 5,
+            "files": files or {}, "owned_directories": ["wssgate.d"], "service": "", "live_timeout": 30,
         }
         return Settings(**{**values, **settings})
 
@@ -151,7 +151,7 @@ class Host:
     def get(self, port, address="127.0.0.1"):
         """Return the body of an answer; None when nobody listens."""
         try:
-            with socket.create_connection((address, port), timeout=2) as connection:
+            with socket.create_connection((address, port), timeout=20) as connection:
                 connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
                 answer = b""
                 while True:

@@ -49,11 +49,11 @@ def test_the_drain_timeout_cut_the_sessions_of_workers_that_had_it_and_no_sooner
     # A client notices when it next speaks, which it does once a second; the first reload may take its time on a busy machine.
     waited = [drop["time"] - reloaded for drop in leave["dropped"]]
     assert min(waited) > DRAIN_TIMEOUT - 0.5
-    assert max(waited) < DRAIN_TIMEOUT + 8
+    assert max(waited) < DRAIN_TIMEOUT + 15
 
 
 def test_the_workers_that_were_replaced_are_gone_with_their_sessions(host):
-    deadline = time.monotonic() + DRAIN_TIMEOUT + 3
+    deadline = time.monotonic() + DRAIN_TIMEOUT + 15
     # From its beginning: the shell that looks has the same words in its own command line.
     while leaving := host.run("pgrep -f '^nginx: worker process is shutting down'").stdout.split():
         assert time.monotonic() < deadline, leaving

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -22,6 +23,8 @@ CONVERGE = Path(__file__).parents[1] / "converge.yml"
 class WebCallServer:
     host: Any
     path: str = "/usr/local/FlashphonerWebCallServer/conf/flashphoner.properties"
+    # Where the role notes that a restart is owed.
+    note: str = "/run/wssgate-wcs-webcallserver.restart"
 
     def play(self, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         """A run of the role on this host."""
@@ -45,11 +48,26 @@ class WebCallServer:
     def starts(self) -> int:
         return int(self.host.check_output("wc -l < /root/starts"))
 
+    @property
+    def owes_restart(self) -> bool:
+        return self.host.file(self.note).exists
+
+    @contextlib.contextmanager
+    def drop_in(self, *lines: str) -> Iterator[None]:
+        """The service with these lines in its unit, too."""
+        folder = "/run/systemd/system/webcallserver.service.d"
+        self.host.check_output(f"mkdir -p {folder}; echo '{chr(10).join(lines)}' > {folder}/test.conf; systemctl daemon-reload")
+        try:
+            yield
+        finally:
+            self.host.check_output(f"rm -r {folder}; systemctl daemon-reload")
+
 
 @pytest.fixture
 def wcs(host: Any) -> Iterator[WebCallServer]:
-    """Its settings are after each test as they were before."""
+    """Its settings and the number of its starts are after each test as they were before; it runs, and no restart is owed."""
     server = WebCallServer(host)
-    host.check_output(f"cp -a {server.path} /root/kept")
+    host.check_output(f"cp -a {server.path} /root/kept; cp /root/starts /root/starts.kept")
     yield server
-    host.check_output(f"rm -f {server.path}; cp -a /root/kept {server.path}")
+    host.check_output(f"rm -f {server.path}; cp -a /root/kept {server.path}; rm -rf {server.note}")
+    host.check_output("systemctl start webcallserver; cp /root/starts.kept /root/starts")

@@ -18,7 +18,15 @@ def test_without_its_service_nothing_is_restarted_and_without_domains_theirs_sta
     result = wcs.play(wcs_client_ip_header="X-Other", wcs_service="no-such-service", wcs_allow_domains=[])
     assert result.returncode == 0, result.stdout
     assert {b"ws.ip_forward_header=X-Other", b"allow_domains=app.example.com,*.example.org"} <= set(wcs.lines())
+    assert "count from the Web Call Server's next start on" in result.stdout
     assert wcs.starts == starts
+    assert not wcs.owes_restart
+
+
+def test_a_service_that_others_only_mention_is_not_there(wcs: WebCallServer) -> None:
+    with wcs.drop_in("[Unit]", "After=no-such-service.service"):
+        result = wcs.play(wcs_client_ip_header="X-Other", wcs_service="no-such-service")
+    assert result.returncode == 0, result.stdout
 
 
 def test_a_symlink_is_refused_and_its_target_untouched(wcs: WebCallServer) -> None:
@@ -57,8 +65,13 @@ def test_a_missing_file_is_an_error_but_not_for_a_dry_run(wcs: WebCallServer) ->
 
 @pytest.mark.parametrize(
     "variables",
-    [{"wcs_client_ip_header": "X-Client-IP\n"}, {"wcs_allow_domains": ["a.example\n"]}, {"wcs_allow_domains": ["a.example\\"]}],
-    ids=["a newline in the header", "a newline in a domain", "a backslash in a domain"],
+    [
+        {"wcs_client_ip_header": "X-Client-IP\n"},
+        {"wcs_client_ip_header": True},
+        {"wcs_allow_domains": ["a.example\n"]},
+        {"wcs_allow_domains": ["a.example\\"]},
+    ],
+    ids=["a newline in the header", "a header that is no string", "a newline in a domain", "a backslash in a domain"],
 )
 def test_a_value_that_would_make_another_setting_is_refused(wcs: WebCallServer, variables: dict[str, Any]) -> None:
     before = wcs.lines()
@@ -66,3 +79,36 @@ def test_a_value_that_would_make_another_setting_is_refused(wcs: WebCallServer, 
     assert result.returncode != 0
     assert "must be a header's name" in result.stdout
     assert wcs.lines() == before
+
+
+@pytest.mark.parametrize(
+    ("domains", "shown"),
+    # YAML makes a boolean of the country in [no].
+    [("app.example.com", '"app.example.com"'), ("", '""'), (["a.example", 1, False], '["a.example", 1, false]')],
+    ids=["a string", "an empty string", "a list of more than strings"],
+)
+def test_domains_that_are_no_list_of_strings_are_refused(wcs: WebCallServer, domains: Any, shown: str) -> None:
+    before = wcs.lines()
+    result = wcs.play(wcs_allow_domains=domains)
+    assert result.returncode != 0
+    assert f'wcs_allow_domains must be a list of strings, such as ["app.example.com"]; it is {shown}.' in " ".join(result.stdout.split())
+    assert wcs.lines() == before
+
+
+def test_domains_that_are_a_dict_are_refused(wcs: WebCallServer) -> None:
+    before = wcs.lines()
+    result = wcs.play(wcs_allow_domains={"app.example.com": True})
+    assert result.returncode != 0
+    assert "wcs_allow_domains" in result.stdout
+    assert wcs.lines() == before
+
+
+@pytest.mark.parametrize("make", ["ln -s /root/no-such-file {note}", "touch {note}; chown daemon {note}"], ids=["a symlink", "somebody else's file"])
+def test_a_note_that_is_not_roots_file_is_refused(wcs: WebCallServer, make: str) -> None:
+    before, starts = wcs.lines(), wcs.starts
+    wcs.host.check_output(make.format(note=wcs.note))
+    result = wcs.play(wcs_client_ip_header="X-Other")
+    assert result.returncode != 0
+    assert "is not a regular file of root's" in result.stdout
+    assert (wcs.lines(), wcs.starts) == (before, starts)
+    assert not wcs.host.file("/root/no-such-file").exists

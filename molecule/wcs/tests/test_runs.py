@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pytest
 from conftest import WebCallServer
 
 testinfra_hosts = ["ansible://wssgate-wcs-debian13"]
@@ -28,7 +29,7 @@ def test_a_dry_run_names_the_change_and_makes_none(wcs: WebCallServer) -> None:
     assert "ws.ip_forward_header: X-Client-IP -> X-Other" in result.stdout
     assert "Restart the Web Call Server" in result.stdout
     assert PASSWORD not in result.stdout
-    assert (wcs.lines(), wcs.starts) == (before, starts)
+    assert (wcs.lines(), wcs.starts, wcs.owes_restart) == (before, starts, False)
 
 
 def test_no_output_holds_the_keystores_password_and_a_change_may_wait_for_the_next_start(wcs: WebCallServer) -> None:
@@ -42,3 +43,84 @@ def test_no_output_holds_the_keystores_password_and_a_change_may_wait_for_the_ne
         assert secret not in result.stdout
     assert "count from the Web Call Server's next start on" in result.stdout
     assert wcs.starts == starts
+
+
+@pytest.mark.parametrize(
+    ("directives", "failure"),
+    [
+        (["[Service]", "ExecStartPre=/bin/false"], "control process exited"),
+        (["[Unit]", "RefuseManualStop=yes"], "Operation refused"),
+    ],
+    ids=["it is down since", "it runs on with the old settings"],
+)
+def test_a_restart_that_failed_is_made_up_for_once(wcs: WebCallServer, directives: list[str], failure: str) -> None:
+    with wcs.drop_in(*directives):
+        result = wcs.play(wcs_client_ip_header="X-Other")
+        assert result.returncode != 0
+        assert failure in result.stdout
+    assert b"ws.ip_forward_header=X-Other" in wcs.lines()
+    note = wcs.host.file(wcs.note)
+    assert (note.is_file, note.user, note.mode) == (True, "root", 0o600)
+    before, starts = wcs.lines(), wcs.starts
+
+    result = wcs.play(wcs_client_ip_header="X-Other")
+    assert result.returncode == 0, result.stdout
+    assert "An earlier run changed settings" in result.stdout
+    assert "changed=1 " in result.stdout
+    assert (wcs.lines(), wcs.starts, wcs.owes_restart) == (before, starts + 1, False)
+
+    result = wcs.play(wcs_client_ip_header="X-Other")
+    assert result.returncode == 0, result.stdout
+    assert "changed=0 " in result.stdout
+    assert "service_facts" not in result.stdout
+    assert wcs.starts == starts + 1
+
+
+def test_a_run_that_ends_between_two_settings_leaves_the_restart_to_the_next(wcs: WebCallServer) -> None:
+    # On a file system with room for the first change (the file grows by a page, the old one is there until then) and not the second.
+    folder = wcs.path.rpartition("/")[0]
+    wcs.host.check_output(f"mount -t tmpfs -o size=12k tmpfs {folder}")
+    try:
+        wcs.host.check_output(f"printf '%4095s\\n' '#' > {wcs.path}")
+        starts = wcs.starts
+        result = wcs.play(wcs_allow_domains=[])
+        assert result.returncode != 0
+        assert "No space left" in result.stdout
+        assert b"ws.map_custom_headers=true" in wcs.lines()
+        assert b"ws.ip_forward_header=X-Client-IP" not in wcs.lines()
+        assert (wcs.starts, wcs.owes_restart) == (starts, True)
+    finally:
+        wcs.host.check_output(f"umount {folder}")
+    # The settings that are there now are the wanted ones.
+    result = wcs.play()
+    assert result.returncode == 0, result.stdout
+    assert (wcs.starts, wcs.owes_restart) == (starts + 1, False)
+
+
+def test_a_change_that_waits_is_made_up_for_by_the_first_run_that_may_restart(wcs: WebCallServer) -> None:
+    starts = wcs.starts
+    for _run in range(2):
+        # What `-e wcs_restart_enabled=false` on the command line makes of it.
+        result = wcs.play(wcs_client_ip_header="X-Other", wcs_restart_enabled="false")
+        assert result.returncode == 0, result.stdout
+        assert "count from the Web Call Server's next start on" in result.stdout
+        assert (wcs.starts, wcs.owes_restart) == (starts, True)
+    result = wcs.play("--check", wcs_client_ip_header="X-Other")
+    assert result.returncode == 0, result.stdout
+    assert "changed=1 " in result.stdout
+    assert (wcs.starts, wcs.owes_restart) == (starts, True)
+    result = wcs.play(wcs_client_ip_header="X-Other")
+    assert result.returncode == 0, result.stdout
+    assert (wcs.starts, wcs.owes_restart) == (starts + 1, False)
+
+
+def test_a_change_that_waited_is_not_made_up_for_after_another_start(wcs: WebCallServer) -> None:
+    starts = wcs.starts
+    result = wcs.play(wcs_client_ip_header="X-Other", wcs_restart_enabled=False)
+    assert result.returncode == 0, result.stdout
+    assert wcs.owes_restart
+    wcs.host.check_output("systemctl restart webcallserver")
+    result = wcs.play(wcs_client_ip_header="X-Other")
+    assert result.returncode == 0, result.stdout
+    assert "changed=0 " in result.stdout
+    assert (wcs.starts, wcs.owes_restart) == (starts + 1, False)

@@ -53,7 +53,7 @@ def free_port() -> int:
     raise LookupError(f"no port from {PORTS.start} to {PORTS.stop} is free on the loopback")
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 5.0) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
     """The first true value of the condition."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass, field
 
 HEAD_END = b"\r\n\r\n"
-LIMIT = 5.0
+LIMIT = 20.0
 # More than any answer and any head sent back.
 MOST = 1 << 20
 

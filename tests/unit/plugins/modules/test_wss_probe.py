@@ -416,11 +416,11 @@ def test_a_101_that_is_no_websocket_is_a_failure(probe: Run, spoilt: Callable[[b
 def test_a_server_that_sends_no_pong_is_a_failure_unless_no_ping_is_wanted(probe: Run) -> None:
     silent = answering(lambda head: switching(accept_key(head)), until_gone)
     with scripted(silent) as port:
-        result = probe(f"ws://127.0.0.1:{port}/", timeout=0.4)
+        result = probe(f"ws://127.0.0.1:{port}/", timeout=2)
     assert result["failed"]
     assert result["upgraded"]
     assert result["ping_seconds"] is None
-    assert result["msg"].endswith("timed out after 0.4 s while waiting for the pong")
+    assert result["msg"].endswith("timed out after 2 s while waiting for the pong")
     with scripted(silent) as port:
         assert probe(f"ws://127.0.0.1:{port}/", ping=False)["upgraded"]
 
@@ -431,7 +431,8 @@ def test_a_pong_to_something_else_does_not_count(probe: Run) -> None:
         until_gone(connection)
 
     with scripted(answering(lambda head: switching(accept_key(head)), act)) as port:
-        assert probe(f"ws://127.0.0.1:{port}/", timeout=0.4)["ping_seconds"] is None
+        result = probe(f"ws://127.0.0.1:{port}/", timeout=2)
+    assert result["upgraded"] and result["ping_seconds"] is None
 
 
 def test_frames_right_behind_the_answer_are_not_lost(probe: Run) -> None:
@@ -466,9 +467,9 @@ def test_an_answer_that_is_no_http_is_a_failure_that_says_so(probe: Run, answer:
 def test_a_server_that_never_answers_is_given_up_in_time(probe: Run) -> None:
     with scripted(until_gone) as port:
         start = time.monotonic()
-        result = probe(f"ws://127.0.0.1:{port}/", timeout=0.4)
-        assert time.monotonic() - start < 3
-    assert result["msg"].endswith("timed out after 0.4 s while waiting for the answer to the handshake")
+        result = probe(f"ws://127.0.0.1:{port}/", timeout=2)
+        assert time.monotonic() - start < 20
+    assert result["msg"].endswith("timed out after 2 s while waiting for the answer to the handshake")
 
 
 def test_the_time_limit_holds_against_a_server_that_drips(probe: Run) -> None:
