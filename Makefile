@@ -69,11 +69,17 @@ functional: venv ## The rendered gate on the newest nginx, on this machine: fuzz
 	@$(WITH) pytest -q tests/functional $(ARGS)
 
 .PHONY: mutants
-mutants: venv ## Take out guards of the gate and checks of the code one by one; each must be missed by a test
-	@echo "== Guards of the gate taken out, one by one"
+mutants: venv ## Take out guards and directives of the gate and checks of the code one by one; each must be missed by a test
+	@echo "== Guards and directives of the gate taken out, one by one"
 	@$(WITH) python tests/mutants.py $(ARGS)
 	@echo "== Checks of the code taken out, one by one"
 	@$(WITH) python tests/code_mutants.py $(ARGS)
+
+.PHONY: tls
+tls: venv ## testssl.sh (Debian's package) on the gate's TLS, about three minutes
+	@. scripts/lib.sh && need_command testssl testssl.sh
+	@echo "== testssl.sh"
+	@$(WITH) pytest -q tests/functional/tls.py $(ARGS)
 
 .PHONY: soak
 soak: venv ## Thousands of sessions for long: make soak [SECONDS=1800] [SESSIONS=2000]

@@ -6,6 +6,9 @@
 Takes each `raise` below an `if` out of plugins/module_utils and plugins/plugin_utils, one at a time, in a copy of the
 checkout, and runs the unit tests of that file. Prints which test notices each; exits 1 when one goes unnoticed that is
 not in EXPLAINED. `python tests/code_mutants.py WORDS…` tries only those whose file or line contains all the words.
+
+The tests have to pass on each file as it is first, parsed and written back as the mutants are. Only a test that fails or does
+not end counts: where pytest cannot run the tests at all, that is an error of this program or a mutant that says nothing.
 """
 
 from __future__ import annotations
@@ -65,6 +68,10 @@ def without(source: str, line: int) -> str:
     return ast.unparse(ast.fix_missing_locations(Remover().visit(ast.parse(source)))) + "\n"
 
 
+class HarnessError(Exception):
+    """The tests said neither yes nor no."""
+
+
 def tests_of(copy: Path, path: Path) -> list[str]:
     """Test files that speak of the module, the nearest first."""
     named = re.compile(rf"\b{re.escape(path.stem)}\b")
@@ -76,29 +83,33 @@ def tests_of(copy: Path, path: Path) -> list[str]:
     return [str(file) for file in sorted(set(found), key=lambda file: (stem not in file.stem, file.stem))]
 
 
-def noticed_by(copy: Path, check: Check) -> str:
-    target = copy / check.path
+def run(copy: Path, path: Path, source: str) -> str:
+    """What fails when the file is this: a test, or nothing."""
+    target = copy / path
     original = target.read_text()
-    target.write_text(without(original, check.line))
+    target.write_text(source)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", *tests_of(copy, check.path)],
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rfE", *tests_of(copy, path)],
             cwd=copy, capture_output=True, text=True, timeout=LIMIT, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return "a test that did not end"
+        return f"a test that did not end in {LIMIT} s"
     finally:
         target.write_text(original)
-    failed = re.findall(r"^(?:FAILED|ERROR) \S*?([^/\s]+::\S+)", done.stdout, re.MULTILINE)
-    if failed:
-        return failed[0]
-    return "" if done.returncode == 0 else f"pytest, exit {done.returncode}: {done.stdout[-300:]}"
+    if done.returncode == 0:
+        return ""
+    failed = re.search(r"^(?:FAILED|ERROR) \S*?([^/\s]+::.*?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    # 1: tests failed. Others: no tests, a file that cannot be imported, an error of pytest's own.
+    if done.returncode != 1 or not failed:
+        raise HarnessError(f"pytest, exit {done.returncode}: {(done.stdout + done.stderr)[-300:]}")
+    return failed[1]
 
 
 def main() -> int:
     words = sys.argv[1:]
     chosen = [check for check in checks() if all(word in check.name for word in words)]
-    unnoticed = explained = 0
+    unnoticed = explained = errors = 0
     with tempfile.TemporaryDirectory(prefix="wssgate-mutants-") as folder:
         copy = Path(folder)
         for name in COPIED:
@@ -108,15 +119,30 @@ def main() -> int:
             else:
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, copy / name)
+        controls = sorted({check.path for check in chosen})
+        for path in controls:
+            try:
+                failed = run(copy, path, without((copy / path).read_text(), 0))
+            except HarnessError as error:
+                failed = str(error)
+            if failed:
+                print(f"the tests of {path} fail with nothing taken out: {failed}")
+                return 1
+        print(f"{len(controls)} files as they are: their tests pass", flush=True)
         for check in chosen:
-            noticed = noticed_by(copy, check)
+            try:
+                noticed = run(copy, check.path, without((copy / check.path).read_text(), check.line))
+            except HarnessError as error:
+                errors += 1
+                print(f"ERR  without {check.name}: {error}", flush=True)
+                continue
             reason = next((why for part, why in EXPLAINED.items() if part in check.name), "")
             unnoticed += not noticed and not reason
             explained += not noticed and bool(reason)
             verdict = "ok  " if noticed else "know" if reason else "MISS"
             print(f"{verdict} without {check.name}: {noticed or reason or 'nothing notices'}", flush=True)
-    print(f"{len(chosen)} checks taken out, {explained} explained, {unnoticed} unnoticed")
-    return 1 if unnoticed else 0
+    print(f"{len(chosen)} checks taken out, {explained} explained, {unnoticed} unnoticed, {errors} with an error of the tests themselves")
+    return 1 if unnoticed or errors else 0
 
 
 if __name__ == "__main__":

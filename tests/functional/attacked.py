@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,9 @@ class AttackedHouse(House):
 
     def __init__(self) -> None:
         self.port = free_port()
-        self.echo, *self.tls, self.silent, self.refuse, self.gone = (f"127.0.0.1:{free_port()}" for _number in range(7))
+        self.echo, self.silent, self.refuse, self.gone = (f"127.0.0.1:{free_port()}" for _number in range(4))
+        # By what the file calls them.
+        self.tls = {address: f"127.0.0.1:{free_port()}" for address in sorted(set(re.findall(r"127\.0\.0\.1:84\d\d", GATE.read_text())))}
         super().__init__([])
         # Not below the root, which a copy of the house has elsewhere.
         self._behind = tempfile.TemporaryDirectory(prefix="wssgate-upstream-")
@@ -58,9 +61,7 @@ class AttackedHouse(House):
         for old, new in (
             ("[{port: 443}]", f"[{{address: 127.0.0.1, port: {self.port}}}]"),
             ("127.0.0.1:8080", self.echo),
-            ("127.0.0.1:8443", self.tls[0]),
-            ("127.0.0.1:8444", self.tls[1]),
-            ("127.0.0.1:8445", self.tls[2]),
+            *self.tls.items(),
             ("127.0.0.1:8081", self.silent),
             ("127.0.0.1:8082", self.refuse),
             ("127.0.0.1:8083", self.gone),
@@ -96,7 +97,7 @@ class AttackedHouse(House):
             sys.executable, str(UPSTREAM), "--echo", self.echo, "--echo", str(self.socket), "--certificate", chain, "--key", key,
             "--silent", self.silent, "--refuse", self.refuse, "--record", str(self.record),
         ]  # fmt: skip
-        for address in self.tls:
+        for address in self.tls.values():
             command += ["--tls", address]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None

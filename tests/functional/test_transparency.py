@@ -36,11 +36,14 @@ TOKEN = "transparency-token-0001"
 ORIGIN = "https://app.example.com"
 SEED = int(os.environ.get("WSSGATE_FUZZ_SEED") or random.SystemRandom().randrange(1 << 32))
 EXAMPLES = int(os.environ.get("WSSGATE_TUNNEL_EXAMPLES", "40"))
-# A thousand messages a case, and 230 such cases, take minutes: set WSSGATE_AUTOBAHN to some, or to all.
-SUITE = os.environ.get("WSSGATE_AUTOBAHN", "")
+# Of Autobahn's cases: some (255), all (517; 230 of them send a thousand messages each, which takes half an hour) or none.
+SUITE = os.environ.get("WSSGATE_AUTOBAHN") or "some"
+if SUITE not in ("some", "all", "none"):
+    raise ValueError(f"WSSGATE_AUTOBAHN is some, all or none, not {SUITE!r}")
 IS_WHOLE_SUITE = SUITE == "all"
 # By upstream: one that is strict, and one that is fast.
 STRICT_CASES = [f"{part}.*" for part in (1, 2, 3, 4, 5, 6, 7, 10)]
+FAST_PARTS = ("9", "12", "13")
 FAST_CASES = ["9.*", "12.*", "13.*"] if IS_WHOLE_SUITE else ["9.1.1", "9.2.1", "9.5.1", "9.7.1", "12.1.1", "12.2.3", "13.1.1", "13.7.1"]
 
 # Speaks plain WebSocket to the client, and to the gate what a browser with a token would.
@@ -136,7 +139,7 @@ def echo() -> Iterator[int]:
 @pytest.fixture(scope="module")
 def fast() -> Iterator[int]:
     port = free_port()
-    if not SUITE:
+    if SUITE == "none":
         # Nobody connects there.
         yield port
         return
@@ -228,7 +231,7 @@ def opened(house: House, port: int, **options: object) -> connect:
 
 def results(port: int, path: str, cases: list[str]) -> dict[str, tuple[object, ...]]:
     async def run() -> list[object]:
-        return await asyncio.wait_for(kosoku.run_fuzzingclient(f"ws://127.0.0.1:{port}{path}", cases, concurrency=2), 3600 if IS_WHOLE_SUITE else 90)
+        return await asyncio.wait_for(kosoku.run_fuzzingclient(f"ws://127.0.0.1:{port}{path}", cases, concurrency=2), 3600 if IS_WHOLE_SUITE else 300)
 
     try:
         found = asyncio.run(run())
@@ -240,14 +243,32 @@ def results(port: int, path: str, cases: list[str]) -> dict[str, tuple[object, .
     }
 
 
-@pytest.mark.skipif(not SUITE, reason="takes minutes: set WSSGATE_AUTOBAHN to some, or to all")
+def all_results(ways: tuple[tuple[int, str], tuple[int, str]], cases: list[str]) -> dict[str, tuple[object, ...]]:
+    """Each case by the way that is for it: the strict upstream's or the fast one's."""
+    found = {}
+    for (port, path), is_fast in zip(ways, (False, True), strict=True):
+        chosen = [case for case in cases if (case.partition(".")[0] in FAST_PARTS) == is_fast]
+        if chosen:
+            found |= results(port, path, chosen)
+    return found
+
+
+@pytest.mark.skipif(SUITE == "none", reason="WSSGATE_AUTOBAHN is none")
 def test_every_autobahn_case_ends_as_without_the_gate(echo: int, fast: int, adapter: int) -> None:
+    without, by_gate = ((echo, "/"), (fast, "/")), ((adapter, "/wss"), (adapter, "/fast"))
     start = time.monotonic()
-    direct = results(echo, "/", STRICT_CASES) | results(fast, "/", FAST_CASES)
+    direct = all_results(without, STRICT_CASES + FAST_CASES)
     middle = time.monotonic()
-    through = results(adapter, "/wss", STRICT_CASES) | results(adapter, "/fast", FAST_CASES)
+    through = all_results(by_gate, STRICT_CASES + FAST_CASES)
     print(f"{len(direct)} cases: direct in {middle - start:.1f} s, through the gate in {time.monotonic() - middle:.1f} s")
     assert len(direct) == (517 if IS_WHOLE_SUITE else 255)
+    # The suite gives a peer a second to close, which a machine that is busy with the other tests may need for itself, gate or not.
+    # What a gate does to a case it does each time.
+    for _attempt in range(2):
+        if differing := [name for name in direct if direct[name] != through.get(name)]:
+            print(f"tried again: {differing}")
+            direct |= all_results(without, differing)
+            through |= all_results(by_gate, differing)
     assert {name: (direct[name], through.get(name)) for name in direct if direct[name] != through.get(name)} == {}
 
 

@@ -26,18 +26,18 @@ class WebCallServer:
     # Where the role notes that a restart is owed.
     note: str = "/run/wssgate-wcs-webcallserver.restart"
 
-    def play(self, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+    def play(self, *arguments: str, play: Path = CONVERGE, **variables: Any) -> subprocess.CompletedProcess[str]:
         """A run of the role on this host."""
         return subprocess.run(
             [
-                *("ansible-playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], str(CONVERGE), *arguments),
+                *("ansible-playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], str(play), *arguments),
                 *("-l", self.host.backend.get_pytest_id().rpartition("://")[2], "-e", json.dumps(variables)),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
 
     def lines(self, path: str = "") -> list[bytes]:

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import WebCallServer
 
 testinfra_hosts = ["ansible://wssgate-wcs-debian12"]
+REFUSING = Path(__file__).parents[1] / "refused.yml"
 
 
 def test_without_its_service_nothing_is_restarted_and_without_domains_theirs_stay(wcs: WebCallServer) -> None:
@@ -63,44 +68,29 @@ def test_a_missing_file_is_an_error_but_not_for_a_dry_run(wcs: WebCallServer) ->
     assert "is not there yet" in result.stdout
 
 
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {"wcs_client_ip_header": "X-Client-IP\n"},
-        {"wcs_client_ip_header": True},
-        {"wcs_allow_domains": ["a.example\n"]},
-        {"wcs_allow_domains": ["a.example\\"]},
-    ],
-    ids=["a newline in the header", "a header that is no string", "a newline in a domain", "a backslash in a domain"],
-)
-def test_a_value_that_would_make_another_setting_is_refused(wcs: WebCallServer, variables: dict[str, Any]) -> None:
-    before = wcs.lines()
-    result = wcs.play(**variables)
-    assert result.returncode != 0
-    assert "must be a header's name" in result.stdout
-    assert wcs.lines() == before
-
-
-@pytest.mark.parametrize(
-    ("domains", "shown"),
+# What is asked for, and the words that it gets.
+NAME, LIST = "must be a header's name", "wcs_allow_domains must be a list of strings"
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a newline in the header": ({"wcs_client_ip_header": "X-Client-IP\n"}, NAME),
+    "a header that is no string": ({"wcs_client_ip_header": True}, NAME),
+    "a newline in a domain": ({"wcs_allow_domains": ["a.example\n"]}, NAME),
+    "a backslash in a domain": ({"wcs_allow_domains": ["a.example\\"]}, NAME),
+    "a string": ({"wcs_allow_domains": "app.example.com"}, f'{LIST}, such as ["app.example.com"]; it is "app.example.com".'),
+    "an empty string": ({"wcs_allow_domains": ""}, f'{LIST}, such as ["app.example.com"]; it is "".'),
     # YAML makes a boolean of the country in [no].
-    [("app.example.com", '"app.example.com"'), ("", '""'), (["a.example", 1, False], '["a.example", 1, false]')],
-    ids=["a string", "an empty string", "a list of more than strings"],
-)
-def test_domains_that_are_no_list_of_strings_are_refused(wcs: WebCallServer, domains: Any, shown: str) -> None:
-    before = wcs.lines()
-    result = wcs.play(wcs_allow_domains=domains)
-    assert result.returncode != 0
-    assert f'wcs_allow_domains must be a list of strings, such as ["app.example.com"]; it is {shown}.' in " ".join(result.stdout.split())
-    assert wcs.lines() == before
+    "a list of more than strings": ({"wcs_allow_domains": ["a.example", 1, False]}, 'it is ["a.example", 1, false].'),
+    "a dict": ({"wcs_allow_domains": {"app.example.com": True}}, "wcs_allow_domains"),
+}
 
 
-def test_domains_that_are_a_dict_are_refused(wcs: WebCallServer) -> None:
-    before = wcs.lines()
-    result = wcs.play(wcs_allow_domains={"app.example.com": True})
-    assert result.returncode != 0
-    assert "wcs_allow_domains" in result.stdout
-    assert wcs.lines() == before
+def test_values_that_would_make_another_setting_are_refused(wcs: WebCallServer) -> None:
+    before, starts = wcs.lines(), wcs.starts
+    result = wcs.play(play=REFUSING, scenario_cases=[variables for variables, _words in REFUSED.values()])
+    assert result.returncode == 0, result.stdout
+    (encoded,) = re.findall(r"SAID\s+(\S+)\s+END", result.stdout)
+    said = dict(zip(REFUSED, json.loads(base64.b64decode(encoded)), strict=True))
+    assert {name: text for name, text in said.items() if REFUSED[name][1] not in text} == {}
+    assert (wcs.lines(), wcs.starts, wcs.owes_restart) == (before, starts, False)
 
 
 @pytest.mark.parametrize("make", ["ln -s /root/no-such-file {note}", "touch {note}; chown daemon {note}"], ids=["a symlink", "somebody else's file"])

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import pytest
 from conftest import WebCallServer
 
 testinfra_hosts = ["ansible://wssgate-wcs-debian13"]
@@ -45,19 +44,12 @@ def test_no_output_holds_the_keystores_password_and_a_change_may_wait_for_the_ne
     assert wcs.starts == starts
 
 
-@pytest.mark.parametrize(
-    ("directives", "failure"),
-    [
-        (["[Service]", "ExecStartPre=/bin/false"], "control process exited"),
-        (["[Unit]", "RefuseManualStop=yes"], "Operation refused"),
-    ],
-    ids=["it is down since", "it runs on with the old settings"],
-)
-def test_a_restart_that_failed_is_made_up_for_once(wcs: WebCallServer, directives: list[str], failure: str) -> None:
-    with wcs.drop_in(*directives):
+def test_a_restart_that_failed_is_made_up_for_once(wcs: WebCallServer) -> None:
+    # It runs on with the old settings.
+    with wcs.drop_in("[Unit]", "RefuseManualStop=yes"):
         result = wcs.play(wcs_client_ip_header="X-Other")
         assert result.returncode != 0
-        assert failure in result.stdout
+        assert "Operation refused" in result.stdout
     assert b"ws.ip_forward_header=X-Other" in wcs.lines()
     note = wcs.host.file(wcs.note)
     assert (note.is_file, note.user, note.mode) == (True, "root", 0o600)
@@ -99,12 +91,11 @@ def test_a_run_that_ends_between_two_settings_leaves_the_restart_to_the_next(wcs
 
 def test_a_change_that_waits_is_made_up_for_by_the_first_run_that_may_restart(wcs: WebCallServer) -> None:
     starts = wcs.starts
-    for _run in range(2):
-        # What `-e wcs_restart_enabled=false` on the command line makes of it.
-        result = wcs.play(wcs_client_ip_header="X-Other", wcs_restart_enabled="false")
-        assert result.returncode == 0, result.stdout
-        assert "count from the Web Call Server's next start on" in result.stdout
-        assert (wcs.starts, wcs.owes_restart) == (starts, True)
+    # What `-e wcs_restart_enabled=false` on the command line makes of it.
+    result = wcs.play(wcs_client_ip_header="X-Other", wcs_restart_enabled="false")
+    assert result.returncode == 0, result.stdout
+    assert "count from the Web Call Server's next start on" in result.stdout
+    assert (wcs.starts, wcs.owes_restart) == (starts, True)
     result = wcs.play("--check", wcs_client_ip_header="X-Other")
     assert result.returncode == 0, result.stdout
     assert "changed=1 " in result.stdout

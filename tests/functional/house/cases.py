@@ -11,13 +11,10 @@ ones are among them.
 from __future__ import annotations
 
 import base64
-import functools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from hypothesis import strategies as st
 
 from house.model import Door
 
@@ -298,9 +295,6 @@ SPOILERS = (
     "case",
     "gone",
 )
-
-
-@functools.cache
 def _targets(door: Door) -> tuple[bytes, ...]:
     path = door.path
     tail = path[1:]
@@ -362,9 +356,6 @@ def _targets(door: Door) -> tuple[bytes, ...]:
         path + b"?a b",
         b"",
     )
-
-
-@functools.cache
 def _cookie_names(door: Door) -> tuple[bytes, ...]:
     name = door.cookie
     return (name,) * 8 + (
@@ -460,13 +451,3 @@ def make(pick: Pick) -> Case:
 
 def chosen_by(source: random.Random) -> Case:
     return make(source.choice)
-
-
-@functools.cache
-def _indexes(count: int) -> st.SearchStrategy[int]:
-    return st.integers(0, count - 1)
-
-
-@st.composite
-def cases(draw: Callable[..., Any]) -> Case:
-    return make(lambda options: options[draw(_indexes(len(options)))])
