@@ -64,7 +64,10 @@ def test_a_handshake_takes_no_more_system_calls_than_it_did(gate):
     house, target = gate
     with accounts.system_calls(house.workers()[0]) as calls:
         load.handshakes(None, target, count=50)
-    assert sum(calls.values()) / 50 == pytest.approx(CALLS_PER_HANDSHAKE, abs=0.75), calls
+    # Nine reads; one more where a busy client's last message of TLS and its request come apart.
+    reads = calls["read"] / 50
+    assert sum(calls.values()) / 50 - reads == pytest.approx(CALLS_PER_HANDSHAKE - 9, abs=0.3), calls
+    assert 8.5 < reads < 10.5, calls
 
 
 def test_a_refusal_takes_a_few_system_calls(gate):
