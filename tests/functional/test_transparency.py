@@ -239,9 +239,12 @@ def results(port: int, path: str, cases: list[str]) -> dict[str, tuple[object, .
     except kosoku.FailureError as error:
         # The upstream's own failures are not the gate's: what counts is that they are the same.
         found = error.results
-    return {
-        case.case_id: (case.behavior.value, case.behavior_close.value, case.remote_close_code, case.remote_close_reason) for case in found
-    }
+    return {case.case_id: (passed(case.behavior.value), case.behavior_close.value, case.remote_close_code, case.remote_close_reason) for case in found}
+
+
+def passed(behavior: str) -> str:
+    """The suite passes both: a bad frame that arrives in one piece with the message before it may be answered without an echo of that."""
+    return "OK" if behavior == "NON-STRICT" else behavior
 
 
 def all_results(ways: tuple[tuple[int, str], tuple[int, str]], cases: list[str]) -> dict[str, tuple[object, ...]]:
