@@ -806,7 +806,6 @@ class _Builder:
             if not redirect["server_names"]:
                 server["redirect"] = None
 
-
     def _check_verifications(self) -> None:
         """One https address, one verification: nginx resumes the TLS session of an address in every location, verified there or not."""
         seen: t.Dict[str, t.Tuple[t.Any, str]] = {}
