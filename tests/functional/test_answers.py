@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from collections.abc import Iterator
 
 import pytest
 from house.gate import House, free_port, wait_for
-from house.talk import Answer, Client, receive_head, stop_listening
+from house.talk import Answer, Client, Mirror, receive_head
 
 NAME = "gate.example.com"
 ORIGIN = "https://app.example.com"
@@ -41,28 +40,15 @@ server {{
 """
 
 
-class Refusing:
+class Refusing(Mirror):
     """An upstream that refuses each handshake in the words that its path asks for, and keeps the head."""
 
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.head = b""
-        threading.Thread(target=self._serve, daemon=True).start()
+    head = b""
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            with connection:
-                self.head = receive_head(connection)
-                words = OWN.get(self.head.split(b" ")[1].decode(), b"503 Service Unavailable")
-                connection.sendall(b"HTTP/1.1 " + words + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-
-    def close(self) -> None:
-        stop_listening(self._listener)
+    def _answer(self, connection: socket.socket) -> None:
+        self.head = receive_head(connection)
+        words = OWN.get(self.head.split(b" ")[1].decode(), b"503 Service Unavailable")
+        connection.sendall(b"HTTP/1.1 " + words + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
 @pytest.fixture(scope="module")

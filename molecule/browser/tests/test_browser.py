@@ -48,7 +48,8 @@ def key_hash(certificate: Path) -> str:
 @pytest.fixture(scope="session", autouse=True)
 def _pictures():
     """The pictures of this run and of no other."""
-    shutil.rmtree(PICTURES, ignore_errors=True)
+    if PICTURES.exists():
+        shutil.rmtree(PICTURES)
     PICTURES.mkdir(parents=True)
 
 
