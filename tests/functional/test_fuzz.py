@@ -16,7 +16,6 @@ import json
 import os
 import random
 import re
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -30,7 +29,7 @@ from hypothesis import strategies as st
 from house.cases import DOORS, LIVE, PASSWORD, TRAPS, USERNAME, Case, chosen_by, honest, make
 from house.gate import House, Place, free_port, wait_for
 from house.model import Rules, Verdict, judge
-from house.talk import LIMIT, Answer, Client, Mirror
+from house.talk import Answer, Client, Mirror
 
 BATCHES = int(os.environ.get("WSSGATE_FUZZ_BATCHES", "600"))
 SEED = int(os.environ.get("WSSGATE_FUZZ_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -74,30 +73,12 @@ ADDRESS_HEADERS = ("x-client-ip", "x-real-ip", "x-forwarded-for")
 ADDRESSES = tuple(f"127.0.0.{number}" for number in range(2, 10))
 
 
-class Asker(Client):
-    """A client of its own address, that may do something else between a request and its answer."""
-
-    def __init__(self, port: int, address: str) -> None:
-        super().__init__(port)
-        self.port, self.address, self.request = port, address, b""
-
-    def send(self, request: bytes) -> None:
-        if self._socket is None:
-            self._socket = socket.create_connection(("127.0.0.1", self.port), timeout=LIMIT, source_address=(self.address, 0))
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.sendall(request)
-        self.request = request
-
-    def receive(self) -> Answer:
-        return self._read(self.request.startswith(b"HEAD "))
-
-
 class Stage:
     """A gate, what is behind it, and the model of it."""
 
     def __init__(self, place: Place, port: int, mirror: Mirror, rules: Rules) -> None:
         self.place, self.mirror, self.rules = place, mirror, rules
-        self.askers = [Asker(port, address) for address in ADDRESSES]
+        self.askers = [Client(port, address) for address in ADDRESSES]
         self.seen: Counter[int] = Counter()
         self.log = place.access_log.open(errors="replace")
 

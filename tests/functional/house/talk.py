@@ -30,11 +30,13 @@ class Answer:
 
 
 class Client:
-    """One request after the other over one connection; a new one where the server ended the last."""
+    """One request after the other over one connection, from this address where one is given; a new one where the server ended the last."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, address: str = "") -> None:
+        self.address = address
         self._port = port
         self._socket: socket.socket | None = None
+        self._is_bodiless = False
 
     def __enter__(self) -> Client:
         return self
@@ -48,11 +50,20 @@ class Client:
             self._socket = None
 
     def ask(self, request: bytes) -> Answer:
+        self.send(request)
+        return self.receive()
+
+    def send(self, request: bytes) -> None:
         if self._socket is None:
-            self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=LIMIT)
+            source = (self.address, 0) if self.address else None
+            self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=LIMIT, source_address=source)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.sendall(request)
-        return self._read(request.startswith(b"HEAD "))
+        self._is_bodiless = request.startswith(b"HEAD ")
+
+    def receive(self) -> Answer:
+        """The answer to what was sent last."""
+        return self._read(self._is_bodiless)
 
     def _read(self, is_bodiless: bool) -> Answer:
         data = b""
