@@ -53,6 +53,10 @@ lint: venv ## shellcheck, ruff, yamllint, ansible-lint, documentation and change
 docs: venv ## Only the documentation and the changelog
 	@$(WITH) scripts/lint.sh docs
 
+.PHONY: generate
+generate: venv ## Write what follows from the roles' argument_specs: defaults, tables of the READMEs, the gate's options
+	@$(WITH) python scripts/generate.py $(ARGS)
+
 .PHONY: unit
 unit: venv ## Unit tests, with plain pytest
 	@echo "== Unit tests"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each role's defaults, argument_specs and README say the same."""
+"""Each role's variables: what is generated from argument_specs fits them, and they fit the code."""
 
 from __future__ import annotations
 
@@ -311,7 +311,8 @@ MODULES = {path.stem for path in (ROLES.parent / "plugins" / "modules").glob("*.
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: str(path.relative_to(ROLES.parent)))
 def test_guides_name_only_variables_that_there_are(guide: Path) -> None:
     known = {name for role in NAMES for name in defaults_of(role)} | MODULES | set(NAMES)
-    known |= {name for role in NAMES for path, _option in every_option(options_of(role)) for name in path.split(".")}
+    entry_points = [spec.get("options", {}) for role in NAMES for spec in specs_of(role).values()]
+    known |= {name for options in entry_points for path, _option in every_option(options) for name in path.split(".")}
     code = re.findall(r"`([^`\n]+)`", guide.read_text(encoding="utf-8"))
     named = {word for text in code for word in re.findall(rf"\b(?:{'|'.join(NAMES)})_[a-z0-9_]+\b(?!\.)", text)}
     assert named - known == set()

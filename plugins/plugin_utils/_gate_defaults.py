@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Defaults and choices of role wss_proxy's options.
+
+Generated from roles/wss_proxy/meta/argument_specs.yml by 'make generate'. Changes made here are lost.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+# Variables that have a fixed default.
+VARIABLES: t.Dict[str, t.Any] = {
+    "wss_proxy_servers": [],
+    "wss_proxy_upstreams": [],
+    "wss_proxy_http_redirect_enabled": True,
+    "wss_proxy_http_redirect_port": 80,
+    "wss_proxy_tls_profile": "intermediate",
+    "wss_proxy_tls_tickets": 1,
+    "wss_proxy_buffer_size": 4096,
+    "wss_proxy_drain_retry_after": 10,
+}
+
+# The options of each dictionary within them. One without a default has what is nothing of its type: '', []
+# or {}, and None where its type has no such value.
+OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
+    "wss_proxy_servers": {
+        "name": "",
+        "server_names": [],
+        "listen": [{"port": 443}],
+        "certificate": [],
+        "locations": [],
+        "http_redirect_enabled": None,
+        "http_redirect_port": None,
+        "auth": "none",
+        "htpasswd_file": "",
+        "realm": "Restricted",
+        "root": "",
+        "index": ["index.html"],
+        "error_pages": [],
+        "trusted_proxies": [],
+        "real_ip_header": "",
+        "hsts_max_age": 0,
+        "http2_enabled": False,
+        "client_max_body_size": "",
+        "client_certificates": {},
+        "connection_check_path": "",
+        "extra_directives": "",
+    },
+    "wss_proxy_servers.listen": {
+        "port": None,
+        "address": "",
+        "unix": "",
+        "unix_mode": "0660",
+        "unix_group": "",
+        "tls": True,
+        "proxy_protocol": False,
+        "default_server": False,
+    },
+    "wss_proxy_servers.locations": {
+        "path": "",
+        "upstream": "",
+        "auth": "",
+        "cookie_name": "AUTH",
+        "origins": [],
+        "allow_missing_origin": False,
+        "htpasswd_file": "",
+        "realm": "",
+        "external_auth_url": "",
+        "idle_timeout": 75,
+        "connect_timeout": 5,
+        "max_attempts_per_second": 0,
+        "max_sessions_per_address": 0,
+        "max_sessions_per_token": 0,
+        "client_ip_header": "X-Client-IP",
+        "forward_credentials": False,
+        "upstream_verify_enabled": None,
+        "upstream_ca_path": "",
+        "upstream_tls_name": "",
+        "client_certificate_required": None,
+        "extra_directives": "",
+    },
+    "wss_proxy_servers.error_pages": {
+        "codes": [],
+        "path": "",
+    },
+    "wss_proxy_servers.client_certificates": {
+        "ca_path": "",
+        "crl_path": "",
+        "required": True,
+        "subject_header": "X-Client-Subject",
+        "depth": 1,
+    },
+    "wss_proxy_upstreams": {
+        "name": "",
+        "scheme": "http",
+        "servers": [],
+        "balancing": "round_robin",
+        "hash_key": "$remote_addr consistent",
+        "verify_enabled": None,
+        "ca_path": "",
+        "tls_name": "",
+    },
+    "wss_proxy_upstreams.servers": {
+        "address": "",
+        "weight": 1,
+        "max_fails": 1,
+        "fail_timeout": 10,
+        "backup": False,
+        "down": False,
+    },
+}
+
+# What an option may be, where only some values are.
+CHOICES: t.Dict[str, t.Tuple[t.Any, ...]] = {
+    "wss_proxy_tls_profile": ("intermediate", "modern"),
+    "wss_proxy_servers.auth": ("none", "basic"),
+    "wss_proxy_servers.locations.auth": ("token", "basic", "token_or_basic", "token_and_basic", "external", "none"),
+    "wss_proxy_upstreams.scheme": ("ws", "wss", "http", "https"),
+    "wss_proxy_upstreams.balancing": ("round_robin", "least_conn", "ip_hash", "random", "hash"),
+}

@@ -1,0 +1,189 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is generated from the roles' argument_specs is up to date, and is what they state."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+GATE_DEFAULTS = "plugins/plugin_utils/_gate_defaults.py"
+
+
+def generate(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(root / "scripts" / "generate.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_everything_generated_is_up_to_date() -> None:
+    result = generate(ROOT, "--check")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what is read and written."""
+    for name in ("roles", "scripts", "plugins/plugin_utils"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in {path}"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def specs(checkout: Path, role: str) -> Path:
+    return checkout / "roles" / role / "meta" / "argument_specs.yml"
+
+
+def constants(path: Path) -> t.Dict[str, t.Any]:
+    """What a generated module assigns. It is not imported."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {
+        node.target.id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value
+    }
+
+
+NESTED = """\
+              cookie_name:
+                description: Cookie that carries the token. The case counts. V(__Host-AUTH) works too.
+"""
+NEW = """\
+              fallback:
+                description:
+                  - What to do when V(a|b) is *not* there. See O(wss_proxy_servers[].locations[].auth=none).
+                  - Default is the server's.
+                type: str
+                choices: [wait, leave]
+                default: ''
+                version_added: 1.1.0
+"""
+
+
+def test_a_new_option_of_a_location_is_written_everywhere_and_only_once(checkout: Path) -> None:
+    change(specs(checkout, "wss_proxy"), NESTED, NEW + NESTED)
+    stale = generate(checkout, "--check")
+    assert stale.returncode == 1
+    assert "'make generate'" in stale.stderr
+    assert GATE_DEFAULTS in stale.stderr
+    assert "roles/wss_proxy/README.md" in stale.stderr
+    assert "roles/nginx" not in stale.stderr
+
+    assert generate(checkout).returncode == 0
+    readme = (checkout / "roles" / "wss_proxy" / "README.md").read_text(encoding="utf-8")
+    row = (
+        r"| `fallback` | string | the server's | What to do when `a\|b` is \*not\* there. See `auth=none`. "
+        "Choices: `wait`, `leave`. Since version 1.1.0. |"
+    )
+    assert readme.splitlines().count(row) == 1
+    written = constants(checkout / GATE_DEFAULTS)
+    assert written["OPTIONS"]["wss_proxy_servers.locations"]["fallback"] == ""
+    assert written["CHOICES"]["wss_proxy_servers.locations.fallback"] == ("wait", "leave")
+
+    again = generate(checkout)
+    assert (again.returncode, again.stdout) == (0, "Everything is up to date\n")
+
+
+def test_a_change_by_hand_is_noticed_and_taken_back(checkout: Path) -> None:
+    readme = checkout / "roles" / "wcs" / "README.md"
+    original = readme.read_text(encoding="utf-8")
+    change(readme, "| `wcs_service` | string |", "| `wcs_service` | text |")
+    change(checkout / GATE_DEFAULTS, '"cookie_name": "AUTH"', '"cookie_name": "TOKEN"')
+    defaults = checkout / "roles" / "nginx" / "defaults" / "main.yml"
+    change(defaults, "nginx_sessions: 4000", "nginx_sessions: 5000")
+    stale = generate(checkout, "--check")
+    assert stale.returncode == 1
+    for name in ("roles/wcs/README.md", GATE_DEFAULTS, "roles/nginx/defaults/main.yml"):
+        assert name in stale.stderr
+    assert "nginx_sessions: 5000" in defaults.read_text(encoding="utf-8")
+
+    assert generate(checkout).returncode == 0
+    assert readme.read_text(encoding="utf-8") == original
+    assert generate(checkout, "--check").returncode == 0
+
+
+def test_the_prose_around_the_tables_stays(checkout: Path) -> None:
+    readme = checkout / "roles" / "wcs" / "README.md"
+    readme.write_text("Before.\n" + readme.read_text(encoding="utf-8") + "After.\n", encoding="utf-8")
+    changed = readme.read_text(encoding="utf-8")
+    assert generate(checkout, "--check").returncode == 0
+    assert generate(checkout).returncode == 0
+    assert readme.read_text(encoding="utf-8") == changed
+
+
+@pytest.mark.parametrize(
+    "default",
+    [
+        "yes",
+        "'0644'",
+        "''",
+        "{a: {b: [1, 2]}}",
+        "[{port: 443}, x]",
+        "'it''s: # \"quoted\" \\ and {braces}'",
+        '"two\\nlines\\n"',
+        '"  blanks   within  "',
+        "'" + "a long text with | and : in it " * 8 + "end'",
+    ],
+)
+def test_any_default_is_what_ansible_reads_from_the_defaults(checkout: Path, default: str) -> None:
+    change(specs(checkout, "wcs"), "        default: webcallserver\n", f"        default: {default}\n")
+    result = generate(checkout)
+    assert result.returncode == 0, result.stderr
+    defaults = yaml.safe_load((checkout / "roles" / "wcs" / "defaults" / "main.yml").read_text(encoding="utf-8"))
+    assert defaults["wcs_service"] == yaml.safe_load(default)
+    assert generate(checkout, "--check").returncode == 0
+
+
+def add(path: Path, text: str) -> None:
+    path.write_text((path.read_text(encoding="utf-8") if path.exists() else "---\n") + text, encoding="utf-8")
+
+
+def test_a_default_has_one_place(checkout: Path) -> None:
+    add(checkout / "roles" / "wcs" / "meta" / "computed_defaults.yml", 'wcs_service: "{{ x }}"\n')
+    result = generate(checkout)
+    assert result.returncode == 1
+    assert "wcs_service has a default in argument_specs.yml, too" in result.stderr
+
+
+def test_a_computed_default_is_one_of_a_variable(checkout: Path) -> None:
+    add(checkout / "roles" / "wcs" / "meta" / "computed_defaults.yml", 'wcs_servcie: "{{ x }}"\n')
+    result = generate(checkout)
+    assert result.returncode == 1
+    assert "wcs_servcie is no variable" in result.stderr
+
+
+def test_a_variable_has_a_default(checkout: Path) -> None:
+    change(specs(checkout, "wcs"), "        default: webcallserver\n", "")
+    result = generate(checkout)
+    assert result.returncode == 1
+    assert "wcs_service has no default" in result.stderr
+
+
+def test_markup_that_cannot_be_read_is_named(checkout: Path) -> None:
+    change(specs(checkout, "wcs"), "The Web Call Server's service.", "The Web Call Server's C(service.")
+    result = generate(checkout)
+    assert result.returncode == 1
+    assert "wcs_service" in result.stderr
+
+
+def test_a_readme_without_markers_is_refused_and_nothing_is_written(checkout: Path) -> None:
+    change(checkout / "roles" / "wcs" / "README.md", "<!-- options: end -->", "")
+    change(specs(checkout, "nginx"), "        default: 4000\n", "        default: 5000\n")
+    result = generate(checkout)
+    assert result.returncode == 1
+    assert "options: end" in result.stderr
+    defaults = (checkout / "roles" / "nginx" / "defaults" / "main.yml").read_text(encoding="utf-8")
+    assert "nginx_sessions: 4000" in defaults
