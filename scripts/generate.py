@@ -55,6 +55,9 @@ TYPES = {
 
 Options = t.Dict[str, t.Any]
 
+# The same in C, where there is one.
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 class SourceError(Exception):
     """What is wrong with a source, and where."""
@@ -190,33 +193,24 @@ class Role:
 
     @staticmethod
     def _loaded(path: Path) -> t.Any:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return yaml.load(path.read_text(encoding="utf-8"), Loader) or {}
 
-    def variables(self) -> t.Iterator[t.Tuple[str, str, Options]]:
-        """Each variable once, with the first entry point that takes it: main before the others."""
-        seen: t.Set[str] = set()
-        for entry_point in ["main", *(name for name in self.entry_points if name != "main")]:
-            for name, option in (self.entry_points[entry_point].get("options") or {}).items():
-                if name not in seen:
-                    yield entry_point, name, option
-                seen.add(name)
-
-    def _defaults(self) -> t.List[t.Tuple[str, str, Options, t.Any]]:
-        """The variables that have a default, each with it."""
-        found = []
-        unknown = dict(self.computed)
-        for entry_point, name, option in self.variables():
-            is_computed = name in self.computed
-            unknown.pop(name, None)
-            if is_computed and "default" in option:
+    def _defaults(self) -> t.Dict[str, t.Any]:
+        """The defaults of the variables that entry point main takes."""
+        found: t.Dict[str, t.Any] = {}
+        for name, option in self.options.items():
+            if name in self.computed and "default" in option:
                 raise SourceError(f"{self.computed_path}: {name} has a default in argument_specs.yml, too; keep one")
-            if is_computed or "default" in option:
-                found.append((entry_point, name, option, self.computed[name] if is_computed else option["default"]))
-            elif entry_point == "main" and not option.get("required"):
+            if name in self.computed:
+                found[name] = self.computed[name]
+            elif "default" in option:
+                found[name] = option["default"]
+            elif not option.get("required"):
                 raise SourceError(
                     f"{self.specs_path}: {name} has no default; give it one there, or one that is worked out "
                     f"from other variables in {self.computed_path.name}"
                 )
+        unknown = [name for name in self.computed if name not in self.options]
         if unknown:
             raise SourceError(f"{self.computed_path}: {', '.join(unknown)} is no variable in argument_specs.yml")
         return found
@@ -226,6 +220,17 @@ class Role:
             return sentences(self.name, entry_point, option.get("description"), formatter)
         except SourceError as error:
             raise SourceError(f"{self.specs_path}: the description of {name}: {error}") from error
+
+
+def is_list(option: Options) -> bool:
+    """Whether it is a list. One that the role checks itself, instead of Ansible, has type raw."""
+    kind = option.get("type", "str")
+    return kind == "list" or (kind == "raw" and "options" in option and isinstance(option.get("default"), list))
+
+
+def step(name: str, option: Options) -> str:
+    """The part of a path that leads to an option's own options."""
+    return f"{name}[]" if is_list(option) else name
 
 
 def levels(options: Options, *above: str) -> t.Iterator[t.Tuple[t.Tuple[str, ...], Options]]:
@@ -277,13 +282,11 @@ def defaults_file(role: Role) -> str:
         + "\n"
         + comment(f"README.md and 'ansible-doc -t role {COLLECTION}.{role.name}' have all about each variable.")
     ]
-    for entry_point, name, option, default in role.defaults:
-        described = role.described(entry_point, name, option, _Text())
-        parts.append(
-            f"{comment(described[0])}\n{yaml_entry(name, default)}" if described else yaml_entry(name, default)
-        )
+    for name, default in role.defaults.items():
+        described = role.described("main", name, role.options[name], _Text())
+        parts.append("\n".join([*(comment(sentence) for sentence in described[:1]), yaml_entry(name, default)]))
     text = "---\n" + "\n\n".join(parts) + "\n"
-    if (yaml.safe_load(text) or {}) != {name: default for _entry_point, name, _option, default in role.defaults}:
+    if (yaml.load(text, Loader) or {}) != role.defaults:
         raise SourceError(f"{role.specs_path}: there is a default that cannot be written and read again")
     return text
 
@@ -302,21 +305,16 @@ def heading_of(path: t.Sequence[str]) -> str:
     return f"An entry of `{dotted.removesuffix('[]')}`" if dotted.endswith("[]") else f"The dictionary `{dotted}`"
 
 
-def step(name: str, option: Options) -> str:
-    """The part of a path that leads to an option's own options."""
-    return f"{name}[]" if option.get("type") == "list" else name
-
-
 def type_of(option: Options, target: str) -> str:
     kind = option.get("type", "str")
-    one, _many = TYPES[kind]
-    if kind != "list":
-        return f"[{one}](#{target})" if target else one
-    _one, many = TYPES[option.get("elements", "raw")]
-    if option.get("elements") == "raw":
-        # A dictionary is one of the forms that an item may have.
-        return f"list, see [its options](#{target})" if target else "list"
-    return f"list of [{many}](#{target})" if target else f"list of {many}"
+    if not is_list(option):
+        kind = "dict" if kind == "raw" and target else kind
+        return f"[{TYPES[kind][0]}](#{target})" if target else TYPES[kind][0]
+    elements = option.get("elements", "raw") if kind == "list" else "dict"
+    if elements != "raw":
+        return f"list of [{TYPES[elements][1]}](#{target})" if target else f"list of {TYPES[elements][1]}"
+    # A dictionary is one of the forms that an item may have.
+    return f"list, see [its options](#{target})" if target else "list"
 
 
 def flow(value: t.Any) -> str:
@@ -487,17 +485,18 @@ def stale(root: Path) -> t.Dict[Path, str]:
     }
 
 
-def main() -> t.Optional[str]:
+def main(command_line: t.Optional[t.Sequence[str]] = None, root: Path = ROOT) -> t.Optional[str]:
+    """Returns what is wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "--check", action="store_true", help="write nothing; fail when a file is not as it would be written"
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(command_line)
     try:
-        differing = stale(ROOT)
+        differing = stale(root)
     except SourceError as error:
         return str(error)
-    names = [str(path.relative_to(ROOT)) for path in differing]
+    names = [str(path.relative_to(root)) for path in differing]
     if arguments.check:
         return f"Not up to date, run '{COMMAND}': {', '.join(names)}" if names else None
     for path, text in differing.items():
