@@ -133,6 +133,10 @@ def _slug(text: str, taken: t.Iterable[str]) -> str:
     return slug
 
 
+def _tls_addresses(server: t.Mapping[str, t.Any]) -> t.List[str]:
+    return [address for entry in server["listeners"] if entry["tls"] for address in entry["addresses"]]
+
+
 class _Builder:
     """Walks the operator's servers once, collecting problems and the model side by side."""
 
@@ -149,6 +153,7 @@ class _Builder:
         for where, item in self.problems.entries("wss_proxy", "wss_proxy_servers", servers):
             self.servers.append(self._server(where, item))
         self._check_across_servers()
+        self._decide_resumption()
         self._check_redirects()
         self._check_verifications()
 
@@ -757,8 +762,10 @@ class _Builder:
         http2_of: t.Dict[str, t.Tuple[bool, str]] = {}
         guarded: t.Dict[str, t.Tuple[t.Tuple[str, str], str]] = {}
         defaults: t.Dict[str, str] = {}
+        verified: t.Dict[str, t.Tuple[t.Dict[str, t.Any], str]] = {}
         for server in self.servers:
             where = f"server {server['name']!r}"
+            self._check_client_certificates(server, verified)
             if server["name"].lower() in names:
                 self.problems.add(where, "two servers have this name; give each its own")
             names.add(server["name"].lower())
@@ -781,6 +788,40 @@ class _Builder:
                 if address in seen:
                     self.problems.add(where, f"it listens on {address} twice; keep one")
                 seen.add(address)
+
+    def _check_client_certificates(self, server: t.Mapping[str, t.Any], verified: t.Dict[str, t.Tuple[t.Dict[str, t.Any], str]]) -> None:
+        """One address, one way to verify clients.
+
+        nginx verifies a client in the default server of the address unless TLS names a server, and compares that name with the
+        request's only where there is one: what the laxer of two servers took would open the stricter one.
+        """
+        clients = server["client_certificates"]
+        if not clients:
+            return
+        where = f"server {server['name']!r}, client_certificates"
+        own = {key: clients[key] for key in ("ca_path", "crl_path", "depth")}
+        clashes: t.Set[t.Tuple[str, str]] = set()
+        for address in _tls_addresses(server):
+            theirs, other = verified.setdefault(address, (own, f"server {server['name']!r}"))
+            keys = ", ".join(key for key in own if own[key] != theirs[key])
+            # Most servers have an IPv4 and an IPv6 address: one sentence for both.
+            if keys and (keys, other) not in clashes:
+                clashes.add((keys, other))
+                self.problems.add(
+                    where,
+                    f"{keys} differs from that of {other} on {address}, and a client that names no server in TLS is verified once for all of an address; "
+                    "give both the same ca_path, crl_path and depth, or one of them another port or address",
+                )
+
+    def _decide_resumption(self) -> None:
+        """No server of an address resumes TLS where one of them asks for client certificates.
+
+        A resumed session keeps the verdict of its first handshake, whatever has been revoked or has expired since, and nginx
+        goes by the address's default server when it decides whether to resume one.
+        """
+        verifying = {address for server in self.servers if server["client_certificates"] for address in _tls_addresses(server)}
+        for server in self.servers:
+            server["tls_resumption"] = verifying.isdisjoint(_tls_addresses(server))
 
     def _same(self, where: str, address: str, yes: str, no: str, value: bool, seen: t.Dict[str, t.Tuple[bool, str]]) -> None:
         known = seen.setdefault(address, (value, where))

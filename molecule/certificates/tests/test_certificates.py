@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from support import wire
+from support import client_certificates, wire
 
 PKI = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "pki"
 CERTIFICATES = "/etc/nginx/certificates"
@@ -182,6 +182,17 @@ def test_a_name_in_tls_does_not_open_another_server_that_asks_for_certificates(g
     # 421: nginx compares the two names where a server verifies clients
     assert member(gate, "wcs.example.com", "/wss", None, "members.example.com") in (403, 421)
     assert member(gate, "mixed.example.com", "/wss", None, "members.example.com") in (403, 421)
+
+
+def test_no_name_and_no_resumed_session_opens_what_a_certificate_does_not(host):
+    """Inside of the host, where the revocation list can change and all ports can be reached. tests/functional tries it on the newest nginx."""
+    host.check_output("mkdir -p -m 0700 /root/pki")
+    for name in ("alice.pem", "bob.pem", "mallory.pem", "none_revoked.crl"):
+        host.check_output("printf '%%s' %s > /root/pki/%s", (PKI / name).read_text(), name)
+    site = client_certificates.Site(client_certificates.ADDRESSES, "/root/pki", f"{CERTIFICATES}/clients/crl.pem", "/run/nginx.pid")
+    found = json.loads(host.check_output("python3 /mnt/support/client_certificates.py %s", site.write()))
+    assert not found["complaints"], "\n".join(found["complaints"])
+    assert found["tried"] > 600
 
 
 def test_why_a_client_was_refused_is_in_the_log(gate, host):
