@@ -163,6 +163,12 @@ class _Builder:
     def _has_http2_directive(self) -> bool:
         return self._version() >= (1, 25, 1)
 
+    def _key_exchange_groups(self) -> t.List[str]:
+        """What is offered for the key exchange, the best first; an OpenSSL that does not know a name refuses the whole list."""
+        known = re.match(r"([0-9]+)\.([0-9]+)", str(self.context["openssl_version"]))
+        is_post_quantum = known is not None and (int(known[1]), int(known[2])) >= (3, 5)
+        return ["X25519MLKEM768"] * is_post_quantum + ["X25519", "prime256v1", "secp384r1"]
+
     def model(self) -> t.Dict[str, t.Any]:
         return {
             "servers": self.servers,
@@ -171,6 +177,7 @@ class _Builder:
             "origins": self.origins,
             "zones": self.zones,
             "token_store_path": self.context["token_store_path"],
+            "key_exchange_groups": self._key_exchange_groups(),
             "has_http2_directive": self._has_http2_directive(),
             # Before 1.23.2 ticket keys never change while nginx runs: a stolen key would open every recorded session.
             "has_rotating_tickets": self._version() >= (1, 23, 2),

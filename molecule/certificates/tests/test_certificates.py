@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -195,6 +196,15 @@ def test_no_name_and_no_resumed_session_opens_what_a_certificate_does_not(host):
     assert found["tried"] > 600
 
 
+def test_a_post_quantum_key_exchange_is_first_where_openssl_has_it(gate, host):
+    """The same client, Debian 13's openssl, with what browsers offer; and the one that knows classical groups alone."""
+    has_it = "debian13" in gate.name
+    for offered, group in (("X25519MLKEM768:X25519:P-256" if has_it else "X25519:P-256", "X25519MLKEM768" if has_it else "X25519"), ("P-384", "P-384")):
+        command = f"openssl s_client -connect 127.0.0.1:443 -servername wcs.example.com -tls1_3 -groups {offered} </dev/null 2>&1"
+        said = host.check_output(command)
+        assert re.search(rf"(?:Negotiated TLS1\.3 group: |(?:Server|Peer) Temp Key: (?:ECDH, )?){group}\b", said), said
+
+
 def test_why_a_client_was_refused_is_in_the_log(gate, host):
     for identity in (None, "mallory"):
         member(gate, "members.example.com", "/wss", identity)
@@ -225,7 +235,8 @@ def test_check_tells_what_clients_meet_and_that_nothing_will_break(host):
     output = said(run)
     assert run.returncode == 0, run.stdout[-3000:]
     found = ("Nothing will break within 14 days.", "P-256", "RSA-2048", "1.2+1.3", "CN=intermediate", "/token token 403 101")
-    for words in (*found, "/wss none + certificate 403 -"):
+    group = "X25519MLKEM768" if "debian13" in host.backend.get_pytest_id() else "x25519"
+    for words in (*found, f"1.2+1.3 {group}", "/wss none + certificate 403 -"):
         assert words in output, run.stdout[-3000:]
     assert "changed=0" in output
     assert host.file("/var/lib/nginx/tokens").listdir() == []

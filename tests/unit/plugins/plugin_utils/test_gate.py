@@ -1043,6 +1043,7 @@ NOT_CHECKED = {
     ("server", "extra_directives"),
     ("location", "extra_directives"),
     ("context", "nginx_version"),
+    ("context", "openssl_version"),
     ("context", "htpasswd_files"),
 }
 SMUGGLERS = [";", "; return 200", "{", "}", "\n", "\r\n", "\0", '"', "'", "$", "$cookie_AUTH", "\\", "#", " #", "\t", "%;", "`", "<", "|", "*", "\u2028", "é"]
@@ -1370,6 +1371,27 @@ def test_certificates_are_where_the_role_puts_them_unless_they_say_otherwise() -
 def test_a_server_without_tls_needs_no_certificate() -> None:
     made = only_server(certificate="", listen=[{"port": 8080, "tls": False}], locations=[location(origins=["https://a.example"])])
     assert (made["tls"], made["certificates"]) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("version", "is_post_quantum"),
+    [
+        ("3.5.0", True),
+        ("3.6.5", True),
+        ("3.5.0-beta1", True),
+        ("4.0.1", True),
+        ("10.0.0", True),
+        ("3.10.0", True),
+        ("3.4.9", False),
+        ("3.0.22", False),
+        ("1.1.1w", False),
+        ("", False),
+        ("nonsense", False),
+    ],
+)
+def test_a_post_quantum_group_is_offered_first_where_openssl_knows_it(version: str, is_post_quantum: bool) -> None:
+    groups = model(server(), openssl_version=version)["key_exchange_groups"]
+    assert groups == ["X25519MLKEM768"] * is_post_quantum + ["X25519", "prime256v1", "secp384r1"]
 
 
 @pytest.mark.parametrize(
