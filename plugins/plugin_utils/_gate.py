@@ -122,6 +122,10 @@ def _parsed(pattern: t.Pattern[str], text: str) -> t.Optional[t.Match[str]]:
     return match if match and (not (match["host"] or "").startswith("[") or _is_address(match["host"])) else None
 
 
+def _tls_addresses(server: t.Mapping[str, t.Any]) -> t.List[str]:
+    return [address for entry in server["listeners"] if entry["tls"] for address in entry["addresses"]]
+
+
 def _slug(text: str, taken: t.Iterable[str]) -> str:
     """A part of the names of nginx's variables and zones, unlike all taken ones: nginx ignores their case."""
     slug = base = re.sub(r"[^A-Za-z0-9]", "_", text)[:SLUG_MAX_LENGTH]
@@ -131,10 +135,6 @@ def _slug(text: str, taken: t.Iterable[str]) -> str:
         number += 1
         slug = f"{base}_{number}"
     return slug
-
-
-def _tls_addresses(server: t.Mapping[str, t.Any]) -> t.List[str]:
-    return [address for entry in server["listeners"] if entry["tls"] for address in entry["addresses"]]
 
 
 class _Builder:
