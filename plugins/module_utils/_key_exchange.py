@@ -4,9 +4,9 @@
 
 """Which group a server of TLS 1.3 chooses for the key exchange (RFC 8446 4.1 and 4.2).
 
-Python tells the group of a session from 3.15 on, and can only offer what its own OpenSSL knows. So the client's first message is
-written here by hand. It offers groups and sends no key for any: the server then has to say which one it wants a key for, in a
-message that is not encrypted, and that ends the exchange.
+Python tells the group of a session from 3.15 on, and can only offer what its own OpenSSL knows. So the client's first
+message is written here by hand. It offers groups and sends no key for any: the server then has to say which one it
+wants a key for, in a message that is not encrypted, and that ends the exchange.
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ def _extension(kind: int, content: bytes) -> bytes:
 
 def client_hello(server_name: str) -> bytes:
     """Return the first message of a client that offers the groups and has a key for none yet."""
-    extensions = _extension(_SERVER_NAME, _vector(2, b"\0" + _vector(2, server_name.encode("ascii", "replace")))) if server_name else b""
+    extensions = (
+        _extension(_SERVER_NAME, _vector(2, b"\0" + _vector(2, server_name.encode("ascii", "replace"))))
+        if server_name
+        else b""
+    )
     extensions += _extension(_SUPPORTED_GROUPS, _vector(2, _numbers(GROUPS)))
     extensions += _extension(_SIGNATURE_ALGORITHMS, _vector(2, _numbers(_SIGNATURES)))
     extensions += _extension(_SUPPORTED_VERSIONS, _vector(1, _numbers([_TLS_1_3])))
@@ -85,7 +89,7 @@ class _Reader:
 
 
 def chosen_group(received: bytes) -> t.Optional[str]:
-    """Return the group that the server wants a key for; None when it said something else, such as that it has no TLS 1.3."""
+    """Return the group that the server wants a key for; None when it said something else: it has no TLS 1.3, say."""
     try:
         record = _Reader(received)
         if record.number(1) != _HANDSHAKE_RECORD:

@@ -164,7 +164,7 @@ class _Builder:
         return self._version() >= (1, 25, 1)
 
     def _key_exchange_groups(self) -> t.List[str]:
-        """What is offered for the key exchange, the best first; an OpenSSL that does not know a name refuses the whole list."""
+        """What is offered for the key exchange, the best first; OpenSSL refuses the list for a name that it does not know."""
         known = re.match(r"([0-9]+)\.([0-9]+)", str(self.context["openssl_version"]))
         is_post_quantum = known is not None and (int(known[1]), int(known[2])) >= (3, 5)
         return ["X25519MLKEM768"] * is_post_quantum + ["X25519", "prime256v1", "secp384r1"]
@@ -796,11 +796,13 @@ class _Builder:
                     self.problems.add(where, f"it listens on {address} twice; keep one")
                 seen.add(address)
 
-    def _check_client_certificates(self, server: t.Mapping[str, t.Any], verified: t.Dict[str, t.Tuple[t.Dict[str, t.Any], str]]) -> None:
+    def _check_client_certificates(
+        self, server: t.Mapping[str, t.Any], verified: t.Dict[str, t.Tuple[t.Dict[str, t.Any], str]]
+    ) -> None:
         """One address, one way to verify clients.
 
-        nginx verifies a client in the default server of the address unless TLS names a server, and compares that name with the
-        request's only where there is one: what the laxer of two servers took would open the stricter one.
+        nginx verifies a client in the default server of the address unless TLS names a server, and compares that name
+        with the request's only where there is one: what the laxer of two servers took would open the stricter one.
         """
         clients = server["client_certificates"]
         if not clients:
@@ -816,17 +818,19 @@ class _Builder:
                 clashes.add((keys, other))
                 self.problems.add(
                     where,
-                    f"{keys} differs from that of {other} on {address}, and a client that names no server in TLS is verified once for all of an address; "
-                    "give both the same ca_path, crl_path and depth, or one of them another port or address",
+                    f"{keys} differs from that of {other} on {address}, and a client that names no server in TLS is verified "
+                    "once for all of an address; give both the same ca_path, crl_path and depth, or one of them another port "
+                    "or address",
                 )
 
     def _decide_resumption(self) -> None:
         """No server of an address resumes TLS where one of them asks for client certificates.
 
-        A resumed session keeps the verdict of its first handshake, whatever has been revoked or has expired since, and nginx
-        goes by the address's default server when it decides whether to resume one.
+        A resumed session keeps the verdict of its first handshake, whatever has been revoked or has expired since, and
+        nginx goes by the address's default server when it decides whether to resume one.
         """
-        verifying = {address for server in self.servers if server["client_certificates"] for address in _tls_addresses(server)}
+        asking = [server for server in self.servers if server["client_certificates"]]
+        verifying = {address for server in asking for address in _tls_addresses(server)}
         for server in self.servers:
             server["tls_resumption"] = verifying.isdisjoint(_tls_addresses(server))
 

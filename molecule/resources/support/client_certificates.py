@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Can a client certificate open what it must not: by a name in TLS that is foreign or missing, or by a session that is resumed?
+"""Can a client certificate open what it must not, by a foreign or missing name in TLS, or by a resumed session?
 
-`run` tries all that there is on a site: each name in TLS with each host in the request; a TLS session begun at each place and
-resumed at each other; sessions that began before their certificate was revoked. It does so with TLS 1.2 and 1.3, and with every
-identity. It returns how many handshakes it tried, and what did not come of them as it has to.
+`run` tries all that there is on a site: each name in TLS with each host in the request; a TLS session begun at each
+place and resumed at each other; sessions that began before their certificate was revoked. It does so with TLS 1.2 and
+1.3, and with several identities. It returns how many handshakes it tried, and what did not come of them as it has to.
 
 Standard library only: beside wire.py, it also runs inside a container (`python3 client_certificates.py JSON`, a Site).
 """
@@ -58,7 +58,9 @@ class Address:
 
     def asks(self, name: str) -> bool:
         """Whether the server that clients find under this name, or the default one, verifies them."""
-        known = [server for server in self.servers if server.name == name] or [server for server in self.servers if server.name == self.servers[0].name]
+        known = [server for server in self.servers if server.name == name] or [
+            server for server in self.servers if server.name == self.servers[0].name
+        ]
         return any(server.asks != "no" for server in known)
 
     @property
@@ -102,7 +104,8 @@ class Site:
     def read(cls, text: str) -> Site:
         found = json.loads(text)
         found["addresses"] = tuple(
-            Address(item["port"], tuple(Server(**server) for server in item["servers"]), item["authority"]) for item in found["addresses"]
+            Address(item["port"], tuple(Server(**server) for server in item["servers"]), item["authority"])
+            for item in found["addresses"]
         )
         return cls(**found)
 
@@ -161,7 +164,15 @@ class Run:
         self.tried = 0
         self.complaints: list[str] = []
 
-    def check(self, trial: Trial, address: Address, name: str, server: Server, begun: str = "", session: ssl.SSLSession | None = None) -> Answer | None:
+    def check(
+        self,
+        trial: Trial,
+        address: Address,
+        name: str,
+        server: Server,
+        begun: str = "",
+        session: ssl.SSLSession | None = None,
+    ) -> Answer | None:
         """`begun` says where the session comes from."""
         what = f"{trial}: TLS for {name or 'no name'}, request for {server.name}{server.path} at {address.port}{begun}"
         self.tried += 1
@@ -200,10 +211,17 @@ class Run:
                         for server in address.servers:
                             if address.asks(server.name):
                                 begun = self.begin(trial, source, first).session
-                                self.check(trial, address, second, server, f", begun for {first or 'no name'} at {source.port}", begun)
+                                self.check(
+                                    trial,
+                                    address,
+                                    second,
+                                    server,
+                                    f", begun for {first or 'no name'} at {source.port}",
+                                    begun,
+                                )
 
     def control(self, trial: Trial) -> None:
-        """Where nobody is asked for a certificate, sessions are resumed. If they are not, all the rest proves nothing."""
+        """Where nobody is asked for a certificate, sessions are resumed. Else all the rest would prove nothing."""
         for address in self.site.addresses:
             if not address.is_guarded:
                 name = address.names[0]
@@ -214,7 +232,12 @@ class Run:
 
     def revoke(self) -> None:
         """Sessions that began when the certificate was still good."""
-        places = [(address, name) for address in self.site.addresses if address.authority == "clients" for name in address.names]
+        places = [
+            (address, name)
+            for address in self.site.addresses
+            if address.authority == "clients"
+            for name in address.names
+        ]
         trials = [Trial(self.site, version, REVOKED) for version in VERSIONS]
         begun = []
         with self.list_in_use("none_revoked.crl"):
@@ -222,7 +245,9 @@ class Run:
                 for address, name in places:
                     answer = self.begin(trial, address, name)
                     if address.asks(name) and answer.status != 101:
-                        self.complaints.append(f"{trial}: {answer.status}, not 101, for {name or 'no name'} at {address.port} before it is revoked")
+                        self.complaints.append(
+                            f"{trial}: {answer.status} for {name or 'no name'} at {address.port} before it was revoked"
+                        )
                     begun.append((trial, address, name, answer.session))
         for trial, address, name, session in begun:
             for server in address.servers:

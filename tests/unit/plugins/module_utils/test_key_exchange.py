@@ -22,7 +22,9 @@ def share(group: int) -> bytes:
 
 
 def answer(extensions: bytes, random: bytes = RETRY, kind: int = 2, record: int = 22) -> bytes:
-    body = b"\x03\x03" + random + b"\x20" + bytes(32) + b"\x13\x01\x00" + struct.pack("!H", len(extensions)) + extensions
+    body = (
+        b"\x03\x03" + random + b"\x20" + bytes(32) + b"\x13\x01\x00" + struct.pack("!H", len(extensions)) + extensions
+    )
     message = bytes([kind]) + len(body).to_bytes(3, "big") + body
     return struct.pack("!BHH", record, 0x0303, len(message)) + message
 
@@ -53,7 +55,12 @@ def test_the_first_record_is_read_and_no_more() -> None:
     assert key_exchange.missing(whole[:-1]) == 1
     assert key_exchange.missing(whole) == 0
     # An alert, a server that speaks no TLS, a length that no record may have.
-    assert key_exchange.missing(b"\x15\x03\x03\x00\x02") == key_exchange.missing(b"HTTP/") == key_exchange.missing(b"\x16\x03\x03\xff\xff") == 0
+    assert (
+        key_exchange.missing(b"\x15\x03\x03\x00\x02")
+        == key_exchange.missing(b"HTTP/")
+        == key_exchange.missing(b"\x16\x03\x03\xff\xff")
+        == 0
+    )
 
 
 @given(st.binary(max_size=300), st.integers(min_value=0, max_value=120))
