@@ -209,7 +209,7 @@ class Run:
                         continue
                     for second in address.names:
                         for server in address.servers:
-                            if address.asks(server.name):
+                            if server.asks == "must":
                                 begun = self.begin(trial, source, first).session
                                 self.check(
                                     trial,
