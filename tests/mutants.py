@@ -172,6 +172,7 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ("ssl_prefer_server_ciphers off", "the default"),
     ("ssl_protocols TLSv1.2", "the default of this nginx; with Debian's, scenario default looks for old versions"),
     ("ssl_verify_depth 1", "the default"),
+    ("ssl_session_cache off", "the default remembers no session, either; test_client_certificates.py has a main file that remembers them"),
     # What only memory or time tells.
     ("proxy_buffer_size", "a session's memory and time alone: docs/performance.md"),
     ("proxy_connect_timeout 5s", "60 s by default: time alone"),
@@ -437,7 +438,7 @@ def main() -> int:
     with attacked, furnished, attacked.upstream():
         stages = (
             Stage(attacked, (attacked.port,), attacked.site, first_attack),
-            Stage(furnished, (furnished.port, furnished.plain_port), furnished.site, first_check),
+            Stage(furnished, (furnished.port, furnished.plain_port, furnished.open_port), furnished.site, first_check),
         )
         for stage in stages:
             # Copies as well as the houses themselves: a copy with nothing taken out has to pass, too.

@@ -22,6 +22,7 @@ import warnings
 
 from . import _certificate as crypto
 from . import _certificate_store as store
+from . import _key_exchange as key_exchange
 
 NO_ANSWER = -1
 _VERSIONS = ("TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3")
@@ -79,6 +80,22 @@ def tls_versions(address: Address, timeout: float) -> t.List[str]:
         except (OSError, ValueError):
             continue
     return spoken
+
+
+def key_exchange_group(address: Address, timeout: float) -> t.Optional[str]:
+    """Return the group that a listener chooses of those that browsers offer; None without TLS 1.3."""
+    received = b""
+    try:
+        with _connect(address, timeout) as connection:
+            connection.sendall(key_exchange.client_hello(address.server_name))
+            while key_exchange.missing(received):
+                more = connection.recv(key_exchange.missing(received))
+                if not more:
+                    break
+                received += more
+    except OSError:
+        return None
+    return key_exchange.chosen_group(received)
 
 
 def served_fingerprints(address: Address, timeout: float) -> t.List[str]:

@@ -137,7 +137,7 @@ def modules(build: Build, dynamic: bool) -> List[str]:
 def gather(binary: str, main_file: str, pid_file: str, installed: bool, connections: bool = False) -> Dict[str, Any]:
     """Return everything that nginx_info returns."""
     found: Dict[str, Any] = {
-        "installed": installed, "version": "", "package_version": "", "configure_arguments": [], "modules": [],
+        "installed": installed, "version": "", "openssl_version": "", "package_version": "", "configure_arguments": [], "modules": [],
         "dynamic_modules": [], "prefix": "", "main_file": "", "pid_file": "", "user": "", "running": False,
         "master_pid": 0, "workers": [], "missing_fixes": [],
     }
@@ -151,6 +151,7 @@ def gather(binary: str, main_file: str, pid_file: str, installed: bool, connecti
     master = finder.master(processes)
     found.update(
         version=build.version,
+        openssl_version=build.openssl_version,
         package_version=package_version(binary),
         configure_arguments=build.arguments,
         modules=modules(build, False),

@@ -57,6 +57,7 @@ class Build(NamedTuple):
 
     version: str
     arguments: List[str]
+    openssl_version: str = ""
 
     def path(self, name: str, default: str) -> str:
         """Return the absolute path given to configure as ``--name=``; nginx resolves it below its prefix."""
@@ -112,7 +113,13 @@ def parse_build(output: str) -> Build:
     if not version:
         raise NginxError("nginx -V does not say which version it is", output)
     arguments = _ARGUMENT.findall(configured.group(1)) if configured else []
-    return Build(version.group(1), [re.sub(r"""(['"])(.*?)\1""", r"\2", argument) for argument in arguments])
+    # nginx names the library that it was loaded with only where that is another than it was built with.
+    openssl = re.search(r"^built with OpenSSL (\S+)(?:.*\(running with OpenSSL (\S+))?", output, re.MULTILINE)
+    return Build(
+        version.group(1),
+        [re.sub(r"""(['"])(.*?)\1""", r"\2", argument) for argument in arguments],
+        (openssl.group(2) or openssl.group(1)) if openssl else "",
+    )
 
 
 def read_build(binary: str) -> Build:

@@ -130,6 +130,7 @@ class Outcome:
     message_seconds: t.Optional[float] = None
     tls_version: t.Optional[str] = None
     cipher: t.Optional[str] = None
+    key_exchange_group: t.Optional[str] = None
     certificate: t.Optional[t.Dict[str, t.Any]] = None
 
 
@@ -311,6 +312,15 @@ def _joined(pairs: t.Iterable[t.Tuple[str, t.Any]]) -> t.Dict[str, str]:
     return joined
 
 
+def _group_of(tls: ssl.SSLSocket) -> t.Optional[str]:
+    """Python has it from 3.15 on, where its OpenSSL is 3.2 or newer."""
+    try:
+        group: t.Optional[str] = tls.group()  # type: ignore[attr-defined]
+    except (AttributeError, NotImplementedError):
+        return None
+    return group
+
+
 # The probe
 
 
@@ -385,6 +395,7 @@ class Probe:
         self.outcome.tls_version = tls.version()
         cipher = tls.cipher()
         self.outcome.cipher = cipher[0] if cipher else None
+        self.outcome.key_exchange_group = _group_of(tls)
         self.outcome.certificate = certificate_facts(tls, time.time())
 
     def _send(self, data: bytes, what: str) -> None:

@@ -82,6 +82,13 @@ version:
   returned: always
   type: str
   sample: 1.22.1
+openssl_version:
+  description:
+    - Version of the OpenSSL that the binary is loaded with, which may be newer than the one that it was built with.
+    - Empty when it has none, or another library in its place.
+  returned: always
+  type: str
+  sample: 3.5.9
 package_version:
   description: Version of the distribution's package. Empty when nginx does not come from one.
   returned: always

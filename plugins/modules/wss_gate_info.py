@@ -13,8 +13,8 @@ version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Connects to the servers of a gate as clients do, from the gate itself, and tells which versions of TLS they speak, which certificates they serve and how
-    they answer handshakes without and with a token.
+  - Connects to the servers of a gate as clients do, from the gate itself, and tells which versions of TLS they speak, how they exchange keys, which
+    certificates they serve and how they answer handshakes without and with a token.
   - Reads the certificates that they should serve, and says what is wrong with them.
   - What it finds is no failure. The playbook C(wssgate.nginx.check) judges it.
 requirements:
@@ -128,6 +128,13 @@ targets:
       description: Versions of TLS that it speaks. Empty when nothing answered, or without TLS.
       type: list
       elements: str
+    key_exchange_group:
+      description:
+        - Group that it chooses for the key exchange when a client offers V(X25519MLKEM768), V(x25519), V(secp256r1) and V(secp384r1), in this order, as
+          browsers do. The first of them is safe from quantum computers.
+        - None without TLS 1.3.
+      type: str
+      sample: X25519MLKEM768
     certificates:
       description:
         - Each certificate with C(problems) (what is wrong with it, its key and its chain), C(served) (whether clients get it), and its facts as in
@@ -187,6 +194,7 @@ def look(target: t.Dict[str, t.Any], token: t.Optional[str], timeout: float) -> 
         "address": f"{target['host']}:{target['port']}",
         "tls": target["tls"],
         "tls_versions": check.tls_versions(address, timeout) if address.tls else [],
+        "key_exchange_group": check.key_exchange_group(address, timeout) if address.tls else None,
         "certificates": [
             {**item, **check.certificate(item["certificate_path"], item["key_path"], target["server_names"], served, now)}
             for item in target["certificates"]

@@ -218,6 +218,13 @@ cipher:
   returned: always
   type: str
   sample: TLS_AES_256_GCM_SHA384
+key_exchange_group:
+  description:
+    - Group of the key exchange. It is one that Python's OpenSSL has, too. Which one browsers get, M(wssgate.nginx.wss_gate_info) tells.
+    - None without TLS, and with a Python before 3.15 or its OpenSSL before 3.2, which cannot tell it.
+  returned: always
+  type: str
+  sample: X25519MLKEM768
 certificate:
   description: The server's certificate. None without TLS, and when it was not verified and the Python library cryptography is missing.
   returned: always

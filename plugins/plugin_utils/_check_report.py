@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-COLUMNS = ("host", "server", "certificate", "names", "issuer", "left", "key", "chain", "TLS")
+COLUMNS = ("host", "server", "certificate", "names", "issuer", "left", "key", "chain", "TLS", "key exchange")
 ANSWER_COLUMNS = ("host", "location", "auth", "without token", "with token")
 NAMES_WIDTH = 40
 OLD_TLS = ("TLSv1", "TLSv1.1")
@@ -151,7 +151,7 @@ def _shortened(text: str, width: int = NAMES_WIDTH) -> str:
 
 def _certificate_row(host: str, server: Mapping[str, Any], certificate: Mapping[str, Any]) -> tuple[str, ...]:
     if "days_left" not in certificate:
-        return (host, server["name"], certificate.get("name") or "-", "-", "-", "-", "-", "unreadable", _versions(server))
+        return (host, server["name"], certificate.get("name") or "-", "-", "-", "-", "-", "unreadable", _versions(server), _group(server))
     names = ", ".join(name.partition(":")[2] for name in certificate["subject_alt_names"])
     issuer = "itself" if certificate["self_signed"] else certificate["issuer"]
     return (
@@ -164,11 +164,16 @@ def _certificate_row(host: str, server: Mapping[str, Any], certificate: Mapping[
         certificate["key_type"],
         "wrong" if certificate["problems"] else "ok" if certificate["served"] else "not served",
         _versions(server),
+        _group(server),
     )
 
 
 def _versions(server: Mapping[str, Any]) -> str:
     return "+".join(version.replace("TLSv", "") for version in server["tls_versions"]) or "-"
+
+
+def _group(server: Mapping[str, Any]) -> str:
+    return server.get("key_exchange_group") or "-"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

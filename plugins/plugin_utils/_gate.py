@@ -122,6 +122,10 @@ def _parsed(pattern: t.Pattern[str], text: str) -> t.Optional[t.Match[str]]:
     return match if match and (not (match["host"] or "").startswith("[") or _is_address(match["host"])) else None
 
 
+def _tls_addresses(server: t.Mapping[str, t.Any]) -> t.List[str]:
+    return [address for entry in server["listeners"] if entry["tls"] for address in entry["addresses"]]
+
+
 def _slug(text: str, taken: t.Iterable[str]) -> str:
     """A part of the names of nginx's variables and zones, unlike all taken ones: nginx ignores their case."""
     slug = base = re.sub(r"[^A-Za-z0-9]", "_", text)[:SLUG_MAX_LENGTH]
@@ -149,6 +153,7 @@ class _Builder:
         for where, item in self.problems.entries("wss_proxy", "wss_proxy_servers", servers):
             self.servers.append(self._server(where, item))
         self._check_across_servers()
+        self._decide_resumption()
         self._check_redirects()
         self._check_verifications()
 
@@ -158,6 +163,12 @@ class _Builder:
     def _has_http2_directive(self) -> bool:
         return self._version() >= (1, 25, 1)
 
+    def _key_exchange_groups(self) -> t.List[str]:
+        """What is offered for the key exchange, the best first; OpenSSL refuses the list for a name that it does not know."""
+        known = re.match(r"([0-9]+)\.([0-9]+)", str(self.context["openssl_version"]))
+        is_post_quantum = known is not None and (int(known[1]), int(known[2])) >= (3, 5)
+        return ["X25519MLKEM768"] * is_post_quantum + ["X25519", "prime256v1", "secp384r1"]
+
     def model(self) -> t.Dict[str, t.Any]:
         return {
             "servers": self.servers,
@@ -166,6 +177,7 @@ class _Builder:
             "origins": self.origins,
             "zones": self.zones,
             "token_store_path": self.context["token_store_path"],
+            "key_exchange_groups": self._key_exchange_groups(),
             "has_http2_directive": self._has_http2_directive(),
             # Before 1.23.2 ticket keys never change while nginx runs: a stolen key would open every recorded session.
             "has_rotating_tickets": self._version() >= (1, 23, 2),
@@ -757,8 +769,10 @@ class _Builder:
         http2_of: t.Dict[str, t.Tuple[bool, str]] = {}
         guarded: t.Dict[str, t.Tuple[t.Tuple[str, str], str]] = {}
         defaults: t.Dict[str, str] = {}
+        verified: t.Dict[str, t.Tuple[t.Dict[str, t.Any], str]] = {}
         for server in self.servers:
             where = f"server {server['name']!r}"
+            self._check_client_certificates(server, verified)
             if server["name"].lower() in names:
                 self.problems.add(where, "two servers have this name; give each its own")
             names.add(server["name"].lower())
@@ -781,6 +795,44 @@ class _Builder:
                 if address in seen:
                     self.problems.add(where, f"it listens on {address} twice; keep one")
                 seen.add(address)
+
+    def _check_client_certificates(
+        self, server: t.Mapping[str, t.Any], verified: t.Dict[str, t.Tuple[t.Dict[str, t.Any], str]]
+    ) -> None:
+        """One address, one way to verify clients.
+
+        nginx verifies a client in the default server of the address unless TLS names a server, and compares that name
+        with the request's only where there is one: what the laxer of two servers took would open the stricter one.
+        """
+        clients = server["client_certificates"]
+        if not clients:
+            return
+        where = f"server {server['name']!r}, client_certificates"
+        own = {key: clients[key] for key in ("ca_path", "crl_path", "depth")}
+        clashes: t.Set[t.Tuple[str, str]] = set()
+        for address in _tls_addresses(server):
+            theirs, other = verified.setdefault(address, (own, f"server {server['name']!r}"))
+            keys = ", ".join(key for key in own if own[key] != theirs[key])
+            # Most servers have an IPv4 and an IPv6 address: one sentence for both.
+            if keys and (keys, other) not in clashes:
+                clashes.add((keys, other))
+                self.problems.add(
+                    where,
+                    f"{keys} differs from that of {other} on {address}, and a client that names no server in TLS is verified "
+                    "once for all of an address; give both the same ca_path, crl_path and depth, or one of them another port "
+                    "or address",
+                )
+
+    def _decide_resumption(self) -> None:
+        """No server of an address resumes TLS where one of them asks for client certificates.
+
+        A resumed session keeps the verdict of its first handshake, whatever has been revoked or has expired since, and
+        nginx goes by the address's default server when it decides whether to resume one.
+        """
+        asking = [server for server in self.servers if server["client_certificates"]]
+        verifying = {address for server in asking for address in _tls_addresses(server)}
+        for server in self.servers:
+            server["tls_resumption"] = verifying.isdisjoint(_tls_addresses(server))
 
     def _same(self, where: str, address: str, yes: str, no: str, value: bool, seen: t.Dict[str, t.Tuple[bool, str]]) -> None:
         known = seen.setdefault(address, (value, where))

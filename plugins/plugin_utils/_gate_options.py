@@ -36,6 +36,7 @@ CONTEXT_DEFAULTS: t.Dict[str, t.Any] = {
     "htpasswd_files": [],
     "token_store_path": "",
     "nginx_version": "1.22.1",
+    "openssl_version": "",
     "ipv6": True,
     "ca_bundle_path": "/etc/ssl/certs/ca-certificates.crt",
     "http_redirect_enabled": VARIABLES["wss_proxy_http_redirect_enabled"],

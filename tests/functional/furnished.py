@@ -36,7 +36,7 @@ BALANCERS = ("127.0.0.2", "127.0.0.3")
 STRANGER = "127.0.0.9"
 # A loaded machine may take its time.
 LOG_PATIENCE = 10.0
-NAMES = ("gate", "members", "mixed", "balanced", "service", "office")
+NAMES = ("gate", "members", "mixed", "balanced", "service", "office", "anybody")
 
 
 class Decider:
@@ -97,6 +97,8 @@ class Site:
     place: Place
     port: int
     plain_port: int
+    # Where nobody is asked for a certificate
+    open_port: int
     decider: Decider
     mirror: Mirror
     named: NamedMirror
@@ -169,7 +171,7 @@ def got(reply: wire.Reply) -> dict[str, list[str]]:
 
 class FurnishedHouse(House):
     def __init__(self) -> None:
-        self.port, self.plain_port = free_port(), free_port()
+        self.port, self.plain_port, self.open_port = free_port(), free_port(), free_port()
         self.decider, self.mirror = Decider(), Mirror()
         super().__init__([])
         # Not below the root, which a copy of the house has elsewhere.
@@ -234,6 +236,10 @@ class FurnishedHouse(House):
                     {"path": "/either", "upstream": upstream, "auth": "token_or_basic"},
                 ],
             },
+            "anybody": {
+                "listen": [{"address": "127.0.0.1", "port": self.open_port}],
+                "locations": [{"path": "/wss", "upstream": upstream, "auth": "none"}],
+            },
         }
         self.variables |= {
             "wss_proxy_certificates": [self.certificate(names=tuple(f"{name}.example.com" for name in NAMES))],
@@ -255,8 +261,9 @@ class FurnishedHouse(House):
         self.silent.close()
         self._behind.cleanup()
 
-    def site(self, place: Place | None = None, port: int = 0, plain_port: int = 0) -> Site:
-        return Site(place or self, port or self.port, plain_port or self.plain_port, self.decider, self.mirror, self.named, self.pki)
+    def site(self, place: Place | None = None, port: int = 0, plain_port: int = 0, open_port: int = 0) -> Site:
+        ports = port or self.port, plain_port or self.plain_port, open_port or self.open_port
+        return Site(place or self, *ports, self.decider, self.mirror, self.named, self.pki)
 
 
 # -- client certificates -------------------------------------------------------------------------------------------------
@@ -282,6 +289,18 @@ def only_the_authoritys_clients_get_in(site: Site) -> None:
         assert wanted == 101 or site.mirror.count == count, "a refused request reached the upstream"
         if wanted in (400, 403):
             assert site.last_line()["reason"] == "client_certificate"
+
+
+def a_server_with_client_certificates_is_asked_for_by_its_name_in_tls(site: Site) -> None:
+    """client_certificates.py has all combinations of names; here is what the log says of one."""
+    for identity in ("", "alice"):
+        endpoint = wire.Endpoint(port=site.port, server_name=site.name("members"), identity=site.pki / f"{identity}.pem" if identity else None)
+        count = site.mirror.count
+        site.note()
+        with wire.handshake(endpoint, site.handshake("mixed")) as reply:
+            assert reply.status == 421
+        assert site.last_line()["reason"] == "server_name"
+        assert site.mirror.count == count
 
 
 def the_upstream_gets_the_subject_and_no_lie(site: Site) -> None:
@@ -495,29 +514,53 @@ def tls_takes_the_profiles_versions_suites_and_curves_only(site: Site) -> None:
         assert ("HTTP/1.1 404" in said) == is_taken, f"{' '.join(options)}: {said[-600:]}"
 
 
+def _client(version: ssl.TLSVersion, identity: Path | None = None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
+    if identity:
+        context.load_cert_chain(identity)
+    return context
+
+
 def a_client_that_comes_back_resumes_its_session(site: Site) -> None:
     said = s_client(site, "-tls1_3", "-msg")
     assert said.count("NewSessionTicket") == 1, f"{said.count('NewSessionTicket')} tickets"
     # By the server's memory, with no ticket.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context = _client(ssl.TLSVersion.TLSv1_2)
     context.options |= ssl.OP_NO_TICKET
+    endpoint = wire.Endpoint(port=site.open_port, tls=False)
     session = None
     for is_reused in (False, True):
-        with wire.Endpoint(port=site.port, tls=False).connect() as plain, context.wrap_socket(plain, server_hostname=site.name("gate"), session=session) as tls:
+        with endpoint.connect() as plain, context.wrap_socket(plain, server_hostname=site.name("anybody"), session=session) as tls:
             assert tls.session_reused == is_reused
             session = tls.session
     # A ticket says how long it may be used.
     context.options &= ~ssl.OP_NO_TICKET
-    with wire.Endpoint(port=site.port, tls=False).connect() as plain, context.wrap_socket(plain, server_hostname=site.name("gate")) as tls:
+    with endpoint.connect() as plain, context.wrap_socket(plain, server_hostname=site.name("anybody")) as tls:
         assert tls.session is not None and tls.session.ticket_lifetime_hint == 86400
+
+
+def nobody_resumes_a_session_where_clients_show_certificates(site: Site) -> None:
+    """Whatever is revoked or expires after the first handshake has to count in the second."""
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        for short in ("members", "mixed", "gate"):
+            context = _client(version, site.pki / "alice.pem")
+            session = None
+            for _time in range(2):
+                plain = wire.Endpoint(port=site.port, tls=False).connect()
+                with context.wrap_socket(plain, server_hostname=site.name(short), session=session) as tls:
+                    tls.sendall(site.plain(short, "/nothing").encode())
+                    assert wire.read_reply(tls).status == 404
+                    assert not tls.session_reused, f"{short} with {version.name}"
+                    session = tls.session
 
 
 Check = Callable[[Site], None]
 
 CHECKS: tuple[Check, ...] = (
     only_the_authoritys_clients_get_in,
+    a_server_with_client_certificates_is_asked_for_by_its_name_in_tls,
     the_upstream_gets_the_subject_and_no_lie,
     only_balancers_say_who_the_client_is,
     the_operators_service_decides,
@@ -536,4 +579,5 @@ CHECKS: tuple[Check, ...] = (
     plain_http_leads_to_https,
     tls_takes_the_profiles_versions_suites_and_curves_only,
     a_client_that_comes_back_resumes_its_session,
+    nobody_resumes_a_session_where_clients_show_certificates,
 )

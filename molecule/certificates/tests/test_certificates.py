@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -19,7 +20,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from support import wire
+from support import client_certificates, wire
 
 PKI = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "pki"
 CERTIFICATES = "/etc/nginx/certificates"
@@ -184,6 +185,30 @@ def test_a_name_in_tls_does_not_open_another_server_that_asks_for_certificates(g
     assert member(gate, "mixed.example.com", "/wss", None, "members.example.com") in (403, 421)
 
 
+def test_no_name_and_no_resumed_session_opens_what_a_certificate_does_not(host):
+    """Inside of the host, where the list can change and all ports are. tests/functional tries it on the newest nginx."""
+    host.check_output("mkdir -p -m 0700 /root/pki")
+    for name in ("alice.pem", "bob.pem", "mallory.pem", "none_revoked.crl"):
+        host.check_output("printf '%%s' %s > /root/pki/%s", (PKI / name).read_text(), name)
+    crl = f"{CERTIFICATES}/clients/crl.pem"
+    site = client_certificates.Site(client_certificates.ADDRESSES, "/root/pki", crl, "/run/nginx.pid")
+    found = json.loads(host.check_output("python3 /mnt/support/client_certificates.py %s", site.write()))
+    assert not found["complaints"], "\n".join(found["complaints"])
+    assert found["tried"] > 600
+
+
+def test_a_post_quantum_key_exchange_is_first_where_openssl_has_it(gate, host):
+    """By the host's own openssl, with what browsers offer as far as it knows it, and with one classical group alone."""
+    best = ["X25519MLKEM768"] if "debian13" in gate.name else []
+    for offered in ([*best, "X25519", "P-256"], ["P-256"], ["P-384"]):
+        said = host.check_output(
+            "openssl s_client -connect 127.0.0.1:443 -servername wcs.example.com -tls1_3 -groups %s </dev/null 2>&1",
+            ":".join(offered),
+        )
+        group = {"P-256": "(?:P-256|prime256v1)", "P-384": "(?:P-384|secp384r1)"}.get(offered[0], offered[0])
+        assert re.search(rf"(?:Negotiated TLS1\.3 group: |(?:Server|Peer) Temp Key: (?:ECDH, )?){group}\b", said), said
+
+
 def test_why_a_client_was_refused_is_in_the_log(gate, host):
     for identity in (None, "mallory"):
         member(gate, "members.example.com", "/wss", identity)
@@ -214,7 +239,8 @@ def test_check_tells_what_clients_meet_and_that_nothing_will_break(host):
     output = said(run)
     assert run.returncode == 0, run.stdout[-3000:]
     found = ("Nothing will break within 14 days.", "P-256", "RSA-2048", "1.2+1.3", "CN=intermediate", "/token token 403 101")
-    for words in (*found, "/wss none + certificate 403 -"):
+    group = "X25519MLKEM768" if "debian13" in host.backend.get_pytest_id() else "x25519"
+    for words in (*found, f"1.2+1.3 {group}", "/wss none + certificate 403 -"):
         assert words in output, run.stdout[-3000:]
     assert "changed=0" in output
     assert host.file("/var/lib/nginx/tokens").listdir() == []

@@ -84,6 +84,9 @@ def write(folder: Path) -> None:
     clients = issue("clients", ca=True, end=500)
     alice, mallory = issue("alice", clients), issue("mallory", clients)
     stranger = issue("stranger", issue("strangers", ca=True))
+    # Another authority of the same name: what goes by names takes the one for the other.
+    namesakes = issue("clients", ca=True, end=500)
+    bob = issue("bob", namesakes)
     files = {
         "root.pem": root.pem,
         "shop.pem": server.pem + intermediate.pem,
@@ -93,10 +96,13 @@ def write(folder: Path) -> None:
         "expired.pem": expired.pem + intermediate.pem,
         "clients.pem": clients.pem,
         "clients.crl": revocation_list(clients, mallory),
+        "none_revoked.crl": revocation_list(clients),
         "old.crl": revocation_list(clients, end=-10),
         "alice.pem": alice.pem + alice.key_pem,
         "mallory.pem": mallory.pem + mallory.key_pem,
         "stranger.pem": stranger.pem + stranger.key_pem,
+        "namesakes.pem": namesakes.pem,
+        "bob.pem": bob.pem + bob.key_pem,
     }
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, content in files.items():

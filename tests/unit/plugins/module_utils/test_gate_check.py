@@ -53,7 +53,7 @@ class Gate:
                 if self.proxy_protocol and not line.startswith(b"PROXY TCP4 "):
                     continue
                 connection = self.context.wrap_socket(raw, server_side=True) if self.tls else raw
-                connection.sendall(self.reply(connection.recv(4096).decode()))
+                connection.sendall(self.reply(connection.recv(4096).decode("latin-1")))
                 connection.close()
 
     def stop(self) -> None:
@@ -101,6 +101,21 @@ def test_the_versions_of_tls_are_those_that_it_speaks(tls_gate: Gate) -> None:
     assert check.tls_versions(tls_gate.address, 5) == ["TLSv1.2", "TLSv1.3"]
     tls_gate.context.maximum_version = ssl.TLSVersion.TLSv1_2
     assert check.tls_versions(tls_gate.address, 5) == ["TLSv1.2"]
+
+
+@pytest.mark.parametrize(("curve", "group"), [("X25519", "x25519"), ("prime256v1", "secp256r1"), ("secp384r1", "secp384r1"), ("secp521r1", None)])
+def test_the_group_of_the_key_exchange_is_the_one_that_the_server_chooses(tls_gate: Gate, curve: str, group: str) -> None:
+    tls_gate.context.set_ecdh_curve(curve)
+    assert check.key_exchange_group(tls_gate.address, 5) == group
+
+
+def test_a_group_is_told_through_the_proxy_protocol_and_of_tls_1_3_alone(gate: Gate) -> None:
+    gate.context.set_ecdh_curve("secp384r1")
+    assert check.key_exchange_group(gate.address, 2) == ("secp384r1" if gate.tls else None)
+    gate.context.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert check.key_exchange_group(gate.address, 2) is None
+    gate.stop()
+    assert check.key_exchange_group(gate.address, 2) is None
 
 
 def test_a_certificate_that_clients_get_is_told_from_another(tls_gate: Gate, tmp_path: Path) -> None:

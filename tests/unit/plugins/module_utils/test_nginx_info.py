@@ -50,7 +50,7 @@ def test_modules_in_the_binary_and_loadable_ones_are_told_apart():
 
 def test_a_host_without_nginx_gets_an_answer_of_the_same_form():
     found = gather("/missing", "/etc/nginx/nginx.conf", "/run/nginx.pid", False)
-    assert found["installed"] is False and found["version"] == "" and found["workers"] == []
+    assert found["installed"] is False and found["version"] == found["openssl_version"] == "" and found["workers"] == []
 
 
 @pytest.mark.parametrize(

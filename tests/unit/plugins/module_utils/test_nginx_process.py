@@ -78,6 +78,20 @@ def test_the_build_is_read_with_quoted_arguments():
     assert build.option("user") == ""
 
 
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [
+        ("built with OpenSSL 3.0.17 1 Jul 2025", "3.0.17"),
+        ("built with OpenSSL 3.5.7 9 Jun 2026 (running with OpenSSL 3.5.9 29 Sep 2026)", "3.5.9"),
+        ("built with OpenSSL 1.1.1 (compatible; AWS-LC 1.40.0) (running with AWS-LC 1.40.0)", "1.1.1"),
+        ("built with LibreSSL 4.1.0", ""),
+        ("built by gcc 14.2.0 (Alpine 14.2.0)", ""),
+    ],
+)
+def test_the_openssl_is_the_one_that_nginx_runs_with(line, version):
+    assert parse_build("nginx version: nginx/1.26.3\n{0}\nTLS SNI support enabled\n".format(line)).openssl_version == version
+
+
 def test_a_finder_asks_its_own_binary(tmp_path):
     binary = tmp_path / "nginx"
     binary.write_text("#!/bin/sh\necho 'nginx version: nginx/1.0' >&2; echo 'configure arguments: --conf-path=/x/nginx.conf' >&2\n")

@@ -219,7 +219,7 @@ def test_a_websocket_that_opens_is_a_success_with_the_time_of_each_step(probe: R
     assert not result["changed"]
     for step in ("connect_seconds", "upgrade_seconds", "ping_seconds"):
         assert 0 < result[step] < 5
-    for absent in ("tls_seconds", "tls_version", "cipher", "certificate", "subprotocol", "reply", "message_seconds"):
+    for absent in ("tls_seconds", "tls_version", "cipher", "key_exchange_group", "certificate", "subprotocol", "reply", "message_seconds"):
         assert result[absent] is None
 
 
@@ -237,6 +237,23 @@ def test_the_facts_of_tls_and_of_a_verified_certificate_are_told(probe: Run, sec
     assert facts["subject_alt_names"] == ["DNS:gate.example.com", "DNS:localhost", "IP:127.0.0.1"]
     assert facts["days_left"] == 10
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", facts["not_after"])
+
+
+def _refuse(_self: ssl.SSLSocket) -> str:
+    raise NotImplementedError("OpenSSL 3.2 is needed")
+
+
+@pytest.mark.parametrize(("method", "told"), [(lambda _self: "X25519MLKEM768", "X25519MLKEM768"), (_refuse, None), (None, None)])
+def test_the_group_of_the_key_exchange_is_told_where_python_can(
+    probe: Run, secure: Echo, monkeypatch: pytest.MonkeyPatch, method: Any, told: str | None
+) -> None:
+    """From Python 3.15 on, with OpenSSL 3.2."""
+    if method is None:
+        monkeypatch.delattr(ssl.SSLSocket, "group", raising=False)
+    else:
+        monkeypatch.setattr(ssl.SSLSocket, "group", method, raising=False)
+    result = probe(f"wss://127.0.0.1:{secure.port}/", validate_certs=False)
+    assert result["upgraded"] and result["key_exchange_group"] == told
 
 
 def test_a_certificate_that_is_not_verified_tells_the_same_facts(probe: Run, secure: Echo, tls_files: tuple[Path, Path]) -> None:

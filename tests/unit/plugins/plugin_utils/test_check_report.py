@@ -30,6 +30,7 @@ SERVER: dict[str, t.Any] = {
     "address": "127.0.0.1:443",
     "tls": True,
     "tls_versions": ["TLSv1.2", "TLSv1.3"],
+    "key_exchange_group": "X25519MLKEM768",
     "certificates": [CERTIFICATE],
     "client_authority": None,
     "locations": [LOCATION],
@@ -52,6 +53,12 @@ def with_location(**changes: t.Any) -> list[str]:
 def test_what_is_right_is_no_problem() -> None:
     assert problems() == []
     assert _check_report.lines({"a": {"targets": [SERVER]}}, 14)[-1] == "Nothing will break within 14 days."
+
+
+def test_the_table_tells_how_keys_are_exchanged() -> None:
+    for group, words in (("X25519MLKEM768", "X25519MLKEM768"), (None, "-")):
+        text = _check_report.lines({"a": {"targets": [{**SERVER, "key_exchange_group": group}]}}, 14)
+        assert text[0].endswith("KEY EXCHANGE") and text[1].split()[-1] == words
 
 
 @pytest.mark.parametrize(

@@ -428,6 +428,36 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         ("server 'wcs', client_certificates", "subject_header 'X-Real-IP' is a header that the gate or the handshake itself sets", "name another"),
     ),
+    "clients of two authorities on one address": (
+        [server(client_certificates=CLIENTS), other_server(client_certificates={**CLIENTS, "ca_path": "/etc/ssl/others.pem"})],
+        {},
+        ("server 'other', client_certificates", "ca_path differs from that of server 'wcs' on 443,", "give both the same ca_path, crl_path and depth"),
+    ),
+    "one of two servers of an address that knows of no revocation": (
+        [server(client_certificates=CLIENTS), other_server(client_certificates={**CLIENTS, "crl_path": "/etc/ssl/clients.crl"})],
+        {},
+        ("server 'other', client_certificates", "crl_path differs from that of server 'wcs' on 443,", "or one of them another port or address"),
+    ),
+    "longer chains in one of two servers of an address, far apart in the list": (
+        [
+            server(client_certificates={**CLIENTS, "required": False}),
+            other_server(name="between", server_names=["between.example.com"]),
+            other_server(client_certificates={**CLIENTS, "depth": 2}),
+        ],
+        {},
+        ("server 'other', client_certificates", "depth differs from that of server 'wcs' on 443,", "give both the same"),
+    ),
+    "clients of two authorities on the second address of a server": (
+        [
+            server(client_certificates=CLIENTS),
+            other_server(
+                listen=[{"port": 8443}, {"port": 443, "address": "0.0.0.0"}],
+                client_certificates={"ca_path": "/etc/ssl/others.pem", "crl_path": "/etc/ssl/others.crl"},
+            ),
+        ],
+        {},
+        ("server 'other', client_certificates", "ca_path, crl_path differs from that of server 'wcs' on 443,", "give both the same"),
+    ),
     "a body size that is none": (
         [server(client_max_body_size="much")],
         {},
@@ -1009,7 +1039,13 @@ SCHEMAS = {
 }
 # Raw by intent; a version, of which only the numbers are looked at; files of another role, of which only the paths are
 # taken (tried as "htpasswd").
-NOT_CHECKED = {("server", "extra_directives"), ("location", "extra_directives"), ("context", "nginx_version"), ("context", "htpasswd_files")}
+NOT_CHECKED = {
+    ("server", "extra_directives"),
+    ("location", "extra_directives"),
+    ("context", "nginx_version"),
+    ("context", "openssl_version"),
+    ("context", "htpasswd_files"),
+}
 SMUGGLERS = [";", "; return 200", "{", "}", "\n", "\r\n", "\0", '"', "'", "$", "$cookie_AUTH", "\\", "#", " #", "\t", "%;", "`", "<", "|", "*", "\u2028", "é"]
 FIELDS = [(kind, key) for kind, options in SANE.items() for key in options]
 
@@ -1176,6 +1212,7 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
         "tls": True,
         "certificates": [{"certificate": "/etc/nginx/certificates/wcs/fullchain.pem", "key": "/etc/nginx/certificates/wcs/privkey.pem"}],
         "client_certificates": None,
+        "tls_resumption": True,
         "redirect": {"port": 80, "to": "", "addresses": ["80", "[::]:80"], "server_names": ["wcs.example.com"]},
         "auth": "none",
         "htpasswd_path": "",
@@ -1334,6 +1371,77 @@ def test_certificates_are_where_the_role_puts_them_unless_they_say_otherwise() -
 def test_a_server_without_tls_needs_no_certificate() -> None:
     made = only_server(certificate="", listen=[{"port": 8080, "tls": False}], locations=[location(origins=["https://a.example"])])
     assert (made["tls"], made["certificates"]) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("version", "is_post_quantum"),
+    [
+        ("3.5.0", True),
+        ("3.6.5", True),
+        ("3.5.0-beta1", True),
+        ("4.0.1", True),
+        ("10.0.0", True),
+        ("3.10.0", True),
+        ("3.4.9", False),
+        ("3.0.22", False),
+        ("1.1.1w", False),
+        ("", False),
+        ("nonsense", False),
+    ],
+)
+def test_a_post_quantum_group_is_offered_first_where_openssl_knows_it(version: str, is_post_quantum: bool) -> None:
+    groups = model(server(), openssl_version=version)["key_exchange_groups"]
+    assert groups == ["X25519MLKEM768"] * is_post_quantum + ["X25519", "prime256v1", "secp384r1"]
+
+
+@pytest.mark.parametrize(
+    ("listens", "with_clients", "resuming"),
+    [
+        # The servers' listeners, those that ask for client certificates, and those that resume TLS.
+        ([[443], [443]], [], [0, 1]),
+        ([[443], [443]], [0], []),
+        ([[443], [443]], [1], []),
+        ([[443], [8443]], [1], [0]),
+        # The one in the middle shares an address with each of the others; they share none.
+        ([[443], [443, 8443], [8443]], [0], [2]),
+        ([["127.0.0.1"], ["127.0.0.2"]], [0], [1]),
+        # Port 443 of each address, and port 443 of one, are two addresses to nginx.
+        ([[443], ["127.0.0.2"]], [0], [1]),
+    ],
+)
+def test_no_server_resumes_tls_on_an_address_where_one_asks_for_client_certificates(
+    listens: t.List[t.List[t.Any]], with_clients: t.List[int], resuming: t.List[int]
+) -> None:
+    servers = [
+        server(
+            name=f"s{index}",
+            server_names=[f"s{index}.example.com"],
+            listen=[{"port": listen} if isinstance(listen, int) else {"port": 443, "address": listen} for listen in listens[index]],
+            client_certificates=CLIENTS if index in with_clients else {},
+        )
+        for index in range(len(listens))
+    ]
+    assert [index for index, made in enumerate(model(*servers)["servers"]) if made["tls_resumption"]] == resuming
+
+
+def test_a_plain_listener_is_no_address_where_tls_could_be_resumed() -> None:
+    plain = {"port": 8080, "tls": False}
+    servers = [
+        server(location(origins=["https://a.example"]), listen=[{"port": 443}, plain], client_certificates=CLIENTS),
+        other_server(location(origins=["https://a.example"]), listen=[{"port": 8443}, plain], client_certificates={"ca_path": "/etc/ssl/others.pem"}),
+        other_server(location(origins=["https://a.example"]), name="third", server_names=["third.example.com"], listen=[{"port": 9443}, plain]),
+    ]
+    assert [made["tls_resumption"] for made in model(*servers)["servers"]] == [False, False, True]
+
+
+def test_servers_of_one_authority_may_share_an_address() -> None:
+    servers = [
+        server(client_certificates={**CLIENTS, "subject_header": "X-Member"}),
+        other_server(client_certificates={**CLIENTS, "required": False}),
+        other_server(name="open", server_names=["open.example.com"]),
+        other_server(name="far", server_names=["far.example.com"], listen=[{"port": 8443}], client_certificates={"ca_path": "/etc/ssl/others.pem"}),
+    ]
+    assert errors(*servers) == []
 
 
 def test_client_certificates_get_their_defaults() -> None:
