@@ -95,7 +95,7 @@ MUTANTS = (
     Mutant("both password and token are needed", r"(# A password and a token\.)", r"\1 \n satisfy any;"),
     # Limits.
     Mutant("attempts are limited", r"limit_req zone=[^;]*;"),
-    Mutant("sessions of an address are limited", r"limit_conn wss_sessions_[^;]*;"),
+    Mutant("sessions of an address are limited", r"limit_conn wss_sessions64_[^;]*;"),
     Mutant("sessions of a token are limited", r"limit_conn wss_tokens_[^;]*;"),
     Mutant("attempts over the limit get 429", r"limit_req_status 429;"),
     Mutant("sessions over the limit get 429", r"limit_conn_status 429;"),
@@ -109,6 +109,25 @@ MUTANTS = (
     Mutant("a path is that path alone", r"location = (/\w+) \{(\s*set)", r"location \1 {\2"),
     Mutant("a folder without its slash is nothing", r"location = /app \{[^}]*\}"),
     Mutant("any other path is nothing", r"location / \{\s*return 404;\s*\}"),
+    Mutant("a path below a folder reads one way", _without_if(r"\$wss_ambiguous")),
+    Mutant("a backslash is refused", r"\\x1f\\x5c", r"\\x1f"),
+    Mutant("control characters are refused", r"\[\\x00-\\x1f", "["),
+    Mutant("DEL is refused", r"\\x5c\\x7f", r"\\x5c"),
+    Mutant("overlong dots in two bytes are refused", r"\\xc0\|\\xe0", r"\\xe0"),
+    Mutant("overlong dots in three bytes are refused", r"\|\\xe0\\x80\|", "|"),
+    Mutant("overlong dots in four bytes are refused", r"\|\\xf0\\x80\\x80\)", ")"),
+    Mutant("overlong slashes are refused", r"\[\\xae\\xaf\]", r"\\xae"),
+    Mutant("overlong backslashes are refused", r"\|\(\?:\\xc1\|[^\"]*x9c", ""),
+    Mutant("a slash that is encoded twice is one", r"\(\?:/\|%\(\?:25\)\*\(\?:2f\|5c\)\)", "/"),
+    Mutant("a dot that is encoded twice is one", r"\(\?:\\\.\|%\(\?:25\)\*2e\)", r"\\."),
+    Mutant("three times is as good as twice", r"\(\?:25\)\*", ""),
+    Mutant("digits of an encoding have no case", r'"~\*\(\?:/\|%', '"~(?:/|%'),
+    Mutant("dots and blanks behind a dot are none", r"\(\?:\[\. \]\|%\(\?:25\)\*2\[0e\]\)\*", r"(?:\\.|%(?:25)*2e)?"),
+    Mutant("a part ends at its parameter", r"\(\?:\[;/\?#\]", "(?:[/?#]"),
+    Mutant("a part ends at a query that was encoded", r"\[;/\?#\]", "[;/#]"),
+    Mutant("a part ends at a fragment that was encoded", r"\[;/\?#\]", "[;/?]"),
+    Mutant("a part ends at what is encoded twice", r"\|%\(\?:25\)\*\(\?:3b\|2f\|5c\|3f\|23\)", ""),
+    Mutant("a part ends at the end", r"3f\|23\)\|\$\)", "3f|23))"),
     # Headers of refusals.
     Mutant("426 names the protocol", r"add_header Upgrade [^;]*;"),
     Mutant("405 names the method", r"add_header Allow [^;]*;"),
@@ -119,6 +138,11 @@ MUTANTS = (
         Mutant(f"the upstream gets the gate's {header}", rf"proxy_set_header {header} [^;]*;")
         for header in ("Host", "Upgrade", "Connection", "X-Client-IP", "X-Real-IP", "X-Forwarded-For", "X-Forwarded-Proto")
     ),
+    *(
+        Mutant(f"the upstream gets no {header} of a client's", rf"proxy_set_header {header} \"\";")
+        for header in ("X-Client-IP", "X-Client-Subject", "X-Caller")
+    ),
+    Mutant("an upstream does not tell nginx where to look", r"(proxy_ignore_headers) X-Accel-Redirect", r"\1"),
     Mutant("the Host keeps its port", r"proxy_set_header Host [^;]*;", "proxy_set_header Host $host;"),
     Mutant("X-Forwarded-For is set, not added to", r"(X-Forwarded-For) \$remote_addr;", r"\1 $proxy_add_x_forwarded_for;"),
     Mutant("the upstream gets no token", r"proxy_set_header Cookie [^;]*;"),
@@ -133,7 +157,7 @@ MUTANTS = (
     # The log.
     *(
         Mutant(f"the log tells the reason {reason}", rf"set \$wss_refused {reason};")
-        for reason in ("method", "upgrade", "connection", "draining", "origin")
+        for reason in ("method", "upgrade", "connection", "draining", "path_spelling", "origin")
     ),
     *(
         Mutant(f"the log tells the reason {reason}", rf"(?<=\n)[^\n]*\s{reason};")
@@ -347,7 +371,7 @@ def hurt(house: AttackedHouse, mutant: Mutant) -> Edit:
 SAMENESS = (
     (r"(?:__Host\\?[-_])?AUTH", "COOKIE"),
     (r"\b(?:gate_example_com|[a-z]+)_\d+\b", "SLUG"),
-    (r"(\$?wss_(?:origin|attempts|sessions|tokens))_\w+", r"\1_SLUG"),
+    (r"(\$?wss_(?:origin|attempts64|sessions64|tokens|path|encoded))_\w+", r"\1_SLUG"),
     (r"(?<=:)\d{5}\b", "PORT"),
 )
 

@@ -94,6 +94,15 @@ GATE_HEADERS = (
     "x-real-ip",
 )
 
+# Headers that name the client to the upstream, also where no server and no location has them by this name.
+IDENTITY_HEADERS = (LOCATION_DEFAULTS["client_ip_header"], CLIENT_CERTIFICATES_DEFAULTS["subject_header"])
+
+# What nginx passes on of a path as it is, in every version, and what it writes as % and two digits in upper case:
+# NGX_ESCAPE_URI of ngx_escape_uri(). The second from 1.21.1 on only. Control characters and the backslash are refused before.
+PLAIN_CHARACTERS = r"[A-Za-z0-9!$&'()*+,./:;=@\[\]_~-]"
+ENCODED_CHARACTERS = "%(?:2[035]|3F|[89A-F][0-9A-F])"
+ENCODED_CHARACTERS_LATER = "%(?:22|3[CE]|5E|60|7[BCD])"
+
 
 class GateError(ValueError):
     """What was asked for cannot become a gate; the text says what, where and what to do, one line a problem."""
@@ -137,6 +146,11 @@ def _slug(text: str, taken: t.Iterable[str]) -> str:
     return slug
 
 
+def _subject_headers(server: t.Mapping[str, t.Any]) -> t.List[str]:
+    certificates = server["client_certificates"]
+    return [certificates["subject_header"]] if certificates else []
+
+
 class _Builder:
     """Walks the operator's servers once, collecting problems and the model side by side."""
 
@@ -149,6 +163,8 @@ class _Builder:
         self.cookies: t.Dict[str, t.Dict[str, t.Any]] = {}
         self.origins: t.List[t.Dict[str, t.Any]] = []
         self.zones: t.List[t.Dict[str, t.Any]] = []
+        self.forwarded: t.List[t.Dict[str, t.Any]] = []
+        self.redirect_addresses: t.List[str] = []
         self.servers: t.List[t.Dict[str, t.Any]] = []
         for where, item in self.problems.entries("wss_proxy", "wss_proxy_servers", servers):
             self.servers.append(self._server(where, item))
@@ -156,6 +172,7 @@ class _Builder:
         self._decide_resumption()
         self._check_redirects()
         self._check_verifications()
+        self._clear_identity_headers()
 
     def _version(self) -> t.Tuple[int, ...]:
         return tuple(int(part) for part in re.findall(r"[0-9]+", str(self.context["nginx_version"]))[:3])
@@ -176,6 +193,8 @@ class _Builder:
             "cookies": list(self.cookies.values()),
             "origins": self.origins,
             "zones": self.zones,
+            "forwarded": self.forwarded,
+            "redirect_addresses": self.redirect_addresses,
             "token_store_path": self.context["token_store_path"],
             "key_exchange_groups": self._key_exchange_groups(),
             "has_http2_directive": self._has_http2_directive(),
@@ -608,6 +627,7 @@ class _Builder:
         if server["client_certificates"] and location["client_ip_header"].lower() == server["client_certificates"]["subject_header"].lower():
             problems.add(where, "client_ip_header and the server's subject_header are the same; name two headers")
         location["limits"] = self._limits(where, location, options)
+        location["forwarded"] = self._forwarded(location) if location["external"] else ""
         return location
 
     def _cookie(self, name: str) -> t.Dict[str, t.Any]:
@@ -661,7 +681,7 @@ class _Builder:
             for key in ("upstream_verify_enabled", "upstream_ca_path", "upstream_tls_name"):
                 if options[key] not in (None, ""):
                     problems.add(where, f"{key} has no effect on an upstream from wss_proxy_upstreams; set it there, without 'upstream_'")
-            return {"url": f"{group['scheme']}://{given}{path}", "tls": group["tls"]}
+            return {"url": f"{group['scheme']}://{given}{path}", "path": path, "tls": group["tls"]}
         match = _parsed(UPSTREAM_URL, given)
         if not match:
             known = ", ".join(sorted(self.upstreams)) or "none"
@@ -670,7 +690,7 @@ class _Builder:
                 f"upstream {shown(given)} is neither a URL such as http://127.0.0.1:8080, https://…, ws://…, wss://… or "
                 f"http://unix:/path.sock, nor a name from wss_proxy_upstreams (there: {known})",
             )
-            return {"url": "", "tls": None}
+            return {"url": "", "path": "", "tls": None}
         scheme = SCHEMES[match["scheme"]]
         host = match["host"] or ""
         if match["unix"]:
@@ -685,7 +705,7 @@ class _Builder:
                 # nginx replaces the one by the other: /app/x would become /pathx.
                 problems.add(where, f"path {path!r} ends with /, so the upstream's path {match['path']!r} must, too")
         tls = self._upstream_tls(where, "upstream_", options, scheme, bool(host) and not _is_loopback(host), host)
-        return {"url": f"{scheme}://{target}", "tls": tls}
+        return {"url": f"{scheme}://{target}", "path": match["path"] or path, "tls": tls}
 
     def _host_and_port(self, where: str, what: str, url: t.Match[str]) -> str:
         port = self.problems.number(where, f"{what} port", url["port"] or DEFAULT_PORTS[url["scheme"]], 1, 65535)
@@ -719,6 +739,28 @@ class _Builder:
             else {"verified": is_verified, "ca_path": self.context["ca_bundle_path"], "name": "" if _is_address(host) else host},
         }
 
+    def _forwarded(self, location: t.Mapping[str, t.Any]) -> str:
+        """The path and the query that the upstream gets, byte by byte, for the service that decides.
+
+        nginx has no variable for it. The upstream's path takes the place of the location's; behind it comes the rest of what nginx
+        has decoded and resolved, encoded anew.
+        """
+        path = location["upstream"]["path"]
+        if location["exact"]:
+            return f"{path}$is_args$args"
+        folder = re.escape(location["path"][:-1])
+        encoded = [ENCODED_CHARACTERS] + [ENCODED_CHARACTERS_LATER] * (self._version() >= (1, 21, 1))
+        self.forwarded.append(
+            {
+                "slug": location["slug"],
+                "path": location["path"],
+                "plain": f"^{folder}(?<wss_below>/{PLAIN_CHARACTERS}*)$",
+                # Already as nginx would write it: no '.', '..' or empty part that it would resolve.
+                "encoded": rf"^{folder}(?![^?]*/\.{{0,2}}/)(?<wss_below>/(?:{'|'.join([PLAIN_CHARACTERS, *encoded])})*)(?<!/\.)(?<!/\.\.)(?:\?|$)",
+            }
+        )
+        return f"{path[:-1]}$wss_path_{location['slug']}$is_args$args"
+
     def _client_certificate_required(self, where: str, client_certificates: t.Optional[t.Mapping[str, t.Any]], given: t.Any) -> bool:
         """What the location adds to the server's own demand."""
         if given is None:
@@ -738,10 +780,11 @@ class _Builder:
         if per_token and not location["uses_token"]:
             problems.add(where, f"max_sessions_per_token goes with a token; auth is {location['auth']}")
         slug = location["slug"]
+        # A reload refuses a zone that has another key than before: 64 tells these from those of earlier versions.
         if attempts:
-            self.zones.append({"kind": "req", "key": "$binary_remote_addr", "name": f"wss_attempts_{slug}", "rate": attempts})
+            self.zones.append({"kind": "req", "key": "$wss_network", "name": f"wss_attempts64_{slug}", "rate": attempts})
         if per_address:
-            self.zones.append({"kind": "conn", "key": "$binary_remote_addr", "name": f"wss_sessions_{slug}", "rate": 0})
+            self.zones.append({"kind": "conn", "key": "$wss_network", "name": f"wss_sessions64_{slug}", "rate": 0})
         if per_token and location["cookie"]:
             key = f"$wss_token_{location['cookie']['slug']}"
             self.zones.append({"kind": "conn", "key": key, "name": f"wss_tokens_{slug}", "rate": 0})
@@ -852,11 +895,25 @@ class _Builder:
                     f"server {server['name']!r}",
                     f"port {redirect['port']} cannot both redirect to https and be listened on; set http_redirect_enabled: false or another http_redirect_port",
                 )
-            wanted = {name.lower(): {(address, name.lower()) for address in redirect["addresses"]} for name in server["server_names"]}
-            redirect["server_names"] = [name for name in server["server_names"] if wanted[name.lower()] - redirected]
+            self.redirect_addresses += [address for address in redirect["addresses"] if address not in self.redirect_addresses]
+            # '_' is nobody's name: what it stands for, anybody may claim in Host.
+            names = [name for name in server["server_names"] if name != "_"]
+            wanted = {name.lower(): {(address, name.lower()) for address in redirect["addresses"]} for name in names}
+            redirect["server_names"] = [name for name in names if wanted[name.lower()] - redirected]
             redirected.update(*wanted.values())
             if not redirect["server_names"]:
                 server["redirect"] = None
+
+    def _clear_identity_headers(self) -> None:
+        """What one location sets, every other one has to clear: upstreams of all of them may trust it."""
+        names = {name.lower(): name for name in IDENTITY_HEADERS}
+        for server in self.servers:
+            for name in _subject_headers(server) + [location["client_ip_header"] for location in server["locations"]]:
+                names.setdefault(name.lower(), name)
+        for server in self.servers:
+            for location in server["locations"]:
+                own = {name.lower() for name in [*_subject_headers(server), location["client_ip_header"]]}
+                location["cleared_headers"] = [name for key, name in names.items() if key not in own]
 
     def _check_verifications(self) -> None:
         """One https address, one verification: nginx resumes the TLS session of an address in every location, verified there or not."""

@@ -29,7 +29,7 @@ class AttackedHouse(House):
 
     def __init__(self) -> None:
         self.port = free_port()
-        self.echo, self.silent, self.refuse, self.gone = (f"127.0.0.1:{free_port()}" for _number in range(4))
+        self.echo, self.silent, self.refuse, self.gone, self.accel = (f"127.0.0.1:{free_port()}" for _number in range(5))
         # By what the file calls them.
         self.tls = {address: f"127.0.0.1:{free_port()}" for address in sorted(set(re.findall(r"127\.0\.0\.1:84\d\d", GATE.read_text())))}
         super().__init__([])
@@ -65,6 +65,7 @@ class AttackedHouse(House):
             ("127.0.0.1:8081", self.silent),
             ("127.0.0.1:8082", self.refuse),
             ("127.0.0.1:8083", self.gone),
+            ("127.0.0.1:8084", self.accel),
             ("/run/upstream.sock", str(self.socket)),
             ("/etc/nginx/.htpasswd", password),
             ("/etc/ssl/upstream/fullchain.pem", upstream_certificate),
@@ -95,7 +96,8 @@ class AttackedHouse(House):
         chain, key = self._upstream_certificate
         command = [
             sys.executable, str(UPSTREAM), "--echo", self.echo, "--echo", str(self.socket), "--certificate", chain, "--key", key,
-            "--silent", self.silent, "--refuse", self.refuse, "--record", str(self.record),
+            "--silent", self.silent, "--refuse", self.refuse, "--accel", self.accel,
+            "--record", str(self.record),
         ]  # fmt: skip
         for address in self.tls.values():
             command += ["--tls", address]

@@ -28,7 +28,7 @@ from typing import Any
 
 from house.gate import House, Place, free_port, wait_for
 from house.talk import HEAD_END, Mirror
-from support import pki, wire
+from support import attacks, pki, wire
 
 USERNAME, PASSWORD = "operator", "furnished: password"
 TOKEN = "furnished-token-0123456789"
@@ -54,7 +54,10 @@ class Decider:
                 self.connection.settimeout(5)
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 decider.asked.append((self.path, headers, body))
-                self.send_response({"good": 204, "nobody": 401, "banned": 403}.get((self.headers.get("Cookie") or "").partition("=")[2], 500))
+                word = (self.headers.get("Cookie") or "").partition("=")[2]
+                self.send_response({"good": 204, "nobody": 401, "banned": 403, "elsewhere": 204}.get(word, 500))
+                if word == "elsewhere":
+                    self.send_header("X-Accel-Redirect", "/nothing")
                 self.end_headers()
 
             def log_message(self, *_words: object) -> None:
@@ -152,7 +155,7 @@ class Site:
 
 
 def got(reply: wire.Reply) -> dict[str, list[str]]:
-    """The head that reached the upstream, which the mirror sends back; its lines by name."""
+    """The head that reached the upstream, which the mirror sends back; its lines by name, the first one without any."""
     assert reply.status == 101 and reply.session is not None, f"the answer is {reply.status}, not 101"
     connection, data = reply.session.socket, reply.session._buffer
     connection.settimeout(10)
@@ -162,8 +165,9 @@ def got(reply: wire.Reply) -> dict[str, list[str]]:
     except OSError:
         pass
     connection.close()
-    headers: dict[str, list[str]] = {}
-    for line in data.partition(HEAD_END)[0].decode("latin-1").split("\r\n")[1:]:
+    first, *lines = data.partition(HEAD_END)[0].decode("latin-1").split("\r\n")
+    headers = {"": [first]}
+    for line in lines:
         name, _colon, value = line.partition(":")
         headers.setdefault(name.lower(), []).append(value.strip())
     return headers
@@ -198,6 +202,7 @@ class FurnishedHouse(House):
         clients = {"ca_path": str(self.etc / "clients.pem"), "crl_path": str(self.etc / "clients.crl")}
         servers = {
             "gate": {
+                "server_names": ["gate.example.com", "*.gate.example.com", "_"],
                 "connection_check_path": "/check", "hsts_max_age": 300, "http_redirect_enabled": True, "http_redirect_port": self.plain_port,
                 "locations": [
                     {"path": "/wss", "upstream": upstream},
@@ -212,6 +217,7 @@ class FurnishedHouse(House):
                 "locations": [
                     {"path": "/wss", "upstream": upstream, "auth": "none", "client_certificate_required": True},
                     {"path": "/open", "upstream": upstream, "auth": "none"},
+                    {"path": "/service", "upstream": upstream, "auth": "external", "external_auth_url": f"http://127.0.0.1:{self.decider.port}/may"},
                 ],
             },
             "balanced": {
@@ -224,7 +230,8 @@ class FurnishedHouse(House):
             },
             "service": {
                 "locations": [
-                    {"path": "/wss", "upstream": upstream, "auth": "external", "external_auth_url": f"http://127.0.0.1:{self.decider.port}/may"},
+                    {"path": path, "upstream": upstream + moved, "auth": "external", "external_auth_url": f"http://127.0.0.1:{self.decider.port}/may"}
+                    for path, moved in (("/wss", ""), ("/app/", ""), ("/moved", "/to"), ("/moved/", "/to/"))
                 ],
             },
             "office": {
@@ -327,13 +334,13 @@ def only_balancers_say_who_the_client_is(site: Site) -> None:
 
 
 def the_operators_service_decides(site: Site) -> None:
-    for cookie, status, reason in (("good", 101, ""), ("nobody", 401, "external_auth"), ("banned", 403, "external_auth"), ("broken", 500, "external_auth")):
+    for cookie, status in (("good", 101), ("nobody", 401), ("banned", 403), ("broken", 500), ("elsewhere", 101)):
         count, asked = site.mirror.count, len(site.decider.asked)
         with site.ask("service", site.handshake("service").cookie(f"session={cookie}")) as reply:
             assert reply.status == status, f"{cookie}: {reply.status}, not {status}"
         assert site.mirror.count - count == (status == 101)
         assert len(site.decider.asked) == asked + 1
-        assert site.last_line()["reason"] == reason
+        assert site.last_line()["reason"] == ("" if status == 101 else "external_auth")
 
 
 def the_service_learns_who_asks_for_what(site: Site) -> None:
@@ -348,6 +355,57 @@ def the_service_learns_who_asks_for_what(site: Site) -> None:
     wanted |= {name: [STRANGER] for name in ("x-client-ip", "x-real-ip", "x-forwarded-for")}
     assert {name: headers.get(name) for name in wanted} == wanted
     assert not {"forwarded", "upgrade", "connection", "content-length"} & set(headers), headers
+
+
+# Below a folder, with a service that decides: what is asked for, and what the service is told and the upstream gets.
+TOLD = {target: wanted for target, wanted in attacks.SPELLINGS.items() if target not in ("/app/%61%20b", "/app/%c3%a9")} | {
+    "/app/": "/app/",
+    "/app/?": "/app/",
+    "/app/a%20b": "/app/a%20b",
+    "/app/%C3%A9?a=%c3": "/app/%C3%A9?a=%c3",
+    "/app/%22%3C%3E%5E%60%7B%7C%7D%23%3F": "/app/%22%3C%3E%5E%60%7B%7C%7D%23%3F",
+    "/app/public/..%2fsecret": "/app/secret",
+    "/app/public/%2e%2e/secret?a=/../b": "/app/secret?a=/../b",
+    "/nothing/../app/secret": "/app/secret",
+    "/%61pp/secret": "/app/secret",
+    "/app/!$&'()*+,-.:=@[]_~": "/app/!$&'()*+,-.:=@[]_~",
+    "http://service.example.com/app/a%2Fb?c#d": "/app/a/b?c",
+    "/app/a?b#c": "/app/a?b",
+    "/moved": "/to",
+    "/moved?a=b": "/to?a=b",
+    "/x/../moved": "/to",
+    "/moved/a%2fb": "/to/a/b",
+    "/moved/%C3%A9": "/to/%C3%A9",
+}
+# What nginx would write otherwise to the upstream than it came.
+UNTOLD = ("/app/%61%20b", "/app/%c3%a9", "/app/a/../b%20c", "/app//b%20c", "/app/b%20c/.", "/app/%20{", '/app/"', "/app/{x}", "/moved/%20%2f", "/app/%20\xe9")
+
+
+def the_service_is_told_what_the_upstream_gets(site: Site) -> None:
+    for target, wanted in TOLD.items():
+        request = site.handshake("service", target).cookie("session=good").adding("X-Original-URI", "/app/public")
+        if target.startswith("http:"):
+            request = request.but(host=site.name("service"))
+        first = got(site.ask("service", request))[""]
+        told = site.decider.asked[-1][1]["x-original-uri"]
+        assert (told, first) == ([wanted], [f"GET {wanted} HTTP/1.1"]), f"{target}: the service was told {told}, the upstream asked {first}"
+    count, asked = site.mirror.count, len(site.decider.asked)
+    for target in (*UNTOLD, *attacks.AMBIGUITIES):
+        with site.ask("service", site.handshake("service", target).cookie("session=good")) as reply:
+            assert reply.status == 400, f"{target}: {reply.status}"
+        assert site.last_line()["reason"] == "path_spelling"
+    assert (site.mirror.count, len(site.decider.asked)) == (count, asked)
+
+
+def nobody_forges_who_it_is_for_the_service(site: Site) -> None:
+    for short, path in (("service", "/wss"), ("mixed", "/service")):
+        request = site.handshake(short, path).cookie("session=good")
+        for name in ("X-Client-Subject", "X-Caller", "x-caller"):
+            request = request.adding(name, "forged")
+        headers = got(site.ask(short, request))
+        assert not {"x-client-subject", "x-caller"} & (set(headers) | set(site.decider.asked[-1][1])), f"{short}: {headers}, {site.decider.asked[-1][1]}"
+    request = site.handshake("mixed", "/service").cookie("session=good").adding("X-Client-Subject", "forged")
+    assert got(site.ask("mixed", request, "alice"))["x-client-subject"] == site.decider.asked[-1][1]["x-client-subject"] == ["CN=alice"]
 
 
 def what_is_internal_is_not_there_for_clients(site: Site) -> None:
@@ -486,6 +544,28 @@ def plain_http_leads_to_https(site: Site) -> None:
         assert reply.status == 404
 
 
+def plain_http_leads_nobody_elsewhere(site: Site) -> None:
+    endpoint = wire.Endpoint(port=site.plain_port, tls=False)
+    for host, name in (("", ""), ("GATE.example.com.", ""), ("gate.example.com:80", ""), ("a.gate.example.com", "a.")):
+        host, name = host or site.name("gate"), name + site.name("gate")
+        with wire.handshake(endpoint, wire.Request("/wss", host=host, headers=())) as reply:
+            assert (reply.status, reply.header("Location")) == (308, f"https://{name}:{site.port}/wss"), f"{host}: {reply.headers}"
+    foreign = ("evil.example", "members.example.com", "127.0.0.1", "[::1]", "_", f"127.0.0.1:{site.plain_port}")
+    for request in (
+        *(wire.Request("/wss", host=host, headers=()) for host in foreign),
+        wire.Request("/wss", host=None, version="HTTP/1.0", headers=()),
+        wire.Request("http://evil.example/wss", host="gate.example.com", headers=()),
+    ):
+        site.note()
+        with wire.handshake(endpoint, request) as reply:
+            assert (reply.status, reply.header("Location")) == (404, None), f"{request}: {reply.status} {reply.headers}"
+        assert (site.last_line()["status"], site.last_line()["reason"]) == (404, "path")
+    # An authority asks for each name of a certificate, which may have more than the server.
+    for path, status in (("proof", 200), ("nothing", 404)):
+        with wire.handshake(endpoint, wire.Request(f"/.well-known/acme-challenge/{path}", host="other.example.com", headers=())) as reply:
+            assert (reply.status, reply.header("Content-Type") if status == 200 else "text/plain") == (status, "text/plain")
+
+
 # -- TLS -----------------------------------------------------------------------------------------------------------------
 
 
@@ -565,6 +645,8 @@ CHECKS: tuple[Check, ...] = (
     only_balancers_say_who_the_client_is,
     the_operators_service_decides,
     the_service_learns_who_asks_for_what,
+    the_service_is_told_what_the_upstream_gets,
+    nobody_forges_who_it_is_for_the_service,
     what_is_internal_is_not_there_for_clients,
     a_servers_password_is_for_every_path,
     who_comes_by_password_keeps_the_other_cookies,
@@ -577,6 +659,7 @@ CHECKS: tuple[Check, ...] = (
     the_pages_headers_keep_it_to_itself,
     browsers_are_told_to_stay_with_https,
     plain_http_leads_to_https,
+    plain_http_leads_nobody_elsewhere,
     tls_takes_the_profiles_versions_suites_and_curves_only,
     a_client_that_comes_back_resumes_its_session,
     nobody_resumes_a_session_where_clients_show_certificates,

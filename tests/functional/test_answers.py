@@ -21,6 +21,7 @@ OWN = {
     "/429": b"429 Too Many Requests\r\nRetry-After: 60",
     "/405": b"405 Method Not Allowed\r\nAllow: GET, POST",
     "/426": b"426 Upgrade Required\r\nUpgrade: TLS/1.0",
+    "/accel": b"402 Payment Required\r\nX-Accel-Redirect: /429\r\nX-Accel-Charset: koi8-r\r\nContent-Type: text/plain",
 }
 # A site that is not the gate's, with a limit of its own.
 OTHER = """\
@@ -69,7 +70,7 @@ def house(refusing: Refusing, ports: dict[str, int]) -> Iterator[House]:
     house = House([], wss_proxy_upstreams=[group])
     locations = [
         {"path": path, "upstream": "group", "auth": "none", "origins": [ORIGIN], "client_ip_header": "X-Caller", **more}
-        for path, more in ({"/429": {}, "/405": {}, "/426": {}, "/limited": {"max_attempts_per_second": 1}}).items()
+        for path, more in ({"/429": {}, "/405": {}, "/426": {}, "/accel": {}, "/limited": {"max_attempts_per_second": 1}}).items()
     ]
     balanced = {"trusted_proxies": ["127.0.0.1"], "server_names": [NAME], "locations": locations}
     house.variables |= {
@@ -98,6 +99,12 @@ def test_an_upstream_s_refusal_keeps_its_own_words(house: House, ports: dict[str
     answer = ask(ports["plain"], path)
     assert answer.status == int(path[1:])
     assert answer.all(header) == [words]
+
+
+def test_an_upstream_that_refuses_does_not_tell_nginx_what_to_answer(house: House, ports: dict[str, int]) -> None:
+    answer = ask(ports["plain"], "/accel")
+    assert (answer.status, answer.all("Retry-After"), answer.all("Content-Type")) == (402, [], ["text/plain"])
+    assert not [name for name, _value in answer.headers if name.lower().startswith("x-accel")]
 
 
 def test_the_gate_s_refusals_have_the_gate_s_words(house: House, ports: dict[str, int]) -> None:

@@ -147,7 +147,7 @@ def differs(verdict: Verdict, answer: Answer, address: str) -> str:
     wanted_headers["host"] = [verdict.host.decode("latin-1")]
     wanted_headers["cookie"] = [cookie.decode("latin-1").strip(" ") for cookie in verdict.cookies]
     wanted_headers["origin"] = [origin.decode("latin-1") for origin in verdict.origin]
-    wanted_headers["authorization"] = wanted_headers["forwarded"] = []
+    wanted_headers["authorization"] = wanted_headers["forwarded"] = wanted_headers["x-client-subject"] = []
     for name, wanted in wanted_headers.items():
         if got.get(name, []) != wanted:
             return f"the upstream got {name} {got.get(name, [])} instead of {wanted}"
@@ -295,6 +295,10 @@ GUARDS = {
     "X-Real-IP": (SERVER, r"proxy_set_header X-Real-IP [^;]*;", ""),
     "X-Forwarded-For": (SERVER, r"(proxy_set_header X-Forwarded-For) [^;]*;", r"\1 $proxy_add_x_forwarded_for;"),
     "X-Forwarded-Proto": (SERVER, r"proxy_set_header X-Forwarded-Proto [^;]*;", ""),
+    "X-Client-Subject": (SERVER, r"proxy_set_header X-Client-Subject [^;]*;", ""),
+    "one reading of a path": (SERVER, IF % r"\$wss_ambiguous", ""),
+    "the parameters of a path's parts": (GATE, r"\(\?:\[;/\?#\]", "(?:[/?#]"),
+    "a path encoded twice": (GATE, r"\\\.\|%\(\?:25\)\*2e", r"\."),
     "the exact path": (SERVER, r"location = (/wss|/open) ", r"location \1 "),
     "the internal location": (SERVER, r"internal;", ""),
     "426 with Upgrade": (SERVER, r"add_header Upgrade [^;]*;", ""),

@@ -65,7 +65,7 @@ LOG_KEYS = [
 
 # Neither an open session nor one of these refusals is anybody's fault: error.log, filled with them, would be a weapon.
 # nginx does write wrong passwords there, and upstreams that fail belong there.
-QUIET_REASONS = ("", "protocol", "method", "upgrade", "connection", "draining", "origin", "limit", "token", "path")
+QUIET_REASONS = ("", "protocol", "method", "upgrade", "connection", "draining", "path_spelling", "origin", "limit", "token", "path")
 
 
 @dataclass(frozen=True)
@@ -258,6 +258,72 @@ def _traversals() -> Iterator[Case]:
         yield _cookie(f"the token is the path {target.replace(TOKEN, 'TOKEN')}", f"AUTH={target}")
 
 
+# Below a folder: how the client writes it, and what the upstream gets. Nothing in these leads elsewhere.
+SPELLINGS = {
+    "/app/a%2fb": "/app/a/b",
+    "/app/%61%20b": "/app/a%20b",
+    "/app/a/..%2fb": "/app/b",
+    "/app/a/%2e%2e/b": "/app/b",
+    "/app/a//b/./c": "/app/a/b/c",
+    "/app/room;v=1": "/app/room;v=1",
+    "/app/room;v=../x;y/..": "/app/room;v=../",
+    "/app/.hidden": "/app/.hidden",
+    "/app/..room": "/app/..room",
+    "/app/room..;v=1": "/app/room..;v=1",
+    "/app/100%25": "/app/100%25",
+    "/app/%c3%a9": "/app/%C3%A9",
+    # One more time encoded, and no way out in it: a URL as the name of a room.
+    "/app/https%253A%252F%252Froom.example%252Fx": "/app/https%253A%252F%252Froom.example%252Fx",
+    "/app/?x=..;/": "/app/?x=..;/",
+}
+
+# Below a folder: what only some upstreams read as "..", ".", or "/", and others as a name.
+AMBIGUITIES = (
+    "/app/..;/x",
+    "/app/..;v=1/x",
+    "/app/a/..;/..;/x",
+    "/app/.;/x",
+    "/app/..;",
+    "/app/%2e%2e;/x",
+    "/app/%2e%2E%3b/x",
+    "/app/..%3Bv/x",
+    "/app/..%5Cx",
+    "/app/..%5cx",
+    "/app/..\\x",
+    "/app/a\\b",
+    "/app/%5c..%5c",
+    "/app/%252e%252e/x",
+    "/app/%252E%252E/x",
+    "/app/.%252e%252fx",
+    "/app/..%252fx",
+    "/app/..%255cx",
+    "/app/..%253b/x",
+    "/app/%25252e%25252e%25252fx",
+    "/app/a%252f..%252f..%252fx",
+    "/app/a%252f..",
+    "/app/..%3f/x",
+    "/app/..%23/x",
+    "/app/.../x",
+    "/app/..%20/x",
+    "/app/..%2520/x",
+    "/app/.%09./x",
+    "/app/.%0d%0a./x",
+    "/app/%7f",
+    "/app/%c0%ae%c0%ae/x",
+    "/app/..%c0%afx",
+    "/app/..%c1%9cx",
+    "/app/%e0%80%ae%e0%80%ae/x",
+    "/app/%f0%80%80%ae/x",
+)
+
+
+def _spellings() -> Iterator[Case]:
+    for target, received in SPELLINGS.items():
+        yield _opened(f"below a folder, {target} is open", lambda site, target=target: ask(site, target), received)
+    for target in AMBIGUITIES:
+        yield _refused(f"below a folder, {target} is refused", 400, "path_spelling", lambda site, target=target: ask(site, target), path="/app/")
+
+
 CASES: tuple[Case, ...] = (
     # Honest clients. If these fail, the refusals below prove nothing.
     _opened("a live token from an allowed origin opens the gate"),
@@ -321,6 +387,19 @@ CASES: tuple[Case, ...] = (
         lambda site: ask(site).adding("X_Client_IP", "192.0.2.1").adding("X_Forwarded_For", "192.0.2.4"),
         sent={"X_Client_IP": [], "X_Forwarded_For": []},
     ),
+    _opened(
+        "what other locations tell their upstreams of a client does not reach this one from a client",
+        lambda site: ask(site).adding("X-Caller", "192.0.2.1").adding("x-caller", "192.0.2.2").adding("X-Client-Subject", "CN=root"),
+        sent={"X-Caller": [], "X-Client-Subject": []},
+    ),
+    _opened(
+        "where the header of the address has another name, the usual one is nobody's",
+        lambda site: ask(site, "/renamed").adding("X-Caller", "192.0.2.1").adding("X-Client-IP", "192.0.2.1"),
+        "/renamed",
+        sent={"X-Caller": ["127.0.0.1"], "X-Client-IP": []},
+    ),
+    # What the upstream says to nginx.
+    _opened("an upstream does not tell nginx where to look", path="/accel"),
     _opened(
         "the password does not reach the upstream where a token is asked for",
         lambda site: ask(site).basic(USERNAME, PASSWORD),
@@ -464,6 +543,7 @@ CASES: tuple[Case, ...] = (
     _path("the path begins like the folder", "/appfoo"),
     _path("the path is that of the token check", "/.wssgate/token/AUTH"),
     _refused("the path leads out of the root", 400, "protocol", lambda site: ask(site, "/../wss"), path=""),
+    *_spellings(),
     # The first check that fails answers.
     _refused("HTTP/1.0 is told before POST", 400, "protocol", lambda site: ask(site).but(version="HTTP/1.0", method="POST")),
     _refused("POST is told before a missing Upgrade", 405, "method", lambda site: ask(site).but(method="POST").without("Upgrade")),
@@ -654,6 +734,8 @@ def complaints(site: Site, case: Case, seen: Observation) -> list[str]:
         values = [content for key, content in seen.headers if key.lower() == name.lower()]
         if len(values) != 1 or not values[0].startswith(value):
             found.append(f"the answer's {name} is {values}, not {value!r}")
+    if any(name.lower().startswith("x-accel-") for name, _value in seen.headers):
+        found.append(f"the answer has what the upstream tells nginx: {seen.headers}")
     if "nginx/" in json.dumps([seen.headers, seen.body]):
         found.append("the answer tells the version of nginx")
     found += _complaints_of_log(site, case, seen)
@@ -693,14 +775,15 @@ def _complaints_of_upstream(site: Site, case: Case, seen: Observation) -> list[s
             found.append(f"the upstream received {name} {_values(received, name)}, not {values}")
     if not case.sent.get("Cookie") and any(secret in json.dumps(received) for secret in SECRETS):
         found.append("the upstream received a secret")
-    if not received["request"].startswith(f"GET {case.path}") or not received["request"].endswith(" HTTP/1.1"):
+    method, target, version = received["request"].split(" ")
+    if (method, target.partition("?")[0], version) != ("GET", case.path.partition("?")[0], "HTTP/1.1"):
         found.append(f"the upstream received {received['request']!r}")
     return found
 
 
 def differences(observations: Iterable[Observation]) -> list[str]:
     """Which of the gate's own refusals say more than their status: reasons are for the log."""
-    ways = (403, "origin"), (403, "token"), (400, "protocol"), (400, "connection")
+    ways = (403, "origin"), (403, "token"), (400, "protocol"), (400, "connection"), (400, "path_spelling")
     faces: dict[int, set[str]] = {}
     for case, seen in zip(CASES, observations, strict=True):
         # nginx itself says more of a request that it cannot read.

@@ -13,6 +13,7 @@ What it answers, listener by listener (each option may be given several times):
   --tls ADDRESS      the same over TLS (--certificate and --key)
   --silent ADDRESS   accepts connections, reads, never answers
   --refuse ADDRESS   answers every handshake with 503
+  --accel ADDRESS    an echo server whose answers tell nginx where to look instead (X-Accel-Redirect)
 
 ADDRESS is HOST:PORT, or the path of a unix socket. A request that asks for no WebSocket gets
 200 from the echo server, as from the HTTP interface of any real one: a gate that lets such a
@@ -52,6 +53,14 @@ from websockets.exceptions import ConnectionClosed
 
 HEAD_END = b"\r\n\r\n"
 HEAD_LIMIT = 65536
+# What nginx would do at an upstream's word. The path is one of the gate's own.
+ACCEL_HEADERS = (
+    ("X-Accel-Redirect", "/.wssgate/token/AUTH"),
+    ("X-Accel-Expires", "60"),
+    ("X-Accel-Limit-Rate", "1"),
+    ("X-Accel-Buffering", "no"),
+    ("X-Accel-Charset", "koi8-r"),
+)
 
 
 class Record:
@@ -139,6 +148,18 @@ def subprotocol_options(known: list[str]) -> dict[str, Any]:
     }
 
 
+def header_options(headers: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """More headers for the answer to a handshake."""
+    if IS_LEGACY:
+        return {"extra_headers": list(headers)}
+
+    def add(_connection: Any, _request: Any, response: Any) -> None:
+        for name, value in headers:
+            response.headers[name] = value
+
+    return {"process_response": add}
+
+
 async def listen_websocket(mode: str, address: str, record: Record, tls: ssl.SSLContext | None) -> Any:
     is_refusing = mode == "refuse"
     options: dict[str, Any] = {
@@ -149,6 +170,7 @@ async def listen_websocket(mode: str, address: str, record: Record, tls: ssl.SSL
         ),
         "create_protocol" if IS_LEGACY else "create_connection": recording(mode, address, record),
         **subprotocol_options(["echo.wssgate", "chat.wssgate"]),
+        **(header_options(ACCEL_HEADERS) if mode == "accel" else {}),
         # Sessions that tests hold open must be as idle as the tests want them.
         "ping_interval": None,
         "max_size": 1 << 26,
@@ -191,6 +213,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         ("tls", "echo server over TLS"),
         ("silent", "accepts and never answers"),
         ("refuse", "answers each handshake with 503"),
+        ("accel", "echo server that tells nginx where to look instead"),
     ):
         parser.add_argument(f"--{mode}", metavar="ADDRESS", action="append", default=[], help=text)
     parser.add_argument("--certificate", help="PEM chain for --tls")
@@ -204,7 +227,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.tls and not (options.certificate and options.key):
         parser.error("--tls needs --certificate and --key")
-    if not (options.echo or options.tls or options.silent or options.refuse):
+    if not (options.echo or options.tls or options.silent or options.refuse or options.accel):
         parser.error("name at least one listener")
     return options
 
@@ -223,6 +246,7 @@ async def run(options: argparse.Namespace, announce: Any) -> None:
     servers = [await listen_websocket("echo", address, record, None) for address in options.echo]
     servers += [await listen_websocket("tls", address, record, tls) for address in options.tls]
     servers += [await listen_websocket("refuse", address, record, None) for address in options.refuse]
+    servers += [await listen_websocket("accel", address, record, None) for address in options.accel]
     servers += [await listen_silent(address, record) for address in options.silent]
     if options.pid_file:
         Path(options.pid_file).write_text(f"{os.getpid()}\n", encoding="ascii")

@@ -60,6 +60,7 @@ DOORS = (
     Door(b"/either", ORIGINS, auth="token_or_basic", cookie=b"__Host-AUTH"),
     Door(b"/password", ORIGINS, auth="basic"),
     Door(b"/open", ORIGINS, auth="none"),
+    Door(b"/app/", ORIGINS, auth="none"),
 )
 
 # Chooses one of several.
@@ -217,6 +218,7 @@ EXTRAS = (
     b"Range: bytes=0-0",
     b"Expect: x",
     b"X-Original-URI: /open",
+    b"X-Client-Subject: CN=root",
     b"X-Accel-Redirect: /open",
     b"X-HTTP-Method-Override: GET",
     b"Proxy-Connection: upgrade",
@@ -295,6 +297,13 @@ SPOILERS = (
     "case",
     "gone",
 )
+# Below a folder. Of what stands in here, a path is made by putting some of it in a row.
+PIECES = tuple(
+    b"x room / / / / . .. .. .. ... ..; .;v ; ;v=1 %2e %2E %2f %5c \\ %3b %20 %3f %23 %252e %252E%252e %252f %25252f %255C %253b %2520 %25 %2525 "
+    b"%09 %0d%0a %7f %c3%a9 %c0%ae %e0%80%af %f0%80%81%9c %c1%9C %22 { \xe9 ? ?..;/ + ~ %7e %".split()
+)
+
+
 def _targets(door: Door) -> tuple[bytes, ...]:
     path = door.path
     tail = path[1:]
@@ -414,6 +423,8 @@ def make(pick: Pick) -> Case:
     """One request."""
     door = pick(DOORS)
     words, lines = honest(door, pick(LIVE))
+    if door.path.endswith(b"/") and pick((False, True)):
+        words[1] += b"".join(pick(PIECES) for _ in range(pick(range(1, 7))))
     for _ in range(pick((0, 1, 1, 1, 2, 2, 3))):
         kind = pick(SPOILERS)
         if kind == "cookie":

@@ -24,7 +24,7 @@ Lines = "tuple[bytes, ...]"
 
 @dataclass(frozen=True)
 class Door:
-    """A location of the gate, as its operator described it."""
+    """A location of the gate, as its operator described it; a path that ends with / is a folder."""
 
     path: bytes
     origins: tuple[bytes, ...] = ()
@@ -79,13 +79,15 @@ def judge(rules: Rules, request_line: bytes, lines: Lines) -> Verdict:
             raise _Refused(405, "upstream", Allow="GET")
         door = _door(rules, path)
         _handshake(rules, headers, method, version)
+        if door.path.endswith(b"/") and _is_ambiguous(path):
+            raise _Refused(400, "path_spelling")
         origin = _origin(rules, door, headers)
         cookies = tuple(value for name, value in headers if name == b"cookie")
         _credentials(rules, door, headers, b"; ".join(cookies))
     except _Refused as refusal:
         # An answer to HTTP/0.9 has no head.
         return Verdict(refusal.status if version else 0, refusal.reason, door, headers=refusal.headers)
-    return Verdict(101, "", door, door.path + query, host, _rest(door, cookies), origin)
+    return Verdict(101, "", door, _forwarded(target, path) + query, host, _rest(door, cookies), origin)
 
 
 # -- HTTP ----------------------------------------------------------------------------------------------------------------
@@ -158,6 +160,13 @@ def _normalized(raw: bytes) -> bytes:
     return b"/" + b"/".join(kept) + (b"/" if is_folder and kept else b"")
 
 
+def _forwarded(target: bytes, path: bytes) -> bytes:
+    """How nginx writes a path that it has decoded: encoded anew, where anything in it was encoded."""
+    if b"%" not in target.partition(b"#")[0].partition(b"?")[0]:
+        return path
+    return b"".join(bytes([byte]) if 0x20 < byte < 0x7F and byte not in b"\"#%<>?\\^`{|}" else b"%%%02X" % byte for byte in path)
+
+
 def _headers(lines: Lines) -> list[tuple[bytes, bytes]]:
     """Names in lower case, and values; lines of a name that HTTP does not know are passed over."""
     found = []
@@ -200,7 +209,35 @@ def _door(rules: Rules, path: bytes) -> Door:
     for door in rules.doors:
         if path == door.path:
             return door
+    for door in sorted(rules.doors, key=lambda door: -len(door.path)):
+        if door.path.endswith(b"/") and path.startswith(door.path):
+            return door
     raise _Refused(404, "path")
+
+
+# Too long for what they say: ., / and \ in two to four bytes.
+OVERLONG = tuple(
+    lead + bytes([last])
+    for leads, lasts in (((b"\xc0", b"\xe0\x80", b"\xf0\x80\x80"), b"\xae\xaf"), ((b"\xc1", b"\xe0\x81", b"\xf0\x80\x81"), b"\x9c"))
+    for lead in leads
+    for last in lasts
+)
+
+
+def _is_ambiguous(path: bytes) -> bool:
+    """Whether somebody may read another path in what is left once nginx has decoded and resolved it."""
+    if any(byte < 0x20 or byte in b"\x7f\\" for byte in path) or any(text in path for text in OVERLONG):
+        return True
+    path = path.lower()
+    while b"%25" in path:
+        path = path.replace(b"%25", b"%")
+    for text, meaning in ((b"%2e", b"."), (b"%2f", b"/"), (b"%5c", b"/"), (b"%3b", b";"), (b"%3f", b";"), (b"%23", b";"), (b"%20", b" ")):
+        path = path.replace(text, meaning)
+    for part in path.replace(b"?", b";").replace(b"#", b";").split(b"/")[1:]:
+        name = part.partition(b";")[0]
+        if name.startswith(b".") and not name.strip(b". "):
+            return True
+    return False
 
 
 def _joined(rules: Rules, headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import typing as t
 
 import pytest
@@ -1240,12 +1241,14 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "realm": "Restricted",
                 "cookie": made["cookies"][0],
                 "origins": made["origins"][0],
-                "upstream": {"url": "http://127.0.0.1:8080/wss", "tls": None},
+                "upstream": {"url": "http://127.0.0.1:8080/wss", "path": "/wss", "tls": None},
                 "external": "",
                 "external_tls": None,
+                "forwarded": "",
                 "idle_timeout": 75,
                 "connect_timeout": 5,
                 "client_ip_header": "X-Client-IP",
+                "cleared_headers": ["X-Client-Subject"],
                 "forward_credentials": False,
                 "client_certificate_required": False,
                 "extra_directives": "",
@@ -1256,6 +1259,8 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
     assert made["cookies"][0]["name"] == made["cookies"][0]["slug"] == "AUTH"
     assert made["origins"] == [{"slug": "wcs_0", "server": "wcs", "path": "/wss", "allowed": ["https://wcs.example.com"], "missing": False}]
     assert made["zones"] == []
+    assert made["forwarded"] == []
+    assert made["redirect_addresses"] == ["80", "[::]:80"]
     assert made["upstreams"] == []
     assert made["token_store_path"] == STORE
 
@@ -1357,6 +1362,86 @@ def test_a_name_is_redirected_once_and_to_its_first_server() -> None:
     elsewhere = server(name="elsewhere", server_names=["c.example"], listen=[{"port": 9443, "address": "192.0.2.1"}])
     redirects = [s["redirect"] and s["redirect"]["server_names"] for s in model(first, second, third, elsewhere)["servers"]]
     assert redirects == [["a.example", "b.example"], ["c.example"], None, ["c.example"]]
+
+
+def test_the_plain_port_is_shared_by_all_and_its_names_are_those_of_hosts() -> None:
+    made = model(
+        server(server_names=["_", "a.example", "*.a.example"]),
+        other_server(location(origins=["https://a.example"]), server_names=["_"], listen=[{"port": 443, "address": "192.0.2.1"}]),
+        server(location(origins=["https://a.example"]), name="third", server_names=["c.example"], listen=[{"port": 8443}]),
+    )
+    assert [s["redirect"] and s["redirect"]["server_names"] for s in made["servers"]] == [["a.example", "*.a.example"], None, ["c.example"]]
+    assert made["redirect_addresses"] == ["80", "[::]:80", "192.0.2.1:80"]
+    assert model(server(http_redirect_enabled=False))["redirect_addresses"] == []
+
+
+def test_every_location_clears_the_identity_headers_that_others_set() -> None:
+    clients = {"ca_path": "/etc/ssl/clients.pem", "subject_header": "X-Who"}
+    made = model(
+        server(location(client_ip_header="X-Caller"), location(path="/b"), location(path="/c", client_ip_header="x-caller")),
+        other_server(location(client_ip_header="X-Peer"), client_certificates=clients),
+    )
+    assert [[loc["cleared_headers"] for loc in s["locations"]] for s in made["servers"]] == [
+        [
+            ["X-Client-IP", "X-Client-Subject", "X-Who", "X-Peer"],
+            ["X-Client-Subject", "X-Caller", "X-Who", "X-Peer"],
+            ["X-Client-IP", "X-Client-Subject", "X-Who", "X-Peer"],
+        ],
+        [["X-Client-IP", "X-Client-Subject", "X-Caller"]],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "given_upstream", "forwarded"),
+    [
+        ("/wss", "http://127.0.0.1:8080", "/wss$is_args$args"),
+        ("/wss", "http://127.0.0.1:8080/", "/$is_args$args"),
+        ("/wss", "http://unix:/run/a.sock", "/wss$is_args$args"),
+        ("/app/", "http://127.0.0.1:8080", "/app$wss_path_wcs_0$is_args$args"),
+        ("/app/", "http://127.0.0.1:8080/", "$wss_path_wcs_0$is_args$args"),
+        ("/app/", "http://127.0.0.1:8080/x/", "/x$wss_path_wcs_0$is_args$args"),
+        ("/", "http://127.0.0.1:8080", "$wss_path_wcs_0$is_args$args"),
+    ],
+)
+def test_the_service_that_decides_learns_what_the_upstream_will_get(path: str, given_upstream: str, forwarded: str) -> None:
+    item = location(path=path, upstream=given_upstream, auth="external", external_auth_url="http://127.0.0.1:9000")
+    made = model(server(item))
+    assert made["servers"][0]["locations"][0]["forwarded"] == forwarded
+    assert len(made["forwarded"]) == path.endswith("/")
+
+
+@pytest.mark.parametrize(
+    ("request_uri", "below", "before_1_21_1"),
+    [
+        ("/app/a%20b", "/a%20b", "/a%20b"),
+        ("/app/%C3%A9/..x/x..?q=%zz", "/%C3%A9/..x/x..", "/%C3%A9/..x/x.."),
+        ("/app/%22%3C%7D", "/%22%3C%7D", None),
+        # Each is another spelling of what nginx writes.
+        ("/app/%c3%a9", None, None),
+        ("/app/%61%20", None, None),
+        ("/app/a/../b%20", None, None),
+        ("/app/a/./b%20", None, None),
+        ("/app/a//b%20", None, None),
+        ("/app//b%20", None, None),
+        ("/app/%20/..", None, None),
+        ("/app/%20/.?x", None, None),
+        ("/app/%20%2Fb", None, None),
+        ("/app/%20\"", None, None),
+        ("/app/%20#x", None, None),
+        ("/%61pp/%20", None, None),
+        ("/application/%20", None, None),
+        ("/app/%0A", None, None),
+        ("/app/%5C", None, None),
+    ],
+)
+def test_a_path_is_told_as_it_came_only_where_nginx_would_write_it_so(
+    request_uri: str, below: t.Optional[str], before_1_21_1: t.Optional[str]
+) -> None:
+    item = location(path="/app/", auth="external", external_auth_url="http://127.0.0.1:9000")
+    for version, wanted in (("1.21.1", below), ("1.18.0", before_1_21_1)):
+        (folder,) = model(server(item), nginx_version=version)["forwarded"]
+        match = re.search(folder["encoded"].replace("(?<wss_below>", "(?P<wss_below>"), request_uri)
+        assert (match and match["wss_below"]) == wanted
 
 
 def test_certificates_are_where_the_role_puts_them_unless_they_say_otherwise() -> None:
@@ -1667,8 +1752,8 @@ def test_limits_get_a_zone_each() -> None:
     made = model(server(location(max_attempts_per_second=5, max_sessions_per_address=10, max_sessions_per_token=2, cookie_name="a.b")))
     assert made["servers"][0]["locations"][0]["limits"] == {"attempts": 5, "sessions_per_address": 10, "sessions_per_token": 2}
     assert made["zones"] == [
-        {"kind": "req", "key": "$binary_remote_addr", "name": "wss_attempts_wcs_0", "rate": 5},
-        {"kind": "conn", "key": "$binary_remote_addr", "name": "wss_sessions_wcs_0", "rate": 0},
+        {"kind": "req", "key": "$wss_network", "name": "wss_attempts64_wcs_0", "rate": 5},
+        {"kind": "conn", "key": "$wss_network", "name": "wss_sessions64_wcs_0", "rate": 0},
         {"kind": "conn", "key": "$wss_token_a_b", "name": "wss_tokens_wcs_0", "rate": 0},
     ]
 
