@@ -46,8 +46,9 @@ options:
   encoded_tokens:
     description:
       - The same as O(tokens), each in base64 (filter P(ansible.builtin.b64encode#filter)).
-      - For a play that shows a token afterwards, on purpose. From ansible-core 2.22 on, Ansible replaces whatever a module was given
-        as a secret in everything that it prints later. In base64 the value that it looks for is not the token.
+      - For a play that shows a token afterwards, on purpose. From ansible-core 2.22 on, Ansible replaces whatever a
+        module was given as a secret in everything that it prints later. In base64 it looks for something else than
+        the token.
     type: list
     elements: str
   generate:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Playbook token_issue on two stores of this machine: a token that is live is shown, and one that nobody gets is withdrawn."""
+"""Playbook token_issue on two stores of this machine: it shows a token that is live, or withdraws it."""
 
 from __future__ import annotations
 
@@ -123,9 +123,9 @@ def test_a_token_that_cannot_be_written_for_its_owner_is_withdrawn(proxies: Prox
 def test_a_token_that_one_proxy_does_not_take_is_withdrawn_everywhere(proxies: Proxies, tmp_path: Path) -> None:
     # The first module that it runs finds the store in order, the second is the one that writes the token.
     broken = tmp_path / "python"
-    broken.write_text(
-        f'#!/bin/sh\necho >>{tmp_path}/calls\n[ "$(wc -l <{tmp_path}/calls)" -ne 2 ] || exit 9\nexec {sys.executable} "$@"\n', encoding="utf-8"
-    )
+    calls = tmp_path / "calls"
+    counting = f'echo >>{calls}\n[ "$(wc -l <{calls})" -ne 2 ] || exit 9'
+    broken.write_text(f'#!/bin/sh\n{counting}\nexec {sys.executable} "$@"\n', encoding="utf-8")
     broken.chmod(0o755)
     done = proxies.issue(subject="client-42", interpreters={"two": str(broken)})
     assert done.returncode != 0

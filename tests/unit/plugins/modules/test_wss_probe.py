@@ -356,7 +356,11 @@ def test_a_decodable_form_of_a_secret_is_hidden_by_the_module_itself(
     password, key = 'quoted "password"', 'quoted "key"'
     encoded = base64.b64encode(f"operator:{password}".encode()).decode()
     result = probe(
-        f"ws://127.0.0.1:{plain.port}/", username="operator", password=password, secret_headers={"X-Key": key}, text="headers?"
+        f"ws://127.0.0.1:{plain.port}/",
+        username="operator",
+        password=password,
+        secret_headers={"X-Key": key},
+        text="headers?",
     )
     assert "Authorization" in result["reply"] and "X-Key" in result["reply"]
     for secret in (encoded, json.dumps(key)[1:-1], password, key):
@@ -365,14 +369,20 @@ def test_a_decodable_form_of_a_secret_is_hidden_by_the_module_itself(
 
 def test_a_failure_that_quotes_the_server_holds_no_secret(probe: Run, registered_secrets_alone: None) -> None:
     encoded = base64.b64encode(f"operator:{PASSWORD}".encode())
-    quoting = answering(lambda head: switching(accept_key(head)).replace(b"Upgrade: websocket", b"Upgrade: " + encoded), until_gone)
+
+    def answer(head: bytes) -> bytes:
+        return switching(accept_key(head)).replace(b"Upgrade: websocket", b"Upgrade: " + encoded)
+
+    quoting = answering(answer, until_gone)
     with scripted(quoting) as port:
         result = probe(f"ws://127.0.0.1:{port}/", username="operator", password=PASSWORD)
     assert result["failed"] and "Upgrade" in result["msg"]
     assert encoded.decode() not in result.text
 
 
-def test_an_encoded_token_is_sent_as_it_is_and_shown_in_no_form(probe: Run, plain: Echo, registered_secrets_alone: None) -> None:
+def test_an_encoded_token_is_sent_as_it_is_and_shown_in_no_form(
+    probe: Run, plain: Echo, registered_secrets_alone: None
+) -> None:
     encoded = base64.b64encode(TOKEN.encode()).decode()
     result = probe(f"ws://127.0.0.1:{plain.port}/", encoded_token=encoded, text="headers?")
     assert plain.headers["Cookie"] == f"AUTH={TOKEN}"

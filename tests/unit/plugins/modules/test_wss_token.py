@@ -56,7 +56,9 @@ def encoded(*tokens: str) -> list[str]:
     return [base64.b64encode(token.encode()).decode() for token in tokens]
 
 
-def test_an_encoded_token_is_as_good_as_a_plain_one_and_is_shown_in_no_form(capsys: pytest.CaptureFixture[str], path: Path) -> None:
+def test_an_encoded_token_is_as_good_as_a_plain_one_and_is_shown_in_no_form(
+    capsys: pytest.CaptureFixture[str], path: Path
+) -> None:
     for extra in ({}, {"subject": "x", "ttl": 60}, {"_ansible_check_mode": True}, {"state": "absent"}):
         answer = run(capsys, path=str(path), encoded_tokens=encoded(ONE, TWO), **extra)
         assert "failed" not in answer

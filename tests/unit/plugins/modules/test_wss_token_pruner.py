@@ -174,7 +174,8 @@ def test_a_diff_shows_how_the_pruner_is_run_and_of_its_source_a_line_a_file(mach
         source = Path(path).read_bytes()
         count = len(source.splitlines())
         assert words == f"{count} line{'s' * (count > 1)}, SHA-256 {hashlib.sha256(source).hexdigest()[:12]}…"
-    assert {diff["after_header"] for diff in others} == {str(machine.units / TIMER), str(machine.units / "wssgate-token-prune.service")}
+    units = {str(machine.units / name) for name in (TIMER, "wssgate-token-prune.service")}
+    assert {diff["after_header"] for diff in others} == units
     assert any("OnUnitInactiveSec=15\n" in diff["after"] for diff in others)
 
     spoilt = machine.library / "prune"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Before 2.19 ansible-core hands filters the text of templated numbers and booleans: the model of the gate is the same."""
+"""Before 2.19 ansible-core hands filters the text of templated numbers and booleans: the gate's model is the same."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ SERVERS = [
         "listen": [{"port": 8443}],
         "http_redirect_enabled": False,
         "certificate": "wcs",
-        "locations": [{"path": "/wss", "upstream": "http://127.0.0.1:8080", "connect_timeout": 3, "max_sessions_per_token": 9}],
+        "locations": [
+            {"path": "/wss", "upstream": "http://127.0.0.1:8080", "connect_timeout": 3, "max_sessions_per_token": 9}
+        ],
     }
 ]
 
