@@ -12,10 +12,10 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.wssgate.nginx.plugins.plugin_utils import _token_report
 
 
-def _telling(work: Callable[[Mapping[str, Any]], Any]) -> Callable[[Mapping[str, Any]], Any]:
-    def filtered(results: Mapping[str, Any]) -> Any:
+def _telling(work: Callable[..., Any]) -> Callable[..., Any]:
+    def filtered(results: Mapping[str, Any], *arguments: Any, **options: Any) -> Any:
         try:
-            return work(results)
+            return work(results, *arguments, **options)
         except _token_report.ReportError as error:
             raise AnsibleFilterError(str(error)) from error
 
@@ -29,6 +29,8 @@ class FilterModule:
         return {
             "token_changes": _telling(_token_report.changes),
             "token_change_lines": _telling(_token_report.change_lines),
+            "token_issued": _telling(_token_report.issued),
+            "token_issued_lines": _telling(_token_report.issued_lines),
             "token_list": _telling(_token_report.merge),
             "token_table": _telling(_token_report.lines),
             "token_time": _token_report.time_text,

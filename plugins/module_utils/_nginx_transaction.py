@@ -13,6 +13,7 @@ import time
 
 from typing import Any, Dict, List, Optional
 
+from ansible_collections.wssgate.nginx.plugins.module_utils._diff import in_one_line
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import (
     SAVED_SUFFIX,
@@ -38,6 +39,9 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_syntax import
 
 TEST_LIMIT = 120
 """Seconds that nginx -t may take: it resolves every host name in the configuration."""
+
+PAGE_SUFFIX = ".html"
+"""A page is no configuration: hundreds of lines of it would hide what is."""
 
 _MISSING_FILE = re.compile(r'"([^"]+)"[^"]*No such file or directory')
 
@@ -76,18 +80,20 @@ class Outcome:
         """Return the changes in the form that Ansible prints."""
         return [
             {
-                "before": _text(change.before), "after": _text(change.after),
+                "before": _text(change.path, change.before), "after": _text(change.path, change.after),
                 "before_header": change.path, "after_header": change.path,
             }
             for change in self.shown
         ]
 
 
-def _text(entry: Optional[Entry]) -> str:
+def _text(path: str, entry: Optional[Entry]) -> str:
     if entry is None:
         return ""
     content = entry.content.decode("utf-8", "replace")
-    return "link to {0}\n".format(content) if entry.kind == "link" else content
+    if entry.kind == "link":
+        return "link to {0}\n".format(content)
+    return in_one_line(content) if path.endswith(PAGE_SUFFIX) else content
 
 
 class Transaction:

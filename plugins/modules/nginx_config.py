@@ -121,7 +121,7 @@ attributes:
         warning then, as an earlier task may be about to make it.
   diff_mode:
     support: full
-    description: Shows files before and after.
+    description: Shows files before and after. Of a page (C(.html)) it shows the number of lines and the SHA-256.
   platform:
     support: full
     platforms: posix

@@ -35,6 +35,13 @@ options:
     description:
       - Token to send in the cookie O(cookie_name).
     type: str
+  encoded_token:
+    description:
+      - The same as O(token), in base64 (filter P(ansible.builtin.b64encode#filter)).
+      - For a play that shows the token afterwards, on purpose. From ansible-core 2.22 on, Ansible replaces whatever a
+        module was given as a secret in everything that it prints later. In base64 it looks for something else than
+        the token.
+    type: str
   cookie_name:
     description:
       - Name of the cookie that carries the token.
@@ -254,6 +261,8 @@ certificate:
     days_left: 364
 """
 
+import base64
+import json
 import math
 import typing as t
 from dataclasses import asdict
@@ -280,6 +289,7 @@ def argument_spec() -> t.Dict[str, t.Any]:
         "url": {"type": "str", "required": True},
         "connect_to": {"type": "str"},
         "token": {"type": "str", "no_log": True},
+        "encoded_token": {"type": "str", "no_log": True},
         "cookie_name": {"type": "str", "default": "AUTH"},
         "origin": {"type": "str"},
         "username": {"type": "str"},
@@ -296,6 +306,46 @@ def argument_spec() -> t.Dict[str, t.Any]:
     }
 
 
+HIDDEN = "********"
+
+
+def given_token(params: t.Mapping[str, t.Any]) -> t.Optional[str]:
+    if params["encoded_token"] is None:
+        return t.cast(t.Optional[str], params["token"])
+    try:
+        return base64.b64decode(params["encoded_token"], validate=True).decode("ascii")
+    except ValueError:
+        raise ProbeArgumentError("encoded_token is not a token in base64") from None
+
+
+def secrets_of(params: t.Mapping[str, t.Any]) -> t.List[str]:
+    """What must not be shown, in every form in which a server may send it back, the longest first."""
+    found = {str(value) for value in params["secret_headers"].values()}
+    found.update(params[name] for name in ("token", "encoded_token", "password") if params[name])
+    if params["encoded_token"]:
+        found.add(given_token(params) or "")
+    if params["password"]:
+        found.add(encoded_credentials(params["username"], params["password"]))
+    found |= {json.dumps(value, ensure_ascii=is_ascii)[1:-1] for value in found for is_ascii in (False, True)}
+    return sorted(filter(None, found), key=len, reverse=True)
+
+
+def without(secrets: t.Sequence[str], value: t.Any) -> t.Any:
+    """The value without the secrets.
+
+    Ansible looks for what the options hold, and for nothing that is made of it: what is in base64 is read as easily.
+    """
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, HIDDEN)
+        return value
+    if isinstance(value, dict):
+        return {name: without(secrets, item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [without(secrets, item) for item in value]
+    return value
+
+
 def attempt(params: t.Mapping[str, t.Any]) -> t.Tuple[Target, Outcome]:
     if not (math.isfinite(params["timeout"]) and params["timeout"] > 0):
         raise ProbeArgumentError("timeout must be more than 0 seconds")
@@ -306,7 +356,7 @@ def attempt(params: t.Mapping[str, t.Any]) -> t.Tuple[Target, Outcome]:
         headers=build_headers(
             {**params["headers"], **params["secret_headers"]},
             params["cookie_name"],
-            params["token"],
+            given_token(params),
             params["username"],
             params["password"],
         ),
@@ -330,6 +380,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=argument_spec(),
         supports_check_mode=True,
+        mutually_exclusive=[("token", "encoded_token")],
         required_by={"password": ["username"]},
     )
     if WEBSOCKETS_IMPORT_ERROR is not None:
@@ -337,19 +388,17 @@ def main() -> None:
             msg=missing_required_lib("websockets >= 13", reason="to speak as a WebSocket client"),
             exception=WEBSOCKETS_IMPORT_ERROR,
         )
-    if module.params["password"]:
-        # A server that tells what it received would tell the password in this form.
-        module.no_log_values.add(encoded_credentials(module.params["username"], module.params["password"]))
     try:
+        secrets = secrets_of(module.params)
         target, outcome = attempt(module.params)
     except ProbeArgumentError as error:
         module.fail_json(msg=str(error))
-    result = result_of(outcome)
+    result = without(secrets, result_of(outcome))
     if outcome.status != -1 and target.secure and outcome.certificate is None:
         module.warn("The certificate was not verified, and its facts need the Python library cryptography.")
     problem = verdict(outcome, module.params["expected_status"])
     if problem is not None:
-        module.fail_json(msg=f"{target.url}: {problem}", **result)
+        module.fail_json(msg=without(secrets, f"{target.url}: {problem}"), **result)
     module.exit_json(**result)
 
 

@@ -43,6 +43,14 @@ options:
       - With O(subject), O(ttl) or O(expires_at) a file that says something else is rewritten. Without them a valid file is left as it is.
     type: list
     elements: str
+  encoded_tokens:
+    description:
+      - The same as O(tokens), each in base64 (filter P(ansible.builtin.b64encode#filter)).
+      - For a play that shows a token afterwards, on purpose. From ansible-core 2.22 on, Ansible replaces whatever a
+        module was given as a secret in everything that it prints later. In base64 it looks for something else than
+        the token.
+    type: list
+    elements: str
   generate:
     description:
       - How many new random tokens to create, of 192 bits each. Every call creates new ones.
@@ -283,6 +291,7 @@ foreign:
   sample: []
 """
 
+import base64
 import grp
 import itertools
 import pwd
@@ -308,6 +317,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import 
 # Ansible looks at every string of a result, which for many takes longer than the files themselves.
 FINGERPRINTS_AT_MOST = 1000
 HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+SECRET_OPTIONS = ("tokens", "encoded_tokens")
 
 
 def argument_spec() -> t.Dict[str, t.Any]:
@@ -315,6 +325,7 @@ def argument_spec() -> t.Dict[str, t.Any]:
         "path": {"type": "path", "required": True},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "tokens": {"type": "list", "elements": "str", "no_log": True},
+        "encoded_tokens": {"type": "list", "elements": "str", "no_log": True},
         "generate": {"type": "int"},
         "subject": {"type": "str"},
         "count": {"type": "int"},
@@ -372,11 +383,24 @@ def wanted_attributes(module: AnsibleModule) -> Attributes:
     )
 
 
+def given_tokens(params: t.Mapping[str, t.Any]) -> t.Optional[t.List[str]]:
+    if params["encoded_tokens"] is None:
+        return t.cast(t.Optional[t.List[str]], params["tokens"])
+    tokens = []
+    for index, value in enumerate(params["encoded_tokens"]):
+        try:
+            tokens.append(base64.b64decode(value, validate=True).decode("ascii"))
+        except ValueError:
+            # Not repeated: whoever mixes up the two options gives a token here.
+            raise StoreError("encoded_tokens[%d] is not a token in base64; nothing was changed" % index) from None
+    return tokens
+
+
 def wanted(module: AnsibleModule) -> Request:
     params = module.params
     return Request(
         state=params["state"],
-        tokens=params["tokens"],
+        tokens=given_tokens(params),
         generate=params["generate"],
         subject=params["subject"],
         count=params["count"],
@@ -477,13 +501,18 @@ class TokenModule(AnsibleModule):
 
     def invocation(self) -> t.Dict[str, t.Any]:
         arguments = dict(self.params)
-        if arguments["tokens"] is not None:
-            arguments["tokens"] = HIDDEN
+        for option in SECRET_OPTIONS:
+            if arguments[option] is not None:
+                arguments[option] = HIDDEN
         return {"module_args": arguments}
 
 
 def main() -> None:
-    module = TokenModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = TokenModule(
+        argument_spec=argument_spec(),
+        mutually_exclusive=[SECRET_OPTIONS],
+        supports_check_mode=True,
+    )
     module.no_log_values = set()  # also where a later Ansible calls _log_invocation no more
     invocation = module.invocation()
     failure: t.Optional[str] = None

@@ -62,7 +62,7 @@ attributes:
     description: Can run in check mode and say what would change without changing it.
     support: full
   diff_mode:
-    description: Shows what has changed.
+    description: Shows what has changed. Of the program it shows the number of lines and the SHA-256 of each file.
     support: full
   platform:
     description: Where it runs.
@@ -102,6 +102,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.wssgate.nginx.plugins.module_utils._diff import in_one_line
 from ansible_collections.wssgate.nginx.plugins.module_utils._prune import IDENTITY
 from ansible_collections.wssgate.nginx.plugins.module_utils._pruner import (
     UNITS,
@@ -180,7 +181,7 @@ def present(module: AnsibleModule) -> t.Dict[str, t.Any]:
         if scheduler == "systemd" and (units or not is_on):
             systemctl(module, "enable", TIMER)
             systemctl(module, "restart", TIMER)
-    return result_of(found, scheduler, bool(found) or not is_on)
+    return result_of(found, scheduler, bool(found) or not is_on, settings.directory)
 
 
 def stop_timer(module: AnsibleModule, found: t.Sequence[Change]) -> None:
@@ -197,24 +198,30 @@ def absent(module: AnsibleModule) -> t.Dict[str, t.Any]:
         apply(settings, found)
         if detect_scheduler() == "systemd":
             systemctl(module, "daemon-reload")
-    return result_of(found, "none", bool(found))
+    return result_of(found, "none", bool(found), settings.directory)
 
 
-def result_of(found: t.Sequence[Change], scheduler: str, changed: bool) -> t.Dict[str, t.Any]:
+def result_of(found: t.Sequence[Change], scheduler: str, changed: bool, directory: str) -> t.Dict[str, t.Any]:
+    programs = [change for change in found if change.path.startswith(directory + "/")]
+    diff = [_diff(change.path, change.before or "", change.after or "") for change in found if change not in programs]
+    if programs:
+        header = "%s (programs, a line each)" % directory
+        diff.insert(0, _diff(header, _lines_of(programs, "before"), _lines_of(programs, "after")))
     return {
         "changed": changed,
         "scheduler": scheduler,
         "changed_files": [change.path for change in found],
-        "diff": [
-            {
-                "before_header": change.path,
-                "after_header": change.path,
-                "before": change.before or "",
-                "after": change.after or "",
-            }
-            for change in found
-        ],
+        "diff": diff,
     }
+
+
+def _diff(header: str, before: str, after: str) -> t.Dict[str, str]:
+    return {"before_header": header, "after_header": header, "before": before, "after": after}
+
+
+def _lines_of(programs: t.Iterable[Change], side: str) -> str:
+    texts = [(change.path, getattr(change, side)) for change in programs]
+    return "".join("%s: %s" % (path, in_one_line(text)) for path, text in texts if text is not None)
 
 
 def main() -> None:

@@ -128,6 +128,7 @@ def _server_problems(server: Mapping[str, Any], days: int) -> list[str]:
 
 def report(results: Mapping[str, Any], days: int) -> dict[str, Any]:
     """Everything, for a program; problems holds what is wrong already or will be within the days."""
+    days = int(days)  # ansible-core before 2.19 hands a filter the text of a templated number
     hosts: dict[str, Any] = {}
     problems: list[dict[str, str]] = []
     for host, result in sorted(results.items()):

@@ -13,10 +13,19 @@ from typing import Any
 COLUMNS = ("fingerprint", "subject", "form", "issued", "expires", "left", "sessions", "proxies")
 SUBJECT_WIDTH = 40
 CHANGES = ("removed", "quarantined")
+NUMBERS = ("issued_at", "expires_at", "seconds_left")
 
 
 class ReportError(Exception):
     """The results do not come from wss_token_info."""
+
+
+def number(value: Any) -> int | None:
+    """A number of a result, or None.
+
+    Before 2.19 ansible-core hands filters the text of what was templated on the way, of None as well.
+    """
+    return None if value is None or value in ("", "None") else int(value)
 
 
 def merge(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,12 +35,13 @@ def merge(results: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(result, Mapping) or "tokens" not in result or "totals" not in result:
             raise ReportError(f"{host} has no result of wss_token_info")
         for token in result["tokens"]:
-            key = (token["fingerprint"], token["subject"], token["form"], token["expires_at"])
-            entry = tokens.setdefault(key, {**token, "proxies": [], "sessions": None})
+            numbers = {name: number(token.get(name)) for name in NUMBERS}
+            key = (token["fingerprint"], token["subject"], token["form"], numbers["expires_at"])
+            entry = tokens.setdefault(key, {**token, **numbers, "proxies": [], "sessions": None})
             entry["proxies"].append(host)
-            sessions = token.get("sessions")
+            sessions = number(token.get("sessions"))
             if sessions is not None:
-                entry["sessions"] = (entry["sessions"] or 0) + int(sessions)
+                entry["sessions"] = (entry["sessions"] or 0) + sessions
     proxies = sorted(results)
     for entry in tokens.values():
         entry["proxies"].sort()
@@ -39,9 +49,13 @@ def merge(results: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "proxies": proxies,
         "tokens": sorted(tokens.values(), key=_soonest_first),
-        "totals": {host: dict(results[host]["totals"]) for host in proxies},
+        "totals": {host: _numbers(results[host]["totals"]) for host in proxies},
         "foreign": {host: list(results[host].get("foreign", [])) for host in proxies if results[host].get("foreign")},
     }
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, int | None]:
+    return {name: number(value) for name, value in values.items()}
 
 
 def _soonest_first(token: Mapping[str, Any]) -> tuple[float, str, str]:
@@ -49,12 +63,14 @@ def _soonest_first(token: Mapping[str, Any]) -> tuple[float, str, str]:
     return (float("inf") if ends is None else float(ends), token["subject"] or "", token["fingerprint"])
 
 
-def time_text(moment: int | None) -> str:
-    return "-" if moment is None else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment))
+def time_text(moment: Any) -> str:
+    seconds = number(moment)
+    return "-" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
 
 
-def duration_text(seconds: int | None) -> str:
+def duration_text(seconds: Any) -> str:
     """Two units at most: 3d 4h, 12m 5s."""
+    seconds = number(seconds)
     if seconds is None:
         return "-"
     if seconds <= 0:
@@ -118,9 +134,10 @@ def changes(results: Mapping[str, Any]) -> dict[str, Any]:
     for host, result in sorted(results.items()):
         known = isinstance(result, Mapping) and "removed" in result
         if known:
-            proxies[host] = {name: result[name] for name in CHANGES}
+            proxies[host] = {name: number(result[name]) for name in CHANGES}
             proxies[host]["fingerprints"] = sorted(sum((result["fingerprints"][name] for name in CHANGES), []))
-            proxies[host]["sessions"] = result.get("sessions")
+            sessions = result.get("sessions")
+            proxies[host]["sessions"] = _numbers(sessions) if isinstance(sessions, Mapping) else None
         if not known or result.get("failed"):
             words = result.get("msg") if isinstance(result, Mapping) else None
             failures.append(f"{host}: {words or 'no answer'}")
@@ -148,3 +165,36 @@ def change_lines(results: Mapping[str, Any]) -> list[str]:
     ):
         text.append("Nothing was removed.")
     return text
+
+
+def issued(
+    result: Mapping[str, Any], proxies: Sequence[str], subject: Any = None, token_file: str | None = None
+) -> dict[str, Any]:
+    """What wss_token generated, for a program. Tokens that were written to a file are not in it."""
+    if not isinstance(result, Mapping) or "fingerprints" not in result:
+        raise ReportError("this is no result of wss_token")
+    return {
+        "subject": str(subject) if subject is not None and str(subject) else None,
+        "expires_at": number(result.get("expires_at")),
+        "fingerprints": list(result["fingerprints"]["created"]),
+        "proxies": list(proxies),
+        "tokens": [] if token_file else list(result.get("tokens", [])),
+        "token_file": token_file or None,
+    }
+
+
+def issued_lines(
+    result: Mapping[str, Any], proxies: Sequence[str], subject: Any = None, token_file: str | None = None
+) -> list[str]:
+    """The same for a person."""
+    told = issued(result, proxies, subject, token_file)
+    none_yet = "none yet (check mode)"
+    ends = told["expires_at"]
+    shown = f"written to {token_file}" if token_file else ", ".join(told["tokens"]) or none_yet
+    return [
+        f"For:         {told['subject'] or 'nobody in particular'}",
+        f"Valid until: {'it is revoked' if ends is None else time_text(ends) + ' UTC'}",
+        f"Proxies:     {', '.join(told['proxies'])}",
+        f"Fingerprint: {', '.join(told['fingerprints']) or none_yet}",
+        f"Token:       {shown}",
+    ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -477,6 +478,17 @@ def test_the_diff_shows_what_was_and_what_is(host):
         "wssgate.d/gone.conf": (MARK + "gone", ""),
         "sites-enabled/default": ("link to /somewhere\n", ""),
     }
+
+
+def test_the_diff_of_a_page_is_one_line_and_that_of_configuration_is_all_of_it(host):
+    page = "<p>\n" * 400
+    for installed in (True, False):
+        if not installed:
+            host.etc.rmdir()
+        outcome = host.apply({**OLD, "wssgate.d/check.html": page}, check=True)
+        shown = {change["after_header"]: change["after"] for change in outcome.diff()}
+        assert shown["nginx.conf"] == MARK + OLD["nginx.conf"] and shown["wssgate.d/a.conf"] == MARK + "old"
+        assert re.fullmatch(r"40\d lines, SHA-256 [0-9a-f]{12}…\n", shown["wssgate.d/check.html"])
 
 
 def test_without_nginx_check_mode_has_nothing_to_start(host, tmp_path):

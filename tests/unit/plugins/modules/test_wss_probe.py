@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils import _wss_probe as probe_utils
 from ansible_collections.wssgate.nginx.plugins.module_utils._wss_probe import (
@@ -355,6 +357,63 @@ def test_no_output_holds_a_secret_even_when_the_server_tells_it(probe: Run, plai
         assert secret not in result.text
 
 
+@pytest.fixture
+def registered_secrets_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ansible as it is from 2.22 on: it hides the values of no_log options, and nothing that a module adds to them."""
+
+    def values(module: AnsibleModule) -> set[str]:
+        return set(module.validation_result._no_log_values) if hasattr(module, "validation_result") else set()
+
+    monkeypatch.setattr(AnsibleModule, "no_log_values", property(values, lambda _module, _value: None), raising=False)
+
+
+def test_a_decodable_form_of_a_secret_is_hidden_by_the_module_itself(
+    probe: Run, plain: Echo, registered_secrets_alone: None
+) -> None:
+    password, key = 'quoted "password"', 'quoted "key"'
+    encoded = base64.b64encode(f"operator:{password}".encode()).decode()
+    result = probe(
+        f"ws://127.0.0.1:{plain.port}/",
+        username="operator",
+        password=password,
+        secret_headers={"X-Key": key},
+        text="headers?",
+    )
+    assert "Authorization" in result["reply"] and "X-Key" in result["reply"]
+    for secret in (encoded, json.dumps(key)[1:-1], password, key):
+        assert secret not in result["reply"] and json.dumps(secret)[1:-1] not in result.text
+
+
+def test_a_failure_that_quotes_the_server_holds_no_secret(probe: Run, registered_secrets_alone: None) -> None:
+    encoded = base64.b64encode(f"operator:{PASSWORD}".encode())
+
+    def answer(head: bytes) -> bytes:
+        return switching(accept_key(head)).replace(b"Upgrade: websocket", b"Upgrade: " + encoded)
+
+    quoting = answering(answer, until_gone)
+    with scripted(quoting) as port:
+        result = probe(f"ws://127.0.0.1:{port}/", username="operator", password=PASSWORD)
+    assert result["failed"] and "Upgrade" in result["msg"]
+    assert encoded.decode() not in result.text
+
+
+def test_an_encoded_token_is_sent_as_it_is_and_shown_in_no_form(
+    probe: Run, plain: Echo, registered_secrets_alone: None
+) -> None:
+    encoded = base64.b64encode(TOKEN.encode()).decode()
+    result = probe(f"ws://127.0.0.1:{plain.port}/", encoded_token=encoded, text="headers?")
+    assert plain.headers["Cookie"] == f"AUTH={TOKEN}"
+    assert "Cookie" in result["reply"]
+    assert TOKEN not in result.text and encoded not in result.text
+
+
+def test_what_ansible_takes_for_secret_leaves_an_encoded_token_showable() -> None:
+    # From 2.22 on it replaces these values in whatever a play shows later, and a play may show its token on purpose.
+    arguments = {"url": "ws://host/", "encoded_token": base64.b64encode(TOKEN.encode()).decode()}
+    hidden = ArgumentSpecValidator(wss_probe.argument_spec()).validate(arguments)._no_log_values
+    assert hidden and not any(value in TOKEN for value in hidden)
+
+
 def test_a_failure_holds_no_secret_and_no_query(probe: Run) -> None:
     with scripted(answering(lambda _head: b"HTTP/1.1 403 Forbidden\r\n\r\n")) as port:
         result = probe(f"ws://127.0.0.1:{port}/wss?key=in-the-query", token=TOKEN, username="operator", password=PASSWORD)
@@ -538,6 +597,9 @@ def test_without_the_library_it_says_what_to_install(probe: Run, monkeypatch: py
         ({"connect_to": "http://host"}, "connect_to must be host"),
         ({"token": f"{TOKEN}; x"}, "token has characters that no cookie can carry"),
         ({"token": TOKEN, "cookie_name": "a;b"}, "is no name of a cookie"),
+        ({"encoded_token": TOKEN}, "encoded_token is not a token in base64"),
+        ({"encoded_token": "w6k="}, "encoded_token is not a token in base64"),
+        ({"token": TOKEN, "encoded_token": "YQ=="}, "mutually exclusive"),
         ({"headers": {"X-A": f"{TOKEN}\r\nX-B: 1"}}, "the value of the header 'X-A'"),
         ({"headers": {"X A": "1"}}, "'X A' is no name of a header"),
         ({"headers": {"Upgrade": "h2c"}}, "made by the handshake itself"),

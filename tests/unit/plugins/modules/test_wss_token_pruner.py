@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.machinery
 import json
 import os
@@ -162,6 +163,30 @@ def test_check_mode_says_what_the_run_then_does_and_writes_nothing(machine: Mach
     done = run()
     assert (said["changed"], said["changed_files"], said["diff"]) == (True, done["changed_files"], done["diff"])
     assert not run(_ansible_check_mode=True)["changed"]
+
+
+def test_a_diff_shows_how_the_pruner_is_run_and_of_its_source_a_line_a_file(machine: Machine, run: Any) -> None:
+    programs, *others = run()["diff"]
+    lines = programs["after"].splitlines()
+    assert {line.split(": ")[0] for line in lines} == {str(machine.root / name) for name in library()}
+    for line in lines:
+        path, words = line.split(": ")
+        source = Path(path).read_bytes()
+        count = len(source.splitlines())
+        assert words == f"{count} line{'s' * (count > 1)}, SHA-256 {hashlib.sha256(source).hexdigest()[:12]}…"
+    units = {str(machine.units / name) for name in (TIMER, "wssgate-token-prune.service")}
+    assert {diff["after_header"] for diff in others} == units
+    assert any("OnUnitInactiveSec=15\n" in diff["after"] for diff in others)
+
+    spoilt = machine.library / "prune"
+    before = spoilt.read_bytes()
+    spoilt.write_bytes(b"pass\n")
+    (programs,) = run()["diff"]
+    assert programs["before"].startswith(f"{spoilt}: 1 line, SHA-256 ")
+    assert hashlib.sha256(before).hexdigest()[:12] in programs["after"]
+
+    programs, *_others = run(state="absent")["diff"]
+    assert len(programs["before"].splitlines()) == len(library()) and programs["after"] == ""
 
 
 def test_a_failed_systemctl_is_told_in_its_own_words(

@@ -156,3 +156,11 @@ def test_each_server_is_asked_where_it_is_most_like_its_clients() -> None:
         ("/wss", "T", "https://app.example.com", False),
         ("/in", "", "https://app.example.com", True),
     ]
+
+
+def test_the_days_may_be_text() -> None:
+    # ansible-core before 2.19 hands a filter the text of a templated number.
+    results = {"a": {"targets": [{**SERVER, "certificates": [{**CERTIFICATE, "days_left": 13}]}]}}
+    for days in (14, 13):
+        assert _check_report.report(results, t.cast(int, str(days))) == _check_report.report(results, days)
+        assert _check_report.lines(results, t.cast(int, str(days))) == _check_report.lines(results, days)

@@ -102,3 +102,85 @@ def test_what_was_revoked_is_told_by_proxy() -> None:
 def test_a_proxy_that_did_not_answer_is_a_failure_and_not_nothing_removed() -> None:
     assert report.change_lines({"a": removed(0), "b": {"unreachable": True}}) == ["a: 0 removed", "FAILED b: no answer"]
     assert report.change_lines({"a": removed(0)}) == ["a: 0 removed", "Nothing was removed."]
+
+
+# What ansible-core before 2.19 makes of a number that was templated on its way to a filter.
+
+
+class Text(str):
+    """As AnsibleUnsafeText: a str of another class."""
+
+
+def as_text(value: object) -> object:
+    """The same with every number and None as text."""
+    if isinstance(value, dict):
+        return {key: as_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_text(item) for item in value]
+    return value if isinstance(value, (bool, str)) else Text(value)
+
+
+def test_a_time_may_be_text() -> None:
+    assert report.time_text(Text("1800003600")) == report.time_text(1800003600) == "2027-01-15 09:00:00"
+    assert report.time_text(Text("")) == report.time_text(Text("None")) == "-"
+    assert report.duration_text(Text("3725")) == "1h 2m"
+
+
+def test_a_listing_of_text_is_the_same_as_one_of_numbers() -> None:
+    tokens = [
+        token("bbb", expires_at=1800007200, sessions=2),
+        token("aaa", sessions=0),
+        token("ccc", expires_at=None, seconds_left=None),
+    ]
+    results = {"a": {"tokens": tokens, "totals": {**TOTALS, "expired": 1, "sessions": 2}, "foreign": []}}
+    texts = {"a": {"tokens": as_text(tokens), "totals": as_text(results["a"]["totals"]), "foreign": []}}
+    assert report.merge(texts) == report.merge(results)
+    assert report.lines(texts) == report.lines(results)
+
+
+def test_changes_of_text_are_the_same_as_those_of_numbers() -> None:
+    results = {"a": removed(sessions={"found": 3, "ended": 3, "remaining": 0}), "b": removed(0)}
+    texts = as_text(results)
+    assert report.changes(texts) == report.changes(results)
+    assert report.change_lines(texts) == report.change_lines(results)
+
+
+ISSUED = {"tokens": ["a-token"], "expires_at": 1800003600, "fingerprints": {"created": ["3b1f0a9c77de"]}}
+
+
+def test_what_was_issued_is_told_with_its_end() -> None:
+    for ends in (1800003600, Text("1800003600")):
+        result = {**ISSUED, "expires_at": ends}
+        assert report.issued_lines(result, ["a", "b"], Text("client-42")) == [
+            "For:         client-42",
+            "Valid until: 2027-01-15 09:00:00 UTC",
+            "Proxies:     a, b",
+            "Fingerprint: 3b1f0a9c77de",
+            "Token:       a-token",
+        ]
+        assert report.issued(result, ["a"], "client-42")["expires_at"] == 1800003600
+    assert report.issued({**ISSUED, "expires_at": None}, ["a"])["expires_at"] is None
+
+
+def test_what_was_issued_without_a_name_or_an_end_is_told_as_such() -> None:
+    result = {"fingerprints": {"created": []}}
+    assert report.issued_lines(result, ["a"], "") == [
+        "For:         nobody in particular",
+        "Valid until: it is revoked",
+        "Proxies:     a",
+        "Fingerprint: none yet (check mode)",
+        "Token:       none yet (check mode)",
+    ]
+
+
+def test_tokens_that_went_to_a_file_are_not_told() -> None:
+    told = report.issued(ISSUED, ["a"], None, "/root/token")
+    assert (told["tokens"], told["token_file"]) == ([], "/root/token")
+    lines = report.issued_lines(ISSUED, ["a"], None, "/root/token")
+    assert lines[-1] == "Token:       written to /root/token"
+    assert not any("a-token" in line for line in lines)
+
+
+def test_an_answer_about_something_else_is_refused() -> None:
+    with pytest.raises(report.ReportError, match="wss_token"):
+        report.issued({"msg": "failed"}, ["a"])

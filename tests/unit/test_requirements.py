@@ -1,0 +1,51 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the collection asks for is what it uses, and leaves room for others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[2]
+# What calls something on a user's behalf; documentation may point anywhere.
+SHIPPED = [*ROOT.glob("roles/*/*/*.yml"), *ROOT.glob("playbooks/**/*.yml")]
+CALLED = re.compile(r"^ +(?:- )?((?!ansible\.builtin|wssgate\.nginx)[a-z_]+\.[a-z_]+)\.[a-z_]+:", re.MULTILINE)
+
+
+def requirements(path: str) -> dict[str, Requirement]:
+    lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {requirement.name: requirement for requirement in found}
+
+
+def test_the_collections_that_this_one_depends_on_are_those_that_it_calls() -> None:
+    called = {name for path in SHIPPED for name in CALLED.findall(path.read_text(encoding="utf-8"))}
+    galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))
+    assert called == set(galaxy["dependencies"]) == {"ansible.posix"}
+
+
+def test_a_task_file_that_calls_another_collection_is_read_only_where_it_is_needed() -> None:
+    # The quickstart has ansible-core alone: an import would have it look for every module that might be called.
+    for path in SHIPPED:
+        if CALLED.search(path.read_text(encoding="utf-8")):
+            main = (path.parent / "main.yml").read_text(encoding="utf-8")
+            assert f"ansible.builtin.include_tasks: {path.name}\n" in main
+
+
+def test_an_execution_environment_may_have_any_websockets_that_the_probe_works_with() -> None:
+    meta = yaml.safe_load((ROOT / "meta" / "execution-environment.yml").read_text(encoding="utf-8"))
+    allowed = requirements(meta["dependencies"]["python"])
+    assert set(allowed) == {"websockets"}
+    pinned = str(requirements("requirements.txt")["websockets"].specifier).lstrip("=")
+    # 15 is what ansible-rulebook wants.
+    assert all(allowed["websockets"].specifier.contains(version) for version in ("13.0", "15.0.1", pinned))
+    assert not allowed["websockets"].specifier.contains("12.0")
+
+
+def test_the_quickstart_needs_ansible_core_and_no_collection() -> None:
+    assert set(requirements("requirements.txt")) == {"ansible-core", "websockets"}
