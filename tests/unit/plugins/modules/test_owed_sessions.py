@@ -268,7 +268,7 @@ def test_a_file_that_cannot_be_read_keeps_no_other(gate: Gate, monkeypatch: pyte
     assert gate.names() == {bad}
     gate.issue(ONE, ends=2**31, subject="y")
     answer = call(capsys, gate, subject="y", state="absent")
-    assert (answer["failed"], answer["removed"]) == (True, 1 if ONE != bad else 0)
+    assert (answer["failed"], answer["removed"]) == (True, 1 if bad != ONE else 0)
 
 
 def test_what_was_set_aside_before_is_not_lost_and_stops_nothing(gate: Gate) -> None:
