@@ -149,3 +149,10 @@ def test_each_server_is_asked_where_it_is_most_like_its_clients() -> None:
         ("/wss", "T", "https://app.example.com", False),
         ("/in", "", "https://app.example.com", True),
     ]
+
+
+def test_a_pruner_that_does_not_work_is_a_problem_of_its_host() -> None:
+    result = {"targets": [SERVER], "pruner": {"problems": ["the timer of the pruner does not run"]}}
+    found = _check_report.report({"a": result, "b": {"targets": [SERVER], "pruner": {"skipped": True}}}, 14)
+    assert found["problems"] == [{"host": "a", "server": "", "problem": "the timer of the pruner does not run"}]
+    assert _check_report.lines({"a": result}, 14)[-1] == "WRONG a: the timer of the pruner does not run"
