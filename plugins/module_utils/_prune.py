@@ -10,13 +10,15 @@ It runs on the host without Ansible, from a copy of these files that wss_token_p
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 import syslog
 import time
 import typing as t
 
 from ._sessions import LOG_LIMIT, SETTLE, Ended, Wanted, end_sessions, shorten
-from ._token_store import Owed, StoreError, Token, TokenStore, open_store
+from ._token_store import MANAGED, Owed, StoreError, TokenStore, fingerprint, full_fingerprint, open_store
 
 IDENTITY = "wssgate-token-prune"
 FINGERPRINTS_AT_MOST = 20
@@ -25,12 +27,29 @@ PROBLEMS_AT_MOST = 20
 DONE, CANNOT_WORK, LEFT_SOMETHING = 0, 1, 3
 
 
+class Named(t.NamedTuple):
+    """Tokens to remove although their end has not come."""
+
+    subject: t.Optional[str] = None
+    fingerprints: t.Tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.subject is not None or bool(self.fingerprints)
+
+    def pick(self, store: TokenStore, problems: t.List[str]) -> t.List[str]:
+        if self.subject is not None:
+            tokens, _foreign = store.scan(problems=problems)
+            return [token.name for token in tokens if token.form == MANAGED and token.subject == self.subject]
+        return [name for name in store.names() if full_fingerprint(name).startswith(self.fingerprints)]
+
+
 class Pruned(t.NamedTuple):
-    removed: t.Sequence[Token]
-    quarantined: t.Sequence[Token]
+    removed: t.Sequence[str]
+    quarantined: t.Sequence[str]
     sessions: Ended
     log: str
     problems: t.Sequence[str] = ()
+    named: Named = Named()
 
     @property
     def is_failure(self) -> bool:
@@ -39,13 +58,15 @@ class Pruned(t.NamedTuple):
     def words(self) -> t.List[str]:
         """One line for the journal about each thing that happened; none when nothing did."""
         lines = []
-        if self.removed:
+        if self.named:
+            lines.append(("removed %d: %s" % (len(self.removed), _fingerprints(self.removed))).rstrip(": "))
+        elif self.removed:
             lines.append("removed %d expired: %s" % (len(self.removed), _fingerprints(self.removed)))
         if self.quarantined:
             lines.append(
                 "set aside %d without readable JSON: %s" % (len(self.quarantined), _fingerprints(self.quarantined))
             )
-        if self.sessions.found:
+        if self.sessions.found or self.named:
             lines.append("ended %d of %d open sessions" % (self.sessions.ended, self.sessions.found))
         if self.sessions.reason:
             lines.append(
@@ -63,21 +84,26 @@ class Pruned(t.NamedTuple):
         return lines
 
 
-def _fingerprints(tokens: t.Sequence[Token]) -> str:
-    words = [token.fingerprint for token in tokens[:FINGERPRINTS_AT_MOST]]
-    if len(tokens) > len(words):
-        words.append("and %d more" % (len(tokens) - len(words)))
+def _fingerprints(names: t.Sequence[str]) -> str:
+    words = [fingerprint(name) for name in names[:FINGERPRINTS_AT_MOST]]
+    if len(names) > len(words):
+        words.append("and %d more" % (len(names) - len(words)))
     return " ".join(words)
 
 
-def prune(path: str, session_log: str, limit: int = LOG_LIMIT, now: t.Optional[float] = None) -> Pruned:
-    """Remove what is due and end its sessions. Whatever fails for one token, the others go."""
-    moment = time.time() if now is None else now
+def prune(
+    path: str, session_log: str, limit: int = LOG_LIMIT, now: t.Optional[float] = None, named: Named = Named()
+) -> Pruned:
+    """Remove what is due, or what is named, and end its sessions. Whatever fails for one token, the others go."""
     problems: t.List[str] = []
+    corrupt: t.List[str] = []
     with open_store(path) as store:
-        expired, corrupt = store.due(moment, problems)
-        gone = store.take_away([token.name for token in expired], owed=bool(session_log))
-        aside = store.quarantine([token.name for token in corrupt], owed=bool(session_log))
+        if named:
+            names = named.pick(store, problems)
+        else:
+            names, corrupt = _due(store, time.time() if now is None else now, problems)
+        gone = store.take_away(names, owed=bool(session_log))
+        aside = store.quarantine(corrupt, owed=bool(session_log))
         for problem in (gone.problem(), aside.problem()):
             if problem:
                 problems.append(problem)
@@ -86,18 +112,15 @@ def prune(path: str, session_log: str, limit: int = LOG_LIMIT, now: t.Optional[f
     log = "off"
     if session_log:
         # Those that could not be removed, too: their time is over.
-        names = [token.name for token in (*expired, *corrupt)]
-        sessions = end_sessions(session_log, wanted_of(owed, names))
+        sessions = end_sessions(session_log, wanted_of(owed, (*names, *corrupt), named.fingerprints))
         problems += settle(path, owed, sessions)
         log = shorten(session_log, limit)
-    removed, quarantined = set(gone.removed), set(aside.removed)
-    return Pruned(
-        [token for token in expired if token.name in removed],
-        [token for token in corrupt if token.name in quarantined],
-        sessions,
-        log,
-        problems,
-    )
+    return Pruned(gone.removed, aside.removed, sessions, log, problems, named)
+
+
+def _due(store: TokenStore, now: float, problems: t.List[str]) -> t.Tuple[t.List[str], t.List[str]]:
+    expired, corrupt = store.due(now, problems)
+    return [token.name for token in expired], [token.name for token in corrupt]
 
 
 def _owed(store: TokenStore, problems: t.List[str]) -> t.List[Owed]:
@@ -134,7 +157,7 @@ def settle(path: str, owed: t.Sequence[Owed], sessions: Ended) -> t.List[str]:
 
 def _once(arguments: argparse.Namespace, say: t.Callable[[str], None]) -> int:
     try:
-        pruned = prune(arguments.store, arguments.session_log, arguments.log_limit)
+        pruned = prune(arguments.store, arguments.session_log, arguments.log_limit, named=_named(arguments))
     except StoreError as error:
         say(str(error))
         return CANNOT_WORK
@@ -145,6 +168,20 @@ def _once(arguments: argparse.Namespace, say: t.Callable[[str], None]) -> int:
     for line in pruned.words():
         say(line)
     return LEFT_SOMETHING if pruned.is_failure else DONE
+
+
+def _named(arguments: argparse.Namespace) -> Named:
+    subject = arguments.subject
+    if subject is not None:
+        # Whatever the locale took the bytes for.
+        subject = os.fsencode(subject).decode("utf-8", "replace")
+    return Named(subject, tuple(arguments.fingerprint))
+
+
+def _fingerprint(word: str) -> str:
+    if re.match(r"[0-9a-f]{12,64}\Z", word) is None:
+        raise argparse.ArgumentTypeError("12 to 64 digits of 0-9 and a-f are needed")
+    return word
 
 
 def _print(line: str) -> None:
@@ -161,6 +198,15 @@ def main(words: t.Optional[t.Sequence[str]] = None) -> int:
     parser.add_argument("--store", required=True, help="directory of the tokens")
     parser.add_argument("--session-log", default="", help="session log of the gate; without it no session is ended")
     parser.add_argument("--log-limit", type=int, default=LOG_LIMIT, help="size in bytes that the session log may have")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--subject", help="remove the tokens of this subject now, instead of those that have expired")
+    which.add_argument(
+        "--fingerprint",
+        action="append",
+        default=[],
+        type=_fingerprint,
+        help="remove the token with this fingerprint now; may be repeated",
+    )
     parser.add_argument("--every", type=float, default=0, help="run again after this many seconds")
     parser.add_argument("--for", dest="span", type=float, default=0, help="stop after this many seconds")
     parser.add_argument("--syslog", action="store_true", help="write to syslog, not to standard output")
