@@ -43,13 +43,16 @@ class Named(t.NamedTuple):
         return [name for name in store.names() if full_fingerprint(name).startswith(self.fingerprints)]
 
 
+DUE = Named()  # nobody is named: what has expired goes
+
+
 class Pruned(t.NamedTuple):
     removed: t.Sequence[str]
     quarantined: t.Sequence[str]
     sessions: Ended
     log: str
     problems: t.Sequence[str] = ()
-    named: Named = Named()
+    named: Named = DUE
 
     @property
     def is_failure(self) -> bool:
@@ -92,7 +95,7 @@ def _fingerprints(names: t.Sequence[str]) -> str:
 
 
 def prune(
-    path: str, session_log: str, limit: int = LOG_LIMIT, now: t.Optional[float] = None, named: Named = Named()
+    path: str, session_log: str, limit: int = LOG_LIMIT, now: t.Optional[float] = None, named: Named = DUE
 ) -> Pruned:
     """Remove what is due, or what is named, and end its sessions. Whatever fails for one token, the others go."""
     problems: t.List[str] = []

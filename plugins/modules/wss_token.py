@@ -21,6 +21,8 @@ description:
   - One call handles many tokens. A new managed file is complete and on the disk before it gets the name of the token. Calls at the same time wait
     for each other. What a killed call left is cleared by the next one.
   - Symlinks, directories and names that are no tokens are never followed and never removed.
+  - A token that cannot be removed or adjusted, such as an immutable file, keeps no other from it. The call does what it can, ends the
+    sessions, and then fails with the fingerprint and the reason of each that it left.
   - A token is shown in no output, diff, error or log. Its fingerprint stands for it, the first 12 hexadecimal digits of its SHA-256.
     The one exception is RV(tokens), so set C(no_log) on a task that generates some.
 options:
@@ -91,13 +93,16 @@ options:
     description:
       - Remove the tokens whose end has passed.
       - A file that holds no readable JSON is taken out of the gate's sight. It is renamed to C(.corrupt-) and its name, and reported.
-        Files changed within the last 10 seconds are left for the next call.
+        Files changed within the last 10 seconds are left for the next call. Where the name is taken, a number is put behind it.
     type: bool
     default: false
   disconnect:
     description:
       - End the open sessions of the tokens that are removed, within a second. Sessions of other tokens go on.
       - Sessions are also ended of tokens named by O(tokens) or O(fingerprints) whose files are gone already.
+      - A removed token is kept in C(.wssgate-ended) in the store, where it opens nothing, for 30 seconds at least and until none of
+        its sessions is left. Each run of the pruner (M(wssgate.nginx.wss_token_pruner)) looks for them again, and so does a call with
+        O(expired=true). So a session that could not be ended, or that nginx logged late, ends later.
       - It needs the session log that the gate writes
         (role R(wssgate.nginx.token_store, ansible_collections.wssgate.nginx.token_store_role)), C(ss) of iproute2 and the
         right to administer the network (C(CAP_NET_ADMIN)). Sessions over a unix socket cannot be ended.
@@ -105,7 +110,7 @@ options:
     default: false
   disconnect_required:
     description:
-      - Fail when an open session could not be ended. Its token is removed all the same.
+      - Fail when an open session could not be ended. Its token is removed all the same, and the pruner tries again.
     type: bool
     default: true
   session_log:
