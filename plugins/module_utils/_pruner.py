@@ -81,8 +81,8 @@ CRONTAB = """\
 """
 
 
-# The interpreters of the system, which outlive Ansible's choice: that may be a virtual environment in somebody's home, where
-# the unit may not look, or a version that goes with the next release of the system.
+# The interpreters of the system, which outlive Ansible's choice: that may be a virtual environment in somebody's home,
+# where the unit may not look, or a version that goes with the next release of the system.
 PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/local/bin/python3") + tuple(
     "/usr/bin/python3.%d" % minor for minor in range(20, 7, -1)
 )

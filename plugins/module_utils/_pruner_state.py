@@ -113,7 +113,7 @@ def _cron_command() -> t.List[str]:
 def _runs(names: t.Container[str]) -> bool:
     for entry in os.listdir("/proc"):
         if entry.isdigit():
-            with contextlib.suppress(OSError), open("/proc/%s/comm" % entry, encoding="utf-8", errors="replace") as file:
-                if file.read().strip() in names:
+            with contextlib.suppress(OSError), open("/proc/%s/comm" % entry, "rb") as file:
+                if file.read().decode("utf-8", "replace").strip() in names:
                     return True
     return False

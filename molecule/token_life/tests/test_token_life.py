@@ -245,7 +245,8 @@ def test_what_a_revocation_could_not_end_the_host_ends_by_itself(proxies, play):
         for proxy in proxies:
             proxy.gate.run("touch", f"{STORE}/{token}")
         sessions = [stack.enter_context(proxy.knock(token)).session for proxy in proxies]
-        proxies[0].gate.run("sh", "-c", "printf '#!/bin/sh\\nexit 1\\n' > /usr/local/sbin/ss && chmod 755 /usr/local/sbin/ss")
+        failing = "printf '#!/bin/sh\\nexit 1\\n' > /usr/local/sbin/ss && chmod 755 /usr/local/sbin/ss"
+        proxies[0].gate.run("sh", "-c", failing)
         try:
             (tmp_path := proxies[0].scratch / "token").write_text(token)
             done = play("token_revoke", token_file=str(tmp_path), fails=True)
@@ -264,30 +265,28 @@ def test_the_pruner_runs_with_the_system_s_python_wherever_ansible_s_is(proxies)
     """A virtual environment below /root, where the unit may not look."""
     proxy = proxies[0]
     proxy.gate.run("sh", "-c", "mkdir -p /root/venv/bin && ln -sf /usr/bin/python3 /root/venv/bin/python")
-    done = modules.run_module(
-        "wssgate.nginx.wss_token_pruner", proxy.name, proxy.scratch, "-e", "ansible_python_interpreter=/root/venv/bin/python",
-        interval=5,
-    ).result(proxy.name)  # fmt: skip
+    python = ("-e", "ansible_python_interpreter=/root/venv/bin/python")
+    done = modules.run_module("wssgate.nginx.wss_token_pruner", proxy.name, proxy.scratch, *python, interval=5).result(proxy.name)
     assert "failed" not in done and not done["changed"], done
     unit = proxy.gate.run("systemctl", "cat", "wssgate-token-prune.service")
     assert "ExecStart=/usr/bin/python3 -I /usr/local/lib/wssgate/prune" in unit
-    assert proxy.gate.run("systemctl", "show", "--property=Result,ExecMainStatus", "wssgate-token-prune.service").split() == [
-        "Result=success", "ExecMainStatus=0",
-    ]  # fmt: skip
+    shown = proxy.gate.run("systemctl", "show", "--property=Result,ExecMainStatus", "wssgate-token-prune.service")
+    assert shown.split() == ["Result=success", "ExecMainStatus=0"]
 
 
 def test_a_pruner_that_stands_still_or_cannot_be_run_is_reported_and_fails_a_run(proxies, play):
     folder = "/etc/systemd/system/wssgate-token-prune.service.d"
     proxies[0].gate.run("systemctl", "stop", "wssgate-token-prune.timer")
     # As an interpreter that went with an upgrade, or that is in a home.
-    lost = f"mkdir -p {folder} && printf '[Service]\\nExecStart=\\nExecStart=/root/venv/bin/python none\\n' > {folder}/lost.conf"
-    proxies[1].gate.run("sh", "-c", f"{lost} && systemctl daemon-reload")
+    lost = f"printf '[Service]\\nExecStart=\\nExecStart=/root/venv/bin/python none\\n' > {folder}/lost.conf"
+    proxies[1].gate.run("sh", "-c", f"mkdir -p {folder} && {lost} && systemctl daemon-reload")
     try:
-        pruner = modules.run_module("wssgate.nginx.wss_token_pruner", PROXIES[1], proxies[1].scratch, interval=5).result(PROXIES[1])
+        pruner = modules.run_module("wssgate.nginx.wss_token_pruner", PROXIES[1], proxies[1].scratch, interval=5)
         checked = play("check", output="json", fails=True)
     finally:
         proxies[1].gate.run("sh", "-c", f"rm -r {folder} && systemctl daemon-reload")
         again = modules.run_module("wssgate.nginx.wss_token_pruner", "all", proxies[0].scratch, interval=5)
+    pruner = pruner.result(PROXIES[1])
     assert pruner["failed"] and "the pruner does not work, so expired tokens would stay valid" in pruner["msg"]
     assert "ended with 203: " in pruner["msg"]
     (report,) = [result["msg"] for result in checked.results(PROXIES[0]) if isinstance(result.get("msg"), dict)]
