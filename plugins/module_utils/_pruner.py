@@ -42,6 +42,8 @@ SERVICE = """\
 {marker}
 [Unit]
 Description=Remove expired tokens of the WebSocket gate and end their sessions
+# With a short interval, systemd would take its starts for a service that cannot run.
+StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot

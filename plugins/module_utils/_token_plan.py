@@ -475,7 +475,11 @@ class _Planner:
         names = dict.fromkeys(request.tokens or ())
         names.update(dict.fromkeys(self._by_fingerprint()))
         for name in names:
-            token = self.store.look(name)
+            try:
+                token = self.store.look(name)
+            except StoreError as error:
+                self.plan.failures.append(str(error))
+                continue
             if token is None:
                 self.plan.unchanged += 1
             else:

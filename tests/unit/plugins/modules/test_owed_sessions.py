@@ -204,6 +204,17 @@ def test_revoking_a_subject_goes_past_an_immutable_token_and_fails_with_its_fing
     assert not any(is_open(client) for client in clients)
 
 
+def test_a_name_that_is_no_file_keeps_no_other_from_being_revoked(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
+    for token in (ONE, THREE):
+        gate.issue(token, ends=2**31)
+    (gate.store / TWO).symlink_to("/etc/passwd")
+    clients = [gate.open(token) for token in (ONE, TWO, THREE)]
+    answer = call(capsys, gate, tokens=[ONE, TWO, THREE], state="absent", disconnect=True)
+    assert answer["failed"] and f"token {fingerprint(TWO)} exists" in answer["msg"] and "as a symlink" in answer["msg"]
+    assert (answer["removed"], answer["sessions"]["ended"]) == (2, 3) and gate.names() == {TWO}
+    assert not any(is_open(client) for client in clients)
+
+
 def test_a_token_that_cannot_be_adjusted_keeps_no_other_from_being_removed(
     gate: Gate, capsys: pytest.CaptureFixture[str]
 ) -> None:
