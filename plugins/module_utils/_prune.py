@@ -110,7 +110,7 @@ def prune(
         for problem in (gone.problem(), aside.problem()):
             if problem:
                 problems.append(problem)
-        owed = _owed(store, problems)
+        owed = owed_of(store, problems)
     sessions = Ended()
     log = "off"
     if session_log:
@@ -126,7 +126,7 @@ def _due(store: TokenStore, now: float, problems: t.List[str]) -> t.Tuple[t.List
     return [token.name for token in expired], [token.name for token in corrupt]
 
 
-def _owed(store: TokenStore, problems: t.List[str]) -> t.List[Owed]:
+def owed_of(store: TokenStore, problems: t.List[str]) -> t.List[Owed]:
     try:
         return store.owed()
     except StoreError as error:

@@ -296,7 +296,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._prune import settle, wanted_of
+from ansible_collections.wssgate.nginx.plugins.module_utils._prune import owed_of, settle, wanted_of
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import Ended, end_sessions
 from ansible_collections.wssgate.nginx.plugins.module_utils._token_plan import (
     Plan,
@@ -469,7 +469,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
         if not module.check_mode:
             plan.apply(store, request.attributes, owed=request.disconnect)
         if request.disconnect and request.expired:
-            owed = store.owed()
+            owed = owed_of(store, plan.failures)
     ended = Ended()
     problem = ""
     if request.disconnect:

@@ -477,8 +477,9 @@ def test_what_is_owed_is_no_token_and_nothing_foreign(gate: Gate, capsys: pytest
 
 
 @pytest.mark.parametrize("obstacle", ["a folder in the record's place", "a symlink", "a file", "no room"])
+@pytest.mark.parametrize("by", ["the pruner", "wss_token"])
 def test_a_token_goes_and_its_session_ends_where_nothing_can_be_noted(
-    gate: Gate, obstacle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gate: Gate, obstacle: str, by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gate.issue(ONE)
     client = gate.open(ONE)
@@ -495,7 +496,10 @@ def test_a_token_goes_and_its_session_ends_where_nothing_can_be_noted(
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, "rename", full)
-    gate.prune()
+    if by == "the pruner":
+        gate.prune()
+    else:
+        call(capsys, gate, state="absent", expired=True, disconnect=True)
     assert gate.names() == set()
     assert not is_open(client)
     assert list(elsewhere.iterdir()) == []
