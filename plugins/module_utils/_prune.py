@@ -10,79 +10,181 @@ It runs on the host without Ansible, from a copy of these files that wss_token_p
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 import syslog
 import time
 import typing as t
 
-from ._sessions import LOG_LIMIT, Ended, Wanted, end_sessions, shorten
-from ._token_store import StoreError, Token, open_store
+from ._sessions import LOG_LIMIT, SETTLE, Ended, Wanted, end_sessions, shorten
+from ._token_store import MANAGED, Owed, StoreError, TokenStore, fingerprint, full_fingerprint, open_store
 
 IDENTITY = "wssgate-token-prune"
 FINGERPRINTS_AT_MOST = 20
+PROBLEMS_AT_MOST = 20
+# Exit codes. A pruner that ran and could not do all of it differs from one that cannot work.
+DONE, CANNOT_WORK, LEFT_SOMETHING = 0, 1, 3
+
+
+class Named(t.NamedTuple):
+    """Tokens to remove although their end has not come."""
+
+    subject: t.Optional[str] = None
+    fingerprints: t.Tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.subject is not None or bool(self.fingerprints)
+
+    def pick(self, store: TokenStore, problems: t.List[str]) -> t.List[str]:
+        if self.subject is not None:
+            tokens, _foreign = store.scan(problems=problems)
+            return [token.name for token in tokens if token.form == MANAGED and token.subject == self.subject]
+        return [name for name in store.names() if full_fingerprint(name).startswith(self.fingerprints)]
+
+
+DUE = Named()  # nobody is named: what has expired goes
 
 
 class Pruned(t.NamedTuple):
-    removed: t.Sequence[Token]
-    quarantined: t.Sequence[Token]
+    removed: t.Sequence[str]
+    quarantined: t.Sequence[str]
     sessions: Ended
     log: str
+    problems: t.Sequence[str] = ()
+    named: Named = DUE
 
     @property
     def is_failure(self) -> bool:
-        return bool(self.sessions.reason)
+        return bool(self.sessions.reason or self.problems)
 
     def words(self) -> t.List[str]:
         """One line for the journal about each thing that happened; none when nothing did."""
         lines = []
-        if self.removed:
+        if self.named:
+            lines.append(("removed %d: %s" % (len(self.removed), _fingerprints(self.removed))).rstrip(": "))
+        elif self.removed:
             lines.append("removed %d expired: %s" % (len(self.removed), _fingerprints(self.removed)))
         if self.quarantined:
             lines.append(
                 "set aside %d without readable JSON: %s" % (len(self.quarantined), _fingerprints(self.quarantined))
             )
-        if self.sessions.found:
+        if self.sessions.found or self.named:
             lines.append("ended %d of %d open sessions" % (self.sessions.ended, self.sessions.found))
         if self.sessions.reason:
-            lines.append("open sessions could not be ended: %s" % self.sessions.reason)
+            lines.append(
+                "%s could not be ended and are tried again at the next run: %s"
+                % (
+                    "%d open sessions" % self.sessions.remaining if self.sessions.remaining else "open sessions",
+                    self.sessions.reason,
+                )
+            )
+        lines += self.problems[:PROBLEMS_AT_MOST]
+        if len(self.problems) > PROBLEMS_AT_MOST:
+            lines.append("and %d more problems" % (len(self.problems) - PROBLEMS_AT_MOST))
         if self.log in ("full of open sessions", "kept"):
             lines.append("the session log cannot be shortened: %s" % self.log)
         return lines
 
 
-def _fingerprints(tokens: t.Sequence[Token]) -> str:
-    words = [token.fingerprint for token in tokens[:FINGERPRINTS_AT_MOST]]
-    if len(tokens) > len(words):
-        words.append("and %d more" % (len(tokens) - len(words)))
+def _fingerprints(names: t.Sequence[str]) -> str:
+    words = [fingerprint(name) for name in names[:FINGERPRINTS_AT_MOST]]
+    if len(names) > len(words):
+        words.append("and %d more" % (len(names) - len(words)))
     return " ".join(words)
 
 
-def prune(path: str, session_log: str, limit: int = LOG_LIMIT, now: t.Optional[float] = None) -> Pruned:
+def prune(
+    path: str, session_log: str, limit: int = LOG_LIMIT, now: t.Optional[float] = None, named: Named = DUE
+) -> Pruned:
+    """Remove what is due, or what is named, and end its sessions. Whatever fails for one token, the others go."""
+    problems: t.List[str] = []
+    corrupt: t.List[str] = []
     with open_store(path) as store:
-        removed, quarantined = store.due(time.time() if now is None else now)
-        store.remove([token.name for token in removed])
-        store.quarantine([token.name for token in quarantined])
+        if named:
+            names = named.pick(store, problems)
+        else:
+            names, corrupt = _due(store, time.time() if now is None else now, problems)
+        gone = store.take_away(names, owed=bool(session_log))
+        aside = store.quarantine(corrupt, owed=bool(session_log))
+        for problem in (gone.problem(), aside.problem()):
+            if problem:
+                problems.append(problem)
+        owed = owed_of(store, problems)
     sessions = Ended()
     log = "off"
     if session_log:
-        sessions = end_sessions(session_log, Wanted(token.name for token in (*removed, *quarantined)))
+        # Those that could not be removed, too: their time is over.
+        sessions = end_sessions(session_log, wanted_of(owed, (*names, *corrupt), named.fingerprints))
+        problems += settle(path, owed, sessions)
         log = shorten(session_log, limit)
-    return Pruned(removed, quarantined, sessions, log)
+    return Pruned(gone.removed, aside.removed, sessions, log, problems, named)
 
 
-def _once(arguments: argparse.Namespace, say: t.Callable[[str], None]) -> bool:
+def _due(store: TokenStore, now: float, problems: t.List[str]) -> t.Tuple[t.List[str], t.List[str]]:
+    expired, corrupt = store.due(now, problems)
+    return [token.name for token in expired], [token.name for token in corrupt]
+
+
+def owed_of(store: TokenStore, problems: t.List[str]) -> t.List[Owed]:
     try:
-        pruned = prune(arguments.store, arguments.session_log, arguments.log_limit)
+        return store.owed()
+    except StoreError as error:
+        problems.append(str(error))
+        return []
+
+
+def wanted_of(owed: t.Sequence[Owed], names: t.Iterable[str] = (), fingerprints: t.Iterable[str] = ()) -> Wanted:
+    """The sessions of these tokens and of those removed before."""
+    whole = {record.name for record in owed if not record.is_token_again}
+    whole.update(names)
+    # The file system's clock lags some milliseconds behind nginx's.
+    again = {record.name: record.removed_at + SETTLE for record in owed if record.is_token_again}
+    return Wanted(whole, fingerprints, again)
+
+
+def settle(path: str, owed: t.Sequence[Owed], sessions: Ended) -> t.List[str]:
+    """Forget the removed tokens that have no session left, once a held-up worker has had time to show one."""
+    if sessions.tokens is None:
+        return []  # nobody knows what is left
+    now = time.time()
+    over = [record for record in owed if record.name not in sessions.tokens and record.is_settled(now)]
+    if not over:
+        return []
+    try:
+        with open_store(path) as store:
+            return store.settle(over)
+    except StoreError as error:
+        return [str(error)]
+
+
+def _once(arguments: argparse.Namespace, say: t.Callable[[str], None]) -> int:
+    try:
+        pruned = prune(arguments.store, arguments.session_log, arguments.log_limit, named=_named(arguments))
     except StoreError as error:
         say(str(error))
-        return False
+        return CANNOT_WORK
     except OSError as error:
         # Its text would name a file, and a file's name is a token.
         say("unexpected operating system error %s" % error.errno)
-        return False
+        return CANNOT_WORK
     for line in pruned.words():
         say(line)
-    return not pruned.is_failure
+    return LEFT_SOMETHING if pruned.is_failure else DONE
+
+
+def _named(arguments: argparse.Namespace) -> Named:
+    subject = arguments.subject
+    if subject is not None:
+        # Whatever the locale took the bytes for.
+        subject = os.fsencode(subject).decode("utf-8", "replace")
+    return Named(subject, tuple(arguments.fingerprint))
+
+
+def _fingerprint(word: str) -> str:
+    if re.match(r"[0-9a-f]{12,64}\Z", word) is None:
+        raise argparse.ArgumentTypeError("12 to 64 digits of 0-9 and a-f are needed")
+    return word
 
 
 def _print(line: str) -> None:
@@ -99,6 +201,15 @@ def main(words: t.Optional[t.Sequence[str]] = None) -> int:
     parser.add_argument("--store", required=True, help="directory of the tokens")
     parser.add_argument("--session-log", default="", help="session log of the gate; without it no session is ended")
     parser.add_argument("--log-limit", type=int, default=LOG_LIMIT, help="size in bytes that the session log may have")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--subject", help="remove the tokens of this subject now, instead of those that have expired")
+    which.add_argument(
+        "--fingerprint",
+        action="append",
+        default=[],
+        type=_fingerprint,
+        help="remove the token with this fingerprint now; may be repeated",
+    )
     parser.add_argument("--every", type=float, default=0, help="run again after this many seconds")
     parser.add_argument("--for", dest="span", type=float, default=0, help="stop after this many seconds")
     parser.add_argument("--syslog", action="store_true", help="write to syslog, not to standard output")
@@ -108,11 +219,12 @@ def main(words: t.Optional[t.Sequence[str]] = None) -> int:
         syslog.openlog(IDENTITY, syslog.LOG_PID, syslog.LOG_AUTHPRIV)
         say = _log
     started = time.monotonic()
-    good = _once(arguments, say)
+    worst = _once(arguments, say)
     turn = 1
     # cron knows minutes only: one call of it does the turns of a minute.
     while arguments.every > 0 and turn * arguments.every < arguments.span:
         time.sleep(max(0.0, started + turn * arguments.every - time.monotonic()))
-        good = _once(arguments, say) and good
+        code = _once(arguments, say)
+        worst = code if worst == DONE else min(worst, code or worst)
         turn += 1
-    return 0 if good else 1
+    return worst

@@ -12,6 +12,7 @@ import os
 import shlex
 import shutil
 import stat
+import subprocess
 import tempfile
 import typing as t
 
@@ -41,6 +42,8 @@ SERVICE = """\
 {marker}
 [Unit]
 Description=Remove expired tokens of the WebSocket gate and end their sessions
+# With a short interval, systemd would take its starts for a service that cannot run.
+StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
@@ -80,6 +83,16 @@ CRONTAB = """\
 """
 
 
+# The interpreters of the system, which outlive Ansible's choice: that may be a virtual environment in somebody's home,
+# where the unit may not look, or a version that goes with the next release of the system.
+PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/local/bin/python3") + tuple(
+    "/usr/bin/python3.%d" % minor for minor in range(20, 7, -1)
+)
+# Debian's python3-minimal has not all of them.
+PYTHON_TEST = "import argparse, ctypes, ipaddress, json, subprocess, syslog, sys; sys.exit(sys.version_info < (3, 8))"
+PYTHON_TIMEOUT = 30
+
+
 class Settings(t.NamedTuple):
     store: str
     session_log: str
@@ -99,6 +112,31 @@ class Change(t.NamedTuple):
     path: str
     before: t.Optional[str]
     after: t.Optional[str]
+
+
+def choose_python(fallback: str) -> str:
+    """The first interpreter of the system that can run the pruner, else the one given."""
+    for path in PYTHONS:
+        if is_suited(path):
+            return path
+    return fallback
+
+
+def is_suited(path: str) -> bool:
+    if not os.access(path, os.X_OK):
+        return False
+    try:
+        done = subprocess.run(
+            [path, "-I", "-c", PYTHON_TEST],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=PYTHON_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def detect_scheduler() -> str:

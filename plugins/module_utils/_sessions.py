@@ -71,6 +71,8 @@ class Ended(t.NamedTuple):
     ended: int = 0
     remaining: int = 0
     reason: str = ""
+    # The tokens of those that remain; None where nobody could look.
+    tokens: t.Optional[t.FrozenSet[str]] = frozenset()
 
     def as_dict(self) -> t.Dict[str, t.Any]:
         return {"found": self.found, "ended": self.ended, "remaining": self.remaining}
@@ -245,9 +247,15 @@ def _ss(arguments: t.Sequence[str]) -> t.Tuple[str, str]:
         )
     except FileNotFoundError:
         raise SocketError("ss is not installed (package iproute2, on EL iproute)") from None
+    except OSError as error:
+        raise SocketError("ss cannot be run: %s" % os.strerror(error.errno or 0)) from None
     except subprocess.TimeoutExpired:
         raise SocketError("ss did not answer within %d s" % SS_TIMEOUT) from None
-    return done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace").strip()
+    errors = done.stderr.decode("utf-8", "replace").strip()
+    if done.returncode != 0:
+        # No line from a program that failed is not the same as no connection.
+        raise SocketError("ss failed with %d: %s" % (done.returncode, (errors.splitlines() or ["no words"])[-1]))
+    return done.stdout.decode("utf-8", "replace"), errors
 
 
 def _states() -> t.List[str]:
@@ -350,14 +358,26 @@ def open_sessions(path: str) -> t.List[Session]:
 
 
 class Wanted:
-    """The tokens whose sessions shall end: by name, or by the beginning of their SHA-256."""
+    """The tokens whose sessions shall end: by name, or by the beginning of their SHA-256.
 
-    def __init__(self, names: t.Iterable[str] = (), fingerprints: t.Iterable[str] = ()) -> None:
+    With a time behind a name only the sessions that began until then: the token was removed, and issued anew.
+    """
+
+    def __init__(
+        self,
+        names: t.Iterable[str] = (),
+        fingerprints: t.Iterable[str] = (),
+        until: t.Optional[t.Mapping[str, float]] = None,
+    ) -> None:
         self.names = frozenset(names)
         self.fingerprints = tuple(fingerprints)
+        self.until = dict(until or {})
 
     def __bool__(self) -> bool:
-        return bool(self.names or self.fingerprints)
+        return bool(self.names or self.fingerprints or self.until)
+
+    def covers(self, session: Session) -> bool:
+        return session.token in self or session.started_at <= self.until.get(session.token, float("-inf"))
 
     def __contains__(self, token: str) -> bool:
         if token in self.names:
@@ -375,7 +395,7 @@ def end_sessions(path: str, wanted: Wanted, dry: bool = False) -> Ended:
             files.append(stack.enter_context(LogFile(path)))
             return _end_sessions(files, wanted, dry)
     except StoreError as error:
-        return Ended(reason=str(error))
+        return Ended(reason=str(error), tokens=None)
 
 
 def _end_sessions(files: t.Sequence[LogFile], wanted: Wanted, dry: bool) -> Ended:
@@ -388,11 +408,11 @@ def _end_sessions(files: t.Sequence[LogFile], wanted: Wanted, dry: bool) -> Ende
         settled = dry or time.monotonic() - started >= SETTLE
         for file in files:
             log.feed(file.read_new())
-        targets = [session for session in log.open.values() if session.token in wanted]
+        targets = [session for session in log.open.values() if wanted.covers(session)]
         try:
             live = live_sockets(_ports(targets))
         except SocketError as error:
-            return Ended(len(targets), 0, len(targets), str(error))
+            return Ended(len(targets), 0, len(targets), str(error), None)
         alive = _still_open(targets, live)
         seen.update(session.key for session in alive)
         ends = [live[session.pair] for session in alive if session.pair is not None]
@@ -411,7 +431,9 @@ def _end_sessions(files: t.Sequence[LogFile], wanted: Wanted, dry: bool) -> Ende
         reason = "a session over a unix socket can be ended by its client or by nginx only"
     remaining = 0 if dry else len(alive)
     reason = reason or "the system was asked %d times to close them, and they are still there" % tries
-    return Ended(len(seen), len(seen) - remaining, remaining, reason if remaining else "")
+    if not remaining:
+        return Ended(len(seen), len(seen))
+    return Ended(len(seen), len(seen) - remaining, remaining, reason, frozenset(session.token for session in alive))
 
 
 def shorten(path: str, limit: int = LOG_LIMIT) -> str:

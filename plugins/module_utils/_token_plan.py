@@ -21,11 +21,13 @@ import unicodedata
 from ._sessions import Wanted
 from ._token_store import (
     CORRUPT,
+    LAST_SECOND,
     MANAGED,
     TOUCHED,
     Attributes,
     Draft,
     Foreign,
+    Gone,
     StoreError,
     Token,
     TokenStore,
@@ -39,7 +41,6 @@ from ._token_store import (
 TOKEN_BYTES = 24
 TOKEN_LENGTH = 32
 SUBJECT_LIMIT = 255
-LAST_SECOND = 253402300799  # the end of the year 9999; beyond it somebody gave milliseconds
 CLOCK_TOLERANCE = 300  # seconds that the clocks of a group of proxies may differ
 NAMED_AT_MOST = 10  # indexes in one error message
 
@@ -83,6 +84,8 @@ class Plan:
         self.foreign: t.List[Foreign] = []
         self.warnings: t.List[str] = []
         self.kept: t.List[Token] = []
+        self.stuck: t.List[Token] = []  # those that could not be removed
+        self.failures: t.List[str] = []  # what could not be done, while the rest was
 
     @property
     def is_change(self) -> bool:
@@ -99,14 +102,17 @@ class Plan:
 
     def locked_out(self, request: Request) -> Wanted:
         """The tokens whose sessions are to end: also those named whose file somebody had removed before."""
-        names = {token.name for token in self.remove}
-        names.update(token.name for token in self.quarantine)
+        names = {token.name for token in (*self.remove, *self.quarantine, *self.stuck)}
         if request.state == "absent":
             names.update(request.tokens or ())
         return Wanted(names, request.fingerprints or ())
 
-    def apply(self, store: TokenStore, wanted: Attributes) -> None:
-        """Do it. New tokens first: a rotation never leaves a moment without a valid one."""
+    def apply(self, store: TokenStore, wanted: Attributes, owed: bool = False) -> None:
+        """Do it. New tokens first: a rotation never leaves a moment without a valid one.
+
+        One token that cannot be removed or adjusted keeps no other from it; it is in `failures` then. With `owed`
+        a removed token stays noted in the store until its sessions are gone.
+        """
         if self.write:
             store.write(self.write, wanted)
         if self.create:
@@ -115,12 +121,20 @@ class Plan:
             except StoreError:
                 store.remove([draft.name for draft in self.write if draft.replaces is None])
                 raise
-        for token in self.adjust:
-            store.set_attributes(token, wanted)
-        if self.remove:
-            store.remove([token.name for token in self.remove])
-        if self.quarantine:
-            store.quarantine([token.name for token in self.quarantine])
+        for token in list(self.adjust):
+            try:
+                store.set_attributes(token, wanted)
+            except StoreError as error:
+                self.failures.append(str(error))
+                self.adjust.remove(token)
+        self.remove = self._done(self.remove, store.take_away([token.name for token in self.remove], owed))
+        self.quarantine = self._done(self.quarantine, store.quarantine([token.name for token in self.quarantine], owed))
+
+    def _done(self, tokens: t.List[Token], gone: Gone) -> t.List[Token]:
+        if gone.problem():
+            self.failures.append(gone.problem())
+        self.stuck += [token for token in tokens if token.name in gone.failed]
+        return [token for token in tokens if token.name not in gone.failed]
 
     def diff(self, wanted: Attributes, check_mode: bool) -> t.Tuple[t.List[str], t.List[str]]:
         """Lines before and after, told by fingerprint."""
@@ -336,7 +350,7 @@ class _Planner:
             for name in others:
                 self._present(name)
         if request.exclusive:
-            others, self.plan.foreign = self.store.scan(skip=wanted)
+            others, self.plan.foreign = self.store.scan(skip=wanted, problems=self.plan.failures)
             mine = [token for token in others if request.subject in (None, token.subject)]
             self.plan.remove = mine
             self._check_clock(others)
@@ -425,6 +439,8 @@ class _Planner:
         """A ttl counted from a clock that jumped back ends too early once the clock is right again."""
         newest: t.Optional[Token] = None
         for token in tokens:
+            if token.issued_at == LAST_SECOND:
+                continue  # no clock's time, but a mistake in the file
             if token.issued_at is not None and (newest is None or token.issued_at > (newest.issued_at or 0)):
                 newest = token
         if newest is None or newest.issued_at is None or newest.issued_at <= self.now + CLOCK_TOLERANCE:
@@ -447,10 +463,10 @@ class _Planner:
     def _absent(self) -> None:
         request = self.request
         if request.expired:
-            self.plan.remove, self.plan.quarantine = self.store.due(self.now)
+            self.plan.remove, self.plan.quarantine = self.store.due(self.now, self.plan.failures)
             return
         if request.subject is not None:
-            tokens, self.plan.foreign = self.store.scan()
+            tokens, self.plan.foreign = self.store.scan(problems=self.plan.failures)
             self._check_clock(tokens)
             self.plan.remove = [
                 token for token in tokens if token.form == MANAGED and token.subject == request.subject
@@ -459,7 +475,11 @@ class _Planner:
         names = dict.fromkeys(request.tokens or ())
         names.update(dict.fromkeys(self._by_fingerprint()))
         for name in names:
-            token = self.store.look(name)
+            try:
+                token = self.store.look(name)
+            except StoreError as error:
+                self.plan.failures.append(str(error))
+                continue
             if token is None:
                 self.plan.unchanged += 1
             else:

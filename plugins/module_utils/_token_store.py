@@ -38,10 +38,18 @@ DEFAULT_MODE = 0o600  # nginx only asks whether the name is a file, which needs 
 NO_EXPIRY_MTIME = 2**31 - 1  # the last time that every file system can hold; such a token is never due
 DOCUMENT_LIMIT = 65536
 QUARANTINE_PREFIX = ".corrupt-"
+FAILURES_TOLD = 10
 QUARANTINE_GRACE = 10  # seconds: somebody may be writing the file by hand right now
 LOCK_WAIT = 60.0
 # A directory, not a name prefix: whether a killed run left something is then one look-up, however large the store is.
 STAGING = ".wssgate-staging"
+# Tokens that were removed and whose sessions may still be open: the token's file, moved here. A directory, too, so that
+# a store of any size is as quick to look through as before. Its name is no token's, so nothing in it opens the gate.
+ENDED = ".wssgate-ended"
+# Seconds that a removed token stays in it at least. A worker that found the file just before it was removed may be held
+# up before it logs the session; the pruner looks again until then.
+SECOND_LOOK = 30
+LAST_SECOND = 253402300799  # the end of the year 9999, beyond which neither file systems nor libraries can tell a time
 # From here on one listing of the store is cheaper than asking for each name, of which most may be new.
 LIST_FROM = 1000
 # Up to here one fsync a file is cheaper than asking the whole file system to write itself out.
@@ -99,6 +107,45 @@ class Token(t.NamedTuple):
             (wanted.uid is not None and wanted.uid != self.uid)
             or (wanted.gid is not None and wanted.gid != self.gid)
             or (wanted.mode is not None and wanted.mode != self.mode)
+        )
+
+
+class Owed(t.NamedTuple):
+    """A token that was removed, while sessions of it may still be open."""
+
+    name: str
+    removed_at: float
+    identity: t.Tuple[int, int]  # inode and change time: another removal of the same name is another record
+    is_token_again: bool  # issued anew since: sessions begun after the removal are of the new one
+
+    def is_settled(self, now: float) -> bool:
+        # Either way: a clock that was put back must not make the record permanent.
+        return abs(now - self.removed_at) >= SECOND_LOOK
+
+
+class Gone:
+    """What became of tokens that were to be taken out of the store."""
+
+    def __init__(self, action: str, total: int) -> None:
+        self.action = action
+        self.total = total
+        self.removed: t.List[str] = []
+        self.failed: t.Dict[str, str] = {}  # token: reason
+        self.unsynced = ""
+
+    def problem(self) -> str:
+        """All failures in one line; empty where there was none."""
+        if not self.failed:
+            return self.unsynced
+        some = ["%s: %s" % (fingerprint(name), reason) for name, reason in self.failed.items()][:FAILURES_TOLD]
+        more = len(self.failed) - len(some)
+        return "cannot %s token %s%s; %d of %d were removed, and %s the gate" % (
+            self.action,
+            ", ".join(some),
+            " and %d more" % more if more else "",
+            len(self.removed),
+            self.total,
+            "it still opens" if len(self.failed) == 1 else "the others still open",
         )
 
 
@@ -168,7 +215,16 @@ def parse_document(data: bytes) -> t.Optional[t.Dict[str, t.Any]]:
         return None
     if not _is_time(issued_at) or not _is_time(expires_at):
         return None
-    return document_of(subject, issued_at, expires_at)
+    try:
+        (subject or "").encode("utf-8")
+    except UnicodeEncodeError:
+        return None  # half a character, escaped: no output could show it
+    return document_of(subject, _bounded(issued_at), _bounded(expires_at))
+
+
+def _bounded(moment: t.Optional[int]) -> t.Optional[int]:
+    """A time that everything can handle: 10**19 is an error of whoever wrote the file, and an integer all the same."""
+    return None if moment is None else max(0, min(moment, LAST_SECOND))
 
 
 @contextlib.contextmanager
@@ -180,6 +236,21 @@ def _telling(action: str, name: t.Optional[str] = None) -> t.Iterator[None]:
         reason = os.strerror(error.errno) if error.errno else "unknown error"
         about = "" if name is None else " token %s" % fingerprint(name)
         raise StoreError("cannot %s%s: %s" % (action, about, reason)) from None
+
+
+@contextlib.contextmanager
+def _noting(problems: t.Optional[t.List[str]]) -> t.Iterator[None]:
+    """With a list, put a StoreError's words into it and go on."""
+    try:
+        yield
+    except StoreError as error:
+        if problems is None:
+            raise
+        problems.append(str(error))
+
+
+def _identity(found: os.stat_result) -> t.Tuple[int, int]:
+    return found.st_ino, found.st_ctime_ns
 
 
 class TokenStore:
@@ -234,36 +305,48 @@ class TokenStore:
                 others.append(name)
         return count, others, missing
 
-    def scan(self, skip: t.Container[str] = ()) -> t.Tuple[t.List[Token], t.List[Foreign]]:
-        """Return every token, except those named in skip, and everything else that is there."""
+    def scan(
+        self, skip: t.Container[str] = (), problems: t.Optional[t.List[str]] = None
+    ) -> t.Tuple[t.List[Token], t.List[Foreign]]:
+        """Return every token, except those named in skip, and everything else that is there.
+
+        A file that cannot be read is an error, or with a list for problems one more line in it.
+        """
         tokens: t.List[Token] = []
         foreign: t.List[Foreign] = []
-        for name, found in self._entries():
+        for name, found in self._entries(problems):
             if not stat.S_ISREG(found.st_mode):
                 foreign.append(Foreign(fingerprint(name), _kind(found.st_mode), found.st_ino))
             elif _TOKEN.match(name) is None:
                 kind = "quarantined token" if name.startswith(QUARANTINE_PREFIX) else "foreign name"
                 foreign.append(Foreign(fingerprint(name), kind, found.st_ino))
             elif name not in skip:
-                token = self._token(name, found)
+                token = None
+                with _noting(problems):
+                    token = self._token(name, found)
                 if token is not None:
                     tokens.append(token)
         return tokens, foreign
 
-    def due(self, now: float) -> t.Tuple[t.List[Token], t.List[Token]]:
+    def due(
+        self, now: float, problems: t.Optional[t.List[str]] = None
+    ) -> t.Tuple[t.List[Token], t.List[Token]]:
         """Return the expired and the corrupt tokens: one stat a file, a read only for what looks due.
 
         A managed file carries its end as mtime. One written by other means (an
         application's own JSON) gets that mtime here, so that it is read once only.
+        A file that cannot be read is an error, or with a list for problems one more line in it.
         """
         expired: t.List[Token] = []
         corrupt: t.List[Token] = []
-        for name, found in self._entries():
+        for name, found in self._entries(problems):
             if found.st_size == 0 or found.st_mtime > now or not stat.S_ISREG(found.st_mode):
                 continue
             if _TOKEN.match(name) is None:
                 continue
-            token = self._token(name, found)
+            token = None
+            with _noting(problems):
+                token = self._token(name, found)
             if token is None or token.form == TOUCHED:
                 continue
             if token.form == CORRUPT:
@@ -275,6 +358,32 @@ class TokenStore:
                 self._mirror_expiry(token)
         return expired, corrupt
 
+    def owed(self) -> t.List[Owed]:
+        """Return the removed tokens of which sessions may still be open."""
+        try:
+            folder = self._open_ended()
+        except FileNotFoundError:
+            return []
+        found = []
+        try:
+            with _telling("list %s" % ENDED), os.scandir(folder) as entries:
+                for entry in entries:
+                    if is_token(entry.name):
+                        status = entry.stat(follow_symlinks=False)
+                        found.append(Owed(entry.name, status.st_ctime, _identity(status), self._is_there(entry.name)))
+        finally:
+            os.close(folder)
+        return found
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StoreError("cannot look at token %s: %s" % (fingerprint(name), os.strerror(error.errno))) from None
+        return True
+
     def names(self) -> t.Iterator[str]:
         """The names of what may be tokens, without a look at the files."""
         with _telling("list the store"):
@@ -283,16 +392,20 @@ class TokenStore:
                     if _TOKEN.match(entry.name) is not None:
                         yield entry.name
 
-    def _entries(self) -> t.Iterator[t.Tuple[str, os.stat_result]]:
+    def _entries(self, problems: t.Optional[t.List[str]] = None) -> t.Iterator[t.Tuple[str, os.stat_result]]:
         with _telling("list the store"):
             with os.scandir(self.fd) as entries:
                 for entry in entries:
-                    if entry.name == STAGING:
+                    if entry.name in (STAGING, ENDED):
                         continue
                     try:
                         found = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue  # removed by hand since it was listed
+                    except OSError as error:
+                        with _noting(problems), _telling("look at", entry.name):
+                            raise error
+                        continue
                     yield entry.name, found
 
     def _token(self, name: str, found: os.stat_result) -> t.Optional[Token]:
@@ -409,29 +522,147 @@ class TokenStore:
 
     def remove(self, names: t.Sequence[str]) -> t.List[str]:
         """Remove token files; return those that were there."""
-        removed: t.List[str] = []
+        gone = self.take_away(names)
+        if gone.problem():
+            raise StoreError(gone.problem())
+        return gone.removed
+
+    def take_away(self, names: t.Sequence[str], owed: bool = False) -> Gone:
+        """Take token files out of the gate's sight, each whatever becomes of the others.
+
+        When sessions of them are owed an end, a file is moved, not removed: a run that is killed before the sessions
+        are gone leaves a note of them. :meth:`settle` removes it.
+        """
+        gone = Gone("remove", len(names))
+        folder = self._ended_folder() if owed and names else None
+        try:
+            for name in names:
+                try:
+                    if folder is None or not self._move(name, folder):
+                        os.unlink(name, dir_fd=self.fd)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    gone.failed[name] = os.strerror(error.errno or 0)
+                else:
+                    gone.removed.append(name)
+            if gone.removed:
+                self._sync_after(gone, folder)
+        finally:
+            if folder is not None:
+                os.close(folder)
+        return gone
+
+    def _sync_after(self, gone: Gone, folder: t.Optional[int] = None) -> None:
+        """A failure is told at the end: the files have gone, and their sessions have yet to."""
+        try:
+            if folder is not None:
+                self._sync_directory(folder)
+            self._sync_directory()
+        except StoreError as error:
+            gone.unsynced = str(error)
+
+    def _move(self, name: str, folder: int) -> bool:
+        """Whether the file could be moved. Where not, on a full disk for example, it is to be removed all the same."""
+        try:
+            os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=folder)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            return False
+        return True
+
+    def _open_ended(self) -> int:
+        try:
+            return os.open(ENDED, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StoreError("cannot open %s in %s: %s" % (ENDED, self.path, os.strerror(error.errno))) from None
+
+    def _ended_folder(self) -> t.Optional[int]:
+        """The folder of removed tokens; None where it cannot be made or opened, which must not keep a token valid."""
+        with contextlib.suppress(OSError, StoreError):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(ENDED, 0o700, dir_fd=self.fd)
+            return self._open_ended()
+        return None
+
+    def owe(self, names: t.Iterable[str]) -> t.List[str]:
+        """Note that sessions of these tokens may be open; return those for which that could not be written down."""
+        failed: t.List[str] = []
+        names = list(names)
+        folder = self._ended_folder() if names else None
+        if folder is None:
+            return names
+        try:
+            for name in names:
+                try:
+                    with contextlib.suppress(FileExistsError):
+                        os.close(os.open(name, _NEW_FILE, DEFAULT_MODE, dir_fd=folder))
+                    os.utime(name, None, dir_fd=folder, follow_symlinks=False)
+                except OSError:
+                    failed.append(name)
+            with contextlib.suppress(StoreError):  # the record is there, though perhaps not after a power loss
+                self._sync_directory(folder)
+                self._sync_directory()
+        finally:
+            os.close(folder)
+        return failed
+
+    def settle(self, records: t.Iterable[Owed]) -> t.List[str]:
+        """Forget these, whose sessions are gone; return what went wrong."""
+        problems: t.List[str] = []
+        try:
+            folder = self._open_ended()
+        except FileNotFoundError:
+            return problems
+        try:
+            for record in records:
+                try:
+                    # Removed again since it was listed: then its sessions were not looked for yet.
+                    if _identity(os.stat(record.name, dir_fd=folder, follow_symlinks=False)) == record.identity:
+                        os.unlink(record.name, dir_fd=folder)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    problems.append(
+                        "cannot forget removed token %s: %s" % (fingerprint(record.name), os.strerror(error.errno))
+                    )
+        finally:
+            os.close(folder)
+        with contextlib.suppress(OSError):  # not empty
+            os.rmdir(ENDED, dir_fd=self.fd)
+        return problems
+
+    def quarantine(self, names: t.Sequence[str], owed: bool = False) -> Gone:
+        """Take token files out of the gate's sight without losing what they hold."""
+        gone = Gone("set aside", len(names))
+        if owed and names:
+            # Before: a run that is killed in between leaves a token that is found corrupt again.
+            self.owe(names)
         for name in names:
             try:
-                os.unlink(name, dir_fd=self.fd)
+                os.rename(name, self._free_name(QUARANTINE_PREFIX + name), src_dir_fd=self.fd, dst_dir_fd=self.fd)
             except FileNotFoundError:
                 continue
+            except StoreError as error:
+                gone.failed[name] = str(error)
             except OSError as error:
-                raise StoreError(
-                    "cannot remove token %s: %s; %d of %d were removed before it"
-                    % (fingerprint(name), os.strerror(error.errno), len(removed), len(names))
-                ) from None
-            removed.append(name)
-        if removed:
-            self._sync_directory()
-        return removed
+                gone.failed[name] = os.strerror(error.errno or 0)
+            else:
+                gone.removed.append(name)
+        if gone.removed:
+            self._sync_after(gone)
+        return gone
 
-    def quarantine(self, names: t.Sequence[str]) -> None:
-        """Take token files out of the gate's sight without losing what they hold."""
-        for name in names:
-            with _telling("set aside", name):
-                os.rename(name, QUARANTINE_PREFIX + name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
-        if names:
-            self._sync_directory()
+    def _free_name(self, name: str) -> str:
+        """The name, or with a number behind it: what an earlier file of that name held is not lost either."""
+        free, number = name, 0
+        while self._is_there(free):
+            number += 1
+            free = "%s.%d" % (name, number)
+        return free
 
     def set_attributes(self, token: Token, wanted: Attributes) -> None:
         with _telling("change owner or mode of", token.name):
@@ -515,10 +746,10 @@ class TokenStore:
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self.fd)
 
-    def _sync_directory(self) -> None:
+    def _sync_directory(self, fd: t.Optional[int] = None) -> None:
         """Without it a power loss could bring a revoked token back."""
         try:
-            os.fsync(self.fd)
+            os.fsync(self.fd if fd is None else fd)
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EROFS):
                 raise StoreError("cannot write the store to the disk: %s" % os.strerror(error.errno)) from None
@@ -539,7 +770,10 @@ class MissingStore(TokenStore):
     def names(self) -> t.Iterator[str]:
         return iter(())
 
-    def _entries(self) -> t.Iterator[t.Tuple[str, os.stat_result]]:
+    def owed(self) -> t.List[Owed]:
+        return []
+
+    def _entries(self, problems: t.Optional[t.List[str]] = None) -> t.Iterator[t.Tuple[str, os.stat_result]]:
         return iter(())
 
 

@@ -21,6 +21,8 @@ description:
   - One call handles many tokens. A new managed file is complete and on the disk before it gets the name of the token. Calls at the same time wait
     for each other. What a killed call left is cleared by the next one.
   - Symlinks, directories and names that are no tokens are never followed and never removed.
+  - A token that cannot be removed or adjusted, such as an immutable file, keeps no other from it. The call does what it can, ends the
+    sessions, and then fails with the fingerprint and the reason of each that it left.
   - A token is shown in no output, diff, error or log. Its fingerprint stands for it, the first 12 hexadecimal digits of its SHA-256.
     The one exception is RV(tokens), so set C(no_log) on a task that generates some.
 options:
@@ -99,13 +101,16 @@ options:
     description:
       - Remove the tokens whose end has passed.
       - A file that holds no readable JSON is taken out of the gate's sight. It is renamed to C(.corrupt-) and its name, and reported.
-        Files changed within the last 10 seconds are left for the next call.
+        Files changed within the last 10 seconds are left for the next call. Where the name is taken, a number is put behind it.
     type: bool
     default: false
   disconnect:
     description:
       - End the open sessions of the tokens that are removed, within a second. Sessions of other tokens go on.
       - Sessions are also ended of tokens named by O(tokens) or O(fingerprints) whose files are gone already.
+      - A removed token is kept in C(.wssgate-ended) in the store, where it opens nothing, for 30 seconds at least and until none of
+        its sessions is left. Each run of the pruner (M(wssgate.nginx.wss_token_pruner)) looks for them again, and so does a call with
+        O(expired=true). So a session that could not be ended, or that nginx logged late, ends later.
       - It needs the session log that the gate writes
         (role R(wssgate.nginx.token_store, ansible_collections.wssgate.nginx.token_store_role)), C(ss) of iproute2 and the
         right to administer the network (C(CAP_NET_ADMIN)). Sessions over a unix socket cannot be ended.
@@ -113,7 +118,7 @@ options:
     default: false
   disconnect_required:
     description:
-      - Fail when an open session could not be ended. Its token is removed all the same.
+      - Fail when an open session could not be ended. Its token is removed all the same, and the pruner tries again.
     type: bool
     default: true
   session_log:
@@ -300,6 +305,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.wssgate.nginx.plugins.module_utils._prune import owed_of, settle, wanted_of
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import Ended, end_sessions
 from ansible_collections.wssgate.nginx.plugins.module_utils._token_plan import (
     Plan,
@@ -309,6 +315,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._token_plan import (
 )
 from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import (
     Attributes,
+    Owed,
     StoreError,
     fingerprint,
     open_store,
@@ -316,6 +323,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import 
 
 # Ansible looks at every string of a result, which for many takes longer than the files themselves.
 FINGERPRINTS_AT_MOST = 1000
+FAILURES_AT_MOST = 20
 HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 SECRET_OPTIONS = ("tokens", "encoded_tokens")
 
@@ -445,27 +453,62 @@ def result_of(plan: Plan, check_mode: bool) -> t.Dict[str, t.Any]:
     return result
 
 
-def _problem(ended: Ended) -> str:
+def _problem(ended: Ended, noted: bool) -> str:
+    later = "; each run of the pruner tries again" if noted else ""
     if ended.remaining:
-        return "%d open session(s) could not be ended: %s" % (ended.remaining, ended.reason)
-    return "open sessions could not be ended: %s" % ended.reason
+        return "%d open session(s) could not be ended: %s%s" % (ended.remaining, ended.reason, later)
+    return "open sessions could not be ended: %s%s" % (ended.reason, later)
+
+
+def _note(path: str, names: t.FrozenSet[str], ended: Ended) -> bool:
+    """Have the pruner end what is left, also of tokens whose files were gone before; return whether all is noted."""
+    try:
+        with open_store(path) as store:
+            noted = {record.name for record in store.owed()}
+            left = names if ended.tokens is None else ended.tokens
+            return not store.owe([name for name in left if name not in noted])
+    except StoreError:
+        return False
+
+
+def end(module: AnsibleModule, request: Request, plan: Plan, owed: t.Sequence[Owed]) -> Ended:
+    """End the sessions of what was removed; where the call is for what has expired, also of what was removed before."""
+    session_log = module.params["session_log"]
+    locked_out = plan.locked_out(request)
+    if not request.expired:
+        return end_sessions(session_log, locked_out, dry=module.check_mode)
+    ended = end_sessions(session_log, wanted_of(owed, locked_out.names), dry=module.check_mode)
+    if not module.check_mode:
+        plan.failures += settle(module.params["path"], owed, ended)
+    return ended
 
 
 def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     now = time.time()
     request = wanted(module)
     check_request(request, now)
+    owed: t.List[Owed] = []
     with open_store(module.params["path"], write=not module.check_mode, missing_ok=module.check_mode) as store:
         plan = make_plan(store, request, now)
         if not module.check_mode:
-            plan.apply(store, request.attributes)
+            plan.apply(store, request.attributes, owed=request.disconnect)
+        if request.disconnect and request.expired:
+            owed = owed_of(store, plan.failures)
+    ended = Ended()
+    problem = ""
+    if request.disconnect:
+        ended = end(module, request, plan, owed)
+        if ended.reason:
+            noted = not module.check_mode and _note(module.params["path"], plan.locked_out(request).names, ended)
+            problem = _problem(ended, noted)
     result = result_of(plan, module.check_mode)
     if request.disconnect:
-        ended = end_sessions(module.params["session_log"], plan.locked_out(request), dry=module.check_mode)
         result["sessions"] = ended.as_dict()
         result["changed"] = result["changed"] or ended.found > 0
-        if ended.reason:
-            result["problem"] = _problem(ended)
+    if problem:
+        result["problem"] = problem
+    if plan.failures:
+        result["failures"] = plan.failures
     if module._diff:
         before, after = plan.diff(request.attributes, module.check_mode)
         result["diff"] = {
@@ -483,6 +526,11 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
                 % (thing.kind, thing.inode)
             )
     return result
+
+
+def _first(failures: t.Sequence[str]) -> t.List[str]:
+    more = len(failures) - FAILURES_AT_MOST
+    return [*failures[:FAILURES_AT_MOST], *(["and %d more" % more] if more > 0 else [])]
 
 
 class TokenModule(AnsibleModule):
@@ -527,6 +575,10 @@ def main() -> None:
     if failure is not None:
         module.fail_json(msg=failure, invocation=invocation)
     problem = result.pop("problem", None)
+    failures = result.pop("failures", [])
+    if failures:
+        # What could be done was done, so it is reported along with what could not.
+        module.fail_json(msg="; ".join([*_first(failures), *([problem] if problem else [])]), invocation=invocation, **result)
     if problem is not None and module.params["disconnect_required"] and not module.check_mode:
         module.fail_json(msg=problem, invocation=invocation, **result)
     if problem is not None:

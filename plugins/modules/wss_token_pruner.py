@@ -16,6 +16,10 @@ description:
   - Installs the pruner, which removes the tokens whose end has passed and ends their sessions, and what runs it, a timer of systemd
     or an entry of cron.
   - The pruner is the same code as module M(wssgate.nginx.wss_token), put on the host once. It needs Python and nothing of Ansible.
+  - The pruner runs with the system's own Python (C(/usr/bin/python3), else another one of the system), so that neither a virtual
+    environment of Ansible nor an upgrade of the system takes it away. Only where none of Python 3.8 or newer is there it runs with Ansible's.
+  - At the end it is run once, as its timer does. The module fails when the pruner cannot work, and warns when it worked and
+    left something undone, such as a session that could not be ended.
   - It logs the number of tokens and their fingerprints to the journal, or with cron to syslog. It is silent when nothing happened.
 options:
   state:
@@ -71,6 +75,7 @@ attributes:
     details: Linux.
 seealso:
   - module: wssgate.nginx.wss_token
+  - module: wssgate.nginx.wss_token_pruner_info
 """
 
 EXAMPLES = r"""
@@ -103,18 +108,21 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._diff import in_one_line
-from ansible_collections.wssgate.nginx.plugins.module_utils._prune import IDENTITY
+from ansible_collections.wssgate.nginx.plugins.module_utils._prune import DONE, IDENTITY, LEFT_SOMETHING
 from ansible_collections.wssgate.nginx.plugins.module_utils._pruner import (
     UNITS,
     Change,
     Settings,
     apply,
     changes,
+    choose_python,
     detect_scheduler,
 )
+from ansible_collections.wssgate.nginx.plugins.module_utils._pruner_state import last_run
 from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import StoreError, check_path
 
 TIMER = IDENTITY + ".timer"
+SERVICE = IDENTITY + ".service"
 
 
 def argument_spec() -> t.Dict[str, t.Any]:
@@ -149,7 +157,7 @@ def settings_of(module: AnsibleModule, scheduler: str) -> Settings:
         log_limit=params["log_limit"],
         interval=interval,
         directory=paths["directory"],
-        python=sys.executable,
+        python=choose_python(sys.executable),
     )
 
 
@@ -181,7 +189,32 @@ def present(module: AnsibleModule) -> t.Dict[str, t.Any]:
         if scheduler == "systemd" and (units or not is_on):
             systemctl(module, "enable", TIMER)
             systemctl(module, "restart", TIMER)
+        try_once(module, settings, scheduler)
     return result_of(found, scheduler, bool(found) or not is_on, settings.directory)
+
+
+def try_once(module: AnsibleModule, settings: Settings, scheduler: str) -> None:
+    """Run the pruner as its scheduler does: one that cannot work would leave expired tokens valid, in silence.
+
+    What it ran and could not do, such as a session that stays, is a warning: it must not stop the run that may put it right.
+    """
+    if scheduler == "systemd":
+        # Its own complaint points to a journal that is elsewhere.
+        module.run_command(["systemctl", "start", SERVICE])
+        code, told = last_run(module.run_command)
+    elif scheduler == "cron":
+        code, output, errors = module.run_command(settings.command())
+        told = (output + errors).strip().splitlines()
+    else:
+        return
+    words = "; ".join(told) or "it reports nothing"
+    if code == LEFT_SOMETHING:
+        module.warn("the pruner could not do all of it: %s" % words)
+    elif code != DONE:
+        raise StoreError(
+            "the pruner does not work, so expired tokens would stay valid: %s ended with %s: %s"
+            % (settings.python, code, words)
+        )
 
 
 def stop_timer(module: AnsibleModule, found: t.Sequence[Change]) -> None:

@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import ENDED
 from support import upstream as upstream_module
 from support import wire
 
+from house import hold
 from house.gate import House, free_port, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace, and closing other people's sockets, is for root")
@@ -386,3 +388,46 @@ def test_a_session_over_a_unix_socket_is_told_as_one_that_cannot_be_ended(gate: 
         assert result["failed"] and "unix socket" in result["msg"]
         assert result["sessions"] == {"found": 1, "ended": 0, "remaining": 1}
         assert reply.session.echo("still here") == "still here"
+
+
+def prune(gate: Gate) -> None:
+    """One run of the pruner, as the timer starts it."""
+    import ansible_collections
+
+    tree = str(Path(next(iter(ansible_collections.__path__))).parent)
+    code = "import sys; from ansible_collections.wssgate.nginx.plugins.module_utils._prune import main; sys.exit(main())"
+    subprocess.run(
+        [sys.executable, "-c", code, "--store", str(gate.house.tokens), "--session-log", str(gate.house.session_log)],
+        env={**os.environ, "PYTHONPATH": tree}, check=True, timeout=60,
+    )  # fmt: skip
+
+
+def test_a_worker_held_up_between_its_look_at_the_token_and_its_line_in_the_log_opens_no_lasting_session(gate: Gate) -> None:
+    """It found the file before it was removed, and logs the session long after the revocation has looked for it."""
+    (worker,) = gate.house.workers()
+    replies: list[wire.Reply] = []
+    knocking = threading.Thread(target=lambda: replies.append(gate.knock(MINE)))
+    with subprocess.Popen(
+        [sys.executable, hold.__file__, str(worker), MINE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout and holder.stdin
+        assert holder.stdout.readline() == "ready\n"
+        knocking.start()
+        assert holder.stdout.readline() == "held\n"
+        assert gate.revoke()["sessions"] == {"found": 0, "ended": 0, "remaining": 0}
+        holder.stdin.close()
+    knocking.join()
+    (reply,) = replies
+    assert reply.status == 101 and reply.session is not None, "it was not held where the test takes it to be"
+    assert reply.session.echo("hello") == "hello"
+    bystander = gate.open(OTHER)
+    prune(gate)
+    assert reply.session.ended(SOON)
+    assert bystander.echo("still here") == "still here"
+
+
+def test_a_gate_s_own_workers_find_nothing_among_removed_tokens(gate: Gate) -> None:
+    gate.revoke()
+    assert (gate.house.tokens / ENDED / MINE).exists()
+    for cookie in (MINE, f"{ENDED}/{MINE}", f"./{ENDED}/{MINE}", f"{ENDED}%2f{MINE}", ENDED):
+        assert gate.knock(cookie).status == 403

@@ -238,6 +238,64 @@ def test_sessions_from_before_a_reload_and_a_rotation_of_nginx_s_logs_end_too(pr
         assert all(session.ended(SOON) for session in sessions)
 
 
+def test_what_a_revocation_could_not_end_the_host_ends_by_itself(proxies, play):
+    """A program ss that fails on one proxy, in front of the real one for the module and for the unit."""
+    token = "owed-an-end-by-one-proxy"
+    with contextlib.ExitStack() as stack:
+        for proxy in proxies:
+            proxy.gate.run("touch", f"{STORE}/{token}")
+        sessions = [stack.enter_context(proxy.knock(token)).session for proxy in proxies]
+        failing = "printf '#!/bin/sh\\nexit 1\\n' > /usr/local/sbin/ss && chmod 755 /usr/local/sbin/ss"
+        proxies[0].gate.run("sh", "-c", failing)
+        try:
+            (tmp_path := proxies[0].scratch / "token").write_text(token)
+            done = play("token_revoke", token_file=str(tmp_path), fails=True)
+            assert f"{PROXIES[0]}: 1 open session(s) could not be ended: ss failed with 1" in done.text
+            assert "each run of the pruner tries again" in done.text
+            assert [proxy.status(token) for proxy in proxies] == [403, 403]
+            assert sessions[1].ended(SOON) and sessions[0].echo("still here") == "still here"
+            assert "are tried again at the next run: ss failed with 1" in proxies[0].journal("ss failed with 1")
+        finally:
+            proxies[0].gate.run("rm", "-f", "/usr/local/sbin/ss")
+        # The timer runs every 5 s here.
+        assert sessions[0].ended(5 + 20)
+
+
+def test_the_pruner_runs_with_the_system_s_python_wherever_ansible_s_is(proxies):
+    """A virtual environment below /root, where the unit may not look."""
+    proxy = proxies[0]
+    proxy.gate.run("sh", "-c", "mkdir -p /root/venv/bin && ln -sf /usr/bin/python3 /root/venv/bin/python")
+    python = ("-e", "ansible_python_interpreter=/root/venv/bin/python")
+    done = modules.run_module("wssgate.nginx.wss_token_pruner", proxy.name, proxy.scratch, *python, interval=5).result(proxy.name)
+    assert "failed" not in done and not done["changed"], done
+    unit = proxy.gate.run("systemctl", "cat", "wssgate-token-prune.service")
+    assert "ExecStart=/usr/bin/python3 -I /usr/local/lib/wssgate/prune" in unit
+    shown = proxy.gate.run("systemctl", "show", "--property=Result,ExecMainStatus", "wssgate-token-prune.service")
+    assert shown.split() == ["Result=success", "ExecMainStatus=0"]
+
+
+def test_a_pruner_that_stands_still_or_cannot_be_run_is_reported_and_fails_a_run(proxies, play):
+    folder = "/etc/systemd/system/wssgate-token-prune.service.d"
+    proxies[0].gate.run("systemctl", "stop", "wssgate-token-prune.timer")
+    # As an interpreter that went with an upgrade, or that is in a home.
+    lost = f"printf '[Service]\\nExecStart=\\nExecStart=/root/venv/bin/python none\\n' > {folder}/lost.conf"
+    proxies[1].gate.run("sh", "-c", f"mkdir -p {folder} && {lost} && systemctl daemon-reload")
+    try:
+        pruner = modules.run_module("wssgate.nginx.wss_token_pruner", PROXIES[1], proxies[1].scratch, interval=5)
+        checked = play("check", output="json", fails=True)
+    finally:
+        proxies[1].gate.run("sh", "-c", f"rm -r {folder} && systemctl daemon-reload")
+        again = modules.run_module("wssgate.nginx.wss_token_pruner", "all", proxies[0].scratch, interval=5)
+    pruner = pruner.result(PROXIES[1])
+    assert pruner["failed"] and "the pruner does not work, so expired tokens would stay valid" in pruner["msg"]
+    assert "ended with 203: " in pruner["msg"]
+    (report,) = [result["msg"] for result in checked.results(PROXIES[0]) if isinstance(result.get("msg"), dict)]
+    problems = {entry["host"]: entry["problem"] for entry in report["problems"]}
+    assert problems[PROXIES[0]] == "the timer of the pruner does not run (loaded, inactive): run wssgate.nginx.site"
+    assert problems[PROXIES[1]].startswith("the last run of the pruner ended with 203: ")
+    assert [again.result(name)["changed"] for name in PROXIES] == [True, False]
+
+
 def test_the_pruner_is_there_once_and_its_code_is_the_module_s_own(proxies):
     ours = os.path.join(os.environ.get("MOLECULE_PROJECT_DIRECTORY", "."), "plugins", "module_utils")
     for name in ("_token_pattern.py", "_token_store.py", "_sessions.py", "_prune.py"):

@@ -19,6 +19,9 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils import _pruner as pruner
+from ansible_collections.wssgate.nginx.plugins.module_utils import _pruner_state as pruner_state
+from ansible_collections.wssgate.nginx.plugins.module_utils import _token_store as token_store
+from ansible_collections.wssgate.nginx.plugins.module_utils._prune import LEFT_SOMETHING
 from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import (
     Attributes,
     Draft,
@@ -26,11 +29,13 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import 
     fingerprint,
     open_store,
 )
-from ansible_collections.wssgate.nginx.plugins.modules import wss_token_pruner
+from ansible_collections.wssgate.nginx.plugins.modules import wss_token_pruner, wss_token_pruner_info
 
 ENDED = "ended-token-of-16"
 LASTING = "lasting-token-of-16"
+PYTHON = pruner.choose_python(sys.executable)
 TIMER = "wssgate-token-prune.timer"
+SERVICE = "wssgate-token-prune.service"
 CODE = {"__init__.py", "_token_pattern.py", "_token_store.py", "_sessions.py", "_prune.py"}
 
 
@@ -47,9 +52,21 @@ class Machine:
         self.scheduler = "systemd"
         self.on = False
         self.calls: list[list[str]] = []
+        self.journal: list[str] = []
+        self.service = {"Result": "success", "ExecMainStatus": "0"}
+        self.timer = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}
 
     def run_command(self, _module: object, words: list[str], *_more: object, **_options: object) -> tuple[int, str, str]:
+        if words[0] == "journalctl":
+            return 0, "".join(f"{line}\n" for line in self.journal), ""
+        if words[0] != "systemctl":
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            return done.returncode, done.stdout, done.stderr
         verb = words[1]
+        if verb == "show":
+            found = {**self.service, **self.timer, "InvocationID": "f" * 32}
+            wanted = words[3].partition("=")[2].split(",")
+            return 0, "".join(f"{name}={found[name]}\n" for name in wanted), ""
         if verb in ("is-enabled", "is-active"):
             return (0 if self.on else 1), "", ""
         self.calls.append(words[1:])
@@ -67,6 +84,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(tmp_path)
     monkeypatch.setattr(pruner, "UNITS", str(machine.units))
     monkeypatch.setattr(pruner, "CRON", str(machine.cron))
+    for name, value in (("UNITS", machine.units), ("CRON", machine.cron)):
+        monkeypatch.setattr(pruner_state, name, str(value))
     monkeypatch.setattr(wss_token_pruner, "UNITS", str(machine.units))
     monkeypatch.setattr(wss_token_pruner, "detect_scheduler", lambda: machine.scheduler)
     monkeypatch.setattr(
@@ -96,7 +115,7 @@ def issue(machine: Machine) -> None:
 
 
 def names(machine: Machine) -> set[str]:
-    return {path.name for path in machine.store.iterdir()}
+    return {path.name for path in machine.store.iterdir() if path.name != token_store.ENDED}
 
 
 def library() -> set[str]:
@@ -111,7 +130,7 @@ def test_with_systemd_the_pruner_its_unit_and_its_timer_are_there_and_the_timer_
     assert (answer["changed"], answer["scheduler"]) == (True, "systemd")
     units = {f"systemd/wssgate-token-prune.{kind}" for kind in ("service", "timer")}
     assert machine.files() == library() | units
-    assert machine.calls == [["daemon-reload"], ["enable", TIMER], ["restart", TIMER]]
+    assert machine.calls == [["daemon-reload"], ["enable", TIMER], ["restart", TIMER], ["start", SERVICE]]
     timer = (machine.units / TIMER).read_text()
     assert "OnUnitInactiveSec=15\n" in timer
     service = (machine.units / "wssgate-token-prune.service").read_text()
@@ -125,7 +144,7 @@ def test_a_second_run_changes_nothing(machine: Machine, run: Any) -> None:
         machine.calls.clear()
         again = run(scheduler=scheduler)
         assert (again["changed"], again["changed_files"], again["diff"]) == (False, [], [])
-        assert machine.calls == []
+        assert machine.calls == ([["start", SERVICE]] if scheduler == "systemd" else [])
 
 
 def test_a_timer_that_somebody_stopped_runs_again(machine: Machine, run: Any) -> None:
@@ -134,7 +153,7 @@ def test_a_timer_that_somebody_stopped_runs_again(machine: Machine, run: Any) ->
     machine.calls.clear()
     answer = run()
     assert answer["changed"] and answer["changed_files"] == []
-    assert machine.calls == [["enable", TIMER], ["restart", TIMER]]
+    assert machine.calls == [["enable", TIMER], ["restart", TIMER], ["start", SERVICE]]
 
 
 def test_a_file_that_somebody_changed_is_put_right(machine: Machine, run: Any) -> None:
@@ -154,7 +173,7 @@ def test_another_interval_restarts_the_timer(machine: Machine, run: Any) -> None
     run()
     machine.calls.clear()
     assert run(interval=60)["changed_files"] == [str(machine.units / TIMER)]
-    assert machine.calls == [["daemon-reload"], ["enable", TIMER], ["restart", TIMER]]
+    assert machine.calls == [["daemon-reload"], ["enable", TIMER], ["restart", TIMER], ["start", SERVICE]]
 
 
 def test_check_mode_says_what_the_run_then_does_and_writes_nothing(machine: Machine, run: Any) -> None:
@@ -207,7 +226,7 @@ def test_with_cron_one_line_does_the_turns_of_a_minute(machine: Machine, run: An
     assert machine.calls == []
     (line,) = [line for line in (machine.cron / "wssgate-token-prune").read_text().splitlines() if line[:1] != "#"]
     assert line == (
-        f"* * * * * root {sys.executable} -I {machine.library}/prune --store {machine.store} --session-log {machine.log} "
+        f"* * * * * root {PYTHON} -I {machine.library}/prune --store {machine.store} --session-log {machine.log} "
         "--log-limit 4194304 --every 20 --for 60 --syslog"
     )
 
@@ -300,6 +319,136 @@ def test_bad_input_is_one_clear_error_and_writes_nothing(
     assert machine.files() == set() and machine.calls == []
 
 
+# The interpreter
+
+
+def python_at(path: Path, script: str) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_the_pruner_runs_with_the_first_python_of_the_system_that_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = f'exec {sys.executable} "$@"'
+    old = python_at(tmp_path / "old", "exit 1")
+    broken = python_at(tmp_path / "broken", "echo no module named ctypes >&2; exit 1")
+    no_program = tmp_path / "no-program"
+    no_program.write_bytes(b"\x7fELF")
+    no_program.chmod(0o755)
+    suited = python_at(tmp_path / "suited", real)
+    later = python_at(tmp_path / "later", real)
+    none = str(tmp_path / "none")
+    for found, expected in (
+        ([none, old, broken, str(no_program), suited, later], suited),
+        ([later, suited], later),
+        ([none, old], "/root/venv/bin/python"),
+    ):
+        monkeypatch.setattr(pruner, "PYTHONS", tuple(found))
+        assert pruner.choose_python("/root/venv/bin/python") == expected
+
+
+def test_a_python_that_is_too_old_is_not_suited(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pruner.is_suited(sys.executable)
+    monkeypatch.setattr(pruner, "PYTHON_TEST", pruner.PYTHON_TEST.replace("(3, 8)", "(99, 0)"))
+    assert not pruner.is_suited(sys.executable)
+
+
+def test_where_ansible_runs_in_a_virtual_environment_the_system_s_python_runs_the_pruner(
+    machine: Machine, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = python_at(machine.root / "usr" / "python3", f'exec {sys.executable} "$@"')
+    monkeypatch.setattr(pruner, "PYTHONS", (system,))
+    monkeypatch.setattr(sys, "executable", "/root/venv/bin/python")
+    run()
+    assert f"ExecStart={system} -I " in (machine.units / SERVICE).read_text()
+
+
+# Whether it works
+
+
+def test_a_pruner_that_cannot_be_started_fails_the_run(machine: Machine, run: Any) -> None:
+    machine.service = {"Result": "exit-code", "ExecMainStatus": "203"}
+    answer = run()
+    assert answer["failed"]
+    assert answer["msg"] == (
+        f"the pruner does not work, so expired tokens would stay valid: {PYTHON} ended with 203: systemd cannot run its interpreter"
+    )
+    machine.service = {"Result": "timeout", "ExecMainStatus": "0"}
+    assert run()["msg"].endswith("ended with -1: result timeout")
+    machine.service = {"Result": "exit-code", "ExecMainStatus": "1"}
+    machine.journal = ["/x does not exist: the role wssgate.nginx.token_store creates it"]
+    assert run()["msg"].endswith("ended with 1: /x does not exist: the role wssgate.nginx.token_store creates it")
+
+
+def test_a_pruner_that_left_something_is_a_warning(machine: Machine, run: Any) -> None:
+    machine.service = {"Result": "exit-code", "ExecMainStatus": str(LEFT_SOMETHING)}
+    machine.journal = ["open sessions could not be ended"]
+    answer = run()
+    assert "failed" not in answer
+    assert any("could not do all of it: open sessions could not be ended" in str(warning) for warning in answer["warnings"])
+    machine.calls.clear()
+    run(_ansible_check_mode=True)
+    assert machine.calls == [], "a dry run starts nothing"
+
+
+def test_with_cron_its_command_is_run_once(machine: Machine, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    issue(machine)
+    machine.log.touch()
+    run(scheduler="cron")
+    assert names(machine) == {LASTING}
+    broken = python_at(machine.root / "python3", "echo no such module; exit 1")
+    monkeypatch.setattr(wss_token_pruner, "choose_python", lambda _fallback: broken)
+    assert run(scheduler="cron")["msg"].endswith(f"{broken} ended with 1: no such module")
+
+
+@pytest.fixture
+def look(machine: Machine, run: Any, capsys: pytest.CaptureFixture[str]) -> Any:
+    def call() -> tuple[str, list[str]]:
+        capsys.readouterr()
+        with patch_module_args({}), pytest.raises(SystemExit):
+            wss_token_pruner_info.main()
+        answer = json.loads(capsys.readouterr().out)
+        assert not answer["changed"]
+        return answer["scheduler"], answer["problems"]
+
+    return call
+
+
+def test_a_pruner_that_is_not_there_is_reported(look: Any) -> None:
+    scheduler, (problem,) = look()
+    assert scheduler == "none" and problem.startswith("nothing removes expired tokens here: run wssgate.nginx.site")
+
+
+def test_a_pruner_of_systemd_that_stands_still_or_fails_is_reported(machine: Machine, run: Any, look: Any) -> None:
+    run()
+    assert look() == ("systemd", [])
+    machine.timer["UnitFileState"] = "disabled"
+    assert look()[1] == ["the timer of the pruner does not start at the next boot: run wssgate.nginx.site"]
+    machine.timer["ActiveState"] = "inactive"
+    assert look()[1] == ["the timer of the pruner does not run (loaded, inactive): run wssgate.nginx.site"]
+    machine.timer["ActiveState"] = "active"
+    machine.timer["UnitFileState"] = "enabled"
+    machine.service = {"Result": "exit-code", "ExecMainStatus": "3"}
+    machine.journal = ["one", "two"]
+    assert look()[1] == ["the last run of the pruner ended with 3: one; two"]
+
+
+def test_a_pruner_of_cron_that_cannot_be_run_is_reported(
+    machine: Machine, run: Any, look: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruner_state, "CRON_DAEMONS", (Path("/proc/self/comm").read_text().strip(),))
+    machine.scheduler = "cron"
+    run()
+    assert look() == ("cron", [])
+    monkeypatch.setattr(pruner_state, "CRON_DAEMONS", ())
+    assert look()[1] == ["cron does not run, so nothing removes expired tokens"]
+    (machine.library / "wssgate_tokens" / "_sessions.py").unlink()
+    assert "the pruner cannot be run (1): " in look()[1][1] and "_sessions" in look()[1][1]
+    (machine.cron / "wssgate-token-prune").write_text("# nothing\n")
+    assert look()[1][1].endswith("holds no command: run wssgate.nginx.site")
+
+
 # What was installed
 
 
@@ -341,7 +490,7 @@ def test_the_pruner_fails_with_a_reason_when_it_cannot_do_it(machine: Machine, r
     issue(machine)
     # Without a log nobody knows whose sessions are open.
     done = subprocess.run(command_of(machine), capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == LEFT_SOMETHING
     assert "removed 1 expired" in done.stdout
     assert "open sessions could not be ended" in done.stdout and "does not exist" in done.stdout
     machine.store.rename(machine.root / "elsewhere")

@@ -164,3 +164,10 @@ def test_the_days_may_be_text() -> None:
     for days in (14, 13):
         assert _check_report.report(results, t.cast(int, str(days))) == _check_report.report(results, days)
         assert _check_report.lines(results, t.cast(int, str(days))) == _check_report.lines(results, days)
+
+
+def test_a_pruner_that_does_not_work_is_a_problem_of_its_host() -> None:
+    result = {"targets": [SERVER], "pruner": {"problems": ["the timer of the pruner does not run"]}}
+    found = _check_report.report({"a": result, "b": {"targets": [SERVER], "pruner": {"skipped": True}}}, 14)
+    assert found["problems"] == [{"host": "a", "server": "", "problem": "the timer of the pruner does not run"}]
+    assert _check_report.lines({"a": result}, 14)[-1] == "WRONG a: the timer of the pruner does not run"

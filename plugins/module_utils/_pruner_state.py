@@ -1,0 +1,119 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether the pruner of this host is there, runs and works."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import typing as t
+
+from ._prune import DONE, IDENTITY
+from ._pruner import CRON, UNITS
+
+TIMER = IDENTITY + ".timer"
+SERVICE = IDENTITY + ".service"
+JOURNAL_LINES = 5
+CRON_DAEMONS = ("cron", "crond")
+REMEDY = "run wssgate.nginx.site"
+
+Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
+
+
+class State(t.NamedTuple):
+    scheduler: str  # systemd, cron or none
+    problems: t.List[str]
+
+
+def _properties(run: Run, unit: str, *names: str) -> t.Dict[str, str]:
+    _code, output, _errors = run(["systemctl", "show", unit, "--property=" + ",".join(names)])
+    pairs = (line.partition("=") for line in output.splitlines())
+    return {name: value for name, _sign, value in pairs}
+
+
+def last_run(run: Run) -> t.Tuple[int, t.List[str]]:
+    """Return the exit code of the service's last run, 0 before the first one, and what it reported."""
+    found = _properties(run, SERVICE, "Result", "ExecMainStatus", "InvocationID")
+    status = found.get("ExecMainStatus", "")
+    code = int(status) if status.isdigit() else DONE
+    if code == DONE and found.get("Result", "success") != "success":
+        code = -1  # not started, or ended by a signal or a time limit
+    if code == DONE:
+        return code, []
+    lines = []
+    if found.get("InvocationID"):
+        _code, output, _errors = run(
+            [
+                "journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=%d" % JOURNAL_LINES,
+                "_SYSTEMD_INVOCATION_ID=" + found["InvocationID"],
+            ]
+        )  # fmt: skip
+        lines = output.splitlines()
+    if not lines and code == 203:
+        lines = ["systemd cannot run its interpreter"]
+    return code, lines or ["result %s" % found.get("Result", "unknown")]
+
+
+def look(run: Run) -> State:
+    """What is wrong with the pruner of this host; nothing where it runs and its last run did all of it."""
+    if os.path.exists("%s/%s" % (UNITS, TIMER)):
+        return State("systemd", _systemd_problems(run))
+    if os.path.exists("%s/%s" % (CRON, IDENTITY)):
+        return State("cron", _cron_problems(run))
+    return State("none", ["nothing removes expired tokens here: %s, or see token_store_pruner" % REMEDY])
+
+
+def _systemd_problems(run: Run) -> t.List[str]:
+    problems = []
+    timer = _properties(run, TIMER, "LoadState", "ActiveState", "UnitFileState")
+    if timer.get("ActiveState") != "active":
+        problems.append(
+            "the timer of the pruner does not run (%s, %s): %s"
+            % (timer.get("LoadState", "unknown"), timer.get("ActiveState", "unknown"), REMEDY)
+        )
+    elif timer.get("UnitFileState") not in ("enabled", "enabled-runtime"):
+        problems.append("the timer of the pruner does not start at the next boot: %s" % REMEDY)
+    code, lines = last_run(run)
+    if code != DONE:
+        problems.append("the last run of the pruner ended with %d: %s" % (code, "; ".join(lines)))
+    return problems
+
+
+def _cron_problems(run: Run) -> t.List[str]:
+    problems = []
+    if not _runs(CRON_DAEMONS):
+        problems.append("cron does not run, so nothing removes expired tokens")
+    command = _cron_command()
+    if not command:
+        problems.append("%s/%s holds no command: %s" % (CRON, IDENTITY, REMEDY))
+        return problems
+    # Its help, which needs the interpreter and all of its code, and changes nothing.
+    try:
+        code, output, errors = run([*command, "--help"])
+    except OSError as error:
+        code, output, errors = 127, "", str(error)
+    if code != DONE:
+        problems.append("the pruner cannot be run (%d): %s" % (code, (errors or output).strip()))
+    return problems
+
+
+def _cron_command() -> t.List[str]:
+    """The interpreter and the program of the crontab's one line."""
+    with contextlib.suppress(OSError, ValueError), open("%s/%s" % (CRON, IDENTITY), encoding="utf-8") as file:
+        for line in file:
+            words = [] if line.startswith("#") else shlex.split(line)
+            if len(words) > 8:
+                return words[6:9]
+    return []
+
+
+def _runs(names: t.Container[str]) -> bool:
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError), open("/proc/%s/comm" % entry, "rb") as file:
+                if file.read().decode("utf-8", "replace").strip() in names:
+                    return True
+    return False
