@@ -136,6 +136,9 @@ def report(results: Mapping[str, Any], days: int) -> dict[str, Any]:
             problems.append({"host": host, "server": "", "problem": f"it could not be asked: {words or 'no answer'}"})
             continue
         hosts[host] = result["targets"]
+        capacity = result.get("capacity")
+        if capacity and capacity["problem"]:
+            problems.append({"host": host, "server": "", "problem": capacity["problem"]})
         for server in result["targets"]:
             problems += [{"host": host, "server": server["name"], "problem": problem} for problem in _server_problems(server, days)]
     return {"days": days, "hosts": hosts, "problems": problems}
