@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -250,6 +251,20 @@ def test_the_program_ends_with_an_error_though_others_were_served(
     assert deploy_certificates.main() == 1
     assert "certificate bad: " in capsys.readouterr().err
     assert place.reloads() == 1
+
+
+def test_a_reload_that_fails_does_not_hide_what_else_is_wrong(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place.live.parent / "bad").mkdir()
+    place.put(place.live.parent / "bad", Pem(NEW.certificate, OLD.key))
+    place.configuration["certificates"].append({**place.configuration["certificates"][0], "name": "bad", "lineage": "bad"})
+
+    def fail(command: t.Sequence[str]) -> None:
+        if "reload" in command:
+            raise subprocess.TimeoutExpired("nginx", 60)
+
+    monkeypatch.setattr(deploy_certificates, "run", fail)
+    with pytest.raises(deploy_certificates.DeployError, match="certificate bad: .*; Command 'nginx' timed out"):
+        place.deploy()
 
 
 def test_what_a_killed_run_left_in_two_folders_is_completed(place: Place, tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def deploy(configuration: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
             raise DeployError(
                 f"clients do not get {', '.join(missing)}, although nginx has read it: see served_at in certificates_list, and nginx's error.log"
             )
-    except DeployError as error:
+    except (DeployError, OSError, subprocess.TimeoutExpired) as error:
         problems.append(str(error))
     if problems:
         raise DeployError("; ".join(problems))
@@ -241,7 +241,7 @@ def main() -> int:
         configuration = json.load(stream)
     try:
         print(json.dumps(deploy(configuration)))
-    except (DeployError, OSError, subprocess.TimeoutExpired) as error:
+    except (DeployError, pair_files.PairError, OSError, subprocess.TimeoutExpired) as error:
         print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)
         return 1
     return 0
