@@ -8,6 +8,8 @@ VENV := $(CURDIR)/.venv
 WITH := scripts/with.sh
 JOBS ?= 2
 SCENARIO ?=
+# Debian releases whose images a single scenario starts from; without any named, 12 and 13.
+RELEASES := $(if $(SCENARIO),$(shell sed -n 's/^ *image: wssgate-test:debian\([0-9]*\).*/\1/p' molecule/$(SCENARIO)/molecule.yml | sort -u))
 NAME ?= gate
 SECONDS ?= 1800
 SESSIONS ?= 2000
@@ -105,7 +107,7 @@ galaxy: venv ## Build the artifact and check it as Ansible Galaxy does
 images: ## Build the hosts' images, if what they are made of changed (FORCE=1: anyway)
 	@scripts/packages.sh
 	@scripts/engine.sh
-	@scripts/images.sh
+	@scripts/images.sh $(RELEASES)
 
 .PHONY: molecule
 molecule: venv images ## Every scenario, or one: make molecule SCENARIO=default

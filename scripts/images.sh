@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# Builds the images that molecule's hosts start from: wssgate-test:debian12 and :debian13, and the same with nginx.
+# Builds the images that molecule's hosts start from: wssgate-test:debian12 and :debian13, and the same with nginx;
+# of other Debian releases on request: images.sh 11 14.
 # An image is built again only when what it is made of has changed (or with FORCE=1).
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 CONTEXT=$ROOT/molecule/resources/images
-declare -A SUITES=([12]=bookworm [13]=trixie)
+declare -A SUITES=([11]=bullseye [12]=bookworm [13]=trixie [14]=forky)
+# The lists of a release that is no longer, or not yet, supported may be older than they say they may be. mmdebstrap
+# leaves these options in the image, which needs them too.
+declare -A OPTIONS=([11]='Acquire::Check-Valid-Until "false"' [14]='Acquire::Check-Valid-Until "false"')
 
 # The base comes from this machine, from a registry, or where there is none from
 # Debian's own packages: `base RELEASE` leaves its name in BASE.
@@ -27,7 +31,8 @@ base() {
         [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || apt_install debian-archive-keyring
     ) 8>"${TMPDIR:-/tmp}/wssgate-apt.lock"
     # Named only when it is whole.
-    id=$(mmdebstrap --quiet --variant=minbase "${SUITES[$release]}" - | docker import -) || return
+    id=$(mmdebstrap --quiet --variant=minbase ${OPTIONS[$release]:+--aptopt="${OPTIONS[$release]}"} \
+        "${SUITES[$release]}" - | docker import -) || return
     docker tag "$id" "$BASE"
 }
 
@@ -49,12 +54,25 @@ build() {
     docker build --target nginx --build-arg "BASE=$BASE" --label "wssgate.inputs=$inputs" --tag "$image-nginx" "$CONTEXT"
 }
 
+[ $# -gt 0 ] || set -- 12 13
+for release in "$@"; do
+    [ -n "${SUITES[$release]:-}" ] || die "No image of Debian $release is known; there are: ${!SUITES[*]}"
+done
+# A host of Debian 14 needs cgroup v2, also where the machine has v1: see WSSGATE_CGROUP2.
+case " $* " in
+    *" 14 "*)
+        if ! grep -q ' cgroup2 ' /proc/self/mounts; then
+            mkdir -p /run/wssgate-cgroup2
+            mount -t cgroup2 none /run/wssgate-cgroup2
+        fi
+        ;;
+esac
 mkdir -p "$LOGS"
 # Two checkouts share the names: one builds, the other finds it done.
 exec 9>"${TMPDIR:-/tmp}/wssgate-images.lock"
 flock 9
 pids=()
-for release in 12 13; do
+for release in "$@"; do
     {
         log=$LOGS/image-debian$release.log
         build "$release" >"$log" 2>&1 || {

@@ -64,7 +64,7 @@ class Authority:
         self.key = crypto.new_key(key_type)
         self.certificate = crypto.new_authority(self.key, common_name, days, now)
         self.pem = crypto.certificate_pem(self.certificate)
-        store.write_pair(self.certificate_path, self.key_path, store.Pair(), store.Pair(self.pem, crypto.key_pem(self.key)))
+        store.write_pair(self.certificate_path, self.key_path, store.Pair(self.pem, crypto.key_pem(self.key)))
 
     def sign(self, request: Request, now: datetime.datetime) -> bytes:
         """Return the certificate that a server asks for."""

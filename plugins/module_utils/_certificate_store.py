@@ -4,8 +4,8 @@
 
 """Pairs of certificate and key on the disk of a host: what is there, what has to change, and changing it.
 
-Planning reads and checks everything and raises all problems at once; only then does anything get written. A new pair
-is complete beside the old one before either name changes hands, and the old one comes back when the second name fails.
+Planning reads and checks everything and raises all problems at once; only then does anything get written. How a pair
+is replaced is in _pair_files.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ import time
 import typing as t
 
 from . import _certificate as crypto
+from . import _pair_files as pair_files
 from ._certificate import CertificateError
+from ._pair_files import CERTIFICATE_MODE, DIRECTORY_MODE, KEY_MODE
 
-CERTIFICATE_MODE = 0o644
-KEY_MODE = 0o600
-DIRECTORY_MODE = 0o755
 CERTBOT_RENEWAL = "/etc/letsencrypt/renewal"
 _SIZE_LIMIT = 1024 * 1024
 
@@ -101,11 +100,13 @@ class Plan(t.NamedTuple):
     wrong_attributes: t.Tuple[str, ...] = ()
     due: t.Tuple[str, ...] = ()
     needs_request: bool = False
+    # What a killed run has left
+    interrupted: t.Tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
         """Whether anything on the disk is to change."""
-        return self.before != self.after or bool(self.wrong_attributes) or self.needs_request
+        return self.before != self.after or bool(self.wrong_attributes) or self.needs_request or bool(self.interrupted)
 
 
 def read_regular(path: str, follow: bool) -> t.Optional[bytes]:
@@ -296,7 +297,10 @@ _PLANNERS = {"selfsigned": _plan_self_signed, "files": _plan_files, "acme": _pla
 def plan(spec: Spec, now: datetime.datetime) -> Plan:
     """Find out what has to change for one certificate; touches nothing."""
     follow = spec.symlinks_allowed or spec.remote
-    before = Pair(read_regular(spec.certificate_path, follow), read_regular(spec.key_path, follow))
+    paths = real_paths(spec)
+    # A pair whose second half a killed run could not bring any more is completed first
+    waiting = None if spec.remote else pair_files.pending_certificate(*paths)
+    before = Pair(read_regular(waiting or spec.certificate_path, follow), read_regular(spec.key_path, follow))
     after, reasons, due = _PLANNERS[spec.provider](spec, before, now)
     return Plan(
         spec=spec,
@@ -308,7 +312,15 @@ def plan(spec: Spec, now: datetime.datetime) -> Plan:
         wrong_attributes=() if spec.remote else tuple(_wrong_attributes({spec.key_path: KEY_MODE, spec.certificate_path: CERTIFICATE_MODE})),
         due=tuple(due),
         needs_request=spec.authority is not None and spec.issued is None and bool(reasons),
+        interrupted=() if spec.remote else tuple(pair_files.interrupted(*paths)),
     )
+
+
+def real_paths(spec: Spec) -> t.Tuple[str, str]:
+    """Return where certificate and key are written."""
+    if spec.symlinks_allowed:
+        return os.path.realpath(spec.certificate_path), os.path.realpath(spec.key_path)
+    return spec.certificate_path, spec.key_path
 
 
 def plan_all(
@@ -442,25 +454,12 @@ def _replace(path: str, content: bytes, mode: int) -> None:
     _sync_directory(path)
 
 
-def write_pair(certificate_path: str, key_path: str, before: Pair, after: Pair) -> None:
-    """Put a new pair in place; when the certificate cannot follow its key, the old key comes back."""
-    staged = []
+def write_pair(certificate_path: str, key_path: str, wanted: Pair, name: str = "", follow: bool = False) -> None:
+    """Put a new pair in place."""
     try:
-        staged.append(_stage(key_path, after.key or b"", KEY_MODE))
-        staged.append(_stage(certificate_path, after.certificate or b"", CERTIFICATE_MODE))
-        os.rename(staged[0], key_path)
-        try:
-            os.rename(staged[1], certificate_path)
-        except OSError:
-            if before.key is not None:
-                _replace(key_path, before.key, KEY_MODE)
-            raise
-    finally:
-        for path in staged:
-            if os.path.lexists(path):
-                os.unlink(path)
-    _sync_directory(key_path)
-    _sync_directory(certificate_path)
+        pair_files.replace(certificate_path, key_path, name, pair_files.PairFiles(*wanted), follow)
+    except pair_files.PairError as error:
+        raise CertificateError(str(error)) from error
 
 
 def _back_up(path: str, content: t.Optional[bytes], suffix: str) -> t.List[str]:
@@ -473,14 +472,14 @@ def _back_up(path: str, content: t.Optional[bytes], suffix: str) -> t.List[str]:
 def apply(planned: Plan, backup: bool = False) -> t.List[str]:
     """Bring one certificate to the wanted state and return the copies that were kept of the old one."""
     spec, copies = planned.spec, []
-    certificate_path, key_path = spec.certificate_path, spec.key_path
-    if spec.symlinks_allowed:
-        certificate_path, key_path = os.path.realpath(certificate_path), os.path.realpath(key_path)
+    certificate_path, key_path = real_paths(spec)
+    if planned.interrupted:
+        pair_files.recover(certificate_path, key_path)
     if planned.before != planned.after:
         if backup:
             suffix = time.strftime(".%Y-%m-%dT%H%M%SZ~", time.gmtime())
             copies = _back_up(certificate_path, planned.before.certificate, suffix) + _back_up(key_path, planned.before.key, suffix)
-        write_pair(certificate_path, key_path, planned.before, planned.after)
+        write_pair(certificate_path, key_path, planned.after, spec.name, spec.symlinks_allowed)
         if spec.issued is not None:
             os.unlink(spec.next_key_path)
     for path in planned.wrong_attributes:

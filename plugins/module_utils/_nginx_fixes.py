@@ -4,9 +4,9 @@
 
 """Which security fixes that matter to a gate an nginx lacks.
 
-Only what touches what the gate uses is listed: maps with regular expressions, and https upstreams. A distribution puts a fix
-into an old version, so its package version decides, as its changelog has it; nginx's own version tells only of builds that
-are no distribution's.
+Only what touches what the gate uses is listed: maps with regular expressions, https upstreams, TLS 1.3 and its tickets, and HTTP/2,
+which a server may have. What does not, and why, is in docs/reliability.md. A distribution puts a fix into an old version, so its
+package version decides, as its changelog has it; nginx's own version tells only of builds that are no distribution's.
 """
 
 from __future__ import annotations
@@ -17,16 +17,37 @@ from typing import Dict, List, NamedTuple, Tuple
 
 
 class Fix(NamedTuple):
-    """A fix, and where it came in: first upstream versions of the branches, and Debian's package versions by release."""
+    """A fix, and where it came in: first upstream versions of the branches, and Debian's package versions by release.
+
+    A release that never had the fault is not among ``debian``; ``since`` is the first of nginx's versions that had it.
+    """
 
     name: str
     what: str
     upstream: Tuple[Tuple[int, ...], ...]
     debian: Dict[str, Tuple[str, int]]
+    since: Tuple[int, ...] = ()
 
 
-# From nginx's security advisories and the changelogs of the packages.
+# From nginx's security advisories and the changelogs of the packages, the newest first.
 FIXES = (
+    Fix(
+        "CVE-2026-118899", "a client over TLS 1.3 keeps a worker busy for ever while the body of its request is read",
+        ((1, 30, 7), (1, 31, 9)), {"deb12": ("1.22.1-9", 11), "deb13": ("1.26.3-3", 11)}, (1, 13, 0),
+    ),
+    Fix(
+        "CVE-2026-123007", "overflow of a flow control window in HTTP/2, where http2_enabled is set",
+        ((1, 30, 7), (1, 31, 9)), {"deb12": ("1.22.1-9", 11), "deb13": ("1.26.3-3", 11)}, (1, 9, 5),
+    ),
+    Fix(
+        "CVE-2026-123633", "use after free in HTTP/2 when connections run out, where http2_enabled is set",
+        ((1, 30, 7), (1, 31, 9)), {"deb12": ("1.22.1-9", 11), "deb13": ("1.26.3-3", 11)}, (1, 9, 5),
+    ),
+    # Keys of tickets rotate from 1.23.2 on: Debian 12's never do, so the gate gives no tickets there
+    Fix(
+        "CVE-2026-97629", "TLS sessions can be forged with a ticket key that was never set",
+        ((1, 30, 6), (1, 31, 7)), {"deb13": ("1.26.3-3", 10)}, (1, 23, 2),
+    ),
     Fix(
         "CVE-2026-42533", "buffer overflow in maps with regular expressions",
         ((1, 30, 4), (1, 31, 3)), {"deb12": ("1.22.1-9", 10), "deb13": ("1.26.3-3", 8)},
@@ -59,7 +80,7 @@ def missing_fixes(version: str, package_version: str) -> List[Dict[str, str]]:
     numbers = _numbers(version)
     return [
         {"name": fix.name, "what": fix.what, "fixed_in": " and ".join(".".join(map(str, first)) for first in fix.upstream)}
-        for fix in FIXES if numbers and not _has(numbers, fix.upstream)
+        for fix in FIXES if numbers and numbers >= fix.since and not _has(numbers, fix.upstream)
     ]
 
 

@@ -15,6 +15,7 @@ import stat
 
 from typing import Any, Dict, List
 
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_capacity import descriptors
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_connections import count
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_fixes import missing_fixes
@@ -164,7 +165,10 @@ def gather(binary: str, main_file: str, pid_file: str, installed: bool, connecti
     found["missing_fixes"] = missing_fixes(build.version, found["package_version"])
     if master:
         found.update(running=True, master_pid=master.pid, workers=[
-            {"pid": process.pid, "started": round(started_at(process), 2), "shutting_down": process.is_shutting_down}
+            {
+                "pid": process.pid, "started": round(started_at(process), 2), "shutting_down": process.is_shutting_down,
+                "descriptors": descriptors(process.pid),
+            }
             for process in processes
             if process.parent == master.pid and (process.is_worker or process.is_shutting_down)
         ])

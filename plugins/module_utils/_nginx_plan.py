@@ -43,6 +43,8 @@ class Settings(NamedTuple):
     allow_restart: bool = False
     present: bool = True
     check: bool = False
+    sessions: int = 0
+    """how many the workers have to carry; 0: nobody asks"""
 
     @property
     def main(self) -> str:

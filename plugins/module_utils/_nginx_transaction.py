@@ -14,6 +14,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._diff import in_one_line
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_capacity import Capacity, measure
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import (
     SAVED_SUFFIX,
@@ -57,6 +58,7 @@ class Outcome:
         self.reason = "nothing to do"
         self.workers: List[int] = []
         self.warnings: List[str] = []
+        self.capacity: Optional[Capacity] = None
 
     @property
     def shown(self) -> List[Change]:
@@ -74,6 +76,7 @@ class Outcome:
             "restarted": self.restarted,
             "reason": self.reason,
             "workers": self.workers,
+            "capacity": self.capacity.result() if self.capacity else None,
         }
 
     def diff(self) -> List[Dict[str, str]]:
@@ -130,7 +133,16 @@ class Transaction:
         except OSError as error:
             raise NginxError(_explain(error)) from error
         self.outcome.warnings += planner.warnings + self._activator.warnings
+        self._look_at_capacity()
         return self.outcome
+
+    def _look_at_capacity(self) -> None:
+        """Warn where the workers that run now cannot carry the sessions that were asked for."""
+        settings = self.settings
+        if settings.sessions and settings.present and not settings.check:
+            self.outcome.capacity = measure(settings.main, self.outcome.workers, settings.sessions)
+            problem = self.outcome.capacity.problem() if self.outcome.capacity else ""
+            self.outcome.warnings += [problem] if problem else []
 
     def _is_installed(self) -> bool:
         return os.access(self.settings.binary, os.X_OK)

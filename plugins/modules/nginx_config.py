@@ -104,6 +104,12 @@ options:
       - This cuts every session.
     type: bool
     default: false
+  sessions:
+    description:
+      - Sessions that the workers have to carry together. The module warns where those that run have too few descriptors or connections for them.
+      - V(0) asks for none.
+    type: int
+    default: 0
   state:
     description:
       - V(absent) removes every file with the marker, puts back what was displaced, and reloads nginx if it runs. O(files) and
@@ -197,6 +203,31 @@ workers:
   type: list
   elements: int
   sample: [4711, 4712]
+capacity:
+  description:
+    - Whether the workers that run can carry the sessions that were asked for. A worker takes two connections, and so two open files, a session,
+      and 512 of each besides. None when no worker runs, without O(sessions), and in check mode.
+  returned: success
+  type: dict
+  contains:
+    wanted:
+      description: How many were asked for.
+      type: int
+    sessions:
+      description: How many all workers can carry together.
+      type: int
+    workers:
+      description: Number of workers.
+      type: int
+    descriptors:
+      description: How many files each may have open, as the system has it.
+      type: int
+    connections:
+      description: How many connections each may have, as the configuration has it.
+      type: int
+    problem:
+      description: What is lacking and what to set. Empty when all is well.
+      type: str
 nginx_output:
   description: What nginx said.
   returned: failure
@@ -252,6 +283,7 @@ def main() -> None:
             "error_log": {"type": "path"},
             "live_timeout": {"type": "float", "default": 10},
             "allow_restart": {"type": "bool", "default": False},
+            "sessions": {"type": "int", "default": 0},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
@@ -273,6 +305,7 @@ def main() -> None:
                 live_timeout=values["live_timeout"],
                 allow_restart=values["allow_restart"],
                 present=values["state"] == "present",
+                sessions=values["sessions"],
                 check=module.check_mode,
             )
         ).run()

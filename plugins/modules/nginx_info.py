@@ -193,6 +193,10 @@ workers:
     shutting_down:
       description: Whether it only sees its open sessions through.
       type: bool
+    descriptors:
+      description: How many files it may have open, as the system has it.
+      type: int
+      sample: 9024
 connections:
   description:
     - How many clients the workers are connected with, those that are shutting down included. Each open session is one, and so is

@@ -15,7 +15,9 @@ author:
 description:
   - One call looks after all certificates of a host. Everything is read and checked first. With one problem anywhere nothing is changed,
     and the error names every problem.
-  - A certificate and its key are replaced together. Each file is complete before it gets its name.
+  - A certificate and its key are replaced together, in one step where both are in a folder of their own, as they are by default. The folder has the
+    certificate's name, or nothing else is in it. Where they are elsewhere, or the file system cannot exchange two folders, the key goes first and the
+    certificate follows. If the host is killed between the two, nginx does not start until the next call completes the pair.
   - Keys are written as V(0600), certificates as V(0644), both owned by the user that runs the module, usually root.
   - A key is shown in no output, diff, error or log.
   - Does not reload nginx. M(wssgate.nginx.nginx_config) notices by itself that a certificate is newer than the workers.
@@ -387,6 +389,8 @@ def diff_of(plan: store.Plan) -> t.Dict[str, str]:
     for path in plan.wrong_attributes:
         before += f"owner or mode of {path}: wrong\n"
         after += f"owner or mode of {path}: right\n"
+    for path in plan.interrupted:
+        before += f"left by a killed run: {path}\n"
     return {"before_header": plan.spec.certificate_path, "after_header": plan.spec.certificate_path, "before": before, "after": after}
 
 

@@ -71,6 +71,25 @@ options:
         type: list
         elements: dict
         default: []
+  nginx:
+    description: The nginx whose workers are asked whether they can carry the sessions of the gate.
+    type: dict
+    suboptions:
+      binary:
+        description: Absolute path of nginx.
+        type: path
+        default: /usr/sbin/nginx
+      main_file:
+        description: Absolute path of the main file; only a master that runs it is looked for.
+        type: path
+        default: /etc/nginx/nginx.conf
+      pid_file:
+        description: Absolute path of nginx's pid file. It is a hint only.
+        type: path
+        default: /run/nginx.pid
+      sessions:
+        description: Sessions that the workers have to carry together. By default those that its configuration was written for.
+        type: int
   token:
     description: Token to try where a location has a C(cookie_name). It is shown nowhere.
     type: str
@@ -109,6 +128,31 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+capacity:
+  description:
+    - Whether the workers that run can carry the sessions that were asked for. A worker takes two connections, and so two open files, a session,
+      and 512 of each besides. None when no worker runs, and without O(nginx).
+  returned: success
+  type: dict
+  contains:
+    wanted:
+      description: How many were asked for.
+      type: int
+    sessions:
+      description: How many all workers can carry together.
+      type: int
+    workers:
+      description: Number of workers.
+      type: int
+    descriptors:
+      description: How many files each may have open, as the system has it.
+      type: int
+    connections:
+      description: How many connections each may have, as the configuration has it.
+      type: int
+    problem:
+      description: What is lacking and what to set. Empty when all is well.
+      type: str
 targets:
   description: What was found, in the order of O(targets).
   returned: success
@@ -156,7 +200,15 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
 from ansible_collections.wssgate.nginx.plugins.module_utils import _gate_check as check
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_capacity import measure_running
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
 
+NGINX_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
+    "binary": {"type": "path", "default": "/usr/sbin/nginx"},
+    "main_file": {"type": "path", "default": "/etc/nginx/nginx.conf"},
+    "pid_file": {"type": "path", "default": "/run/nginx.pid"},
+    "sessions": {"type": "int"},
+}
 TARGET_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
     "name": {"type": "str", "required": True},
     "server_name": {"type": "str", "required": True},
@@ -204,11 +256,20 @@ def look(target: t.Dict[str, t.Any], token: t.Optional[str], timeout: float) -> 
     }
 
 
+def capacity(nginx: t.Optional[t.Dict[str, t.Any]]) -> t.Optional[t.Dict[str, t.Any]]:
+    """Return whether nginx's workers can carry the sessions that were asked for."""
+    if nginx is None:
+        return None
+    found = measure_running(nginx["binary"], nginx["main_file"], nginx["pid_file"], nginx["sessions"] or 0)
+    return found.result() if found else None
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "targets": {"type": "list", "elements": "dict", "required": True, "options": TARGET_OPTIONS},
+            "nginx": {"type": "dict", "options": NGINX_OPTIONS},
             "token": {"type": "str", "no_log": True},
             "timeout": {"type": "float", "default": 5.0},
         },
@@ -217,7 +278,12 @@ def main() -> None:
     if crypto.CRYPTOGRAPHY_ERROR is not None:
         module.fail_json(msg=missing_required_lib("cryptography"), exception=crypto.CRYPTOGRAPHY_ERROR)
     params = module.params
-    module.exit_json(changed=False, targets=[look(target, params["token"], params["timeout"]) for target in params["targets"]])
+    try:
+        found = capacity(params["nginx"])
+    except NginxError as error:
+        module.fail_json(msg=str(error))
+    targets = [look(target, params["token"], params["timeout"]) for target in params["targets"]]
+    module.exit_json(changed=False, capacity=found, targets=targets)
 
 
 if __name__ == "__main__":

@@ -138,6 +138,9 @@ def report(results: Mapping[str, Any], days: int) -> dict[str, Any]:
             continue
         hosts[host] = result["targets"]
         problems += [{"host": host, "server": "", "problem": problem} for problem in result.get("pruner", {}).get("problems", [])]
+        capacity = result.get("capacity")
+        if capacity and capacity["problem"]:
+            problems.append({"host": host, "server": "", "problem": capacity["problem"]})
         for server in result["targets"]:
             problems += [{"host": host, "server": server["name"], "problem": problem} for problem in _server_problems(server, days)]
     return {"days": days, "hosts": hosts, "problems": problems}

@@ -200,6 +200,7 @@ class _Builder:
             "has_http2_directive": self._has_http2_directive(),
             # Before 1.23.2 ticket keys never change while nginx runs: a stolen key would open every recorded session.
             "has_rotating_tickets": self._version() >= (1, 23, 2),
+            "has_conf_command": self._version() >= (1, 19, 4),
         }
 
     # -- what is around the servers ----------------------------------------------------------------------------

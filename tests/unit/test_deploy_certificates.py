@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import socket
 import ssl
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -22,6 +24,7 @@ import pytest
 pytest.importorskip("cryptography")
 
 from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
+from ansible_collections.wssgate.nginx.plugins.module_utils import _pair_files as pair_files
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles" / "certificates" / "files" / "deploy_certificates.py"
 
@@ -30,6 +33,8 @@ def load() -> t.Any:
     specification = importlib.util.spec_from_file_location("deploy_certificates", PROGRAM)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
+    # The role puts it beside the program under this name
+    sys.modules["wssgate_pair_files"] = pair_files
     # typing.NamedTuple looks its module up
     sys.modules["deploy_certificates"] = module
     specification.loader.exec_module(module)
@@ -160,7 +165,8 @@ def test_a_second_run_does_nothing(place: Place) -> None:
 
 
 def test_what_was_not_issued_yet_leaves_the_placeholder(place: Place) -> None:
-    (place.live / "privkey.pem").unlink()
+    for path in place.live.iterdir():
+        path.unlink()
     assert place.deploy() == {"changed": False, "installed": [], "reloaded": False, "served": []}
     assert place.content(place.installed) == OLD
 
@@ -199,29 +205,79 @@ def test_half_a_pair_is_as_it_was_when_nginx_refuses_the_new_one(place: Place) -
     assert (place.installed / "privkey.pem").read_bytes() == OLD.key
 
 
-def test_the_old_key_comes_back_when_the_certificate_cannot_follow(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    rename = os.rename
+def test_the_old_pair_stays_when_the_new_one_cannot_be_put_in_place(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_one: str, other: str) -> bool:
+        raise OSError(28, "No space left on device", other)
 
-    def fail_on_certificate(source: str, target: str) -> None:
-        if target.endswith("fullchain.pem"):
-            raise OSError(28, "No space left on device", target)
-        rename(source, target)
-
-    monkeypatch.setattr(os, "rename", fail_on_certificate)
-    with pytest.raises(deploy_certificates.DeployError, match="No space left"):
+    monkeypatch.setattr(pair_files, "exchange", fail)
+    with pytest.raises(deploy_certificates.DeployError, match="certificate wcs: .*No space left.*what was there is still there"):
         place.deploy()
     assert place.content(place.installed) == OLD
-    assert sorted(path.name for path in place.installed.iterdir()) == ["fullchain.pem", "privkey.pem"]
+    assert sorted(path.name for path in place.installed.parent.rglob("*")) == ["fullchain.pem", "privkey.pem", "wcs"]
 
 
-def test_of_several_certificates_all_go_back_when_one_is_bad(place: Place, tmp_path: Path) -> None:
-    bad = tmp_path / "live" / "bad"
+@pytest.mark.parametrize("damage", ["another key", "no key", "dangling links", "no certificate in it"])
+def test_a_damaged_certificate_keeps_no_other_from_being_served(place: Place, damage: str) -> None:
+    bad = place.live.parent / "bad"
     bad.mkdir()
     place.put(bad, Pem(NEW.certificate, OLD.key))
-    place.configuration["certificates"].append({**place.configuration["certificates"][0], "name": "bad", "lineage": "bad"})
-    with pytest.raises(deploy_certificates.DeployError, match="do not belong together"):
+    if damage == "no key":
+        (bad / "privkey.pem").unlink()
+    elif damage == "dangling links":
+        for name in ("fullchain.pem", "privkey.pem"):
+            (bad / name).unlink()
+            (bad / name).symlink_to("../../archive/bad/gone.pem")
+    elif damage == "no certificate in it":
+        (bad / "fullchain.pem").write_bytes(b"\0" * 100)
+    elsewhere = place.installed.parent / "bad"
+    other = dict(place.configuration["certificates"][0], name="bad", lineage="bad", certificate_path=str(elsewhere / "fullchain.pem"),
+                 key_path=str(elsewhere / "privkey.pem"))  # fmt: skip
+    place.configuration["certificates"].insert(0, other)
+    with pytest.raises(deploy_certificates.DeployError, match="^certificate bad: .*bad.*; what was there is still there and served$"):
         place.deploy()
-    assert place.content(place.installed) == OLD
+    assert place.content(place.installed) == NEW
+    assert place.commands == ["-t -q", "-s reload"]
+    assert not elsewhere.exists()
+
+
+def test_the_program_ends_with_an_error_though_others_were_served(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place.live.parent / "bad").mkdir()
+    place.put(place.live.parent / "bad", Pem(NEW.certificate, OLD.key))
+    place.configuration["certificates"].append({**place.configuration["certificates"][0], "name": "bad", "lineage": "bad"})
+    (tmp_path / "wssgate.json").write_text(json.dumps(place.configuration))
+    monkeypatch.setattr(sys, "argv", ["deploy", "--configuration", str(tmp_path / "wssgate.json")])
+    assert deploy_certificates.main() == 1
+    assert "certificate bad: " in capsys.readouterr().err
+    assert place.reloads() == 1
+
+
+def test_a_reload_that_fails_does_not_hide_what_else_is_wrong(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place.live.parent / "bad").mkdir()
+    place.put(place.live.parent / "bad", Pem(NEW.certificate, OLD.key))
+    place.configuration["certificates"].append({**place.configuration["certificates"][0], "name": "bad", "lineage": "bad"})
+
+    def fail(command: t.Sequence[str]) -> None:
+        if "reload" in command:
+            raise subprocess.TimeoutExpired("nginx", 60)
+
+    monkeypatch.setattr(deploy_certificates, "run", fail)
+    with pytest.raises(deploy_certificates.DeployError, match="certificate bad: .*; Command 'nginx' timed out"):
+        place.deploy()
+
+
+def test_what_a_killed_run_left_in_two_folders_is_completed(place: Place, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    place.configuration["certificates"][0]["key_path"] = str(keys / "wcs.key")
+    (place.installed / "privkey.pem").unlink()
+    (keys / "wcs.key").write_bytes(NEW.key)
+    (place.installed / "fullchain.pem.wssgate-new").write_bytes(NEW.certificate)
+    (place.front.folder / "privkey.pem").write_bytes(NEW.key)
+    assert place.deploy()["served"] == ["wcs"]
+    assert (place.installed / "fullchain.pem").read_bytes() == NEW.certificate
+    assert not (place.installed / "fullchain.pem.wssgate-new").exists()
 
 
 @pytest.mark.parametrize("which", ["file", "folder"])

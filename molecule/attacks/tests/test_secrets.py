@@ -13,9 +13,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from support import attacks
 
-HOSTS = ("wssgate-attacks-debian12", "wssgate-attacks-debian13")
+# Scenario attacks_more runs these tests, too, on hosts of its own.
+HOSTS = [platform["name"] for platform in yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text())["platforms"]]
 SCENARIO = Path(__file__).resolve().parents[1]
 # Where a configuration, a log or a temporary file may be.
 PLACES = "/etc /home /opt /root /run /srv /tmp /usr/local /var"

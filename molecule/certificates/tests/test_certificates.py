@@ -251,7 +251,7 @@ def test_check_warns_of_what_ends_within_the_days_given_and_of_what_is_broken_an
         pytest.skip("it is judged on the controller; once is enough")
     host.check_output("kill $(cat /root/upstream.pid)")
     try:
-        run = play(host, playbook="check", days=100, output="json")
+        run = play(host, playbook="check", days=100, output="json", nginx_sessions=100000)
     finally:
         host.check_output(
             "python3 /mnt/support/upstream.py --echo 127.0.0.1:8080 --record /root/upstream.jsonl --daemon --pid-file /root/upstream.pid"
@@ -263,6 +263,7 @@ def test_check_warns_of_what_ends_within_the_days_given_and_of_what_is_broken_an
     assert "the revocation list ends in 29 days" in output
     assert "/wss answers 502 to a client without a token, not 101" in output
     assert "certificate wcs ends" not in output
+    assert "100000 sessions were asked for (nginx_sessions), and nginx carries" in output
 
 
 SHOP: dict[str, Any] = {

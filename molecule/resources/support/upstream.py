@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The WebSocket server behind the gate in tests: the `websockets` library, 10.4 and newer.
+"""The WebSocket server behind the gate in tests: the `websockets` library, 8.1 and newer.
 
 It echoes. It also tells what reached it: the head of every request, byte for byte, goes to
 the file named by --record, one JSON object a line; and a session can ask for it with
@@ -43,9 +43,13 @@ try:
     from websockets.asyncio.server import serve, unix_serve
 
     IS_LEGACY = False
-except ImportError:  # websockets 10.4, as in Debian 12
-    from websockets.legacy.server import WebSocketServerProtocol as Base
-    from websockets.legacy.server import serve, unix_serve
+except ImportError:
+    try:  # websockets 10.4, as in Debian 12
+        from websockets.legacy.server import WebSocketServerProtocol as Base
+        from websockets.legacy.server import serve, unix_serve
+    except ImportError:  # 8.1, as in Debian 11
+        from websockets.server import WebSocketServerProtocol as Base
+        from websockets.server import serve, unix_serve
 
     IS_LEGACY = True
 
@@ -100,7 +104,7 @@ def recording(mode: str, address: str, record: Record) -> type[Base]:
     return Recording
 
 
-async def echo(connection: Any) -> None:
+async def echo(connection: Any, _path: str = "") -> None:  # the path is there before websockets 10.1
     with contextlib.suppress(ConnectionClosed):
         await converse(connection)
 

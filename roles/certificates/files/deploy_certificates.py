@@ -11,6 +11,8 @@ certbot runs this once after each attempt to renew, however many certificates it
 run at any time: certbot's certificate with the installed one, and the installed one with what a client gets. Without a
 difference it does nothing. nginx is reloaded at most once and never restarted; sessions go on.
 
+A certificate that is damaged keeps no other from being installed; it is reported at the end.
+
 Needs nothing but Python. Exit status 1 says that something is not as it should be; the words are on standard error.
 """
 
@@ -23,13 +25,15 @@ import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 import time
 import typing as t
 
+# Where the role puts what module wss_certificate uses, too
+sys.path.insert(0, "/usr/local/lib")
+
+import wssgate_pair_files as pair_files
+
 CONFIGURATION = "/etc/letsencrypt/wssgate.json"
-CERTIFICATE_MODE = 0o644
-KEY_MODE = 0o600
 # A server with an RSA and an ECDSA certificate chooses by what the client can do
 CIPHERS = ("aECDSA", "aRSA")
 
@@ -38,13 +42,7 @@ class DeployError(Exception):
     """Says what keeps a certificate from being served."""
 
 
-class Files(t.NamedTuple):
-    """Content of a certificate with its chain, and of its key; None is a file that is not there."""
-
-    certificate: t.Optional[bytes]
-    key: t.Optional[bytes]
-
-
+Files = pair_files.PairFiles
 # An entry of the configuration, and its certificate as DER
 Known = t.Tuple[t.Dict[str, t.Any], bytes]
 
@@ -79,55 +77,9 @@ def check_pair(certificate_path: str, key_path: str) -> None:
         raise DeployError(f"{certificate_path} and {key_path} do not belong together: {error}") from None
 
 
-def stage(path: str, content: bytes, mode: int) -> str:
-    """Write a file beside its final path, complete and readable by nobody else, and return its name."""
-    directory = os.path.dirname(path)
-    if os.path.islink(directory) or os.path.islink(path):
-        raise DeployError(f"{path} or its folder is a symlink")
-    os.makedirs(directory, 0o755, exist_ok=True)
-    descriptor, staged = tempfile.mkstemp(prefix=".wssgate-", dir=directory)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-    except OSError:
-        os.unlink(staged)
-        raise
-    return staged
-
-
-def put_back(path: str, content: t.Optional[bytes], mode: int) -> None:
-    """Have a file as it was, which may be: not there."""
-    if content is not None:
-        os.rename(stage(path, content, mode), path)
-    elif os.path.lexists(path):
-        os.unlink(path)
-
-
-def install(entry: t.Dict[str, t.Any], files: Files, before: Files) -> None:
-    """Put a certificate and its key at their final paths, both or neither."""
-    staged: t.List[str] = []
-    try:
-        staged.append(stage(entry["key_path"], files.key or b"", KEY_MODE))
-        staged.append(stage(entry["certificate_path"], files.certificate or b"", CERTIFICATE_MODE))
-        os.rename(staged[0], entry["key_path"])
-        try:
-            os.rename(staged[1], entry["certificate_path"])
-        except OSError:
-            put_back(entry["key_path"], before.key, KEY_MODE)
-            raise
-    finally:
-        for path in staged:
-            if os.path.lexists(path):
-                os.unlink(path)
-
-
-def uninstall(entry: t.Dict[str, t.Any], before: Files) -> None:
-    """Undo install."""
-    put_back(entry["key_path"], before.key, KEY_MODE)
-    put_back(entry["certificate_path"], before.certificate, CERTIFICATE_MODE)
+def install(entry: t.Dict[str, t.Any], files: Files) -> None:
+    """Have a certificate and its key at their final paths, both or neither; a file may be one that is not there."""
+    pair_files.replace(entry["certificate_path"], entry["key_path"], entry["name"], files)
 
 
 def certificates_served(address: str, server_name: str, timeout: float) -> t.List[bytes]:
@@ -203,24 +155,40 @@ def run(command: t.Sequence[str]) -> None:
         raise DeployError(f"{' '.join(command)}: {result.stdout.decode('utf-8', 'replace').strip()}")
 
 
+def look(configuration: t.Dict[str, t.Any], entry: t.Dict[str, t.Any]) -> t.Tuple[t.Optional[Files], Files]:
+    """Return what certbot holds of a certificate, if it holds it and it is sound, and what is installed."""
+    source = os.path.join(configuration["live_directory"], entry["lineage"])
+    certificate_path, key_path = os.path.join(source, "fullchain.pem"), os.path.join(source, "privkey.pem")
+    pair_files.recover(entry["certificate_path"], entry["key_path"])
+    before = read_files(entry["certificate_path"], entry["key_path"])
+    if not os.path.lexists(certificate_path) and not os.path.lexists(key_path):
+        # Not issued yet: the placeholder stays
+        return None, before
+    files = read_files(certificate_path, key_path)
+    for path, content in zip((certificate_path, key_path), files):
+        if content is None:
+            raise DeployError(f"{path} is not there")
+    check_pair(certificate_path, key_path)
+    return files, before
+
+
 def deploy(configuration: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
     """Install what is new, reload once if need be, and prove that it is served."""
     installed: t.List[t.Tuple[t.Dict[str, t.Any], Files]] = []
     known: t.List[Known] = []
-    try:
-        for entry in configuration["certificates"]:
-            source = os.path.join(configuration["live_directory"], entry["lineage"])
-            certificate_path, key_path = os.path.join(source, "fullchain.pem"), os.path.join(source, "privkey.pem")
-            files = read_files(certificate_path, key_path)
-            if files.certificate is None or files.key is None:
-                # Not issued yet: the placeholder stays
+    problems: t.List[str] = []
+    for entry in configuration["certificates"]:
+        try:
+            files, before = look(configuration, entry)
+            if files is None:
                 continue
-            check_pair(certificate_path, key_path)
-            before = read_files(entry["certificate_path"], entry["key_path"])
             if files != before:
-                install(entry, files, before)
+                install(entry, files)
                 installed.append((entry, before))
-            known.append((entry, first_certificate(files.certificate)))
+            known.append((entry, first_certificate(files.certificate or b"")))
+        except (DeployError, pair_files.PairError, OSError, ValueError) as error:
+            problems.append(f"certificate {entry['name']}: {error}; what was there is still there and served")
+    try:
         missing = [] if installed else faults(known)
         # A reload that has been would not help again: then the fault is elsewhere
         due = bool(installed) or (bool(missing) and not has_been_reloaded(configuration, known))
@@ -228,15 +196,20 @@ def deploy(configuration: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
             run([*configuration["nginx"], "-t", "-q"])
     except (DeployError, OSError, subprocess.TimeoutExpired) as error:
         for entry, before in installed:
-            uninstall(entry, before)
-        raise DeployError(f"{error}; what was there is still there and served") from None
-    if due:
-        run([*configuration["nginx"], "-s", "reload"])
-        prove(known, configuration["timeout"])
-    elif missing:
-        raise DeployError(
-            f"clients do not get {', '.join(missing)}, although nginx has read it: see served_at in certificates_list, and nginx's error.log"
-        )
+            install(entry, before)
+        raise DeployError("; ".join([*problems, f"{error}; what was there is still there and served"])) from None
+    try:
+        if due:
+            run([*configuration["nginx"], "-s", "reload"])
+            prove(known, configuration["timeout"])
+        elif missing:
+            raise DeployError(
+                f"clients do not get {', '.join(missing)}, although nginx has read it: see served_at in certificates_list, and nginx's error.log"
+            )
+    except (DeployError, OSError, subprocess.TimeoutExpired) as error:
+        problems.append(str(error))
+    if problems:
+        raise DeployError("; ".join(problems))
     return {
         "changed": due,
         "installed": [entry["name"] for entry, _before in installed],
@@ -268,7 +241,7 @@ def main() -> int:
         configuration = json.load(stream)
     try:
         print(json.dumps(deploy(configuration)))
-    except (DeployError, OSError, subprocess.TimeoutExpired) as error:
+    except (DeployError, pair_files.PairError, OSError, subprocess.TimeoutExpired) as error:
         print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)
         return 1
     return 0

@@ -172,6 +172,9 @@ class House(Place):
         for folder in (self.tokens, self.log, self.session_log.parent, self.root / "temporary"):
             folder.mkdir()
         self._open_store()
+        # What ansible-playbook is started by, and what it wrote besides its results.
+        self.wrapper: list[str] = []
+        self.warnings = ""
 
     def _open_store(self) -> None:
         """As role token_store does: the worker may look a name up, and no more; the session log is beyond its reach."""
@@ -212,11 +215,12 @@ class House(Place):
         environment = dict(os.environ, ANSIBLE_INJECT_FACT_VARS="false", ANSIBLE_NOCOWS="1", ANSIBLE_FORCE_COLOR="0")
         environment.setdefault("ANSIBLE_LOCALHOST_WARNING", "false")
         done = subprocess.run(
-            [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-e", f"@{variables}", str(play)],
+            [*self.wrapper, str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-e", f"@{variables}", str(play)],
             cwd=self.root, env=environment, capture_output=True, text=True, timeout=180, check=False,
         )
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
         wait_for(self.workers)
+        self.warnings = done.stderr
         return done.stdout
 
     def __enter__(self) -> House:

@@ -344,7 +344,7 @@ def test_there_is_a_placeholder_until_an_authority_has_issued(spec: store.Spec) 
 )
 def test_what_an_authority_issued_is_kept_however_old_or_wrong(spec: store.Spec, issued: Issued, due: tuple[str, ...]) -> None:
     os.makedirs(os.path.dirname(spec.certificate_path))
-    store.write_pair(spec.certificate_path, spec.key_path, store.Pair(), store.Pair(issued.pem.encode(), issued.key_pem.encode()))
+    store.write_pair(spec.certificate_path, spec.key_path, store.Pair(issued.pem.encode(), issued.key_pem.encode()))
 
     planned = store.plan(spec._replace(provider="acme"), NOW)
     assert not planned.changed
@@ -392,20 +392,29 @@ def test_a_signed_certificate_whose_key_is_gone_is_refused(spec: store.Spec) -> 
         store.plan(signed, NOW)
 
 
-def test_the_old_key_comes_back_when_the_certificate_cannot_follow(spec: store.Spec, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = put(spec)
-    rename = os.rename
+def test_what_a_killed_run_left_is_completed_and_not_made_anew(spec: store.Spec, tmp_path: Path) -> None:
+    apart = spec._replace(key_path=str(tmp_path / "keys" / "wcs.key"))
+    put(apart)
+    issued = server(INTERMEDIATE)
+    Path(apart.key_path).write_text(issued.key_pem)
+    Path(apart.certificate_path + ".wssgate-new").write_text(issued.pem)
 
-    def failing(source: str, target: str) -> None:
-        if target == spec.certificate_path:
-            raise OSError(5, "Input/output error", target)
-        rename(source, target)
+    planned = put(apart._replace(provider="acme"))
+    assert planned.changed and planned.due == ()
+    assert Path(apart.certificate_path).read_text() == issued.pem
+    assert not store.plan(apart._replace(provider="acme"), NOW).changed
 
-    monkeypatch.setattr(os, "rename", failing)
-    with pytest.raises(OSError, match="Input/output error"):
-        put(spec._replace(days=90))
-    assert store.Pair(Path(spec.certificate_path).read_bytes(), Path(spec.key_path).read_bytes()) == first.after
-    assert sorted(os.listdir(os.path.dirname(spec.key_path))) == ["fullchain.pem", "privkey.pem"]
+
+def test_a_folder_that_a_killed_run_left_is_removed_though_nothing_else_changes(spec: store.Spec, tmp_path: Path) -> None:
+    put(spec)
+    left = tmp_path / ".wssgate-pair-wcs-abcd_123"
+    left.mkdir()
+    (left / "privkey.pem").write_text("old")
+
+    assert store.plan(spec, NOW).interrupted == (str(left),)
+    assert put(spec).changed
+    assert os.listdir(tmp_path) == ["wcs"]
+    assert not store.plan(spec, NOW).changed
 
 
 def test_copies_are_kept_only_when_asked_for_and_for_root_alone(spec: store.Spec) -> None:

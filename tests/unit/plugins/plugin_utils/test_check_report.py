@@ -119,6 +119,14 @@ def test_a_host_that_could_not_be_asked_is_a_problem() -> None:
     ]
 
 
+@pytest.mark.parametrize("words", ["", "100000 sessions were asked for (nginx_sessions), and nginx carries 19488"])
+def test_a_host_that_cannot_carry_its_sessions_is_a_problem(words: str) -> None:
+    results = {"a": {"targets": [SERVER], "capacity": {"problem": words}}, "b": {"targets": [SERVER], "capacity": None}}
+    found = _check_report.report(results, 14)["problems"]
+    assert found == ([{"host": "a", "server": "", "problem": words}] if words else [])
+    assert _check_report.lines(results, 14)[-1] == (f"WRONG a: {words}" if words else "Nothing will break within 14 days.")
+
+
 def test_each_server_is_asked_where_it_is_most_like_its_clients() -> None:
     given = [
         {

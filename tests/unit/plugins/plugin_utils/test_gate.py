@@ -1310,6 +1310,11 @@ def test_the_version_of_nginx_decides(version: str, http2_directive: bool, rotat
     assert (made["has_http2_directive"], made["has_rotating_tickets"]) == (http2_directive, rotating_tickets)
 
 
+@pytest.mark.parametrize(("version", "is_there"), [("1.18.0", False), ("1.19.3", False), ("1.19.4", True), ("1.22.1", True), ("", False)])
+def test_settings_of_openssl_are_for_an_nginx_that_knows_the_directive(version: str, is_there: bool) -> None:
+    assert model(server(), nginx_version=version)["has_conf_command"] is is_there
+
+
 # -- listeners, redirects, certificates
 
 
