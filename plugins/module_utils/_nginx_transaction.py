@@ -13,6 +13,7 @@ import time
 
 from typing import Any, Dict, List, Optional
 
+from ansible_collections.wssgate.nginx.plugins.module_utils._locks import LockError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import (
     SAVED_SUFFIX,
@@ -35,6 +36,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_live import (
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_plan import Planner, Settings, check_settings, to_bytes
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Finder, Process, started_at
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_syntax import Tree, read_tree, with_pid
+from ansible_collections.wssgate.nginx.plugins.module_utils._session_log import prepare, release, remember
 
 TEST_LIMIT = 120
 """Seconds that nginx -t may take: it resolves every host name in the configuration."""
@@ -102,6 +104,7 @@ class Transaction:
         self._system = system or System()
         self._finder = Finder(settings.binary, settings.main, settings.pid_file)
         self._exchange = Exchange(settings.directory, self._operations)
+        self._new_session_logs: List[str] = []
         self._activator = Activator(
             self._finder, settings.main, settings.service, settings.error_log, settings.live_timeout,
             self._system, self._operations,
@@ -215,6 +218,7 @@ class Transaction:
             self._exchange.open_work()
             tree = self._exchange.stage(outcome.changes)
             if self._is_installed() and has_main:
+                self._prepare_session_logs(before, tree)
                 self._test(tree)
             if outcome.changes:
                 self._exchange.commit(outcome.changes)
@@ -223,11 +227,34 @@ class Transaction:
         except BaseException:
             # Whatever happens, Control-C too, the former configuration comes back.
             self._exchange.undo()
+            for path in self._new_session_logs:
+                release(path)
             self._close()
             raise
         self._close()
         if not settings.present:
             self._remove_empty_folders()
+
+    def _prepare_session_logs(self, before: Tree, staged: str) -> None:
+        """Make logs that hold tokens root's before nginx opens them, and note which ones workers will go on writing."""
+        wanted = read_tree(os.path.join(staged, self.settings.main_file)).session_logs
+        self._new_session_logs = [path for path in wanted if path not in before.session_logs]
+        for path in wanted:
+            # Without the folder nginx's test fails, and says so.
+            if os.path.isdir(os.path.dirname(path)):
+                try:
+                    prepare(path)
+                except OSError as error:
+                    what = {errno.ELOOP: "it is a symbolic link", errno.EEXIST: "it is not a file"}
+                    raise NginxError("{0} cannot be made a log for root alone: {1}; nothing was changed".format(
+                        path, what.get(error.errno or 0, error.strerror))) from error
+        formers = [path for path in before.session_logs if path not in wanted]
+        if wanted and formers:
+            try:
+                remember(wanted, formers)
+            except (LockError, OSError) as error:
+                raise NginxError("that sessions are logged in {0} cannot be noted: {1}; nothing was changed".format(
+                    ", ".join(formers), error)) from error
 
     def _test_only(self) -> None:
         if not os.access(self.settings.directory, os.W_OK):
@@ -295,6 +322,7 @@ class Transaction:
             else:
                 outcome.workers = self._activator.start(after)
                 outcome.started = True
+            self._release_session_logs(before, after)
             return
         except NotLive as error:
             complaint = str(error)
@@ -302,6 +330,7 @@ class Transaction:
             try:
                 outcome.workers = self._activator.restart(before, after)
                 outcome.restarted = True
+                self._release_session_logs(before, after)
                 return
             except NotLive as error:
                 complaint = str(error)
@@ -314,6 +343,13 @@ class Transaction:
                 "can't exchange without a restart (allow_restart cuts every session)"
             )
         raise NginxError(message, complaint)
+
+    @staticmethod
+    def _release_session_logs(before: Tree, after: Tree) -> None:
+        """Let logs be removed that nginx's master does not open any more."""
+        for path in before.session_logs:
+            if path not in after.session_logs:
+                release(path)
 
     def _go_back(self, before: Tree, after: Tree, was_running: bool) -> str:
         """Put back what was there and say how that went."""

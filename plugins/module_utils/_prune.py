@@ -20,6 +20,7 @@ from ._token_store import StoreError, Token, open_store
 
 IDENTITY = "wssgate-token-prune"
 FINGERPRINTS_AT_MOST = 20
+FAILED = "failed: "
 
 
 class Pruned(t.NamedTuple):
@@ -30,7 +31,7 @@ class Pruned(t.NamedTuple):
 
     @property
     def is_failure(self) -> bool:
-        return bool(self.sessions.reason)
+        return bool(self.sessions.reason) or self.log.startswith(FAILED)
 
     def words(self) -> t.List[str]:
         """One line for the journal about each thing that happened; none when nothing did."""
@@ -45,7 +46,7 @@ class Pruned(t.NamedTuple):
             lines.append("ended %d of %d open sessions" % (self.sessions.ended, self.sessions.found))
         if self.sessions.reason:
             lines.append("open sessions could not be ended: %s" % self.sessions.reason)
-        if self.log in ("full of open sessions", "kept"):
+        if self.log in ("full of open sessions", "kept") or self.log.startswith(FAILED):
             lines.append("the session log cannot be shortened: %s" % self.log)
         return lines
 
@@ -66,7 +67,10 @@ def prune(path: str, session_log: str, limit: int = LOG_LIMIT, now: t.Optional[f
     log = "off"
     if session_log:
         sessions = end_sessions(session_log, Wanted(token.name for token in (*removed, *quarantined)))
-        log = shorten(session_log, limit)
+        try:
+            log = shorten(session_log, limit)
+        except StoreError as error:
+            log = FAILED + str(error)
     return Pruned(removed, quarantined, sessions, log)
 
 
