@@ -16,18 +16,18 @@ What is needed for that lies in a private work folder inside of the folder itsel
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import stat
 import tempfile
-import time
 
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
+from ansible_collections.wssgate.nginx.plugins.module_utils._locks import WAIT, LockError, hold
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
 
 WORK_PREFIX = ".wssgate-work-"
@@ -144,32 +144,26 @@ def parents(path: str) -> Iterator[str]:
 
 
 class Lock:
-    """Keeps a second run out of a folder. The lock is on the folder itself and so leaves nothing behind."""
+    """Keeps a second run out of a folder, and leaves nothing behind in it."""
 
-    def __init__(self, directory: str, limit: float = 60) -> None:
+    def __init__(self, directory: str, limit: float = WAIT) -> None:
         self._directory = directory
         self._limit = limit
-        self._handle = -1
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Lock:
-        self._handle = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        deadline = time.monotonic() + self._limit
-        while True:
+        with contextlib.ExitStack() as stack:
+            handle = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, handle)
             try:
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return self
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES) or time.monotonic() > deadline:
-                    os.close(self._handle)
-                    raise NginxError(
-                        "{0} is locked by another run; it did not end within {1:g} seconds".format(
-                            self._directory, self._limit
-                        )
-                    ) from error
-            time.sleep(0.1)
+                stack.enter_context(hold(handle, self._directory, wait=self._limit))
+            except LockError as error:
+                raise NginxError(str(error)) from error
+            self._stack = stack.pop_all()
+        return self
 
     def __exit__(self, *_: Any) -> None:
-        os.close(self._handle)
+        self._stack.close()
 
 
 class Exchange:

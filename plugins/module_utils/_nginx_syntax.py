@@ -28,6 +28,9 @@ LOADED_ONCE = re.compile(
     r"|\w+_by_lua_file)\Z"
 )
 
+# How the formats begin that role wss_proxy gives to the log which holds tokens.
+SESSION_FORMAT = "wss_session_"
+
 _TOKEN = re.compile(
     r"""
       (?P<blank>\s+|\#[^\n]*)
@@ -72,6 +75,8 @@ class Tree(NamedTuple):
     """Paths of listening unix sockets."""
     pid_owner: Optional[str]
     """The file that holds the pid directive."""
+    session_logs: List[str] = []
+    """Paths of the logs that tell which token opened which connection."""
 
 
 def _skip_lua(text: str, position: int) -> int:
@@ -128,7 +133,7 @@ def _read(path: str) -> str:
 
 def read_tree(main: str) -> Tree:
     """Follow ``main`` and its includes; names are relative to the folder of ``main``, as nginx has it."""
-    tree = Tree([], [], [], [], [], None)
+    tree = Tree([], [], [], [], [], None, [])
     pid_owners: List[str] = []
     seen: Set[str] = set()
     base = os.path.dirname(main)
@@ -161,6 +166,9 @@ def read_tree(main: str) -> Tree:
             elif name == "error_log" and not context:
                 if arguments[0].startswith("/"):
                     once(tree.error_logs, arguments[0])
+            elif name == "access_log" and arguments[1:2] and arguments[1].startswith(SESSION_FORMAT):
+                if arguments[0].startswith("/") and "$" not in arguments[0]:
+                    once(tree.session_logs, arguments[0])
             elif name == "listen" and arguments[0].startswith("unix:"):
                 once(tree.sockets, arguments[0][len("unix:"):])
             elif LOADED_ONCE.match(name):

@@ -23,6 +23,7 @@ from ._token_store import MANAGED, Owed, StoreError, TokenStore, fingerprint, fu
 IDENTITY = "wssgate-token-prune"
 FINGERPRINTS_AT_MOST = 20
 PROBLEMS_AT_MOST = 20
+FAILED = "failed: "
 # Exit codes. A pruner that ran and could not do all of it differs from one that cannot work.
 DONE, CANNOT_WORK, LEFT_SOMETHING = 0, 1, 3
 
@@ -56,7 +57,7 @@ class Pruned(t.NamedTuple):
 
     @property
     def is_failure(self) -> bool:
-        return bool(self.sessions.reason or self.problems)
+        return bool(self.sessions.reason or self.problems) or self.log.startswith(FAILED)
 
     def words(self) -> t.List[str]:
         """One line for the journal about each thing that happened; none when nothing did."""
@@ -82,7 +83,7 @@ class Pruned(t.NamedTuple):
         lines += self.problems[:PROBLEMS_AT_MOST]
         if len(self.problems) > PROBLEMS_AT_MOST:
             lines.append("and %d more problems" % (len(self.problems) - PROBLEMS_AT_MOST))
-        if self.log in ("full of open sessions", "kept"):
+        if self.log in ("full of open sessions", "kept") or self.log.startswith(FAILED):
             lines.append("the session log cannot be shortened: %s" % self.log)
         return lines
 
@@ -117,7 +118,10 @@ def prune(
         # Those that could not be removed, too: their time is over.
         sessions = end_sessions(session_log, wanted_of(owed, (*names, *corrupt), named.fingerprints))
         problems += settle(path, owed, sessions)
-        log = shorten(session_log, limit)
+        try:
+            log = shorten(session_log, limit)
+        except StoreError as error:
+            log = FAILED + str(error)
     return Pruned(gone.removed, aside.removed, sessions, log, problems, named)
 
 

@@ -16,10 +16,13 @@ import subprocess
 import tempfile
 import typing as t
 
+from ._locks import PLACE as LOCKS
 from ._prune import IDENTITY
 
 MARKER = "# Ansible managed by wssgate.nginx: changes made here are lost"
-CODE = ("_token_pattern", "_token_store", "_sessions", "_prune")
+CODE = ("_locks", "_token_pattern", "_token_store", "_session_log", "_sessions", "_prune")
+# Seconds that a run may take. It waits for locks by itself, but not that long: one that hangs must not be the last one.
+TIME_LIMIT = 300
 PACKAGE = "wssgate_tokens"
 UNITS = "/etc/systemd/system"
 CRON = "/etc/cron.d"
@@ -48,12 +51,17 @@ StartLimitIntervalSec=0
 [Service]
 Type=oneshot
 ExecStart={command}
+TimeoutStartSec={limit}
+# The locks, which only root may hold. They stay from run to run.
+RuntimeDirectory={locks}
+RuntimeDirectoryMode=0700
+RuntimeDirectoryPreserve=yes
 # What it reports is a notice; that it started and ended four times a minute is not.
 SyslogLevel=notice
 LogLevelMax=notice
 SyslogIdentifier={identity}
-# To close sockets, and to read and remove what belongs to whoever owns the store.
-CapabilityBoundingSet=CAP_NET_ADMIN CAP_DAC_OVERRIDE CAP_FOWNER CAP_CHOWN
+# To close sockets, to read and remove what belongs to whoever owns the store, and to keep the session log append-only.
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_DAC_OVERRIDE CAP_FOWNER CAP_CHOWN CAP_LINUX_IMMUTABLE
 NoNewPrivileges=yes
 ProtectSystem=strict
 ReadWritePaths={writable}
@@ -79,7 +87,7 @@ WantedBy=timers.target
 CRONTAB = """\
 {marker}
 # cron knows minutes only, so that one call does the turns of a minute.
-* * * * * root {command} --every {interval} --for 60 --syslog
+* * * * * root timeout -k 10 {limit} {command} --every {interval} --for 60 --syslog
 """
 
 
@@ -176,12 +184,13 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
         if settings.session_log:
             writable.append("-" + os.path.dirname(settings.session_log))
         files["%s/%s.service" % (UNITS, IDENTITY)] = SERVICE.format(
-            marker=MARKER, identity=IDENTITY, command=command.replace("%", "%%"), writable=" ".join(writable)
+            marker=MARKER, identity=IDENTITY, command=command.replace("%", "%%"), writable=" ".join(writable),
+            limit=TIME_LIMIT, locks=os.path.basename(LOCKS),
         )
         files["%s/%s.timer" % (UNITS, IDENTITY)] = TIMER.format(marker=MARKER, interval=settings.interval)
     elif scheduler == "cron":
         files["%s/%s" % (CRON, IDENTITY)] = CRONTAB.format(
-            marker=MARKER, command=command.replace("%", "\\%"), interval=settings.interval
+            marker=MARKER, command=command.replace("%", "\\%"), interval=settings.interval, limit=TIME_LIMIT
         )
     return files
 

@@ -22,14 +22,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import ipaddress
 import os
+import re
 import stat
 import subprocess
 import time
 import typing as t
 
+from ._locks import LockError, hold
+from ._session_log import former_logs, secure, set_append_only
 from ._token_store import StoreError, full_fingerprint, is_token
 
 LOG_LIMIT = 4 * 1024 * 1024
@@ -43,6 +45,7 @@ PAUSE = 0.03
 FILTERS_A_CALL = 40
 STATES = ("established", "close-wait", "fin-wait-1", "fin-wait-2")
 SS_TIMEOUT = 20
+LOCK_WAIT = 30.0
 
 _KEEP_SIZE = 0x01
 _PUNCH_HOLE = 0x02
@@ -148,22 +151,28 @@ class Log:
             del self._by_pair[session.pair]
 
 
+class MissingLog(StoreError):
+    """There is no such log."""
+
+
 class LogFile:
     """The open session log; shared among readers, alone for whoever shortens it."""
 
-    def __init__(self, path: str, shorten: bool = False) -> None:
+    def __init__(self, path: str, shorten: bool = False, lock: bool = True) -> None:
         self.path = path
+        self._stack = contextlib.ExitStack()
         flags = (os.O_RDWR | os.O_APPEND) if shorten else os.O_RDONLY
         try:
             self.fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise StoreError("%s does not exist: the gate writes no session log" % path) from None
+            raise MissingLog("%s does not exist: the gate writes no session log" % path) from None
         except OSError as error:
             raise StoreError("cannot open %s: %s" % (path, os.strerror(error.errno))) from None
         try:
             if not stat.S_ISREG(os.fstat(self.fd).st_mode):
                 raise StoreError("%s is not a file" % path)
-            fcntl.flock(self.fd, fcntl.LOCK_EX if shorten else fcntl.LOCK_SH)
+            if lock:
+                self._lock(shorten)
         except BaseException:
             os.close(self.fd)
             raise
@@ -173,7 +182,21 @@ class LogFile:
         return self
 
     def __exit__(self, *_details: object) -> None:
+        self._stack.close()
         os.close(self.fd)
+
+    def _lock(self, alone: bool) -> None:
+        """By the folder: nginx's workers have the log's descriptor, and a lock on that they could hold for ever."""
+        try:
+            folder = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                self._stack.enter_context(hold(folder, self.path, not alone, LOCK_WAIT, former=self.fd))
+            finally:
+                os.close(folder)
+        except LockError as error:
+            raise StoreError(str(error)) from None
+        except OSError as error:
+            raise StoreError("cannot open the folder of %s: %s" % (self.path, os.strerror(error.errno or 0))) from None
 
     def data_start(self) -> int:
         """Where the content begins: what was punched out before it reads as zeros."""
@@ -203,23 +226,20 @@ class LogFile:
             whole -= block
         if not whole:
             return "nothing"
-        if _fallocate(self.fd, _COLLAPSE_RANGE, whole):
-            return "collapsed"
-        if _fallocate(self.fd, _PUNCH_HOLE | _KEEP_SIZE, whole):
-            return "punched"
-        return "kept"
+        # Nothing can be taken out of a file that is append-only. For a moment it is not.
+        set_append_only(self.fd, False)
+        try:
+            if _fallocate(self.fd, _COLLAPSE_RANGE, whole):
+                return "collapsed"
+            if _fallocate(self.fd, _PUNCH_HOLE | _KEEP_SIZE, whole):
+                return "punched"
+            return "kept"
+        finally:
+            self.secure()
 
     def secure(self) -> bool:
-        """Make it root's again: at a log rotation nginx gives all its logs to the workers."""
-        found = os.fstat(self.fd)
-        changed = False
-        if (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
-            os.fchown(self.fd, os.geteuid(), os.getegid())
-            changed = True
-        if stat.S_IMODE(found.st_mode) != 0o600:
-            os.fchmod(self.fd, 0o600)
-            changed = True
-        return changed
+        """Make it root's again, where something has given it to the workers."""
+        return secure(self.fd)
 
 
 def _fallocate(fd: int, mode: int, length: int) -> bool:
@@ -338,20 +358,48 @@ def _ports(sessions: t.Iterable[Session]) -> t.Set[int]:
     return {session.pair[0][1] for session in sessions if session.pair is not None}
 
 
-def _rotated(path: str) -> t.Iterator[LogFile]:
-    """A log that somebody renamed: nginx goes on writing to it until it opens its logs anew."""
-    with contextlib.suppress(StoreError):
-        yield LogFile(path + ".1")
+_ROTATED = re.compile(r"[.-][0-9]{1,14}\Z")
+
+
+def _rotated(path: str) -> t.List[str]:
+    """Logs that somebody renamed, the oldest first: nginx's workers go on writing to the one that they have."""
+    folder, name = os.path.split(path)
+    found = []
+    with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
+        for entry in entries:
+            if entry.name.startswith(name) and _ROTATED.match(entry.name[len(name) :]):
+                with contextlib.suppress(OSError):
+                    found.append((entry.stat(follow_symlinks=False).st_mtime, os.path.join(folder, entry.name)))
+    return [rotated for _changed, rotated in sorted(found)]
+
+
+@contextlib.contextmanager
+def _logs(path: str) -> t.Iterator[t.List[LogFile]]:
+    """Every log that may name an open session, in the order in which they were begun, the present one last."""
+    with contextlib.ExitStack() as stack:
+        main = stack.enter_context(LogFile(path))
+        try:
+            formers = former_logs(path)
+        except (LockError, OSError) as error:
+            raise StoreError("cannot tell which logs were written before: %s" % error) from None
+        files = []
+        for former in formers:
+            for one in (*_rotated(former), former):
+                # Removed by somebody: its sessions are lost, and so they were without a change of the path.
+                with contextlib.suppress(MissingLog):
+                    files.append(stack.enter_context(LogFile(one, lock=False)))
+        for one in _rotated(path):
+            with contextlib.suppress(MissingLog):
+                files.append(stack.enter_context(LogFile(one, lock=False)))
+        yield [*files, main]
 
 
 def open_sessions(path: str) -> t.List[Session]:
     """The sessions that are open now, oldest first."""
     log = Log()
-    for old in _rotated(path):
-        with old:
-            log.feed(old.read_new())
-    with LogFile(path) as file:
-        log.feed(file.read_new())
+    with _logs(path) as files:
+        for file in files:
+            log.feed(file.read_new())
         sessions = list(log.open.values())
         live = live_sockets(_ports(sessions))
     return _still_open(sessions, live)
@@ -390,9 +438,10 @@ def end_sessions(path: str, wanted: Wanted, dry: bool = False) -> Ended:
     if not wanted:
         return Ended()
     try:
-        with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(file) for file in _rotated(path)]
-            files.append(stack.enter_context(LogFile(path)))
+        with _logs(path) as files:
+            if not dry:
+                with contextlib.suppress(OSError):
+                    files[-1].secure()
             return _end_sessions(files, wanted, dry)
     except StoreError as error:
         return Ended(reason=str(error), tokens=None)
@@ -440,7 +489,7 @@ def shorten(path: str, limit: int = LOG_LIMIT) -> str:
     """Bound the log; return what was done. Open sessions stay in it."""
     try:
         file = LogFile(path, shorten=True)
-    except StoreError:
+    except MissingLog:
         return "absent"
     with file:
         file.secure()

@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -27,6 +26,7 @@ import stat
 import time
 import typing as t
 
+from ._locks import LockError, hold
 from ._token_pattern import TOKEN_PATTERN
 
 TOUCHED = "touched"
@@ -810,18 +810,14 @@ def check_path(path: str) -> str:
     return "/" + os.path.normpath(path).lstrip("/")
 
 
-def _lock(fd: int, path: str, wait: float) -> None:
-    end = time.monotonic() + wait
-    while True:
+@contextlib.contextmanager
+def _locked(fd: int, path: str, wait: float) -> t.Iterator[None]:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= end:
-                raise StoreError("%s is held by another run for more than %d s" % (path, wait)) from None
-            time.sleep(0.02)
-        except OSError as error:
-            raise StoreError("cannot lock %s: %s" % (path, os.strerror(error.errno))) from None
+            stack.enter_context(hold(fd, path, wait=wait))
+        except LockError as error:
+            raise StoreError(str(error)) from None
+        yield
 
 
 @contextlib.contextmanager
@@ -845,9 +841,10 @@ def open_store(
         raise StoreError("cannot open %s: %s" % (path, os.strerror(error.errno))) from None
     try:
         store = TokenStore(path, fd)
-        if write:
-            _lock(fd, path, wait)
-            store.clean()
-        yield store
+        with contextlib.ExitStack() as stack:
+            if write:
+                stack.enter_context(_locked(fd, path, wait))
+                store.clean()
+            yield store
     finally:
         os.close(fd)

@@ -119,6 +119,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._pruner import (
     detect_scheduler,
 )
 from ansible_collections.wssgate.nginx.plugins.module_utils._pruner_state import last_run
+from ansible_collections.wssgate.nginx.plugins.module_utils._session_log import release
 from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import StoreError, check_path
 
 TIMER = IDENTITY + ".timer"
@@ -226,6 +227,9 @@ def stop_timer(module: AnsibleModule, found: t.Sequence[Change]) -> None:
 def absent(module: AnsibleModule) -> t.Dict[str, t.Any]:
     settings = settings_of(module, "none")
     found = changes(settings, None)
+    if settings.session_log and not module.check_mode:
+        # So that it can be removed.
+        release(settings.session_log)
     if found and not module.check_mode:
         stop_timer(module, found)
         apply(settings, found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -24,7 +25,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import ENDED
+from ansible_collections.wssgate.nginx.plugins.module_utils._session_log import release
+from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import ENDED, fingerprint
 from support import upstream as upstream_module
 from support import wire
 
@@ -44,9 +46,9 @@ SOON = 5.0
 MODULE = """
 import json, sys
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.wssgate.nginx.plugins.modules import wss_token
+from ansible_collections.wssgate.nginx.plugins.modules import wss_token, wss_token_info
 with patch_module_args(json.load(sys.stdin)):
-    wss_token.main()
+    {module}.main()
 """
 
 
@@ -191,15 +193,15 @@ class Gate:
         return self.house.session_log.read_text().splitlines()
 
     def revoke(self, *launcher: str, **options: Any) -> dict[str, Any]:
-        arguments = {
-            "path": str(self.house.tokens), "session_log": str(self.house.session_log),
-            "tokens": [MINE], "state": "absent", "disconnect": True, **options,
-        }  # fmt: skip
+        return self.ask("wss_token", *launcher, tokens=[MINE], state="absent", disconnect=True, **options)
+
+    def ask(self, module: str, *launcher: str, **options: Any) -> dict[str, Any]:
+        arguments = {"path": str(self.house.tokens), "session_log": str(self.house.session_log), **options}
         import ansible_collections
 
         tree = str(Path(next(iter(ansible_collections.__path__))).parent)
         done = subprocess.run(
-            [*launcher, sys.executable, "-c", MODULE], input=json.dumps(arguments), capture_output=True, text=True,
+            [*launcher, sys.executable, "-c", MODULE.format(module=module)], input=json.dumps(arguments), capture_output=True, text=True,
             env={**os.environ, "PYTHONPATH": tree}, timeout=60, check=False,
         )  # fmt: skip
         assert done.stdout, done.stderr
@@ -285,6 +287,8 @@ def test_a_rotation_hides_no_session(gate: Gate) -> None:
     sessions = [gate.open(MINE)]
     bystander = gate.open(OTHER)
     rotated = gate.house.session_log.with_name("sessions.log.1")
+    # Where the file system has the attribute, nobody can rename it by mistake.
+    release(str(gate.house.session_log))
     gate.house.session_log.rename(rotated)
     os.kill(gate.house.master() or 0, signal.SIGUSR1)
     try:
@@ -298,6 +302,7 @@ def test_a_rotation_hides_no_session(gate: Gate) -> None:
         assert all(session.ended(SOON) for session in sessions)
         assert bystander.echo("still here") == "still here"
     finally:
+        release(str(rotated))
         rotated.unlink()
 
 
@@ -311,6 +316,42 @@ def test_a_signal_to_open_logs_anew_hides_no_session_and_shows_the_log_to_nobody
     assert subprocess.run(as_worker, capture_output=True, check=False).returncode != 0
     assert gate.revoke()["sessions"]["ended"] == 2
     assert session.ended(SOON) and later.ended(SOON)
+
+
+def test_a_change_of_the_log_s_path_hides_no_session(gate: Gate) -> None:
+    """The old workers go on writing to the former log, also when the path changes once more."""
+    first = gate.house.session_log
+    sessions, bystander = [gate.open(MINE)], gate.open(OTHER)
+    try:
+        for name in ("second.log", "third.log"):
+            gate.house.session_log = first.with_name(name)
+            gate.house.apply(wss_proxy_session_log_path=str(gate.house.session_log))
+            sessions.append(gate.open(MINE))
+            assert MINE not in "".join(gate.log()[:-1]), "the log has the former sessions: the test proves nothing"
+        counted = gate.ask("wss_token_info", sessions=True)
+        assert {token["fingerprint"]: token["sessions"] for token in counted["tokens"]} == {
+            fingerprint(MINE): 3, fingerprint(OTHER): 1,
+        }  # fmt: skip
+        assert gate.revoke()["sessions"] == {"found": 3, "ended": 3, "remaining": 0}
+        assert all(session.ended(SOON) for session in sessions)
+        assert bystander.echo("still here") == "still here"
+    finally:
+        gate.house.session_log = first
+        gate.house.apply(wss_proxy_session_log_path=str(first))
+
+
+def test_a_lock_that_a_worker_holds_on_the_log_and_anybody_on_the_store_s_folder_stops_no_revocation(gate: Gate) -> None:
+    session = gate.open(MINE)
+    with gate.house.session_log.open("rb") as log:
+        # The worker's descriptor and its master's are one: a lock by either is a lock by both.
+        fcntl.flock(log, fcntl.LOCK_EX)
+        store = os.open(gate.house.tokens, os.O_RDONLY)
+        try:
+            fcntl.flock(store, fcntl.LOCK_EX)
+            assert gate.revoke()["sessions"] == {"found": 1, "ended": 1, "remaining": 0}
+        finally:
+            os.close(store)
+    assert session.ended(SOON)
 
 
 def test_a_port_used_again_by_another_token_is_left_alone(gate: Gate) -> None:

@@ -12,8 +12,12 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -41,3 +45,30 @@ def _install_loader() -> None:
 
 if CHECKOUT.parts[-3:] != ("ansible_collections", "wssgate", "nginx"):
     _install_loader()
+
+
+@pytest.fixture
+def append_only(tmp_path: Path) -> None:
+    """Session logs get the append-only attribute, as on a host; skips where there is none."""
+    probe = tmp_path / "probe"
+    probe.touch()
+    for change in ("+a", "-a"):
+        command = ["chattr", change, str(probe)]
+        if not shutil.which("chattr") or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("there is no append-only attribute here")
+    probe.unlink()
+
+
+@pytest.fixture(autouse=True)
+def logs_that_can_be_removed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Session logs are not append-only, but where a test asks for that (fixture append_only), and nowhere after it."""
+    from ansible_collections.wssgate.nginx.plugins.module_utils import _session_log
+
+    real = _session_log.release
+    if "append_only" not in request.fixturenames:
+        monkeypatch.setattr(_session_log, "set_append_only", lambda fd, wanted: not wanted)
+    yield
+    monkeypatch.undo()
+    folder = getattr(request.node, "funcargs", {}).get("tmp_path")
+    for path in folder.rglob("*.log*") if folder else ():
+        real(str(path))

@@ -102,6 +102,40 @@ def test_the_worker_reads_no_key_no_log_and_nobody_elses_secret(seen):
     assert {"/etc/nginx/.htpasswd", "/etc/nginx/certificates/wcs/fullchain.pem"} <= set(seen["readable"])
 
 
+# A worker has its master's descriptor of the session log, opened for writing. What more can its account have of it?
+DESCRIPTOR = r"""
+import os
+log = os.open("/var/log/nginx/wssgate/sessions.log", os.O_WRONLY | os.O_APPEND)
+os.setgroups([])
+os.setgid(33)
+os.setuid(33)
+for flags in (os.O_RDONLY, os.O_RDWR, os.O_WRONLY):
+    try:
+        os.open("/proc/self/fd/%d" % log, flags)
+        print("opened", flags)
+    except PermissionError:
+        print("refused")
+"""
+# It is given to the workers here, unless the file system and the container let it be append-only.
+ROTATED = """
+log=/var/log/nginx/wssgate/sessions.log
+kill -USR1 "$(cat /run/nginx.pid)"
+for _turn in $(seq 50); do
+    [ "$(stat -c %U $log)" = root ] || break
+    sleep 0.1
+done
+systemctl start wssgate-token-prune.service
+"""
+
+
+@pytest.mark.parametrize("before", ["true", ROTATED], ids=["always", "after a rotation and a run of the pruner"])
+def test_the_worker_s_descriptor_of_the_session_log_lets_it_read_nothing(host, before):
+    assert host.run(before).rc == 0
+    log = host.file("/var/log/nginx/wssgate/sessions.log")
+    assert (log.user, log.group, log.mode) == ("root", "root", 0o600)
+    assert host.check_output("python3 -c %s", DESCRIPTOR).split() == ["refused"] * 3
+
+
 def test_the_worker_writes_temporary_files_and_nothing_else(seen):
     # Those of systemd are sockets that are open to everybody; the two logs, of other sites, are given away by Debian's package.
     expected = re.compile(r"/(tmp|var/tmp|run/lock|run/systemd/.*)|/var/lib/nginx/(body|fastcgi|proxy|scgi|uwsgi)(/.*)?|/var/log/nginx/(access|error)\.log")

@@ -97,6 +97,8 @@ class Place:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        # It may be append-only.
+        subprocess.run(["chattr", "-R", "-a", str(self.log)], capture_output=True, check=False)
         shutil.rmtree(self.root)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:

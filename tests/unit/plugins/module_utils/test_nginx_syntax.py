@@ -162,7 +162,7 @@ def test_a_pid_in_a_block_is_not_nginxs(tree):
 
 def test_directives_without_arguments_are_passed_over(tree):
     found = tree(nginx_conf="include; pid; error_log; listen; ssl_certificate; js_import;")
-    assert len(found.files) == 1 and found[1:] == ([], [], [], [], None)
+    assert len(found.files) == 1 and found[1:] == ([], [], [], [], None, [])
 
 
 def test_other_directives_with_the_same_arguments_are_neither_logs_nor_sockets(tree):

@@ -542,7 +542,7 @@ def test_calls_side_by_side_lose_nothing(path: Path) -> None:
 def test_a_second_run_waits_for_the_first_and_gives_up_with_a_clear_error(path: Path) -> None:
     with open_store(str(path)):
         started = time.monotonic()
-        with pytest.raises(StoreError, match="held by another run"):
+        with pytest.raises(StoreError, match="locked by another run"):
             with open_store(str(path), wait=0.2):
                 pass
         assert time.monotonic() - started >= 0.2

@@ -36,7 +36,9 @@ LASTING = "lasting-token-of-16"
 PYTHON = pruner.choose_python(sys.executable)
 TIMER = "wssgate-token-prune.timer"
 SERVICE = "wssgate-token-prune.service"
-CODE = {"__init__.py", "_token_pattern.py", "_token_store.py", "_sessions.py", "_prune.py"}
+CODE = {
+    "__init__.py", "_locks.py", "_token_pattern.py", "_token_store.py", "_session_log.py", "_sessions.py", "_prune.py",
+}
 
 
 class Machine:
@@ -136,6 +138,9 @@ def test_with_systemd_the_pruner_its_unit_and_its_timer_are_there_and_the_timer_
     service = (machine.units / "wssgate-token-prune.service").read_text()
     assert f"--store {machine.store} --session-log {machine.log} --log-limit 4194304\n" in service
     assert f"ReadWritePaths=-{machine.store} -{machine.log.parent}\n" in service
+    # It is a oneshot unit, which else may run for ever; and another run must find its locks where it left them.
+    assert "TimeoutStartSec=300\n" in service
+    assert "RuntimeDirectory=wssgate\nRuntimeDirectoryMode=0700\nRuntimeDirectoryPreserve=yes\n" in service
 
 
 def test_a_second_run_changes_nothing(machine: Machine, run: Any) -> None:
@@ -226,7 +231,7 @@ def test_with_cron_one_line_does_the_turns_of_a_minute(machine: Machine, run: An
     assert machine.calls == []
     (line,) = [line for line in (machine.cron / "wssgate-token-prune").read_text().splitlines() if line[:1] != "#"]
     assert line == (
-        f"* * * * * root {PYTHON} -I {machine.library}/prune --store {machine.store} --session-log {machine.log} "
+        f"* * * * * root timeout -k 10 300 {PYTHON} -I {machine.library}/prune --store {machine.store} --session-log {machine.log} "
         "--log-limit 4194304 --every 20 --for 60 --syslog"
     )
 
