@@ -105,8 +105,10 @@ def _cron_command() -> t.List[str]:
     with contextlib.suppress(OSError, ValueError), open("%s/%s" % (CRON, IDENTITY), encoding="utf-8") as file:
         for line in file:
             words = [] if line.startswith("#") else shlex.split(line)
-            if len(words) > 8:
-                return words[6:9]
+            # "timeout -k SECONDS SECONDS" stands before the interpreter.
+            start = 10 if words[6:7] == ["timeout"] else 6
+            if len(words) > start + 2:
+                return words[start : start + 3]
     return []
 
 
