@@ -188,7 +188,7 @@ def test_a_name_in_tls_does_not_open_another_server_that_asks_for_certificates(g
 def test_no_name_and_no_resumed_session_opens_what_a_certificate_does_not(host):
     """Inside of the host, where the list can change and all ports are. tests/functional tries it on the newest nginx."""
     host.check_output("mkdir -p -m 0700 /root/pki")
-    for name in ("alice.pem", "bob.pem", "mallory.pem", "none_revoked.crl"):
+    for name in ("alice.pem", "bob.pem", "carol.pem", "mallory.pem", "none_revoked.crl"):
         host.check_output("printf '%%s' %s > /root/pki/%s", (PKI / name).read_text(), name)
     crl = f"{CERTIFICATES}/clients/crl.pem"
     site = client_certificates.Site(client_certificates.ADDRESSES, "/root/pki", crl, "/run/nginx.pid")

@@ -31,8 +31,9 @@ except ImportError:  # run as a program, beside wire.py
     import wire  # type: ignore[import-not-found, no-redef]
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
-# A certificate of the authority, one that it has revoked, one of another authority of the same name, none.
-GOOD, REVOKED, NAMESAKE, NOBODY = "alice", "mallory", "bob", ""
+# A certificate of the authority, one that it has revoked, one that has expired, one of another authority of the same
+# name, none.
+GOOD, REVOKED, EXPIRED, NAMESAKE, NOBODY = "alice", "mallory", "carol", "bob", ""
 SIGNED = {"clients": (GOOD, REVOKED), "namesakes": (NAMESAKE,)}
 UNKNOWN_NAME = "nobody.example.com"
 # A loaded machine may take its time.
@@ -295,7 +296,7 @@ def workers(master: int) -> set[int]:
 def run(site: Site) -> dict[str, Any]:
     tried = Run(site)
     for version in VERSIONS:
-        for identity in (GOOD, REVOKED, NAMESAKE, NOBODY):
+        for identity in (GOOD, REVOKED, EXPIRED, NAMESAKE, NOBODY):
             tried.names(Trial(site, version, identity))
         # What one authority has signed, the other has not: what a session lends shows with these.
         for identity in (GOOD, NAMESAKE):

@@ -83,6 +83,7 @@ def write(folder: Path) -> None:
     expired = issue("shop.example.com", intermediate, ["shop.example.com"], begin=-20, end=-10)
     clients = issue("clients", ca=True, end=500)
     alice, mallory = issue("alice", clients), issue("mallory", clients)
+    carol = issue("carol", clients, begin=-20, end=-10)
     stranger = issue("stranger", issue("strangers", ca=True))
     # Another authority of the same name: what goes by names takes the one for the other.
     namesakes = issue("clients", ca=True, end=500)
@@ -99,6 +100,7 @@ def write(folder: Path) -> None:
         "none_revoked.crl": revocation_list(clients),
         "old.crl": revocation_list(clients, end=-10),
         "alice.pem": alice.pem + alice.key_pem,
+        "carol.pem": carol.pem + carol.key_pem,
         "mallory.pem": mallory.pem + mallory.key_pem,
         "stranger.pem": stranger.pem + stranger.key_pem,
         "namesakes.pem": namesakes.pem,
