@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 AUTH_KINDS = ("token", "basic", "token_or_basic", "token_and_basic", "external", "none")
+TLS_PROFILES = ("intermediate", "modern")
 SERVER_AUTH_KINDS = ("none", "basic")
 BALANCING_METHODS = ("round_robin", "least_conn", "ip_hash", "random", "hash")
 # What is spoken to an upstream under each scheme, and the port where none is named.
@@ -116,6 +117,7 @@ CONTEXT_DEFAULTS: t.Dict[str, t.Any] = {
     "certificates_directory": "/etc/nginx/certificates",
     "htpasswd_files": [],
     "token_store_path": "",
+    "nginx_directory": "/etc/nginx",
     "nginx_version": "1.22.1",
     "ipv6": True,
     "ca_bundle_path": "/etc/ssl/certs/ca-certificates.crt",
@@ -128,4 +130,5 @@ CONTEXT_DEFAULTS: t.Dict[str, t.Any] = {
     "drain_retry_after": 10,
     "buffer_size": 4096,
     "tls_tickets": 1,
+    "tls_profile": "intermediate",
 }
