@@ -26,13 +26,11 @@ options:
     default: /etc/nginx/certificates
   client_authorities:
     description: Value of C(certificates_client_authorities), to be checked as well.
-    type: list
-    elements: raw
+    type: raw
     default: []
   authorities:
     description: Value of C(certificates_authorities), to be checked as well.
-    type: list
-    elements: raw
+    type: raw
     default: []
 """
 

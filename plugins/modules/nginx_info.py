@@ -129,6 +129,12 @@ paths:
       owner: root
       group: www-data
       mode: '0710'
+effective_user_id:
+  description: Number of the account that looked. Some of the rest takes root, V(0).
+  returned: always
+  type: int
+  sample: 0
+  version_added: 1.1.0
 configure_arguments:
   description: What the binary was configured with.
   returned: always
@@ -258,6 +264,7 @@ def main() -> None:
         )
     except NginxError as error:
         module.fail_json(msg=str(error), nginx_output=error.nginx_output)
+    found["effective_user_id"] = os.geteuid()
     found["packages"] = installed_packages(values["packages"])
     found["service"] = service_state(values["service"])
     found["paths"] = path_states(values["paths"])

@@ -30,6 +30,7 @@ from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate_options import
     SCHEMES,
     SERVER_AUTH_KINDS,
     SERVER_DEFAULTS,
+    TLS_PROFILES,
     UPSTREAM_DEFAULTS,
 )
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._problems import Problems, shown
@@ -67,6 +68,20 @@ SLUG_MAX_LENGTH = 16
 
 # Below this path are the gate's own internal locations.
 INTERNAL_PATH = "/.wssgate"
+
+# What the templates render of the context, as it was checked.
+RENDERED_CONTEXT = (
+    "token_store_path",
+    "nginx_directory",
+    "access_log_path",
+    "session_log_path",
+    "acme_webroot",
+    "drain_path",
+    "drain_retry_after",
+    "buffer_size",
+    "tls_tickets",
+    "tls_profile",
+)
 
 # Headers to the upstream that the gate sets itself, where a second one of the name would contradict it, and those that a
 # handshake is made of.
@@ -195,8 +210,8 @@ class _Builder:
             "zones": self.zones,
             "forwarded": self.forwarded,
             "redirect_addresses": self.redirect_addresses,
-            "token_store_path": self.context["token_store_path"],
             "key_exchange_groups": self._key_exchange_groups(),
+            **{key: self.context[key] for key in RENDERED_CONTEXT},
             "has_http2_directive": self._has_http2_directive(),
             # Before 1.23.2 ticket keys never change while nginx runs: a stolen key would open every recorded session.
             "has_rotating_tickets": self._version() >= (1, 23, 2),
@@ -208,7 +223,16 @@ class _Builder:
     def _context(self, given: t.Any) -> t.Dict[str, t.Any]:
         where = "wss_proxy"
         context = self.problems.options(where, given, CONTEXT_DEFAULTS)
-        for key in ("token_store_path", "certificates_directory", "ca_bundle_path", "access_log_path", "session_log_path", "acme_webroot", "drain_path"):
+        for key in (
+            "token_store_path",
+            "nginx_directory",
+            "certificates_directory",
+            "ca_bundle_path",
+            "access_log_path",
+            "session_log_path",
+            "acme_webroot",
+            "drain_path",
+        ):
             context[key] = self._path(where, key, context[key])
         if context["drain_path"].startswith("/root/"):
             self.problems.add(where, f"drain_path {context['drain_path']!r} is in root's own folder, where nginx's workers see nothing; choose another")
@@ -216,6 +240,7 @@ class _Builder:
             context[key] = self.problems.flag(where, key, context[key])
         for key, low, high in (("drain_retry_after", 1, 86400), ("buffer_size", 1024, 1048576), ("tls_tickets", 0, 10)):
             context[key] = self.problems.number(where, key, context[key], low, high)
+        context["tls_profile"] = self.problems.choice(where, "tls_profile", context["tls_profile"], TLS_PROFILES)
         return context
 
     def _named(self, key: str, name: str) -> t.Dict[str, t.Any]:

@@ -14,6 +14,8 @@ import typing as t
 VARIABLES: t.Dict[str, t.Any] = {
     "wss_proxy_servers": [],
     "wss_proxy_upstreams": [],
+    "wss_proxy_allow_empty": False,
+    "wss_proxy_other_variables": [],
     "wss_proxy_http_redirect_enabled": True,
     "wss_proxy_http_redirect_port": 80,
     "wss_proxy_tls_profile": "intermediate",

@@ -16,6 +16,7 @@ from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate_defaults impor
 AUTH_KINDS = CHOICES["wss_proxy_servers.locations.auth"]
 SERVER_AUTH_KINDS = CHOICES["wss_proxy_servers.auth"]
 BALANCING_METHODS = CHOICES["wss_proxy_upstreams.balancing"]
+TLS_PROFILES = CHOICES["wss_proxy_tls_profile"]
 # What is spoken to an upstream under each scheme, and the port where none is named.
 SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -35,6 +36,7 @@ CONTEXT_DEFAULTS: t.Dict[str, t.Any] = {
     "certificates_directory": "/etc/nginx/certificates",
     "htpasswd_files": [],
     "token_store_path": "",
+    "nginx_directory": "/etc/nginx",
     "nginx_version": "1.22.1",
     "openssl_version": "",
     "ipv6": True,
@@ -48,4 +50,5 @@ CONTEXT_DEFAULTS: t.Dict[str, t.Any] = {
     "drain_retry_after": VARIABLES["wss_proxy_drain_retry_after"],
     "buffer_size": VARIABLES["wss_proxy_buffer_size"],
     "tls_tickets": VARIABLES["wss_proxy_tls_tickets"],
+    "tls_profile": VARIABLES["wss_proxy_tls_profile"],
 }

@@ -77,8 +77,13 @@ def resolved(role: str) -> Options:
     return {name: templar.template(variables[name]) for name in defaults_of(role)}
 
 
+def strict(options: Options) -> Options:
+    """The same, with the lists of dictionaries as such that Ansible is to take for anything: the roles' own checks answer better."""
+    return {name: {**spec, "type": "list", "elements": "dict"} if spec["type"] == "raw" and "options" in spec else spec for name, spec in options.items()}
+
+
 def complaints(role: str, given: Options) -> t.List[str]:
-    return ArgumentSpecValidator(options_of(role)).validate(given).error_messages
+    return ArgumentSpecValidator(strict(options_of(role))).validate(given).error_messages
 
 
 @pytest.mark.parametrize("role", NAMES)
@@ -297,9 +302,13 @@ def paths_of(value: t.Any, *above: str) -> t.Iterator[str]:
     ],
 )
 def test_the_specification_refuses_what_no_option_can_be(level: str, name: str, value: t.Any) -> None:
-    found = complaints("wss_proxy", whole_but(level, name, value))
+    given = whole_but(level, name, value)
+    found = complaints("wss_proxy", given)
     assert found
     assert all(name in message for message in found)
+    # Whose answer the operator gets.
+    context = {"upstreams": given["wss_proxy_upstreams"], "certificates": WHOLE["wss_proxy_certificates"], "htpasswd_files": WHOLE["wss_proxy_htpasswd_files"]}
+    assert any(name.removesuffix("s") in message for message in _gate.gate_errors(given["wss_proxy_servers"], context))
 
 
 # -- guides

@@ -59,6 +59,18 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "a log format that would end its own quotes": ({"nginx_log_format": "it's'; return 200"}, ("nginx_log_format one line without single quotes",)),
     "an account for the workers that is not there": ({"nginx_user": "nginx"}, ("nginx_user nginx is not on", "leave nginx_user out for www-data")),
     "an owner of the token store that is not there": ({"token_store_owner": "nobodys"}, ("token_store_owner nobodys is not on", "or name another")),
+    "a list of servers that is misspelt": (
+        {"wss_proxy_server": [SERVER]},
+        ("there is no variable wss_proxy_server; did you mean wss_proxy_servers?",),
+    ),
+    "no servers for a host that has a gate": (
+        {"wss_proxy_servers": []},
+        ("which has a gate (server_wcs.conf); this run would take it away", "set wss_proxy_allow_empty: true"),
+    ),
+    "a number and a boolean that are none": (
+        {"nginx_sessions": "4k", "nginx_allow_restart": "maybe"},
+        ("nginx_sessions is '4k'; it must be a whole number", "nginx_allow_restart is 'maybe'; it must be true or false"),
+    ),
     "a directive that nginx does not know": (
         {"wss_proxy_servers": [{**SERVER, "extra_directives": "lisen 444;"}]},
         ('unknown directive "lisen"', "/etc/nginx/wssgate.d/server_wcs.conf:", "nothing was changed"),

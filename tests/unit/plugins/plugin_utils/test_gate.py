@@ -1026,6 +1026,8 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "drain_retry_after": 10,
         "buffer_size": 4096,
         "tls_tickets": 1,
+        "tls_profile": "modern",
+        "nginx_directory": "/etc/nginx",
     },
 }
 SCHEMAS = {

@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: variable_problems
+short_description: What is wrong with the variables of this collection
+version_added: 1.1.0
+author:
+  - wssgate contributors (@wssgate)
+description:
+  - Checks, for a role, that its variables have the types and choices of its C(argument_specs.yml), that the play has gathered the facts
+    that it needs, and that no variable of the host is probably one of the role's misspelt.
+  - Warns about other variables that begin with C(token_store_), C(wss_proxy_) or C(wcs_), for which nobody else has a use.
+  - Messages name variables and show values of booleans, numbers and choices only.
+options:
+  _terms:
+    description: Names of roles of this collection.
+    type: list
+    elements: str
+    default: []
+  parameters:
+    description: Types, V(bool) or V(int), of variables to be checked by name where they are set. The playbooks have their parameters checked so.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Check the variables of role nginx
+  ansible.builtin.assert:
+    that: query('wssgate.nginx.variable_problems', 'nginx') | length == 0
+    fail_msg: "{{ query('wssgate.nginx.variable_problems', 'nginx') | join('; ') }}"
+"""
+
+RETURN = r"""
+_list:
+  description: One sentence for each problem, empty when there is none.
+  type: list
+  elements: str
+"""
+
+import typing as t
+
+from ansible.plugins.lookup import LookupBase
+from ansible.utils.display import Display
+
+from ansible_collections.wssgate.nginx.plugins.plugin_utils import _role_variables
+
+display = Display()
+
+
+class LookupModule(LookupBase):
+    """The lookup."""
+
+    def run(
+        self, terms: t.List[t.Any], variables: t.Optional[t.Dict[str, t.Any]] = None, **kwargs: t.Any
+    ) -> t.List[t.Any]:
+        """Return the problems."""
+        self.set_options(var_options=variables, direct=kwargs)
+        found = variables or {}
+        template = self._templar.template
+        problems = _role_variables.parameter_problems(self.get_option("parameters"), found, template)
+        for role in terms:
+            problems += _role_variables.fact_problems(role, found)
+            problems += _role_variables.misspelt_names(role, found, template)
+            problems += _role_variables.value_problems(role, found, template)
+            for name in _role_variables.unknown_names(role, found, template):
+                display.warning(
+                    f"{name} is no variable of role {role} and counts for nothing. If it is yours, name it in {_role_variables.OTHER_VARIABLES}."
+                )
+        return problems

@@ -1,0 +1,226 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The roles' variables: their values by the types of argument_specs.yml, and names that are probably misspelt.
+
+Ansible converts a value to check it and hands the role what was given. ``-e name=value`` and INI inventories give
+strings, and to Jinja the string "false" is true.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+import typing as t
+from pathlib import Path
+
+import yaml
+from ansible.module_utils.common.validation import check_type_bool, check_type_int
+
+ROLES_PATH = Path(__file__).resolve().parents[2] / "roles"
+ROLE_NAMES = ("nginx", "certificates", "htpasswd", "token_store", "wss_proxy", "wcs")
+# Nobody else's variables begin with these. Roles for nginx, certificates and password files are many.
+OWN_PREFIXES = ("token_store", "wss_proxy", "wcs")
+# Read by the playbooks' plays, so in no role's specification.
+PLAY_VARIABLES = ("wssgate_hosts", "wssgate_hosts_required")
+OTHER_VARIABLES = "wss_proxy_other_variables"
+# Of difflib: wss_proxies_servers is 0.89 like wss_proxy_servers.
+ALIKE = 0.88
+
+_WANTED = {"bool": "true or false", "int": "a whole number"}
+
+Options = t.Mapping[str, t.Mapping[str, t.Any]]
+Template = t.Callable[[t.Any], t.Any]
+
+
+@functools.lru_cache(maxsize=None)
+def entry_points_of(role: str) -> t.Dict[str, t.Any]:
+    """The role's argument_specs.yml."""
+    text = (ROLES_PATH / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["argument_specs"]
+
+
+def options_of(role: str) -> Options:
+    """The options of the role's entry point main."""
+    return entry_points_of(role)["main"]["options"]
+
+
+@functools.lru_cache(maxsize=None)
+def known_names() -> t.FrozenSet[str]:
+    """All variables of all roles."""
+    names = {
+        name for role in ROLE_NAMES for entry in entry_points_of(role).values() for name in entry.get("options") or {}
+    }
+    return frozenset(names.union(PLAY_VARIABLES))
+
+
+def _scalar(value: t.Any, kind: str) -> t.Any:
+    """The value as Ansible converts it; a boolean is no number here. Raises TypeError."""
+    if kind == "bool":
+        return check_type_bool(value)
+    if isinstance(value, bool):
+        raise TypeError("a boolean")
+    return check_type_int(value)
+
+
+def typed(value: t.Any, spec: t.Mapping[str, t.Any], name: str, problems: t.List[str]) -> t.Any:
+    """The value with its booleans and numbers as such, at every depth; what is none stays and is added to the problems."""
+    kind, options = spec.get("type", "str"), spec.get("options")
+    if kind in _WANTED:
+        try:
+            return _scalar(value, kind)
+        except (TypeError, ValueError):
+            shown = "empty" if value is None or value == "" else repr(str(value))
+            problems.append(f"{name} is {shown}; it must be {_WANTED[kind]}")
+            return value
+    # Raw with options: a list of dictionaries that Ansible is not to check, see argument_specs.yml.
+    if kind in ("list", "raw") and isinstance(value, (list, tuple)):
+        inner = {"type": spec.get("elements", "dict" if options else "raw"), "options": options}
+        return [typed(item, inner, f"{name}[{index}]", problems) for index, item in enumerate(value)]
+    if kind == "dict" and options and isinstance(value, t.Mapping):
+        return {key: _nested(inner, str(key), options, name, problems) for key, inner in value.items()}
+    return value
+
+
+def _nested(value: t.Any, key: str, options: Options, where: str, problems: t.List[str]) -> t.Any:
+    if key not in options:
+        close = difflib.get_close_matches(key, options, 1)
+        problems.append(
+            f"{where} has no option {key!r}; "
+            + (f"did you mean {close[0]!r}?" if close else f"there are {', '.join(options)}")
+        )
+        return value
+    return value if value is None else typed(value, options[key], f"{where}.{key}", problems)
+
+
+def parameter_problems(kinds: t.Mapping[str, str], variables: t.Mapping[str, t.Any], template: Template) -> t.List[str]:
+    """What is wrong with those of the parameters of a playbook that were given."""
+    problems: t.List[str] = []
+    for name, kind in kinds.items():
+        if name in variables:
+            typed(template(variables[name]), {"type": kind}, name, problems)
+    return problems
+
+
+def value_problems(role: str, variables: t.Mapping[str, t.Any], template: Template) -> t.List[str]:
+    """What is wrong with the types and choices of the role's variables."""
+    problems: t.List[str] = []
+    for name, spec in options_of(role).items():
+        if name not in variables:
+            continue
+        # Role wss_proxy's own lists are the gate's model's to check.
+        if spec["type"] in _WANTED or (spec.get("options") and role != "wss_proxy"):
+            typed(template(variables[name]), spec, name, problems)
+        elif "choices" in spec:
+            value = template(variables[name])
+            if value not in spec["choices"]:
+                problems.append(f"{name} is {str(value)!r}; it must be one of {', '.join(spec['choices'])}")
+    return problems
+
+
+def fact_problems(role: str, variables: t.Mapping[str, t.Any]) -> t.List[str]:
+    """What a role needs to know of its host."""
+    facts = variables.get("ansible_facts") or {}
+    needed = [
+        "os_family",
+        *(["service_mgr"] if role != "wcs" else []),
+        *(["interfaces"] if role == "wss_proxy" else []),
+    ]
+    missing = [name for name in needed if name not in facts]
+    if not missing:
+        return []
+    return [
+        f"role {role} needs facts of {variables.get('inventory_hostname', 'the host')} that the play has not gathered ({', '.join(missing)}): "
+        "set gather_facts: true in the play, with gather_subset: ['!all', min, network] or without gather_subset"
+    ]
+
+
+# -- misspelt names
+
+
+def distance(one: str, other: str) -> int:
+    """How many letters were left out, added, exchanged for another or swapped with their neighbour."""
+    before: t.List[int] = []
+    last = list(range(len(other) + 1))
+    for row, letter in enumerate(one, 1):
+        current = [row]
+        for column, target in enumerate(other, 1):
+            cost = min(last[column] + 1, current[column - 1] + 1, last[column - 1] + (letter != target))
+            if row > 1 and column > 1 and letter == other[column - 2] and one[row - 2] == target:
+                cost = min(cost, before[column - 2] + 1)
+            current.append(cost)
+        before, last = last, current
+    return last[-1]
+
+
+def _extends(name: str, known: str) -> bool:
+    """Whether a name has more words than a known one, or a number, as helper variables have: wss_proxy_servers_common."""
+    words = iter(re.sub(r"[0-9]+$", "", name).split("_"))
+    return all(word in words for word in known.split("_"))
+
+
+def _fits(value: t.Any, spec: t.Mapping[str, t.Any]) -> bool:
+    """Whether a value could be meant for an option; a list of users is not meant for the name of one."""
+    kind = spec.get("type")
+    if kind == "raw":
+        return True
+    if kind in ("list", "dict"):
+        return isinstance(value, list if kind == "list" else t.Mapping) or (isinstance(value, str) and "{{" in value)
+    return not isinstance(value, (list, t.Mapping))
+
+
+def _specification(name: str) -> t.Mapping[str, t.Any]:
+    for role in ROLE_NAMES:
+        for entry in entry_points_of(role).values():
+            if name in (entry.get("options") or {}):
+                return entry["options"][name]
+    return {"type": "raw"}
+
+
+def meant_by(name: str, value: t.Any, role: str) -> t.Optional[str]:
+    """The variable of the role that a name nobody knows was probably meant to be."""
+    is_own = role in OWN_PREFIXES
+    if not name.startswith(role[:2] if is_own else f"{role}_"):
+        return None
+    found = []
+    for known in [*options_of(role), *(PLAY_VARIABLES if role == "wss_proxy" else ())]:
+        if abs(len(known) - len(name)) > 3 or _extends(name, known) or not _fits(value, _specification(known)):
+            continue
+        ratio = difflib.SequenceMatcher(None, name, known).ratio()
+        if ratio < ALIKE:
+            continue
+        edits = distance(name, known)
+        # Words left out or added are not slips of the finger; see unknown_names.
+        if edits <= 1 or (is_own and (edits <= 2 or len(name.split("_")) == len(known.split("_")))):
+            found.append((edits, -ratio, known))
+    return min(found)[2] if found else None
+
+
+def _candidates(variables: t.Mapping[str, t.Any], template: Template) -> t.List[str]:
+    others = template(variables.get(OTHER_VARIABLES) or [])
+    others = others if isinstance(others, (list, tuple)) else []
+    return [name for name in variables if isinstance(name, str) and name not in known_names() and name not in others]
+
+
+def misspelt_names(role: str, variables: t.Mapping[str, t.Any], template: Template) -> t.List[str]:
+    """One sentence for each variable that was probably meant for the role and would silently count for nothing."""
+    problems = []
+    for name in _candidates(variables, template):
+        known = meant_by(name, variables[name], role)
+        if known:
+            problems.append(
+                f"there is no variable {name}; did you mean {known}? If it is another program's, name it in {OTHER_VARIABLES}"
+            )
+    return sorted(problems)
+
+
+def unknown_names(role: str, variables: t.Mapping[str, t.Any], template: Template) -> t.List[str]:
+    """Other variables with the role's prefix, where that prefix is nobody else's."""
+    if role not in OWN_PREFIXES:
+        return []
+    return sorted(
+        name
+        for name in _candidates(variables, template)
+        if name.startswith(f"{role}_") and not meant_by(name, variables[name], role)
+    )
