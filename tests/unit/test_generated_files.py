@@ -168,9 +168,9 @@ def test_any_default_is_what_ansible_reads_from_the_defaults(checkout: Path, def
 def test_a_list_that_the_role_checks_itself_is_shown_as_a_list(checkout: Path) -> None:
     path = specs(checkout, "htpasswd")
     text = path.read_text(encoding="utf-8")
-    parts = text.partition("        type: list\n        elements: dict\n")
+    parts = text.partition("        type: raw\n")
     assert parts[1]
-    path.write_text(f"{parts[0]}        type: raw\n{parts[2]}", encoding="utf-8")
+    path.write_text(f"{parts[0]}        type: list\n        elements: dict\n{parts[2]}", encoding="utf-8")
     assert stale(checkout) == ""
 
 
