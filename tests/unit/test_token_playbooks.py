@@ -69,7 +69,7 @@ class Proxies:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
 
 
