@@ -175,6 +175,7 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ("$wss_connection > keep-alive, upgrade 1", "the regular expression says the same, at a greater cost"),
     ('$wss_answer > 101 ""', "no regular expression matches 101, either; this spares a session all of them"),
     ("$wss_stray > default 0", "an empty condition is no, too"),
+    ("$wss_ambiguous > default 0", "an empty condition is no, too"),
     ("set $wss_refused protocol", "a 400 that no guard names has that reason anyway"),
     ("(?:GET|HEAD)$ > return 405", "nginx answers so to other methods where a file is asked for; the reason in the log is the guard's"),
     ("server > location > types", "the page's own name ends in .html"),
@@ -188,6 +189,7 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ('location external > proxy_set_header Connection ""', "the default of this nginx"),
     ("location error > access_log /log/wssgate/sessions.log", "no test has a session's token meet an error page: docs/reliability.md lists it"),
     # Other tests' business.
+    ("$wss_network > ~(?s)", "test_networks.py has clients of IPv6; these gates have none"),
     ("> ~^500/[-0]?/ full", "test_faults.py fills a gate and reads the reasons"),
     ("proxy_ssl_name other.example.com", "the name is then the address, which is as wrong"),
     # nginx's default is the same, from 1.29.7 or 1.23.4 on; before, Debian's nginx and the molecule scenarios notice.

@@ -113,7 +113,7 @@ GATE_HEADERS = (
 IDENTITY_HEADERS = (LOCATION_DEFAULTS["client_ip_header"], CLIENT_CERTIFICATES_DEFAULTS["subject_header"])
 
 # What nginx passes on of a path as it is, in every version, and what it writes as % and two digits in upper case:
-# NGX_ESCAPE_URI of ngx_escape_uri(). The second from 1.21.1 on only. Control characters and the backslash are refused before.
+# NGX_ESCAPE_URI of ngx_escape_uri(), the last line from 1.21.1 on. Control characters and the backslash are refused before.
 PLAIN_CHARACTERS = r"[A-Za-z0-9!$&'()*+,./:;=@\[\]_~-]"
 ENCODED_CHARACTERS = "%(?:2[035]|3F|[89A-F][0-9A-F])"
 ENCODED_CHARACTERS_LATER = "%(?:22|3[CE]|5E|60|7[BCD])"
@@ -768,21 +768,23 @@ class _Builder:
     def _forwarded(self, location: t.Mapping[str, t.Any]) -> str:
         """The path and the query that the upstream gets, byte by byte, for the service that decides.
 
-        nginx has no variable for it. The upstream's path takes the place of the location's; behind it comes the rest of what nginx
-        has decoded and resolved, encoded anew.
+        nginx has no variable for it. The upstream's path takes the place of the location's; behind it comes the rest of
+        what nginx has decoded and resolved, encoded anew.
         """
         path = location["upstream"]["path"]
         if location["exact"]:
             return f"{path}$is_args$args"
         folder = re.escape(location["path"][:-1])
-        encoded = [ENCODED_CHARACTERS] + [ENCODED_CHARACTERS_LATER] * (self._version() >= (1, 21, 1))
+        encoded = [PLAIN_CHARACTERS, ENCODED_CHARACTERS] + [ENCODED_CHARACTERS_LATER] * (self._version() >= (1, 21, 1))
+        # No '.', '..' or empty part, which nginx would resolve.
+        resolved = rf"(?![^?]*/\.{{0,2}}/)(?<wss_below>/(?:{'|'.join(encoded)})*)(?<!/\.)(?<!/\.\.)"
         self.forwarded.append(
             {
                 "slug": location["slug"],
                 "path": location["path"],
                 "plain": f"^{folder}(?<wss_below>/{PLAIN_CHARACTERS}*)$",
-                # Already as nginx would write it: no '.', '..' or empty part that it would resolve.
-                "encoded": rf"^{folder}(?![^?]*/\.{{0,2}}/)(?<wss_below>/(?:{'|'.join([PLAIN_CHARACTERS, *encoded])})*)(?<!/\.)(?<!/\.\.)(?:\?|$)",
+                # Already as nginx would write it.
+                "encoded": rf"^{folder}{resolved}(?:\?|$)",
             }
         )
         return f"{path[:-1]}$wss_path_{location['slug']}$is_args$args"
@@ -921,7 +923,7 @@ class _Builder:
                     f"server {server['name']!r}",
                     f"port {redirect['port']} cannot both redirect to https and be listened on; set http_redirect_enabled: false or another http_redirect_port",
                 )
-            self.redirect_addresses += [address for address in redirect["addresses"] if address not in self.redirect_addresses]
+            self.redirect_addresses = list(dict.fromkeys(self.redirect_addresses + redirect["addresses"]))
             # '_' is nobody's name: what it stands for, anybody may claim in Host.
             names = [name for name in server["server_names"] if name != "_"]
             wanted = {name.lower(): {(address, name.lower()) for address in redirect["addresses"]} for name in names}
