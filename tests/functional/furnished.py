@@ -29,7 +29,6 @@ from typing import Any
 from house.gate import House, Place, free_port, wait_for
 from house.talk import HEAD_END, Mirror
 from support import pki, wire
-from support.client_certificates import KeptOpen
 
 USERNAME, PASSWORD = "operator", "furnished: password"
 TOKEN = "furnished-token-0123456789"
@@ -544,6 +543,8 @@ def a_client_that_comes_back_resumes_its_session(site: Site) -> None:
 
 def nobody_resumes_a_session_where_clients_show_certificates(site: Site) -> None:
     """Whatever is revoked or expires after the first handshake has to count in the second."""
+    from support import client_certificates
+
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         for short in ("members", "mixed", "gate"):
             context = _client(version, site.pki / "alice.pem")
@@ -552,7 +553,7 @@ def nobody_resumes_a_session_where_clients_show_certificates(site: Site) -> None
                 plain = wire.Endpoint(port=site.port, tls=False).connect()
                 with context.wrap_socket(plain, server_hostname=site.name(short), session=session) as tls:
                     tls.sendall(site.plain(short, "/nothing").encode())
-                    assert wire.read_reply(KeptOpen(tls)).status == 404
+                    assert wire.read_reply(client_certificates.KeptOpen(tls)).status == 404
                     assert not tls.session_reused, f"{short} with {version.name}"
                     session = tls.session
                     assert session is not None
