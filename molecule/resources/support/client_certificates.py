@@ -114,6 +114,16 @@ class Site:
         return json.dumps(asdict(self))
 
 
+class KeptOpen:
+    """A connection that whoever reads an answer from it cannot close: its TLS session would be gone with it."""
+
+    def __init__(self, connection: ssl.SSLSocket) -> None:
+        self.recv = connection.recv
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass
 class Answer:
     status: int
@@ -139,7 +149,7 @@ class Trial:
         plain = wire.Endpoint(port=address.port, tls=False).connect()
         with self._context.wrap_socket(plain, server_hostname=name or None, session=session) as tls:
             tls.sendall(request.encode())
-            reply = wire.read_reply(tls)
+            reply = wire.read_reply(KeptOpen(tls))
             # With TLS 1.3 what resumes a session comes after the handshake, at the latest with the answer.
             return Answer(reply.status, reply.reason, bool(tls.session_reused), tls.session)
 
@@ -199,7 +209,10 @@ class Run:
         """A session in the server that the name leads to, let in or not."""
         self.tried += 1
         known = next((server for server in address.servers if server.name == name), address.servers[0])
-        return trial.ask(address, name, known)
+        answer = trial.ask(address, name, known)
+        if answer.session is None:
+            self.complaints.append(f"{trial}: there is no session for {name or 'no name'} at {address.port}")
+        return answer
 
     def resume(self, trial: Trial) -> None:
         """A session begun at each place, resumed at each place: a new one each time, as some are good only once."""
