@@ -67,7 +67,8 @@ def _open_lock(folder: int) -> int:
     name = "%d-%d.lock" % (found.st_dev, found.st_ino)
     with open_place() as place:
         try:
-            lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=place)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            lock = os.open(name, flags, 0o600, dir_fd=place)
         except OSError as error:
             raise LockError("cannot open %s/%s: %s" % (PLACE, name, os.strerror(error.errno))) from None
         if not stat.S_ISREG(os.fstat(lock).st_mode):

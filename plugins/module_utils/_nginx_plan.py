@@ -21,6 +21,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import 
     parents,
     read_entry,
 )
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_sockets import Socket
 
 _NOT_OURS_LIMIT = 10
 
@@ -41,6 +42,7 @@ class Settings(NamedTuple):
     error_log: str = ""
     live_timeout: float = 10
     allow_restart: bool = False
+    sockets: Sequence[Socket] = ()
     present: bool = True
     check: bool = False
 
@@ -108,6 +110,9 @@ def check_settings(settings: Settings) -> None:
         raise NginxError("live_timeout has to be greater than 0 seconds")
     if "/" in settings.main_file:
         raise NginxError("main_file {0!r} has to be in directory itself".format(settings.main_file))
+    for wanted in settings.sockets:
+        if not os.path.isabs(wanted.path) or not 0 <= wanted.mode <= 0o777:
+            raise NginxError("sockets: {0!r} has to be an absolute path, its mode 0777 at most".format(wanted.path))
     for path in [settings.main_file, *settings.owned_directories, *settings.absent, *settings.files]:
         check_path(path)
     if not settings.present:

@@ -11,7 +11,7 @@ import os
 import re
 import time
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._locks import LockError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
@@ -35,6 +35,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_live import (
 )
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_plan import Planner, Settings, check_settings, to_bytes
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Finder, Process, started_at
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_sockets import Guard, Socket, present, problem, protect
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_syntax import Tree, read_tree, with_pid
 from ansible_collections.wssgate.nginx.plugins.module_utils._session_log import prepare, release, remember
 
@@ -52,6 +53,7 @@ class Outcome:
         self.reloaded = False
         self.started = False
         self.restarted = False
+        self.sockets: List[str] = []
         self.reason = "nothing to do"
         self.workers: List[int] = []
         self.warnings: List[str] = []
@@ -64,12 +66,13 @@ class Outcome:
     def result(self) -> Dict[str, Any]:
         """Return what the module returns."""
         return {
-            "changed": bool(self.changes) or self.reloaded or self.started or self.restarted,
+            "changed": bool(self.changes) or self.reloaded or self.started or self.restarted or bool(self.sockets),
             "changed_files": [change.path for change in self.shown if change.after],
             "removed_files": [change.path for change in self.shown if not change.after],
             "reloaded": self.reloaded,
             "started": self.started,
             "restarted": self.restarted,
+            "protected_sockets": self.sockets,
             "reason": self.reason,
             "workers": self.workers,
         }
@@ -199,6 +202,7 @@ class Transaction:
         self._note_pid_file(family.master)
         reason = self._reason(before, family)
         if not reason:
+            self._protect_what_is_there(family)
             return
         outcome.reason = reason
         master: Optional[Process] = family.master
@@ -255,6 +259,21 @@ class Transaction:
             except (LockError, OSError) as error:
                 raise NginxError("that sessions are logged in {0} cannot be noted: {1}; nothing was changed".format(
                     ", ".join(formers), error)) from error
+
+    def _protect_what_is_there(self, family: Family) -> None:
+        """Give sockets their mode in a run that has nothing else to do."""
+        settings = self.settings
+        if not settings.present or not family.workers:
+            return
+        for wanted in settings.sockets:
+            changed = protect(wanted, settings.check)
+            if changed is None:
+                raise NginxError(
+                    "{0} is not there any more, though nginx listens on it: nobody can connect until nginx is "
+                    "restarted".format(wanted.path))
+            if changed:
+                self.outcome.sockets.append(wanted.path)
+                self.outcome.reason = "a socket had another mode or group"
 
     def _test_only(self) -> None:
         if not os.access(self.settings.directory, os.W_OK):
@@ -315,20 +334,24 @@ class Transaction:
         """Have nginx take on what is on the disk; if it does not, put back what was there."""
         settings, outcome = self.settings, self.outcome
         after = read_tree(settings.main)
+        former = present(before.sockets)
         try:
-            if master:
-                outcome.workers = self._activator.reload(master, before, after)
-                outcome.reloaded = True
-            else:
-                outcome.workers = self._activator.start(after)
-                outcome.started = True
+            with Guard(settings.sockets):
+                if master:
+                    outcome.workers = self._activator.reload(master, before, after)
+                else:
+                    outcome.workers = self._activator.start(after)
+            self._check_sockets()
+            outcome.reloaded, outcome.started = bool(master), not master
             self._release_session_logs(before, after)
             return
         except NotLive as error:
             complaint = str(error)
         if master and settings.allow_restart:
             try:
-                outcome.workers = self._activator.restart(before, after)
+                with Guard(settings.sockets):
+                    outcome.workers = self._activator.restart(before, after)
+                self._check_sockets()
                 outcome.restarted = True
                 self._release_session_logs(before, after)
                 return
@@ -336,13 +359,18 @@ class Transaction:
                 complaint = str(error)
         message = "nginx found the configuration right but does not run it: {0}".format(complaint)
         if outcome.changes:
-            message += self._go_back(before, after, bool(master))
+            message += self._go_back(before, after, bool(master), former)
         if master and "bind()" in complaint and not settings.allow_restart:
             message += (
                 ". Either another process has that address, or nginx itself has it in a narrower or wider form, which it "
                 "can't exchange without a restart (allow_restart cuts every session)"
             )
         raise NginxError(message, complaint)
+
+    def _check_sockets(self) -> None:
+        complaint = problem(self.settings.sockets)
+        if complaint:
+            raise NotLive(complaint)
 
     @staticmethod
     def _release_session_logs(before: Tree, after: Tree) -> None:
@@ -351,16 +379,20 @@ class Transaction:
             if path not in after.session_logs:
                 release(path)
 
-    def _go_back(self, before: Tree, after: Tree, was_running: bool) -> str:
-        """Put back what was there and say how that went."""
+    def _go_back(self, before: Tree, after: Tree, was_running: bool, sockets: Sequence[Socket]) -> str:
+        """Put back what was there, sockets with the mode that they had, and say how that went."""
         left = self._exchange.undo()
         message = ". What was there before was put back"
         running = self._activator.family().master
         try:
-            if running:
-                self._activator.reload(running, after, before)
-            elif was_running:
-                self._activator.start(before)
+            with Guard(sockets):
+                if running:
+                    self._activator.reload(running, after, before)
+                elif was_running:
+                    self._activator.start(before)
+            complaint = problem(sockets) if running or was_running else ""
+            if complaint:
+                raise NotLive(complaint)
             message += " and is live" if running or was_running else "; nginx is not running, as before"
         except NotLive as error:
             message += ", but that did not become live either: {0}".format(error)

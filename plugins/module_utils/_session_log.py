@@ -7,8 +7,8 @@
 nginx's workers have the descriptor of the log from their master. With it they may open the file anew for reading, at
 /proc/self/fd/N, as soon as its owner and mode let them; the folder's mode does not matter there. So it is made before
 nginx opens it. When nginx is told to open its logs anew (USR1, at each log rotation), its master gives every log to the
-workers' account by its path. What prevents that is the file's append-only attribute: the kernel then refuses a change of
-owner, and also that a worker truncates the log through its descriptor. Where a file system or a container does not
+workers' account by its path. What prevents that is the file's append-only attribute: the kernel then refuses a change
+of owner, and also that a worker truncates the log through its descriptor. Where a file system or a container does not
 allow the attribute, each run of the pruner takes the log back.
 
 This file needs nothing but the standard library: the pruner that runs on the host without Ansible has a copy.
@@ -196,8 +196,8 @@ def remember(paths: t.Iterable[str], formers: t.Iterable[str]) -> None:
         temporary = ".%s-%d" % (FORMER, os.getpid())
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=place)
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=place)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(temporary, flags, 0o600, dir_fd=place)
         with open(fd, "wb") as stream:
             stream.write(text)
         os.rename(temporary, FORMER, src_dir_fd=place, dst_dir_fd=place)
-

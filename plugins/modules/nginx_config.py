@@ -104,6 +104,31 @@ options:
       - This cuts every session.
     type: bool
     default: false
+  sockets:
+    description:
+      - Unix sockets that the configuration listens on, with the mode and group that they shall have. nginx itself
+        makes such a socket with mode 0666.
+      - They are looked at each millisecond from before nginx is told to make them, and the configuration is live only
+        when each has its mode and group; otherwise what was there before is put back, sockets included.
+      - A new one is open to everybody for about a millisecond, on a busy host for some. A folder of its own, with a
+        mode that keeps others out, closes that as well.
+      - One that is there already gets its mode and group in each run.
+    type: list
+    elements: dict
+    default: []
+    version_added: 1.1.0
+    suboptions:
+      path:
+        description: Absolute path of the socket. A symbolic link, or anything else that is no socket, is refused.
+        type: path
+        required: true
+      mode:
+        description: Permissions, as an octal number in quotes.
+        type: str
+        default: '0660'
+      group:
+        description: Name or number of the group; without it the group stays as it is.
+        type: str
   state:
     description:
       - V(absent) removes every file with the marker, puts back what was displaced, and reloads nginx if it runs. O(files) and
@@ -135,6 +160,12 @@ notes:
     a file was changed behind this module's back and before its next run, that change is missed until the one after.
   - nginx from 1.27.4 goes on using a certificate that was overwritten in place within the second in which it was last
     written. Put certificates in place by renaming, as C(ansible.builtin.copy) does.
+  - A log that the configuration has in a format whose name begins with C(wss_session_) holds tokens. It is made
+    before nginx opens it, for root alone (0600) and, where the file system has that, append-only, so that a log
+    rotation does not give it to the workers. C(chattr -a) is needed before such a log is removed by hand. When its
+    path changes, the former one is noted in C(/run/wssgate), so that the sessions of workers that still write to it
+    are found.
+  - A run that another one keeps waiting for 60 seconds fails. Only root can hold the lock, which is in C(/run/wssgate).
   - Files of O(owned_directories), O(main_file) and folders on the way to them must not be symbolic links.
 seealso:
   - module: wssgate.nginx.nginx_info
@@ -186,6 +217,13 @@ restarted:
   description: Whether nginx was restarted, which cut every session.
   returned: success
   type: bool
+protected_sockets:
+  description: Sockets of O(sockets) that had another mode or group in a run that had nothing else to do.
+  returned: success
+  type: list
+  elements: str
+  version_added: 1.1.0
+  sample: [/run/gate.sock]
 reason:
   description: Why something was done.
   returned: success
@@ -204,12 +242,16 @@ nginx_output:
   sample: 'nginx: [emerg] unknown directive "lisen" in /etc/nginx/wssgate.d/gate.conf:3'
 """
 
-from typing import Any, Dict, Tuple
+import grp
+import re
+
+from typing import Any, Dict, List, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_plan import Settings
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_sockets import Socket
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_transaction import Transaction
 
 
@@ -226,6 +268,26 @@ def read_files(files: Any) -> Dict[str, Tuple[str, int]]:
         if not 0o400 <= mode <= 0o777:
             raise NginxError("files[{0}]: mode {1!r} is not an octal number like '0644'".format(number, file["mode"]))
         found[file["path"]] = (file["content"], mode)
+    return found
+
+
+def read_sockets(sockets: Any, check: bool) -> List[Socket]:
+    """Return the sockets with the numbers of their groups."""
+    found = []
+    for number, wanted in enumerate(sockets):
+        mode, group, gid = wanted["mode"], wanted["group"], -1
+        if not re.match(r"0?[0-7]{3}\Z", mode):
+            raise NginxError("sockets[{0}]: mode {1!r} is not an octal number like '0660'".format(number, mode))
+        if group and group.isdigit():
+            gid = int(group)
+        elif group:
+            try:
+                gid = grp.getgrnam(group).gr_gid
+            except KeyError:
+                # In check mode an earlier task may be about to make it.
+                if not check:
+                    raise NginxError("sockets[{0}]: there is no group {1!r}".format(number, group)) from None
+        found.append(Socket(wanted["path"], int(mode, 8), gid))
     return found
 
 
@@ -252,6 +314,14 @@ def main() -> None:
             "error_log": {"type": "path"},
             "live_timeout": {"type": "float", "default": 10},
             "allow_restart": {"type": "bool", "default": False},
+            "sockets": {
+                "type": "list", "elements": "dict", "default": [],
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "mode": {"type": "str", "default": "0660"},
+                    "group": {"type": "str"},
+                },
+            },
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
@@ -272,6 +342,7 @@ def main() -> None:
                 error_log=values["error_log"] or "",
                 live_timeout=values["live_timeout"],
                 allow_restart=values["allow_restart"],
+                sockets=read_sockets(values["sockets"], module.check_mode),
                 present=values["state"] == "present",
                 check=module.check_mode,
             )

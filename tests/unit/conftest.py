@@ -53,7 +53,8 @@ def append_only(tmp_path: Path) -> None:
     probe = tmp_path / "probe"
     probe.touch()
     for change in ("+a", "-a"):
-        if not shutil.which("chattr") or subprocess.run(["chattr", change, str(probe)], capture_output=True, check=False).returncode:
+        command = ["chattr", change, str(probe)]
+        if not shutil.which("chattr") or subprocess.run(command, capture_output=True, check=False).returncode:
             pytest.skip("there is no append-only attribute here")
     probe.unlink()
 

@@ -102,7 +102,7 @@ def test_the_worker_reads_no_key_no_log_and_nobody_elses_secret(seen):
     assert {"/etc/nginx/.htpasswd", "/etc/nginx/certificates/wcs/fullchain.pem"} <= set(seen["readable"])
 
 
-# A worker has its master's descriptor of the session log, opened for writing. What more can be had of it with its account?
+# A worker has its master's descriptor of the session log, opened for writing. What more can its account have of it?
 DESCRIPTOR = r"""
 import os
 log = os.open("/var/log/nginx/wssgate/sessions.log", os.O_WRONLY | os.O_APPEND)

@@ -97,3 +97,26 @@ def test_a_fix_that_this_nginx_lacks_is_warned_of_with_the_version_that_has_it(c
     assert result["missing_fixes"] == [fix]
     (warning,) = result["warnings"]
     assert "nginx 1.22.1-9+deb12u9 lacks the fix for CVE-2026-42533 (buffer overflow in maps); 1.22.1-9+deb12u10 has it" in str(warning)
+
+
+@pytest.mark.parametrize("mode", ["rw", "", "9", "0888", "4644", "0o660", "660 "])
+def test_a_socket_s_mode_that_is_none_is_told(mode):
+    with pytest.raises(NginxError, match=r"sockets\[0\]: mode"):
+        nginx_config.read_sockets([{"path": "/run/a", "mode": mode, "group": None}], False)
+
+
+def test_a_socket_s_group_that_is_not_there_is_told_but_for_check_mode():
+    wanted = [{"path": "/run/a", "mode": "0660", "group": "no-such-group"}]
+    with pytest.raises(NginxError, match=r"sockets\[0\]: there is no group 'no-such-group'"):
+        nginx_config.read_sockets(wanted, False)
+    assert nginx_config.read_sockets(wanted, True) == [("/run/a", 0o660, -1)]
+
+
+def test_a_socket_s_group_may_be_a_number_a_name_or_left_out():
+    wanted = [{"path": "/run/a", "mode": "660", "group": group} for group in ("12", "root", "", None)]
+    assert [found.gid for found in nginx_config.read_sockets(wanted, False)] == [12, 0, -1, -1]
+
+
+def test_a_socket_s_path_has_to_be_absolute(arguments, capsys):
+    result = run(nginx_config, capsys, sockets=[{"path": "run/a"}], **arguments)
+    assert result["failed"] and "sockets: 'run/a' has to be an absolute path" in result["msg"]
