@@ -201,4 +201,3 @@ def remember(paths: t.Iterable[str], formers: t.Iterable[str]) -> None:
         with open(fd, "wb") as stream:
             stream.write(text)
         os.rename(temporary, FORMER, src_dir_fd=place, dst_dir_fd=place)
-
