@@ -42,13 +42,13 @@ class Check:
 
     @property
     def name(self) -> str:
-        return f"{self.path.name}:{self.line} {self.text}"
+        return f"{self.path.parent.name}/{self.path.name}:{self.line} {self.text}"
 
 
 def checks() -> Iterator[Check]:
     """Every `raise` that stands alone below a condition."""
     for folder in FOLDERS:
-        for path in sorted((ROOT / folder).glob("*.py")):
+        for path in sorted((ROOT / folder).rglob("*.py")):
             source = path.read_text()
             for node in ast.walk(ast.parse(source)):
                 if isinstance(node, ast.If):
@@ -73,14 +73,19 @@ class HarnessError(Exception):
 
 
 def tests_of(copy: Path, path: Path) -> list[str]:
-    """Test files that speak of the module, the nearest first."""
-    named = re.compile(rf"\b{re.escape(path.stem)}\b")
-    stem = path.stem.lstrip("_")
-    found = [file for file in (copy / "tests/unit").rglob("test_*.py") if named.search(file.read_text()) or stem in file.stem]
-    # What the modules say is tested with the modules: wss_token.py imports _token_plan.py.
+    """Test files that import the module, or one of plugins/modules that does, the nearest first."""
+    folder, stem = path.parent.name, path.stem
+    # from ….module_utils._tokens.store import …, from ….module_utils._tokens import store, from ….plugin_utils._gate import …
+    named = re.compile(rf"\b{re.escape(folder)}(?:\.| import (?:\w+(?: as \w+)?, )*){re.escape(stem)}\b")
+    found = [file for file in (copy / "tests/unit").rglob("test_*.py") if named.search(file.read_text())]
+    # What the modules do with it is tested with the modules: wss_token.py imports _tokens/plan.py.
     users = [file.stem for file in (copy / "plugins/modules").glob("*.py") if named.search(file.read_text())]
-    found += [file for file in (copy / "tests/unit/plugins/modules").glob("test_*.py") if file.stem.removeprefix("test_") in users]
-    return [str(file) for file in sorted(set(found), key=lambda file: (stem not in file.stem, file.stem))]
+    found += [
+        file
+        for file in (copy / "tests/unit/plugins/modules").glob("test_*.py")
+        if file.stem.removeprefix("test_") in users
+    ]
+    return [str(file) for file in sorted(set(found), key=lambda file: (stem.strip("_") not in file.stem, file.stem))]
 
 
 def run(copy: Path, path: Path, source: str) -> str:

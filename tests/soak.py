@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT / "tests/functional"), str(ROOT / "molecule/resources")
 # Lets the imports below find this checkout as ansible_collections.wssgate.nginx.
 runpy.run_path(str(ROOT / "tests/unit/conftest.py"))
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather  # noqa: E402  after the paths are set
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import gather  # noqa: E402  after the paths are set
 from house import storm  # noqa: E402  after the paths are set
 from house.gate import House, free_port, wait_for  # noqa: E402  after the paths are set
 from support import wire  # noqa: E402  after the paths are set

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
+from ..module_utils._certificates import x509 as crypto
 
 _CURVES = {"P-256": "secp256r1", "P-384": "secp384r1"}
 DEFAULT_SERVED_AT = ["127.0.0.1:443"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils import _check_report
+from ..plugin_utils import _check_report
 
 
 class FilterModule:

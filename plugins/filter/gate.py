@@ -10,7 +10,7 @@ import hashlib
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.wssgate.nginx.plugins.plugin_utils import _gate
+from ..plugin_utils import _gate
 
 
 def gate_errors(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.List[str]:

@@ -19,7 +19,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._sha512_crypt import (
+from ..plugin_utils._sha512_crypt import (
     ALPHABET,
     DEFAULT_ROUNDS,
     MAX_SALT_LENGTH,

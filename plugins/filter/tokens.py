@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.wssgate.nginx.plugins.plugin_utils import _token_report
+from ..plugin_utils import _token_report
 
 
 def _telling(work: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.wssgate.nginx.plugins.plugin_utils import _role_variables
+from ..plugin_utils import _role_variables
 
 
 def typed(value: t.Any, variable: str, type: t.Optional[str] = None) -> t.Any:  # pylint: disable=redefined-builtin

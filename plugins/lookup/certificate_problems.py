@@ -52,12 +52,12 @@ import typing as t
 
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import (
+from ..plugin_utils._certificate_list import (
     CertificateList,
     ClientAuthorityList,
     authority_problems,
 )
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._controller_file import controller_file_reader
+from ..plugin_utils._controller_file import controller_file_reader
 
 
 class LookupModule(LookupBase):

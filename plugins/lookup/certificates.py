@@ -43,8 +43,8 @@ import typing as t
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import CertificateList
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._controller_file import controller_file_reader
+from ..plugin_utils._certificate_list import CertificateList
+from ..plugin_utils._controller_file import controller_file_reader
 
 
 class LookupModule(LookupBase):

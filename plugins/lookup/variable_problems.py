@@ -46,7 +46,7 @@ import typing as t
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils import _role_variables
+from ..plugin_utils import _role_variables
 
 display = Display()
 

@@ -280,10 +280,10 @@ from typing import Any, Dict, List, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_plan import Settings
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_sockets import Socket
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_transaction import Transaction
+from ..module_utils._nginx.error import NginxError
+from ..module_utils._nginx.plan import Settings
+from ..module_utils._nginx.sockets import Socket
+from ..module_utils._nginx.transaction import Transaction
 
 
 def read_files(files: Any) -> Dict[str, Tuple[str, int]]:

@@ -239,8 +239,8 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather, installed_packages, path_states, service_state
+from ..module_utils._nginx.error import NginxError
+from ..module_utils._nginx.info import gather, installed_packages, path_states, service_state
 
 
 def main() -> None:

@@ -113,8 +113,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _authority
-from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
+from ..module_utils._certificates import authority as _authority
+from ..module_utils._certificates import x509 as crypto
 
 REQUEST_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
     "name": {"type": "str", "required": True},

@@ -289,8 +289,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
-from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate_store as store
+from ..module_utils._certificates import x509 as crypto
+from ..module_utils._certificates import store as store
 
 CERTIFICATE_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
     "name": {"type": "str", "required": True},

@@ -198,10 +198,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
-from ansible_collections.wssgate.nginx.plugins.module_utils import _gate_check as check
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_capacity import measure_running
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
+from ..module_utils._certificates import x509 as crypto
+from ..module_utils._handshake import check as check
+from ..module_utils._nginx.capacity import measure_running
+from ..module_utils._nginx.error import NginxError
 
 NGINX_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
     "binary": {"type": "path", "default": "/usr/sbin/nginx"},

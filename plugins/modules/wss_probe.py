@@ -269,7 +269,7 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._wss_probe import (
+from ..module_utils._handshake.probe import (
     WEBSOCKETS_IMPORT_ERROR,
     Ask,
     Outcome,

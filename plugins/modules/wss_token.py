@@ -305,15 +305,15 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._prune import owed_of, settle, wanted_of
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import Ended, end_sessions
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_plan import (
+from ..module_utils._agent.prune import owed_of, settle, wanted_of
+from ..module_utils._sessions.ending import Ended, end_sessions
+from ..module_utils._tokens.plan import (
     Plan,
     Request,
     check_request,
     make_plan,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import (
+from ..module_utils._tokens.store import (
     Attributes,
     Owed,
     StoreError,

@@ -188,10 +188,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import SocketError, open_sessions
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_info import Filters, count_sessions, listing
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_plan import check_fingerprints
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import StoreError, open_store
+from ..module_utils._sessions.ending import SocketError, open_sessions
+from ..module_utils._tokens.report import Filters, count_sessions, listing
+from ..module_utils._tokens.plan import check_fingerprints
+from ..module_utils._tokens.store import StoreError, open_store
 
 
 def argument_spec() -> t.Dict[str, t.Any]:

@@ -107,9 +107,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._diff import in_one_line
-from ansible_collections.wssgate.nginx.plugins.module_utils._prune import DONE, IDENTITY, LEFT_SOMETHING
-from ansible_collections.wssgate.nginx.plugins.module_utils._pruner import (
+from ..module_utils._host.diff import in_one_line
+from ..module_utils._agent.prune import DONE, IDENTITY, LEFT_SOMETHING
+from ..module_utils._agent.install import (
     UNITS,
     Change,
     Settings,
@@ -118,9 +118,9 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._pruner import (
     choose_python,
     detect_scheduler,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._pruner_state import last_run
-from ansible_collections.wssgate.nginx.plugins.module_utils._session_log import release
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import StoreError, check_path
+from ..module_utils._agent.state import last_run
+from ..module_utils._sessions.protection import release
+from ..module_utils._tokens.store import StoreError, check_path
 
 TIMER = IDENTITY + ".timer"
 SERVICE = IDENTITY + ".service"

@@ -63,7 +63,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._pruner_state import look
+from ..module_utils._agent.state import look
 
 
 def main() -> None:

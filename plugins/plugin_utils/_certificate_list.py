@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
-from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate_store as store
+from ..module_utils._certificates import x509 as crypto
+from ..module_utils._certificates import store as store
 
 PROVIDERS = ("selfsigned", "files", "acme")
 # What wss_certificate takes; the rest is for the role

@@ -11,7 +11,7 @@ import typing as t
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import UnreadableError
+from ._certificate_list import UnreadableError
 
 
 def controller_file_reader(lookup: LookupBase, variables: t.Dict[str, t.Any]) -> t.Callable[[str], str]:

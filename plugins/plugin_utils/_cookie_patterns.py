@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_pattern import TOKEN_PATTERN
+from ..module_utils._tokens.pattern import TOKEN_PATTERN
 
 
 def cookie_patterns(name: str, slug: str) -> t.Dict[str, str]:

@@ -15,9 +15,9 @@ import ipaddress
 import re
 import typing as t
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_pattern import TOKEN_PATTERN
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._cookie_patterns import cookie_patterns
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate_options import (
+from ..module_utils._tokens.pattern import TOKEN_PATTERN
+from ._cookie_patterns import cookie_patterns
+from ._gate_options import (
     AUTH_KINDS,
     BALANCING_METHODS,
     CLIENT_CERTIFICATES_DEFAULTS,
@@ -33,7 +33,7 @@ from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate_options import
     TLS_PROFILES,
     UPSTREAM_DEFAULTS,
 )
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._problems import Problems, shown
+from ._problems import Problems, shown
 
 # sun_path of struct sockaddr_un holds 108 bytes, the last of them NUL: unix(7).
 UNIX_PATH_MAX_BYTES = 107

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate_defaults import CHOICES, OPTIONS, VARIABLES
+from ._gate_defaults import CHOICES, OPTIONS, VARIABLES
 
 AUTH_KINDS = CHOICES["wss_proxy_servers.locations.auth"]
 SERVER_AUTH_KINDS = CHOICES["wss_proxy_servers.auth"]

@@ -29,9 +29,9 @@ _UNIT = _CHECKOUT / "tests" / "unit" / "conftest.py"
 _SPEC = importlib.util.spec_from_file_location("wssgate_unit_conftest", _UNIT)
 _SPEC.loader.exec_module(importlib.util.module_from_spec(_SPEC))
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_plan import Settings  # noqa: E402  after the loader
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Process, read_processes  # noqa: E402
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_transaction import Transaction  # noqa: E402
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.plan import Settings  # noqa: E402  after the loader
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Process, read_processes  # noqa: E402
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.transaction import Transaction  # noqa: E402
 
 MARK = "# Ansible managed by wssgate.nginx\n"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import resource
 
 import pytest
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_capacity import descriptors, measure_running
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.capacity import descriptors, measure_running
 
 from house.gate import House, free_port
 

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from ansible_collections.wssgate.nginx.plugins.module_utils._session_log import release
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import ENDED, fingerprint
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import release
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import ENDED, fingerprint
 from support import upstream as upstream_module
 from support import wire
 
@@ -436,7 +436,7 @@ def prune(gate: Gate) -> None:
     import ansible_collections
 
     tree = str(Path(next(iter(ansible_collections.__path__))).parent)
-    code = "import sys; from ansible_collections.wssgate.nginx.plugins.module_utils._prune import main; sys.exit(main())"
+    code = "import sys; from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import main; sys.exit(main())"
     subprocess.run(
         [sys.executable, "-c", code, "--store", str(gate.house.tokens), "--session-log", str(gate.house.session_log)],
         env={**os.environ, "PYTHONPATH": tree}, check=True, timeout=60,

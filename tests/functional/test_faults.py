@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import gather
 from house import storm
 from house.gate import House, Place, free_port, wait_for
 from house.talk import receive_head, stop_listening

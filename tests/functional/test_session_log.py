@@ -13,10 +13,10 @@ import sys
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _session_log
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_live import System
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import shorten
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import protection as _session_log
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import System
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import shorten
 
 from conftest import wait_for
 
@@ -238,7 +238,7 @@ def test_a_dry_run_notes_no_change_of_the_path(host, log, files):
 def test_a_change_that_is_taken_back_leaves_the_log_as_it_was(host, port, log, files):
     host.apply(files())
     other = log.with_name("other.log")
-    from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_sockets import Socket
+    from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.sockets import Socket
 
     with pytest.raises(NginxError, match="put back and is live"):
         host.apply(files(other), sockets=[Socket("/nowhere", 0o600)])

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _nginx_transaction
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_sockets import Socket
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx import transaction as _nginx_transaction
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.sockets import Socket
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="it takes another account to be kept out, and root to become one")
 

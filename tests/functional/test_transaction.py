@@ -17,11 +17,11 @@ import time
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import Lock
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import gather
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_live import System
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_syntax import read_tree
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import Lock
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import gather
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import System
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.syntax import read_tree
 
 from house.gate import is_running, wait_for
 from support.transaction import at_step, die, killed_at_each_step

@@ -62,7 +62,7 @@ def append_only(tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def logs_that_can_be_removed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Session logs are not append-only, but where a test asks for that (fixture append_only), and nowhere after it."""
-    from ansible_collections.wssgate.nginx.plugins.module_utils import _session_log
+    from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import protection as _session_log
 
     real = _session_log.release
     if "append_only" not in request.fixturenames:

@@ -23,8 +23,8 @@ import pytest
 
 pytest.importorskip("cryptography")
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
-from ansible_collections.wssgate.nginx.plugins.module_utils import _pair_files as pair_files
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import pair as pair_files
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles" / "certificates" / "files" / "deploy_certificates.py"
 

@@ -37,8 +37,8 @@ class NginxHost:
         """Put the code on the host, beside whatever Ansible has there."""
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
-            for path in (CHECKOUT / UTILITIES).glob("_nginx_*.py"):
-                tar.add(path, f"ansible_collections/wssgate/nginx/{UTILITIES}/{path.name}")
+            for path in (CHECKOUT / UTILITIES).glob("*/*.py"):
+                tar.add(path, f"ansible_collections/wssgate/nginx/{path.relative_to(CHECKOUT)}")
             tar.add(Path(__file__).with_name("transaction.py"), "transaction.py")
         gate.run("mkdir", "-p", COLLECTIONS)
         gate.container.put_archive(COLLECTIONS, archive.getvalue())

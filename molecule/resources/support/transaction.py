@@ -22,11 +22,11 @@ from typing import Any
 COLLECTIONS = "/opt/wssgate-test"
 sys.path.append(COLLECTIONS)
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError  # noqa: E402  after the path
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import Operations  # noqa: E402
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_live import System  # noqa: E402
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_plan import Settings  # noqa: E402
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_transaction import Transaction  # noqa: E402
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError  # noqa: E402  after the path
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import Operations  # noqa: E402
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import System  # noqa: E402
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.plan import Settings  # noqa: E402
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.transaction import Transaction  # noqa: E402
 
 DISK = [name for name in vars(Operations) if not name.startswith("_")]
 PROCESSES = ["run", "signal", "sleep"]

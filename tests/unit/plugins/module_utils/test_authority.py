@@ -15,10 +15,10 @@ import pytest
 pytest.importorskip("cryptography")
 
 from ansible_collections.wssgate.nginx.plugins.filter.certificates import signing_requests
-from ansible_collections.wssgate.nginx.plugins.module_utils import _authority
-from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
-from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate_store as store
-from ansible_collections.wssgate.nginx.plugins.module_utils._certificate import CertificateError
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import authority as _authority
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import store as store
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.x509 import CertificateError
 
 NOW = crypto.utc_now()
 DAY = datetime.timedelta(days=1)

@@ -15,8 +15,8 @@ import pytest
 
 pytest.importorskip("cryptography")
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
-from ansible_collections.wssgate.nginx.plugins.module_utils import _gate_check as check
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
+from ansible_collections.wssgate.nginx.plugins.module_utils._handshake import check as check
 
 NOW = crypto.utc_now()
 

@@ -9,8 +9,8 @@ import resource
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _nginx_capacity
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_capacity import Capacity, descriptors, measure, worker_connections
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx import capacity as _nginx_capacity
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.capacity import Capacity, descriptors, measure, worker_connections
 
 
 def written_for(sessions, workers, limit):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_connections import count
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.connections import count
 
 MASTER, WORKER, LEAVING, STRANGER = 10, 11, 12, 13
 TCP = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _nginx_files
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx import files as _nginx_files
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import (
     WORK_PREFIX,
     Change,
     Entry,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_fixes import missing_fixes
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.fixes import missing_fixes
 
 MAPS, UPSTREAMS, BODY, TICKETS = "CVE-2026-42533", "CVE-2026-1642", "CVE-2026-118899", "CVE-2026-97629"
 NEWEST = [BODY, "CVE-2026-123007", "CVE-2026-123633"]

@@ -11,8 +11,8 @@ import pwd
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _nginx_info
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx import info as _nginx_info
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import (
     gather,
     installed_packages,
     modules,
@@ -21,7 +21,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_info import (
     path_states,
     service_state,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Build, Finished
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Build, Finished
 
 OWNER = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
 

@@ -10,9 +10,9 @@ import socket
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import Operations
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_live import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import Operations
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import (
     Activator,
     LogWatch,
     NotLive,
@@ -21,8 +21,8 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_live import (
     newest_change,
     sayings,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Finished, Process
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_syntax import Tree
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Finished, Process
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.syntax import Tree
 
 WORKER, ENDING, FORKED = "nginx: worker process", "nginx: worker process is shutting down", "nginx: master process nginx"
 MASTER = Process(10, 1, 5, "nginx: master process nginx")
@@ -443,7 +443,7 @@ def test_the_newest_of_files_certificates_and_folders_is_named(tmp_path, monkeyp
     for name in ("main", "cert", "folder", "itself"):
         (tmp_path / name).mkdir()
     times = {"main": 1.0, "cert": 2.0, "folder": 3.0, "itself": 4.0}
-    module = "ansible_collections.wssgate.nginx.plugins.module_utils._nginx_live.changed_at"
+    module = "ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live.changed_at"
     monkeypatch.setattr(module, lambda path: times[os.path.basename(path)])
     everything = Tree(
         files=[str(tmp_path / "main")], loaded=[str(tmp_path / "cert")], error_logs=[], sockets=[], pid_owner=None,

@@ -8,8 +8,8 @@ import os
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_plan import Planner, Settings, check_settings, saved_name
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.plan import Planner, Settings, check_settings, saved_name
 
 MARK = "# wssgate.nginx\n"
 FILES = {"nginx.conf": (MARK + "main", 0o644), "wssgate.d/a.conf": (MARK + "a", 0o644)}

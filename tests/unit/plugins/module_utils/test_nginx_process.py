@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import (
     Build,
     Finder,
     Process,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_syntax import LOADED_ONCE, directives, read_tree, with_pid
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.syntax import LOADED_ONCE, directives, read_tree, with_pid
 
 
 def words(text):

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _nginx_transaction
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import WORK_PREFIX, Operations
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_live import System
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_plan import Settings
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Finished, Process, now_in_ticks
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_transaction import Transaction
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx import transaction as _nginx_transaction
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import WORK_PREFIX, Operations
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import System
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.plan import Settings
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Finished, Process, now_in_ticks
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.transaction import Transaction
 
 MARK = "# wssgate.nginx\n"
 STEPS = [name for name in vars(Operations) if not name.startswith("_")]

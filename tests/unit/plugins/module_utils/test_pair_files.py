@@ -17,8 +17,8 @@ import pytest
 
 pytest.importorskip("cryptography")
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
-from ansible_collections.wssgate.nginx.plugins.module_utils import _pair_files as pair_files
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import pair as pair_files
 
 # Everything that changes a file or a folder
 STEPS = ("open", "rename", "unlink", "rmdir", "mkdir", "link", "fsync", "fchmod", "fchown", "utime")

@@ -10,8 +10,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from ansible_collections.wssgate.nginx.plugins.module_utils import _locks, _session_log, _sessions
-from ansible_collections.wssgate.nginx.plugins.module_utils._session_log import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._host import locks as _locks
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import ending as _sessions
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import protection as _session_log
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import (
     former_logs,
     is_append_only,
     prepare,
@@ -20,7 +22,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._session_log import 
     secure,
     set_append_only,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import (
     Wanted,
     end_sessions,
     open_sessions,

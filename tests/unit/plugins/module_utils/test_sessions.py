@@ -10,9 +10,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.wssgate.nginx.plugins.module_utils import _sessions as sessions
-from ansible_collections.wssgate.nginx.plugins.module_utils._prune import prune
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import ending as sessions
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import prune
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import (
     Ended,
     Log,
     Wanted,
@@ -22,7 +22,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import (
     plain_address,
     shorten,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import (
     ENDED,
     Attributes,
     Draft,

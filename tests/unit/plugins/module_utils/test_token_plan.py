@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_info import Filters, listing
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_plan import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.report import Filters, listing
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.plan import (
     Plan,
     Request,
     check_request,
     make_plan,
     new_tokens,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import (
     Attributes,
     Draft,
     StoreError,

@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.wssgate.nginx.plugins.module_utils import _token_store as token_store
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import store as token_store
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import (
     CORRUPT,
     MANAGED,
     STAGING,
@@ -552,8 +552,8 @@ def test_a_second_run_waits_for_the_first_and_gives_up_with_a_clear_error(path: 
 
 KILLED = """
 import sys
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import *
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import Attributes, Draft, document_of, open_store
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import *
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import Attributes, Draft, document_of, open_store
 print("ready", flush=True)
 with open_store(sys.argv[1]) as store:
     for batch in range(1000):

@@ -9,7 +9,7 @@ import json
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
 from ansible_collections.wssgate.nginx.plugins.modules import nginx_config, nginx_info
 
 MARK = "# wssgate.nginx\n"

@@ -22,10 +22,11 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.wssgate.nginx.plugins.module_utils import _prune, _token_store
-from ansible_collections.wssgate.nginx.plugins.module_utils._prune import CANNOT_WORK, DONE, LEFT_SOMETHING
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import Wanted, end_sessions
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent import prune as _prune
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import store as _token_store
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import CANNOT_WORK, DONE, LEFT_SOMETHING
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import Wanted, end_sessions
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import (
     ENDED,
     QUARANTINE_PREFIX,
     fingerprint,

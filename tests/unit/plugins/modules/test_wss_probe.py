@@ -27,8 +27,8 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.wssgate.nginx.plugins.module_utils import _wss_probe as probe_utils
-from ansible_collections.wssgate.nginx.plugins.module_utils._wss_probe import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._handshake import probe as probe_utils
+from ansible_collections.wssgate.nginx.plugins.module_utils._handshake.probe import (
     ProbeArgumentError,
     build_headers,
     facts_of_der,

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.wssgate.nginx.plugins.module_utils import _pruner as pruner
-from ansible_collections.wssgate.nginx.plugins.module_utils import _pruner_state as pruner_state
-from ansible_collections.wssgate.nginx.plugins.module_utils import _token_store as token_store
-from ansible_collections.wssgate.nginx.plugins.module_utils._prune import LEFT_SOMETHING
-from ansible_collections.wssgate.nginx.plugins.module_utils._token_store import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent import install as pruner
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent import state as pruner_state
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import store as token_store
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import LEFT_SOMETHING
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import (
     Attributes,
     Draft,
     document_of,
@@ -37,7 +37,17 @@ PYTHON = pruner.choose_python(sys.executable)
 TIMER = "wssgate-token-prune.timer"
 SERVICE = "wssgate-token-prune.service"
 CODE = {
-    "__init__.py", "_locks.py", "_token_pattern.py", "_token_store.py", "_session_log.py", "_sessions.py", "_prune.py",
+    "__init__.py",
+    "_agent/__init__.py",
+    "_agent/prune.py",
+    "_host/__init__.py",
+    "_host/locks.py",
+    "_sessions/__init__.py",
+    "_sessions/ending.py",
+    "_sessions/protection.py",
+    "_tokens/__init__.py",
+    "_tokens/pattern.py",
+    "_tokens/store.py",
 }
 
 
@@ -163,7 +173,7 @@ def test_a_timer_that_somebody_stopped_runs_again(machine: Machine, run: Any) ->
 
 def test_a_file_that_somebody_changed_is_put_right(machine: Machine, run: Any) -> None:
     run()
-    spoilt = machine.library / "wssgate_tokens" / "_prune.py"
+    spoilt = machine.library / "wssgate_tokens" / "_agent" / "prune.py"
     before = spoilt.read_text()
     spoilt.write_text("pass\n")
     (machine.units / TIMER).chmod(0o600)
@@ -279,8 +289,9 @@ def test_the_scheduler_is_what_the_host_runs(
 def test_absent_leaves_nothing_but_tokens_and_other_people_s_files(machine: Machine, run: Any) -> None:
     issue(machine)
     run()
-    (machine.library / "wssgate_tokens" / "__pycache__").mkdir()
-    (machine.library / "wssgate_tokens" / "__pycache__" / "_prune.pyc").touch()
+    for folder in ("wssgate_tokens", "wssgate_tokens/_agent"):
+        (machine.library / folder / "__pycache__").mkdir()
+        (machine.library / folder / "__pycache__" / "prune.pyc").touch()
     (machine.library / "of-somebody-else").touch()
     machine.calls.clear()
     said = run(state="absent", _ansible_check_mode=True)
@@ -290,6 +301,18 @@ def test_absent_leaves_nothing_but_tokens_and_other_people_s_files(machine: Mach
     assert machine.calls == [["disable", "--now", TIMER], ["daemon-reload"]]
     assert not (machine.library / "wssgate_tokens").exists()
     assert not run(state="absent")["changed"]
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_the_files_that_1_0_0_put_elsewhere_go_away(machine: Machine, run: Any, state: str) -> None:
+    package = machine.library / "wssgate_tokens"
+    package.mkdir(parents=True)
+    for name in ("__init__", "_prune", "_sessions", "_token_pattern", "_token_store"):
+        (package / f"{name}.py").write_text("# of 1.0.0\n")
+    assert run(state=state)["changed"]
+    left = {path.name for path in package.glob("*.py")} if package.exists() else set()
+    assert left == ({"__init__.py"} if state == "present" else set())
+    assert not run(state=state)["changed"]
 
 
 def test_a_link_in_the_place_of_a_file_is_not_written_through(machine: Machine, run: Any) -> None:
@@ -448,7 +471,7 @@ def test_a_pruner_of_cron_that_cannot_be_run_is_reported(
     assert look() == ("cron", [])
     monkeypatch.setattr(pruner_state, "CRON_DAEMONS", ())
     assert look()[1] == ["cron does not run, so nothing removes expired tokens"]
-    (machine.library / "wssgate_tokens" / "_sessions.py").unlink()
+    (machine.library / "wssgate_tokens" / "_sessions" / "ending.py").unlink()
     assert "the pruner cannot be run (1): " in look()[1][1] and "_sessions" in look()[1][1]
     (machine.cron / "wssgate-token-prune").write_text("# nothing\n")
     assert look()[1][1].endswith("holds no command: run wssgate.nginx.site")

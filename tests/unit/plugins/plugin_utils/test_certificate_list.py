@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("cryptography")
 
-from ansible_collections.wssgate.nginx.plugins.module_utils import _certificate as crypto
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import (
     CertificateList,
     ClientAuthorityList,

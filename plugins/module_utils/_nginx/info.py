@@ -15,11 +15,11 @@ import stat
 
 from typing import Any, Dict, List
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_capacity import descriptors
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_connections import count
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_fixes import missing_fixes
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import (
+from .capacity import descriptors
+from .connections import count
+from .error import NginxError
+from .fixes import missing_fixes
+from .process import (
     Build,
     Finder,
     read_build,

@@ -17,8 +17,8 @@ import syslog
 import time
 import typing as t
 
-from ._sessions import LOG_LIMIT, SETTLE, Ended, Wanted, end_sessions, shorten
-from ._token_store import MANAGED, Owed, StoreError, TokenStore, fingerprint, full_fingerprint, open_store
+from .._sessions.ending import LOG_LIMIT, SETTLE, Ended, Wanted, end_sessions, shorten
+from .._tokens.store import MANAGED, Owed, StoreError, TokenStore, fingerprint, full_fingerprint, open_store
 
 IDENTITY = "wssgate-token-prune"
 FINGERPRINTS_AT_MOST = 20

@@ -16,11 +16,21 @@ import subprocess
 import tempfile
 import typing as t
 
-from ._locks import PLACE as LOCKS
-from ._prune import IDENTITY
+from .._host.locks import PLACE as LOCKS
+from .prune import IDENTITY
 
 MARKER = "# Ansible managed by wssgate.nginx: changes made here are lost"
-CODE = ("_locks", "_token_pattern", "_token_store", "_session_log", "_sessions", "_prune")
+# The pruner and what it is made of: files below module_utils, which lie below PACKAGE on the host in the same folders.
+CODE = (
+    "_host.locks",
+    "_tokens.pattern",
+    "_tokens.store",
+    "_sessions.protection",
+    "_sessions.ending",
+    "_agent.prune",
+)
+# Where 1.0.0 put them, all in one folder. They are removed.
+FORMER_CODE = ("_token_pattern", "_token_store", "_sessions", "_prune")
 # Seconds that a run may take. It waits for locks by itself, but not that long: one that hangs must not be the last one.
 TIME_LIMIT = 300
 PACKAGE = "wssgate_tokens"
@@ -36,7 +46,7 @@ import sys
 
 sys.path.insert(0, {directory!r})
 
-from {package}._prune import main
+from {package}._agent.prune import main
 
 sys.exit(main())
 """
@@ -159,8 +169,8 @@ _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 def source_of(name: str) -> str:
-    """The source of a file beside this one, from wherever Ansible has put it."""
-    module = importlib.import_module("." + name, __package__)
+    """The source of a file below module_utils, from wherever Ansible has put it."""
+    module = importlib.import_module(".." + name, __package__)
     loader = t.cast(t.Any, module.__spec__).loader
     source: t.Union[str, bytes, None] = loader.get_source(module.__name__)
     if source is None:
@@ -174,7 +184,9 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
     package = settings.directory + "/" + PACKAGE
     files = {package + "/__init__.py": MARKER + "\n"}
     for name in CODE:
-        files["%s/%s.py" % (package, name)] = source_of(name)
+        folder, _dot, file = name.partition(".")
+        files["%s/%s/__init__.py" % (package, folder)] = MARKER + "\n"
+        files["%s/%s/%s.py" % (package, folder, file)] = source_of(name)
     files[settings.directory + "/prune"] = START.format(
         python=settings.python, marker=MARKER, directory=settings.directory, package=PACKAGE
     )
@@ -200,6 +212,7 @@ def possible_files(settings: Settings) -> t.List[str]:
     names: t.Dict[str, None] = {}
     for scheduler in SCHEDULERS:
         names.update(dict.fromkeys(wanted_files(settings, scheduler)))
+    names.update(dict.fromkeys("%s/%s/%s.py" % (settings.directory, PACKAGE, name) for name in FORMER_CODE))
     return list(names)
 
 
@@ -223,8 +236,10 @@ def apply(settings: Settings, found: t.Sequence[Change]) -> None:
     if any(change.after is None for change in found):
         package = settings.directory + "/" + PACKAGE
         if not os.path.exists(settings.directory + "/prune"):
-            shutil.rmtree(package + "/__pycache__", ignore_errors=True)
-            for directory in (package, settings.directory):
+            folders = [package + "/" + folder for folder in dict.fromkeys(name.partition(".")[0] for name in CODE)]
+            for directory in (*folders, package):
+                shutil.rmtree(directory + "/__pycache__", ignore_errors=True)
+            for directory in (*folders, package, settings.directory):
                 # Not empty: somebody else's files are in it.
                 with contextlib.suppress(OSError):
                     os.rmdir(directory)

@@ -13,11 +13,11 @@ import time
 
 from typing import Any, Dict, List, Optional, Sequence
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._diff import in_one_line
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_capacity import Capacity, measure
-from ansible_collections.wssgate.nginx.plugins.module_utils._locks import LockError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import (
+from .._host.diff import in_one_line
+from .capacity import Capacity, measure
+from .._host.locks import LockError
+from .error import NginxError
+from .files import (
     SAVED_SUFFIX,
     Change,
     Entry,
@@ -27,7 +27,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import 
     parents,
     read_entry,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_live import (
+from .live import (
     Activator,
     Family,
     NotLive,
@@ -35,11 +35,11 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_live import (
     newest_change,
     sayings,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_plan import Planner, Settings, check_settings, to_bytes
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Finder, Process, started_at
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_sockets import Guard, Socket, present, problem, protect
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_syntax import Tree, read_tree, with_pid
-from ansible_collections.wssgate.nginx.plugins.module_utils._session_log import prepare, release, remember
+from .plan import Planner, Settings, check_settings, to_bytes
+from .process import Finder, Process, started_at
+from .sockets import Guard, Socket, present, problem, protect
+from .syntax import Tree, read_tree, with_pid
+from .._sessions.protection import prepare, release, remember
 
 TEST_LIMIT = 120
 """Seconds that nginx -t may take: it resolves every host name in the configuration."""

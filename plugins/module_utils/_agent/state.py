@@ -11,8 +11,8 @@ import os
 import shlex
 import typing as t
 
-from ._prune import DONE, IDENTITY
-from ._pruner import CRON, UNITS
+from .prune import DONE, IDENTITY
+from .install import CRON, UNITS
 
 TIMER = IDENTITY + ".timer"
 SERVICE = IDENTITY + ".service"

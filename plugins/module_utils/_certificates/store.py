@@ -5,7 +5,7 @@
 """Pairs of certificate and key on the disk of a host: what is there, what has to change, and changing it.
 
 Planning reads and checks everything and raises all problems at once; only then does anything get written. How a pair
-is replaced is in _pair_files.
+is replaced is in pair.py.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import tempfile
 import time
 import typing as t
 
-from . import _certificate as crypto
-from . import _pair_files as pair_files
-from ._certificate import CertificateError
-from ._pair_files import CERTIFICATE_MODE, DIRECTORY_MODE, KEY_MODE
+from . import x509 as crypto
+from . import pair as pair_files
+from .x509 import CertificateError
+from .pair import CERTIFICATE_MODE, DIRECTORY_MODE, KEY_MODE
 
 CERTBOT_RENEWAL = "/etc/letsencrypt/renewal"
 _SIZE_LIMIT = 1024 * 1024

@@ -19,9 +19,9 @@ import time
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import Operations
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import (
+from .error import NginxError
+from .files import Operations
+from .process import (
     Finder,
     Finished,
     Process,
@@ -29,7 +29,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process impor
     read_processes,
     run,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_syntax import Tree
+from .syntax import Tree
 
 START_LIMIT = 90
 """Seconds that a service manager may take to start nginx."""

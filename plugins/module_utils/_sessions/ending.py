@@ -30,9 +30,9 @@ import subprocess
 import time
 import typing as t
 
-from ._locks import LockError, hold
-from ._session_log import former_logs, secure, set_append_only
-from ._token_store import StoreError, full_fingerprint, is_token
+from .._host.locks import LockError, hold
+from .protection import former_logs, secure, set_append_only
+from .._tokens.store import StoreError, full_fingerprint, is_token
 
 LOG_LIMIT = 4 * 1024 * 1024
 START_FIELDS = 11

@@ -20,9 +20,9 @@ import ssl
 import typing as t
 import warnings
 
-from . import _certificate as crypto
-from . import _certificate_store as store
-from . import _key_exchange as key_exchange
+from .._certificates import x509 as crypto
+from .._certificates import store as store
+from . import key_exchange as key_exchange
 
 NO_ANSWER = -1
 _VERSIONS = ("TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3")

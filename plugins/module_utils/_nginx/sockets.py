@@ -18,7 +18,7 @@ import threading
 
 from typing import Any, Iterable, List, NamedTuple, Optional, Sequence
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
+from .error import NginxError
 
 INTERVAL = 0.001
 """Seconds between two looks at the sockets: about as long can a new one be open to everybody."""

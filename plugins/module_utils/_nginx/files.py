@@ -27,8 +27,8 @@ import tempfile
 
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._locks import WAIT, LockError, hold
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
+from .._host.locks import WAIT, LockError, hold
+from .error import NginxError
 
 WORK_PREFIX = ".wssgate-work-"
 SAVED_SUFFIX = ".wssgate-saved"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ._sessions import Session
-from ._token_store import CORRUPT, MANAGED, TOUCHED, Token, TokenStore, full_fingerprint
+from .._sessions.ending import Session
+from .store import CORRUPT, MANAGED, TOUCHED, Token, TokenStore, full_fingerprint
 
 
 class Filters(t.NamedTuple):

@@ -26,7 +26,7 @@ import struct
 import time
 import typing as t
 
-from ._locks import open_place
+from .._host.locks import open_place
 
 FORMER = "former-session-logs"
 FORMER_LIMIT = 1 << 20

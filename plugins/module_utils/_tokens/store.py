@@ -26,8 +26,8 @@ import stat
 import time
 import typing as t
 
-from ._locks import LockError, hold
-from ._token_pattern import TOKEN_PATTERN
+from .._host.locks import LockError, hold
+from .pattern import TOKEN_PATTERN
 
 TOUCHED = "touched"
 MANAGED = "managed"

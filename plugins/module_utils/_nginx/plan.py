@@ -11,8 +11,8 @@ import os
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote, unquote
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import (
+from .error import NginxError
+from .files import (
     SAVED_SUFFIX,
     WORK_PREFIX,
     Change,
@@ -21,7 +21,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_files import 
     parents,
     read_entry,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_sockets import Socket
+from .sockets import Socket
 
 _NOT_OURS_LIMIT = 10
 

@@ -14,8 +14,8 @@ import re
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_process import Finder, read_processes
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_syntax import directives, read_tree
+from .process import Finder, read_processes
+from .syntax import directives, read_tree
 
 # Of a worker's descriptors those that are no connections, and of its connections those that are no sessions. Role nginx adds
 # them to two connections a session.

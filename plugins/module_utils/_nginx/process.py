@@ -17,7 +17,7 @@ import time
 
 from typing import Callable, List, NamedTuple, Optional, Sequence
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx_error import NginxError
+from .error import NginxError
 
 MASTER = "nginx: master process"
 WORKER = "nginx: worker process"

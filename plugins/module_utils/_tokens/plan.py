@@ -18,8 +18,8 @@ import time
 import typing as t
 import unicodedata
 
-from ._sessions import Wanted
-from ._token_store import (
+from .._sessions.ending import Wanted
+from .store import (
     CORRUPT,
     LAST_SECOND,
     MANAGED,

@@ -11,9 +11,9 @@ import os
 import stat
 import typing as t
 
-from . import _certificate as crypto
-from . import _certificate_store as store
-from ._certificate import CertificateError
+from . import x509 as crypto
+from . import store as store
+from .x509 import CertificateError
 
 DIRECTORY_MODE = 0o700
 
