@@ -20,10 +20,17 @@ ansible_lint() {
     return $failed
 }
 
+# As a collection: the plugins' imports are relative to ansible_collections.wssgate.nginx.
+mypy_plugins() {
+    (cd "$CACHE/collections" && mypy --config-file "$ROOT/mypy.ini" ansible_collections/wssgate/nginx/plugins)
+}
+
 code() {
     need_command shellcheck shellcheck
     check shellcheck --external-sources scripts/*.sh scripts/lint/* .ci/run molecule/resources/images/boot
     check ruff check --quiet .
+    check ruff format --quiet --check .
+    check mypy_plugins
     check yamllint --strict .
     check ansible_lint
 }

@@ -156,7 +156,9 @@ class Runner:
             seconds = self.seconds[job.name] = time.monotonic() - start
         summary = "; ".join(PYTEST_SUMMARY.findall(job.log.read_text(errors="replace")))
         details = "; ".join(part for part in (summary, self._seconds_of_steps(job)) if part)
-        self.say(f"{'passed' if not outcome else 'FAILED'} {job.name} in {seconds:.0f} s{f' ({details})' if details else ''}")
+        self.say(
+            f"{'passed' if not outcome else 'FAILED'} {job.name} in {seconds:.0f} s{f' ({details})' if details else ''}"
+        )
         if outcome and not self._is_stopping:
             self._show_end(job, outcome)
         return not outcome

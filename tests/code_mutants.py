@@ -146,7 +146,9 @@ def main() -> int:
             explained += not noticed and bool(reason)
             verdict = "ok  " if noticed else "know" if reason else "MISS"
             print(f"{verdict} without {check.name}: {noticed or reason or 'nothing notices'}", flush=True)
-    print(f"{len(chosen)} checks taken out, {explained} explained, {unnoticed} unnoticed, {errors} with an error of the tests themselves")
+    print(
+        f"{len(chosen)} checks taken out, {explained} explained, {unnoticed} unnoticed, {errors} with an error of the tests themselves"
+    )
     return 1 if unnoticed or errors else 0
 
 

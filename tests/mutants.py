@@ -68,7 +68,11 @@ MUTANTS = (
     # The origin.
     Mutant("the origin is looked at", _without_if(r"\$wss_origin_\w+ = 0")),
     Mutant("a foreign origin is refused", r"(map \$http_origin \$wss_origin_\w+ \{\s*)default 0;", r"\1default 1;"),
-    Mutant("a missing origin is refused", r"(map \$http_origin \$wss_origin_\w+ \{\s*default 0;)(?!\s*\"\" 1;)", r'\1 "" 1;'),
+    Mutant(
+        "a missing origin is refused",
+        r"(map \$http_origin \$wss_origin_\w+ \{\s*default 0;)(?!\s*\"\" 1;)",
+        r'\1 "" 1;',
+    ),
     Mutant("the whole origin counts", r'"(https://app\.example\.com)" 1;', r'"~\1" 1;'),
     Mutant("a dot of the origin is a dot", r'"(https://app\.example\.com)" 1;', r'"~^\1$" 1;'),
     # The token.
@@ -77,7 +81,11 @@ MUTANTS = (
     Mutant("the token's file is a file", r"\(!-f ", "(!-e "),
     Mutant("the file is looked at each time", r"(internal;\s*)open_file_cache off;", r"\1"),
     Mutant("the token check is internal", r"(location = /\.wssgate/token/\S+ \{\s*)internal;", r"\1"),
-    Mutant("the cookie is read by the gate's own rules", r'(map \$http_cookie \$wss_token_AUTH \{\s*default) "";', r"\1 $cookie_AUTH;"),
+    Mutant(
+        "the cookie is read by the gate's own rules",
+        r'(map \$http_cookie \$wss_token_AUTH \{\s*default) "";',
+        r"\1 $cookie_AUTH;",
+    ),
     Mutant("a token has only its own characters", rf"(\(\?<wss_value_\w+>){TOKEN}\)", r"\1[^;]*)"),
     Mutant("a token has no dots", rf"(\(\?<wss_value_\w+>){TOKEN}\)", r"\1[.A-Za-z0-9_-]{16,128})"),
     Mutant("a token has no slashes", rf"(\(\?<wss_value_\w+>){TOKEN}\)", r"\1[./A-Za-z0-9_-]{16,128})"),
@@ -85,7 +93,9 @@ MUTANTS = (
     Mutant("a token has its longest length", rf"(\(\?<wss_value_\w+>){TOKEN}\)", r"\1[A-Za-z0-9_-]{16,})"),
     Mutant("the cookie's name has its case", r'"~(\^[^"]*<wss_value_)', r'"~*\1'),
     Mutant("no second cookie follows", rf"(<wss_value_\w+>{TOKEN}\)\(\?:;){OTHER}", r"\1"),
-    Mutant("no second cookie comes before", rf'"~\^\(\?:{OTHER}\[\^;\]\*\+;\)\*\+([^"]*<wss_value_)', r'"~^(?:[^;]*;)*?\2'),
+    Mutant(
+        "no second cookie comes before", rf'"~\^\(\?:{OTHER}\[\^;\]\*\+;\)\*\+([^"]*<wss_value_)', r'"~^(?:[^;]*;)*?\2'
+    ),
     Mutant("a spaced cookie is a second one", OTHER, r"(?![ \\t]?\1=)"),
     Mutant("the header ends behind the last cookie", r'(<wss_value_\w+>[^"]*)\$"', r'\1"'),
     Mutant("the header begins before the first cookie", r'"~\^([^"]*<wss_value_)', r'"~\1'),
@@ -136,7 +146,15 @@ MUTANTS = (
     # What the upstream gets.
     *(
         Mutant(f"the upstream gets the gate's {header}", rf"proxy_set_header {header} [^;]*;")
-        for header in ("Host", "Upgrade", "Connection", "X-Client-IP", "X-Real-IP", "X-Forwarded-For", "X-Forwarded-Proto")
+        for header in (
+            "Host",
+            "Upgrade",
+            "Connection",
+            "X-Client-IP",
+            "X-Real-IP",
+            "X-Forwarded-For",
+            "X-Forwarded-Proto",
+        )
     ),
     *(
         Mutant(f"the upstream gets no {header} of a client's", rf"proxy_set_header {header} \"\";")
@@ -144,14 +162,20 @@ MUTANTS = (
     ),
     Mutant("an upstream does not tell nginx where to look", r"(proxy_ignore_headers) X-Accel-Redirect", r"\1"),
     Mutant("the Host keeps its port", r"proxy_set_header Host [^;]*;", "proxy_set_header Host $host;"),
-    Mutant("X-Forwarded-For is set, not added to", r"(X-Forwarded-For) \$remote_addr;", r"\1 $proxy_add_x_forwarded_for;"),
+    Mutant(
+        "X-Forwarded-For is set, not added to", r"(X-Forwarded-For) \$remote_addr;", r"\1 $proxy_add_x_forwarded_for;"
+    ),
     Mutant("the upstream gets no token", r"proxy_set_header Cookie [^;]*;"),
     Mutant("the upstream gets the other cookies", r"proxy_set_header Cookie [^;]*;", 'proxy_set_header Cookie "";'),
     Mutant("the upstream gets no password", r"proxy_set_header Authorization [^;]*;"),
     Mutant("the cookies behind the token are kept", r"(?<=\n)[^\n]*\$wss_after_AUTH;"),
     Mutant("the cookies around the token are kept", r"(?<=\n)[^\n]*\$\{wss_before_AUTH\}[^\n]*;"),
     Mutant("an upstream is verified where that is asked for", r"proxy_ssl_verify on;"),
-    Mutant("the CA is the one that is asked for", r"proxy_ssl_trusted_certificate [^;]*;", "proxy_ssl_trusted_certificate {ca};"),
+    Mutant(
+        "the CA is the one that is asked for",
+        r"proxy_ssl_trusted_certificate [^;]*;",
+        "proxy_ssl_trusted_certificate {ca};",
+    ),
     Mutant("the name is the one that is asked for", r"proxy_ssl_name [^;]*;", "proxy_ssl_name upstream.example.com;"),
     Mutant("a silent upstream is given up", r"proxy_read_timeout 1s;"),
     # The log.
@@ -164,7 +188,11 @@ MUTANTS = (
         for reason in ("protocol", "basic_auth", "token", "path", "limit", "upstream_unreachable", "upstream_silent")
     ),
     Mutant("the log has no query", r'"location":"\$wss_location"', '"location":"$request_uri"'),
-    Mutant("the log has the folder of the token in no line", r'"location":"\$wss_location"', '"location":"$wss_location","c":"$http_cookie"'),
+    Mutant(
+        "the log has the folder of the token in no line",
+        r'"location":"\$wss_location"',
+        '"location":"$wss_location","c":"$http_cookie"',
+    ),
 )
 
 
@@ -177,17 +205,29 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ("$wss_stray > default 0", "an empty condition is no, too"),
     ("$wss_ambiguous > default 0", "an empty condition is no, too"),
     ("set $wss_refused protocol", "a 400 that no guard names has that reason anyway"),
-    ("(?:GET|HEAD)$ > return 405", "nginx answers so to other methods where a file is asked for; the reason in the log is the guard's"),
+    (
+        "(?:GET|HEAD)$ > return 405",
+        "nginx answers so to other methods where a file is asked for; the reason in the log is the guard's",
+    ),
     ("server > location > types", "the page's own name ends in .html"),
-    ("location > auth_basic_user_file /etc/passwords", "the server around it has the same; where it has none, this is missed"),
+    (
+        "location > auth_basic_user_file /etc/passwords",
+        "the server around it has the same; where it has none, this is missed",
+    ),
     ("index index.html", "the default"),
-    ("server > location > try_files", "nginx finds files without it, too; a folder without an index would get 403 instead of 404"),
+    (
+        "server > location > try_files",
+        "nginx finds files without it, too; a folder without an index would get 403 instead of 404",
+    ),
     ("proxy_pass_request_body off", "nginx has not read the body when it asks the service"),
     ("location external > proxy_connect_timeout", "60 s by default: time alone"),
     ("location external > proxy_read_timeout", "60 s by default: time alone"),
     ('location external > proxy_set_header Upgrade ""', "the default"),
     ('location external > proxy_set_header Connection ""', "the default of this nginx"),
-    ("location error > access_log /log/wssgate/sessions.log", "no test has a session's token meet an error page: docs/reliability.md lists it"),
+    (
+        "location error > access_log /log/wssgate/sessions.log",
+        "no test has a session's token meet an error page: docs/reliability.md lists it",
+    ),
     # Other tests' business.
     ("$wss_network > ~(?s)", "test_networks.py has clients of IPv6; these gates have none"),
     ("> ~^500/[-0]?/ full", "test_faults.py fills a gate and reads the reasons"),
@@ -198,7 +238,10 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ("ssl_prefer_server_ciphers off", "the default"),
     ("ssl_protocols TLSv1.2", "the default of this nginx; with Debian's, scenario default looks for old versions"),
     ("ssl_verify_depth 1", "the default"),
-    ("ssl_session_cache off", "the default remembers no session, either; test_client_certificates.py has a main file that remembers them"),
+    (
+        "ssl_session_cache off",
+        "the default remembers no session, either; test_client_certificates.py has a main file that remembers them",
+    ),
     # What only memory or time tells.
     ("proxy_buffer_size", "a session's memory and time alone: docs/performance.md"),
     ("proxy_connect_timeout 5s", "60 s by default: time alone"),
@@ -382,7 +425,16 @@ def _named(house: House, words: list[str]) -> str:
     text = " ".join(word or '""' for word in words).replace(str(house.root), "")
     for pattern, same in SAMENESS:
         text = re.sub(pattern, same, text)
-    if words[0] in ("proxy_pass", "ssl_certificate", "ssl_certificate_key", "listen", "server_name", "alias", "error_page", "try_files"):
+    if words[0] in (
+        "proxy_pass",
+        "ssl_certificate",
+        "ssl_certificate_key",
+        "listen",
+        "server_name",
+        "alias",
+        "error_page",
+        "try_files",
+    ):
         return words[0]
     if words[0] == "location":
         internal = re.search(r"/\.wssgate/(\w+)", text)
@@ -408,7 +460,9 @@ def directives(house: House) -> dict[str, dict[str, set[int]]]:
 
     parsed = crossplane.parse(str(house.etc / "nginx.conf"))
     for config in parsed["config"]:
-        file = str(Path(config["file"]).relative_to(house.etc)) if Path(config["file"]).is_absolute() else config["file"]
+        file = (
+            str(Path(config["file"]).relative_to(house.etc)) if Path(config["file"]).is_absolute() else config["file"]
+        )
         if file.startswith("wssgate.d/"):
             walk(file, config["parsed"], Path(file).stem if file.endswith(".inc") else "")
     return found
@@ -481,7 +535,11 @@ def main() -> int:
         known = [directives(stage.house) for stage in stages]
         for name in dict.fromkeys(name for places in known for name in places):
             if all(word in name for word in words):
-                edits = [(stage, without(places[name])) for stage, places in zip(stages, known, strict=True) if name in places]
+                edits = [
+                    (stage, without(places[name]))
+                    for stage, places in zip(stages, known, strict=True)
+                    if name in places
+                ]
                 noticed = next((found for stage, edit in edits if (found := stage.noticed(edit))), "")
                 lines.add(name, noticed, next((why for part, why in EXPLAINED if part in name), ""))
         print(f"directives: {lines}; {time.monotonic() - start:.0f} s", flush=True)

@@ -102,7 +102,9 @@ class Soak:
         deadline = time.monotonic() + 60
         while self.clients() or self.house.workers(LEAVING):
             if time.monotonic() > deadline:
-                self.problems.append(f"a minute after the last session: {self.clients()} clients, {len(self.house.workers(LEAVING))} old workers")
+                self.problems.append(
+                    f"a minute after the last session: {self.clients()} clients, {len(self.house.workers(LEAVING))} old workers"
+                )
                 return
             await asyncio.sleep(0.5)
         # The kernel tells of a client's end before nginx has looked at it.
@@ -134,9 +136,15 @@ class Soak:
     def note(self) -> dict[str, Any]:
         pids = self.house.workers() + self.house.workers(LEAVING)
         figure = {
-            "sessions": len(self.held), "workers": len(pids), "memory_kib": memory(pids), "descriptors": descriptors(pids),
-            "handshakes": self.crowd.seen.opened, "echoes": self.crowd.seen.echoes, "slowest_echo": round(self.crowd.seen.slowest_echo, 3),
-            "slowest_direct_echo": round(self.direct.seen.slowest_echo, 3), "failed": len(self.crowd.seen.failed),
+            "sessions": len(self.held),
+            "workers": len(pids),
+            "memory_kib": memory(pids),
+            "descriptors": descriptors(pids),
+            "handshakes": self.crowd.seen.opened,
+            "echoes": self.crowd.seen.echoes,
+            "slowest_echo": round(self.crowd.seen.slowest_echo, 3),
+            "slowest_direct_echo": round(self.direct.seen.slowest_echo, 3),
+            "failed": len(self.crowd.seen.failed),
         }
         print(json.dumps(figure), flush=True)
         return figure
@@ -169,9 +177,13 @@ class Soak:
         if seen.failed:
             self.problems.append(f"{len(seen.failed)} sessions failed: {sorted(set(seen.failed))[:5]}")
         if seen.slowest_echo > self.direct.seen.slowest_echo + 1:
-            self.problems.append(f"an echo took {seen.slowest_echo:.2f} s, without the gate {self.direct.seen.slowest_echo:.2f} s")
+            self.problems.append(
+                f"an echo took {seen.slowest_echo:.2f} s, without the gate {self.direct.seen.slowest_echo:.2f} s"
+            )
         if last["memory_kib"] > first["memory_kib"] * (1 + MEMORY_TOLERANCE) + MEMORY_SLACK_KIB:
-            self.problems.append(f"memory grew from {first['memory_kib']} to {last['memory_kib']} KiB with the same number of sessions")
+            self.problems.append(
+                f"memory grew from {first['memory_kib']} to {last['memory_kib']} KiB with the same number of sessions"
+            )
         if after["memory_kib"] > before["memory_kib"] * (1 + MEMORY_TOLERANCE) + MEMORY_SLACK_KIB:
             self.problems.append(f"memory is {after['memory_kib']} KiB with no session, it was {before['memory_kib']}")
         if after["descriptors"] != before["descriptors"] or after["workers"] != before["workers"]:
@@ -189,10 +201,15 @@ def main() -> int:
     house = House([], nginx_sessions=options.sessions + 200, nginx_worker_processes=2)
     house.variables |= {
         "wss_proxy_certificates": [house.certificate()],
-        "wss_proxy_servers": [{
-            "name": "gate", "server_names": [NAME], "certificate": "gate", "listen": [{"address": "127.0.0.1", "port": port}],
-            "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{echo_port}", "origins": [ORIGIN]}],
-        }],
+        "wss_proxy_servers": [
+            {
+                "name": "gate",
+                "server_names": [NAME],
+                "certificate": "gate",
+                "listen": [{"address": "127.0.0.1", "port": port}],
+                "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{echo_port}", "origins": [ORIGIN]}],
+            }
+        ],
     }
     house.issue(TOKEN)
     with subprocess.Popen([sys.executable, storm.__file__, str(echo_port)], stdout=subprocess.PIPE) as echo, house:

@@ -19,7 +19,13 @@ def _hosts(item: t.Mapping[str, t.Any]) -> list[str]:
 
 
 def certbot_command(
-    item: t.Mapping[str, t.Any], directory: str, webroot: str, email: str, account_file: str, hook: str, force: bool = False
+    item: t.Mapping[str, t.Any],
+    directory: str,
+    webroot: str,
+    email: str,
+    account_file: str,
+    hook: str,
+    force: bool = False,
 ) -> list[str]:
     """Return the command that asks for one certificate."""
     key_type = str(item.get("key_type") or "P-256")
@@ -36,7 +42,12 @@ def certbot_command(
         command += ["--key-type", "ecdsa", "--elliptic-curve", _CURVES[key_type]]
     command += ["--reuse-key"] if item.get("reuse_key") else ["--no-reuse-key"]
     # certbot runs a post-hook once, after all certificates that are due
-    command += ["--post-hook", hook, "--renew-with-new-domains", "--force-renewal" if force else "--keep-until-expiring"]
+    command += [
+        "--post-hook",
+        hook,
+        "--renew-with-new-domains",
+        "--force-renewal" if force else "--keep-until-expiring",
+    ]
     return command
 
 

@@ -12,7 +12,9 @@ from typing import Any
 _KEYS = ("name", "subject_alt_names", "common_name", "days")
 
 
-def signing_requests(looked_at: Sequence[Mapping[str, Any]], certificates: Sequence[Mapping[str, Any]], authority: str) -> list[dict[str, Any]]:
+def signing_requests(
+    looked_at: Sequence[Mapping[str, Any]], certificates: Sequence[Mapping[str, Any]], authority: str
+) -> list[dict[str, Any]]:
     """Return what an authority is to sign of what wss_certificate asked for."""
     asked = {item["name"]: item["request"] for item in looked_at if item.get("request")}
     return [

@@ -17,4 +17,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"check_report": _check_report.report, "check_table": _check_report.lines, "gate_targets": _check_report.targets}
+        return {
+            "check_report": _check_report.report,
+            "check_table": _check_report.lines,
+            "gate_targets": _check_report.targets,
+        }

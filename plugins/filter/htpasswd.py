@@ -82,7 +82,9 @@ def _hash_problem(value: str, allow_slow_hash: bool) -> str | None:
         except binascii.Error:
             decoded = b""
         return None if len(decoded) > _SHA1_LENGTH else "is an {SSHA} hash without a salt or not in base64"
-    return f"is not a hash that is safe to use with nginx: it takes {_RECOGNISED}, in full; plain text goes into password"
+    return (
+        f"is not a hash that is safe to use with nginx: it takes {_RECOGNISED}, in full; plain text goes into password"
+    )
 
 
 def _password_problem(value: t.Any) -> str | None:

@@ -50,10 +50,14 @@ from ..plugin_utils._controller_file import controller_file_reader
 class LookupModule(LookupBase):
     """The lookup."""
 
-    def run(self, terms: t.List[t.Any], variables: t.Optional[t.Dict[str, t.Any]] = None, **kwargs: t.Any) -> t.List[t.Any]:
+    def run(
+        self, terms: t.List[t.Any], variables: t.Optional[t.Dict[str, t.Any]] = None, **kwargs: t.Any
+    ) -> t.List[t.Any]:
         """Return the certificates."""
         self.set_options(var_options=variables, direct=kwargs)
-        found = CertificateList(terms[0] if terms else None, self.get_option("directory"), controller_file_reader(self, variables or {}))
+        found = CertificateList(
+            terms[0] if terms else None, self.get_option("directory"), controller_file_reader(self, variables or {})
+        )
         if found.problems:
             raise AnsibleLookupError("; ".join(found.problems))
         return found.certificates

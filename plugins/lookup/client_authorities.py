@@ -47,7 +47,9 @@ from ..plugin_utils._controller_file import controller_file_reader
 class LookupModule(LookupBase):
     """The lookup."""
 
-    def run(self, terms: t.List[t.Any], variables: t.Optional[t.Dict[str, t.Any]] = None, **kwargs: t.Any) -> t.List[t.Any]:
+    def run(
+        self, terms: t.List[t.Any], variables: t.Optional[t.Dict[str, t.Any]] = None, **kwargs: t.Any
+    ) -> t.List[t.Any]:
         """Return the authorities."""
         self.set_options(var_options=variables, direct=kwargs)
         found = ClientAuthorityList(terms[0] if terms else None, controller_file_reader(self, variables or {}))

@@ -329,7 +329,9 @@ def main() -> None:
             "directory": {"type": "path", "default": "/etc/nginx"},
             "main_file": {"type": "str", "default": "nginx.conf"},
             "files": {
-                "type": "list", "elements": "dict", "default": [],
+                "type": "list",
+                "elements": "dict",
+                "default": [],
                 "options": {
                     "path": {"type": "str", "required": True},
                     "content": {"type": "str", "required": True},
@@ -347,7 +349,9 @@ def main() -> None:
             "allow_restart": {"type": "bool", "default": False},
             "sessions": {"type": "int", "default": 0},
             "sockets": {
-                "type": "list", "elements": "dict", "default": [],
+                "type": "list",
+                "elements": "dict",
+                "default": [],
                 "options": {
                     "path": {"type": "path", "required": True},
                     "mode": {"type": "str", "default": "0660"},

@@ -260,7 +260,11 @@ def main() -> None:
     values = module.params
     try:
         found = gather(
-            values["binary"], values["main_file"], values["pid_file"], os.access(values["binary"], os.X_OK), values["connections"]
+            values["binary"],
+            values["main_file"],
+            values["pid_file"],
+            os.access(values["binary"], os.X_OK),
+            values["connections"],
         )
     except NginxError as error:
         module.fail_json(msg=str(error), nginx_output=error.nginx_output)
@@ -269,8 +273,11 @@ def main() -> None:
     found["service"] = service_state(values["service"])
     found["paths"] = path_states(values["paths"])
     for fix in found["missing_fixes"]:
-        module.warn("nginx {0} lacks the fix for {1} ({2}); {3} has it".format(
-            found["package_version"] or found["version"], fix["name"], fix["what"], fix["fixed_in"]))
+        module.warn(
+            "nginx {0} lacks the fix for {1} ({2}); {3} has it".format(
+                found["package_version"] or found["version"], fix["name"], fix["what"], fix["fixed_in"]
+            )
+        )
     module.exit_json(changed=False, **found)
 
 

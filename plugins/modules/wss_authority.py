@@ -129,7 +129,11 @@ def read_requests(given: t.Sequence[t.Dict[str, t.Any]]) -> t.List[_authority.Re
     """Turn the argument into what is asked for."""
     return [
         _authority.Request(
-            item["name"], item["request"], tuple(crypto.parse_name(name) for name in item["subject_alt_names"]), item["common_name"], item["days"]
+            item["name"],
+            item["request"],
+            tuple(crypto.parse_name(name) for name in item["subject_alt_names"]),
+            item["common_name"],
+            item["days"],
         )
         for item in given
     ]
@@ -151,7 +155,12 @@ def main() -> None:
     if crypto.CRYPTOGRAPHY_ERROR is not None:
         if not module.check_mode:
             module.fail_json(msg=missing_required_lib("cryptography"), exception=crypto.CRYPTOGRAPHY_ERROR)
-        module.exit_json(changed=True, certificate=None, issued={}, msg="would look after the authority once python3-cryptography is installed")
+        module.exit_json(
+            changed=True,
+            certificate=None,
+            issued={},
+            msg="would look after the authority once python3-cryptography is installed",
+        )
     now = crypto.utc_now()
     result: t.Dict[str, t.Any] = {"changed": False, "certificate": None, "issued": {}}
     try:

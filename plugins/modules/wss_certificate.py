@@ -357,7 +357,9 @@ def read_spec(options: t.Dict[str, t.Any], params: t.Dict[str, t.Any]) -> store.
     if not names:
         raise crypto.CertificateError("subject_alt_names is empty: a certificate is for at least one name")
     if spec.days <= spec.renew_before_days:
-        raise crypto.CertificateError(f"renew_before_days ({spec.renew_before_days}) has to be less than days ({spec.days})")
+        raise crypto.CertificateError(
+            f"renew_before_days ({spec.renew_before_days}) has to be less than days ({spec.days})"
+        )
     return spec
 
 
@@ -391,7 +393,12 @@ def diff_of(plan: store.Plan) -> t.Dict[str, str]:
         after += f"owner or mode of {path}: right\n"
     for path in plan.interrupted:
         before += f"left by a killed run: {path}\n"
-    return {"before_header": plan.spec.certificate_path, "after_header": plan.spec.certificate_path, "before": before, "after": after}
+    return {
+        "before_header": plan.spec.certificate_path,
+        "after_header": plan.spec.certificate_path,
+        "before": before,
+        "after": after,
+    }
 
 
 def authority_diff(plan: store.AuthorityPlan) -> t.Dict[str, str]:
@@ -426,7 +433,10 @@ def main() -> None:
         module.exit_json(
             changed=bool(names),
             msg=f"would look after {', '.join(names) or 'no certificate'} once python3-cryptography is installed",
-            certificates=[{"name": options["name"], "changed": True, "reasons": [], "due": []} for options in module.params["certificates"]],
+            certificates=[
+                {"name": options["name"], "changed": True, "reasons": [], "due": []}
+                for options in module.params["certificates"]
+            ],
         )
 
     copies: t.List[str] = []
@@ -487,7 +497,8 @@ def main() -> None:
             }
             for plan in authority_plans
         ],
-        "diff": [diff_of(plan) for plan in plans if plan.changed] + [authority_diff(plan) for plan in authority_plans if plan.changed],
+        "diff": [diff_of(plan) for plan in plans if plan.changed]
+        + [authority_diff(plan) for plan in authority_plans if plan.changed],
     }
     if module.params["backup"]:
         result["backup_files"] = copies

@@ -227,7 +227,9 @@ TARGET_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
 def look(target: t.Dict[str, t.Any], token: t.Optional[str], timeout: float) -> t.Dict[str, t.Any]:
     """Return what clients of one server meet."""
     now = crypto.utc_now()
-    address = check.Address(target["host"], target["port"], target["server_name"], target["tls"], target["proxy_protocol"])
+    address = check.Address(
+        target["host"], target["port"], target["server_name"], target["tls"], target["proxy_protocol"]
+    )
     served = check.served_fingerprints(address, timeout) if address.tls else []
     locations = []
     for location in target["locations"]:
@@ -248,10 +250,15 @@ def look(target: t.Dict[str, t.Any], token: t.Optional[str], timeout: float) -> 
         "tls_versions": check.tls_versions(address, timeout) if address.tls else [],
         "key_exchange_group": check.key_exchange_group(address, timeout) if address.tls else None,
         "certificates": [
-            {**item, **check.certificate(item["certificate_path"], item["key_path"], target["server_names"], served, now)}
+            {
+                **item,
+                **check.certificate(item["certificate_path"], item["key_path"], target["server_names"], served, now),
+            }
             for item in target["certificates"]
         ],
-        "client_authority": check.client_authority(target["ca_path"], target["crl_path"] or "", now) if target["ca_path"] else None,
+        "client_authority": check.client_authority(target["ca_path"], target["crl_path"] or "", now)
+        if target["ca_path"]
+        else None,
         "locations": locations,
     }
 

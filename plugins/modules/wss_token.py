@@ -362,9 +362,7 @@ def parse_mode(mode: t.Any) -> t.Optional[int]:
     except ValueError:
         raise StoreError("mode must be octal digits in quotes such as '0600', not %r" % (mode,)) from None
     if not 0 <= value <= 0o777 or value & 0o022:
-        raise StoreError(
-            "mode must be within 0777 and writable by nobody but the owner, not %04o (%r)" % (value, mode)
-        )
+        raise StoreError("mode must be within 0777 and writable by nobody but the owner, not %04o (%r)" % (value, mode))
     return value
 
 
@@ -578,7 +576,9 @@ def main() -> None:
     failures = result.pop("failures", [])
     if failures:
         # What could be done was done, so it is reported along with what could not.
-        module.fail_json(msg="; ".join([*_first(failures), *([problem] if problem else [])]), invocation=invocation, **result)
+        module.fail_json(
+            msg="; ".join([*_first(failures), *([problem] if problem else [])]), invocation=invocation, **result
+        )
     if problem is not None and module.params["disconnect_required"] and not module.check_mode:
         module.fail_json(msg=problem, invocation=invocation, **result)
     if problem is not None:

@@ -44,12 +44,19 @@ class UnreadableError(Exception):
 
 
 def _content(
-    problems: t.List[str], read: t.Callable[[str], str], where: str, item: t.Mapping[str, t.Any], what: str, otherwise: str = ""
+    problems: t.List[str],
+    read: t.Callable[[str], str],
+    where: str,
+    item: t.Mapping[str, t.Any],
+    what: str,
+    otherwise: str = "",
 ) -> t.Optional[str]:
     """Return what an item gives as WHAT_source or WHAT_content, or note why there is nothing."""
     given = [key for key in (f"{what}_source", f"{what}_content") if item.get(key)]
     if len(given) != 1:
-        problems.append(f"{where}: give {what}_source (a file of the controller) or {what}_content{', not both' if given else ''}{otherwise}")
+        problems.append(
+            f"{where}: give {what}_source (a file of the controller) or {what}_content{', not both' if given else ''}{otherwise}"
+        )
         return None
     value = str(item[given[0]])
     if given[0].endswith("_content"):
@@ -84,9 +91,15 @@ class ClientAuthorityList:
                 self.problems.append(f"{where}: the name is there twice")
             found = len(self.problems)
             certificate = _content(self.problems, read, where, item, "certificate")
-            crl = _content(self.problems, read, where, item, "crl") if item.get("crl_source") or item.get("crl_content") else None
+            crl = (
+                _content(self.problems, read, where, item, "crl")
+                if item.get("crl_source") or item.get("crl_content")
+                else None
+            )
             if certificate is not None and len(self.problems) == found and crypto.CRYPTOGRAPHY_ERROR is None:
-                wrong = store.client_authority_problems(certificate.encode(), crl.encode() if crl else None, crypto.utc_now())
+                wrong = store.client_authority_problems(
+                    certificate.encode(), crl.encode() if crl else None, crypto.utc_now()
+                )
                 self.problems.extend(f"{where}: {problem}" for problem in wrong)
             self.authorities.append({"name": name, "certificate_content": certificate or "", "crl_content": crl})
 
@@ -101,12 +114,16 @@ def authority_problems(authorities: t.Any) -> t.List[str]:
         given = item if isinstance(item, t.Mapping) else {}
         name = str(given.get("name", ""))
         if not _NAME.fullmatch(name) or not given.get("host"):
-            problems.append(f"certificates_authorities[{number}]: name ({name!r}) and host are needed, the host of the inventory that keeps its key")
+            problems.append(
+                f"certificates_authorities[{number}]: name ({name!r}) and host are needed, the host of the inventory that keeps its key"
+            )
         if name in names:
             problems.append(f"authority {name}: the name is there twice")
         names.add(name)
         if given.get("key_type") is not None and given["key_type"] not in crypto.KEY_TYPES:
-            problems.append(f"authority {name}: key_type is {given['key_type']!r}, and there are {', '.join(crypto.KEY_TYPES)}")
+            problems.append(
+                f"authority {name}: key_type is {given['key_type']!r}, and there are {', '.join(crypto.KEY_TYPES)}"
+            )
     return problems
 
 
@@ -114,7 +131,11 @@ class CertificateList:
     """certificates_list, checked and completed."""
 
     def __init__(
-        self, certificates: t.Any, directory: str, read: t.Callable[[str], str], authorities: t.Optional[t.Collection[str]] = None
+        self,
+        certificates: t.Any,
+        directory: str,
+        read: t.Callable[[str], str],
+        authorities: t.Optional[t.Collection[str]] = None,
     ) -> None:
         """Read the list. The function read returns the content of a file of the controller or raises UnreadableError."""
         self.authorities = authorities
@@ -136,7 +157,9 @@ class CertificateList:
             return
         name = str(item.get("name", ""))
         if not _NAME.fullmatch(name):
-            self.problems.append(f"{where}: name ({name!r}) has to be 1 to 64 letters, digits, '_', '.' or '-', and to begin with none of the last two")
+            self.problems.append(
+                f"{where}: name ({name!r}) has to be 1 to 64 letters, digits, '_', '.' or '-', and to begin with none of the last two"
+            )
             return
         where = f"certificate {name}"
         if name in self._names:
@@ -154,11 +177,18 @@ class CertificateList:
             self._refuse(where, item, provider, ("authority",))
         elif item.get("authority") and self.authorities is not None and item["authority"] not in self.authorities:
             known = ", ".join(sorted(self.authorities)) or "none"
-            self.problems.append(f"{where}: authority {item['authority']!r} is not in certificates_authorities (there: {known})")
+            self.problems.append(
+                f"{where}: authority {item['authority']!r} is not in certificates_authorities (there: {known})"
+            )
         if provider == "files":
             self._check_files(where, item, names, completed)
         else:
-            self._refuse(where, item, provider, ("certificate_source", "key_source", "certificate_content", "key_content", "remote"))
+            self._refuse(
+                where,
+                item,
+                provider,
+                ("certificate_source", "key_source", "certificate_content", "key_content", "remote"),
+            )
         self.certificates.append(completed)
 
     def _refuse(self, where: str, item: t.Mapping[str, t.Any], provider: str, keys: t.Iterable[str]) -> None:
@@ -183,13 +213,17 @@ class CertificateList:
             for name in names:
                 # RFC 8555 with http-01: the authority asks this host, by this name, over http
                 if not name.startswith("DNS:") or "*" in name:
-                    self.problems.append(f"{where}: {name} cannot be proven over http to an ACME authority; name hosts without wildcards")
+                    self.problems.append(
+                        f"{where}: {name} cannot be proven over http to an ACME authority; name hosts without wildcards"
+                    )
         return names
 
     def _check_paths(self, where: str, item: t.Mapping[str, t.Any]) -> None:
         defaults = {"certificate_path": "fullchain.pem", "key_path": "privkey.pem"}
         if item.get("remote") and not (item.get("certificate_path") and item.get("key_path")):
-            self.problems.append(f"{where}: remote: true needs certificate_path and key_path, the files that are on the host already")
+            self.problems.append(
+                f"{where}: remote: true needs certificate_path and key_path, the files that are on the host already"
+            )
         for key, default in defaults.items():
             path = str(item.get(key) or f"{self.directory}/{item['name']}/{default}")
             if not _PATH.fullmatch(path):
@@ -209,13 +243,24 @@ class CertificateList:
                 return
             numbers[key] = int(value)
         if item["provider"] == "selfsigned" and numbers["days"] <= numbers["renew_before_days"]:
-            self.problems.append(f"{where}: renew_before_days ({numbers['renew_before_days']}) has to be less than days ({numbers['days']})")
+            self.problems.append(
+                f"{where}: renew_before_days ({numbers['renew_before_days']}) has to be less than days ({numbers['days']})"
+            )
         if item.get("key_type") is not None and item["key_type"] not in crypto.KEY_TYPES:
-            self.problems.append(f"{where}: key_type is {item['key_type']!r}, and there are {', '.join(crypto.KEY_TYPES)}")
+            self.problems.append(
+                f"{where}: key_type is {item['key_type']!r}, and there are {', '.join(crypto.KEY_TYPES)}"
+            )
 
-    def _check_files(self, where: str, item: t.Mapping[str, t.Any], names: t.List[str], completed: t.Dict[str, t.Any]) -> None:
+    def _check_files(
+        self, where: str, item: t.Mapping[str, t.Any], names: t.List[str], completed: t.Dict[str, t.Any]
+    ) -> None:
         if item.get("remote"):
-            self._refuse(where, item, "files and remote: true", ("certificate_source", "key_source", "certificate_content", "key_content"))
+            self._refuse(
+                where,
+                item,
+                "files and remote: true",
+                ("certificate_source", "key_source", "certificate_content", "key_content"),
+            )
             return
         contents = {}
         for what in ("certificate", "key"):
@@ -224,5 +269,7 @@ class CertificateList:
                 contents[what] = completed[f"{what}_content"] = value
         # ansible-core itself depends on cryptography; should it be missing, the host finds the same problems later
         if len(contents) == 2 and crypto.CRYPTOGRAPHY_ERROR is None:
-            found = store.file_problems(contents["certificate"].encode(), contents["key"].encode(), names, crypto.utc_now())
+            found = store.file_problems(
+                contents["certificate"].encode(), contents["key"].encode(), names, crypto.utc_now()
+            )
             self.problems.extend(f"{where}: {problem}" for problem in found)

@@ -24,9 +24,13 @@ CLOSED = {
 }
 
 
-def targets(model: Mapping[str, Any], certificates: Sequence[Mapping[str, Any]], directory: str) -> list[dict[str, Any]]:
+def targets(
+    model: Mapping[str, Any], certificates: Sequence[Mapping[str, Any]], directory: str
+) -> list[dict[str, Any]]:
     """What wss_gate_info is to look at: each server at the listener that is most like its clients'."""
-    known = {str(item.get("certificate_path") or f"{directory}/{item['name']}/fullchain.pem"): item for item in certificates}
+    known = {
+        str(item.get("certificate_path") or f"{directory}/{item['name']}/fullchain.pem"): item for item in certificates
+    }
     found = []
     for server in model["servers"]:
         listeners = [entry for entry in server["listeners"] if not entry["unix"]]
@@ -40,7 +44,9 @@ def targets(model: Mapping[str, Any], certificates: Sequence[Mapping[str, Any]],
             {
                 "name": server["name"],
                 "server_name": name,
-                "server_names": [other for other in server["server_names"] if "." in other and not other.startswith(("~", "."))],
+                "server_names": [
+                    other for other in server["server_names"] if "." in other and not other.startswith(("~", "."))
+                ],
                 "host": entry["address"].strip("[]") or "127.0.0.1",
                 "port": entry["port"],
                 "tls": entry["tls"],
@@ -60,9 +66,13 @@ def targets(model: Mapping[str, Any], certificates: Sequence[Mapping[str, Any]],
                     {
                         "path": location["path"],
                         "auth": location["auth"],
-                        "cookie_name": location["cookie"]["name"] if location["auth"] in ("token", "token_or_basic") else "",
+                        "cookie_name": location["cookie"]["name"]
+                        if location["auth"] in ("token", "token_or_basic")
+                        else "",
                         "origin": (location["origins"]["allowed"] or [""])[0],
-                        "client_certificate": bool(clients and (clients["required"] or location["client_certificate_required"])),
+                        "client_certificate": bool(
+                            clients and (clients["required"] or location["client_certificate_required"])
+                        ),
                     }
                     for location in server["locations"]
                 ],
@@ -137,12 +147,17 @@ def report(results: Mapping[str, Any], days: int) -> dict[str, Any]:
             problems.append({"host": host, "server": "", "problem": f"it could not be asked: {words or 'no answer'}"})
             continue
         hosts[host] = result["targets"]
-        problems += [{"host": host, "server": "", "problem": problem} for problem in result.get("pruner", {}).get("problems", [])]
+        problems += [
+            {"host": host, "server": "", "problem": problem} for problem in result.get("pruner", {}).get("problems", [])
+        ]
         capacity = result.get("capacity")
         if capacity and capacity["problem"]:
             problems.append({"host": host, "server": "", "problem": capacity["problem"]})
         for server in result["targets"]:
-            problems += [{"host": host, "server": server["name"], "problem": problem} for problem in _server_problems(server, days)]
+            problems += [
+                {"host": host, "server": server["name"], "problem": problem}
+                for problem in _server_problems(server, days)
+            ]
     return {"days": days, "hosts": hosts, "problems": problems}
 
 
@@ -156,7 +171,18 @@ def _shortened(text: str, width: int = NAMES_WIDTH) -> str:
 
 def _certificate_row(host: str, server: Mapping[str, Any], certificate: Mapping[str, Any]) -> tuple[str, ...]:
     if "days_left" not in certificate:
-        return (host, server["name"], certificate.get("name") or "-", "-", "-", "-", "-", "unreadable", _versions(server), _group(server))
+        return (
+            host,
+            server["name"],
+            certificate.get("name") or "-",
+            "-",
+            "-",
+            "-",
+            "-",
+            "unreadable",
+            _versions(server),
+            _group(server),
+        )
     names = ", ".join(name.partition(":")[2] for name in certificate["subject_alt_names"])
     issuer = "itself" if certificate["self_signed"] else certificate["issuer"]
     return (

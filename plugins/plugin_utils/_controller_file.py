@@ -20,7 +20,9 @@ def controller_file_reader(lookup: LookupBase, variables: t.Dict[str, t.Any]) ->
     def read(source: str) -> str:
         path = lookup.find_file_in_search_path(variables, "files", source, ignore_missing=True)
         if not path:
-            raise UnreadableError(f"{source} is not on the controller, neither in a folder 'files' nor beside the playbook")
+            raise UnreadableError(
+                f"{source} is not on the controller, neither in a folder 'files' nor beside the playbook"
+            )
         loader = lookup._loader
         try:
             if hasattr(loader, "get_text_file_contents"):
@@ -28,6 +30,8 @@ def controller_file_reader(lookup: LookupBase, variables: t.Dict[str, t.Any]) ->
             # ansible-core before 2.19
             return loader._get_file_contents(path)[0].decode("utf-8")
         except (AnsibleError, OSError, UnicodeDecodeError) as error:
-            raise UnreadableError(f"{source} cannot be read on the controller: {getattr(error, 'message', None) or error}") from error
+            raise UnreadableError(
+                f"{source} cannot be read on the controller: {getattr(error, 'message', None) or error}"
+            ) from error
 
     return read

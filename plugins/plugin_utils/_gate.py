@@ -53,7 +53,9 @@ HOST = rf"(?:{HOST_NAME.pattern}|\[[0-9A-Fa-f:.]+\])"
 PORT = r"(?P<port>[0-9]{1,5})"
 UNIX = r"unix:(?P<unix>/[A-Za-z0-9._@+,=/-]+)"
 ORIGIN = re.compile(rf"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>{HOST})(?::{PORT})?")
-UPSTREAM_URL = re.compile(rf"(?P<scheme>https?|wss?)://(?:{UNIX}|(?P<host>{HOST})(?::{PORT})?(?P<path>{LOCATION_PATH.pattern})?)")
+UPSTREAM_URL = re.compile(
+    rf"(?P<scheme>https?|wss?)://(?:{UNIX}|(?P<host>{HOST})(?::{PORT})?(?P<path>{LOCATION_PATH.pattern})?)"
+)
 PEER = re.compile(rf"{UNIX}|(?P<host>{HOST}):{PORT}")
 # Python takes anything for the zone of an IPv6 address (fe80::1%anything), nginx none: hence no '%'.
 ADDRESS = re.compile(r"[0-9A-Fa-f:.]+|\[[0-9A-Fa-f:.]+\]")
@@ -235,7 +237,10 @@ class _Builder:
         ):
             context[key] = self._path(where, key, context[key])
         if context["drain_path"].startswith("/root/"):
-            self.problems.add(where, f"drain_path {context['drain_path']!r} is in root's own folder, where nginx's workers see nothing; choose another")
+            self.problems.add(
+                where,
+                f"drain_path {context['drain_path']!r} is in root's own folder, where nginx's workers see nothing; choose another",
+            )
         for key in ("ipv6", "http_redirect_enabled"):
             context[key] = self.problems.flag(where, key, context[key])
         for key, low, high in (("drain_retry_after", 1, 86400), ("buffer_size", 1024, 1048576), ("tls_tickets", 0, 10)):
@@ -250,20 +255,28 @@ class _Builder:
 
     def _path(self, where: str, key: str, value: t.Any) -> str:
         """An absolute path, or none."""
-        return self.problems.optional(where, key, value, FILE_PATH, "an absolute path of letters, digits and . _ @ + , = : / -").rstrip("/")
+        return self.problems.optional(
+            where, key, value, FILE_PATH, "an absolute path of letters, digits and . _ @ + , = : / -"
+        ).rstrip("/")
 
     def _unix_path(self, where: str, path: str) -> None:
         length = len(path.encode())
         if length > UNIX_PATH_MAX_BYTES:
-            self.problems.add(where, f"the unix socket's path is {length} bytes long; the system takes {UNIX_PATH_MAX_BYTES} at most")
+            self.problems.add(
+                where, f"the unix socket's path is {length} bytes long; the system takes {UNIX_PATH_MAX_BYTES} at most"
+            )
         if not _is_plain(path):
             # Two spellings of one socket would pass for two.
-            self.problems.add(where, f"the unix socket's path {path!r} has an empty, '.' or '..' part in it; write it without")
+            self.problems.add(
+                where, f"the unix socket's path {path!r} has an empty, '.' or '..' part in it; write it without"
+            )
 
     def _header(self, where: str, key: str, value: t.Any) -> str:
         name = self.problems.matches(where, key, value, HEADER_NAME, "a header's name")
         if name.lower() in GATE_HEADERS:
-            self.problems.add(where, f"{key} {name!r} is a header that the gate or the handshake itself sets; name another")
+            self.problems.add(
+                where, f"{key} {name!r} is a header that the gate or the handshake itself sets; name another"
+            )
         return name
 
     # -- upstreams ---------------------------------------------------------------------------------------------
@@ -280,23 +293,36 @@ class _Builder:
                 problems.add(where, "this name is used twice in wss_proxy_upstreams; give each upstream its own")
             scheme = SCHEMES.get(problems.choice(where, "scheme", options["scheme"], tuple(SCHEMES)), "http")
             balancing = problems.choice(where, "balancing", options["balancing"], BALANCING_METHODS)
-            servers = [{"address": peer} if isinstance(peer, str) else peer for peer in problems.items(where, "servers", options["servers"])]
+            servers = [
+                {"address": peer} if isinstance(peer, str) else peer
+                for peer in problems.items(where, "servers", options["servers"])
+            ]
             peers = [self._peer(here, peer) for here, peer in problems.entries(where, "servers", servers)]
             if not options["servers"]:
                 problems.add(where, "servers is empty; name at least one address")
             elif peers and all(p["backup"] for p in peers):
                 problems.add(where, "every server is a backup; at least one must not be")
             if balancing in ("ip_hash", "hash", "random") and any(p["backup"] for p in peers):
-                problems.add(where, f"nginx has no backup servers with balancing {balancing}; use round_robin or least_conn")
+                problems.add(
+                    where, f"nginx has no backup servers with balancing {balancing}; use round_robin or least_conn"
+                )
             outside = [p for p in peers if not p["local"]]
             hosts = {p["host"] for p in outside or peers}
             upstreams[name] = {
                 "name": name,
                 "scheme": scheme,
                 "balancing": balancing,
-                "hash_key": problems.matches(where, "hash_key", options["hash_key"], HASH_KEY, "nginx variables such as '$remote_addr consistent'"),
+                "hash_key": problems.matches(
+                    where,
+                    "hash_key",
+                    options["hash_key"],
+                    HASH_KEY,
+                    "nginx variables such as '$remote_addr consistent'",
+                ),
                 "peers": peers,
-                "tls": self._upstream_tls(where, "", options, scheme, bool(outside), hosts.pop() if len(hosts) == 1 else ""),
+                "tls": self._upstream_tls(
+                    where, "", options, scheme, bool(outside), hosts.pop() if len(hosts) == 1 else ""
+                ),
             }
         return upstreams
 
@@ -342,7 +368,10 @@ class _Builder:
             name = "" if _is_address(host) else host
         # nginx compares the name with the certificate's DNS names only, so that an address never passes (seen on 1.22).
         if is_verified and (not name or _is_address(name)):
-            problems.add(where, f"an upstream's certificate is checked against a host name, and there is none: set {keys[2]}, or {keys[0]}: false")
+            problems.add(
+                where,
+                f"an upstream's certificate is checked against a host name, and there is none: set {keys[2]}, or {keys[0]}: false",
+            )
         return {"verified": is_verified, "ca_path": ca_path, "name": name}
 
     # -- servers -----------------------------------------------------------------------------------------------
@@ -367,21 +396,32 @@ class _Builder:
             "listeners": listeners,
             "tls": has_tls,
             "certificates": self._certificates(where, options["certificate"], has_tls),
-            "client_certificates": self._client_certificates(f"{where}, client_certificates", options["client_certificates"], has_tls),
+            "client_certificates": self._client_certificates(
+                f"{where}, client_certificates", options["client_certificates"], has_tls
+            ),
             "redirect": self._redirect(where, listeners, options),
             "auth": problems.choice(where, "auth", options["auth"], SERVER_AUTH_KINDS),
             "htpasswd_path": "",
             "realm": self._realm(where, options["realm"]),
             "root": root,
-            "index": [problems.matches(where, "index", i, FILE_NAME, "a file name") for i in problems.items(where, "index", options["index"])],
+            "index": [
+                problems.matches(where, "index", i, FILE_NAME, "a file name")
+                for i in problems.items(where, "index", options["index"])
+            ],
             "error_pages": self._error_pages(where, options["error_pages"], root),
             "trusted_proxies": trusted,
             "real_ip_header": self._real_ip_header(where, options["real_ip_header"], listeners, trusted),
             "hsts_max_age": problems.number(where, "hsts_max_age", options["hsts_max_age"], 0, 10**9),
             "http2_enabled": problems.flag(where, "http2_enabled", options["http2_enabled"]),
-            "client_max_body_size": problems.optional(where, "client_max_body_size", options["client_max_body_size"], SIZE, "a size such as 500m"),
+            "client_max_body_size": problems.optional(
+                where, "client_max_body_size", options["client_max_body_size"], SIZE, "a size such as 500m"
+            ),
             "connection_check_path": problems.optional(
-                where, "connection_check_path", options["connection_check_path"], LOCATION_PATH, "a path that starts with /"
+                where,
+                "connection_check_path",
+                options["connection_check_path"],
+                LOCATION_PATH,
+                "a path that starts with /",
             ),
             "extra_directives": problems.raw(where, "extra_directives", options["extra_directives"]),
         }
@@ -405,7 +445,10 @@ class _Builder:
         if path.endswith("/"):
             self.problems.add(where, f"connection_check_path {path!r} ends with /; it is one page, so leave the / out")
         if not server["tls"]:
-            self.problems.add(where, "connection_check_path needs a listener with TLS: no browser keeps a Secure cookie of a plain page")
+            self.problems.add(
+                where,
+                "connection_check_path needs a listener with TLS: no browser keeps a Secure cookie of a plain page",
+            )
         own = set(self._https_origins(server))
         offered = [loc for loc in server["locations"] if not own or own.intersection(loc["origins"]["allowed"])]
         if not offered:
@@ -414,7 +457,10 @@ class _Builder:
                 "connection_check_path is set, and no location lets pages of this server connect; "
                 + (f"add {min(own)} to the origins of one" if server["locations"] else "there are no locations to try"),
             )
-        passwords = {(loc["htpasswd_path"], loc["realm"]) if loc["auth"] in ("basic", "token_and_basic") else None for loc in offered}
+        passwords = {
+            (loc["htpasswd_path"], loc["realm"]) if loc["auth"] in ("basic", "token_and_basic") else None
+            for loc in offered
+        }
         asked = passwords.pop() if len(passwords) == 1 and server["auth"] == "none" else None
         return {
             "path": path,
@@ -455,14 +501,21 @@ class _Builder:
                 problems.add(here, "unix_mode is not quoted; write it as '0660'")
             proxy_protocol = problems.flag(here, "proxy_protocol", options["proxy_protocol"])
             if proxy_protocol and not has_trusted:
-                problems.add(here, "proxy_protocol without trusted_proxies would let every client choose its address; name the proxies")
+                problems.add(
+                    here,
+                    "proxy_protocol without trusted_proxies would let every client choose its address; name the proxies",
+                )
             listeners.append(
                 {
                     "port": port,
                     "address": address,
                     "unix": unix,
-                    "unix_group": problems.optional(here, "unix_group", options["unix_group"], GROUP_NAME, "a group's name"),
-                    "unix_mode": problems.matches(here, "unix_mode", options["unix_mode"], MODE, "an octal mode such as '0660'"),
+                    "unix_group": problems.optional(
+                        here, "unix_group", options["unix_group"], GROUP_NAME, "a group's name"
+                    ),
+                    "unix_mode": problems.matches(
+                        here, "unix_mode", options["unix_mode"], MODE, "an octal mode such as '0660'"
+                    ),
                     "addresses": [f"unix:{unix}"] if unix else self._addresses(address, port),
                     "tls": problems.flag(here, "tls", options["tls"]),
                     "proxy_protocol": proxy_protocol,
@@ -482,13 +535,21 @@ class _Builder:
         parsed = ipaddress.ip_address(text.strip("[]"))
         return f"[{parsed}]" if parsed.version == 6 else str(parsed)
 
-    def _redirect(self, where: str, listeners: t.Sequence[t.Mapping[str, t.Any]], options: t.Mapping[str, t.Any]) -> t.Optional[t.Dict[str, t.Any]]:
+    def _redirect(
+        self, where: str, listeners: t.Sequence[t.Mapping[str, t.Any]], options: t.Mapping[str, t.Any]
+    ) -> t.Optional[t.Dict[str, t.Any]]:
         """The plain port that sends browsers to https, on the addresses that https is served on."""
         problems = self.problems
         given = options["http_redirect_enabled"]
-        is_enabled = self.context["http_redirect_enabled"] if given is None else problems.flag(where, "http_redirect_enabled", given)
+        is_enabled = (
+            self.context["http_redirect_enabled"]
+            if given is None
+            else problems.flag(where, "http_redirect_enabled", given)
+        )
         port = options["http_redirect_port"]
-        port = problems.number(where, "http_redirect_port", self.context["http_redirect_port"] if port is None else port, 1, 65535)
+        port = problems.number(
+            where, "http_redirect_port", self.context["http_redirect_port"] if port is None else port, 1, 65535
+        )
         secure = [entry for entry in listeners if entry["tls"] and entry["port"]]
         if not is_enabled or not secure:
             return None
@@ -496,26 +557,35 @@ class _Builder:
         return {
             "port": port,
             "to": "" if secure[0]["port"] == 443 else f":{secure[0]['port']}",
-            "addresses": [address for host in ([""] if "" in hosts else hosts) for address in self._addresses(host, port)],
+            "addresses": [
+                address for host in ([""] if "" in hosts else hosts) for address in self._addresses(host, port)
+            ],
         }
 
     def _certificates(self, where: str, given: t.Any, has_tls: bool) -> t.List[t.Dict[str, str]]:
         problems = self.problems
         names = [given] if isinstance(given, str) and given else problems.items(where, "certificate", given or None)
         if has_tls and not names:
-            problems.add(where, "it listens with TLS and names no certificate; set certificate to a name from certificates_list")
+            problems.add(
+                where, "it listens with TLS and names no certificate; set certificate to a name from certificates_list"
+            )
         found = []
         for name in names:
             certificate = self.certificates.get(str(name))
             if certificate is None:
                 known = ", ".join(sorted(self.certificates)) or "none"
-                problems.add(where, f"certificate {name!r} is not in certificates_list (there: {known}); add it there, or name one of these")
+                problems.add(
+                    where,
+                    f"certificate {name!r} is not in certificates_list (there: {known}); add it there, or name one of these",
+                )
                 continue
             directory = f"{self.context['certificates_directory']}/{name}"
             here = f"certificate {name!r}"
             found.append(
                 {
-                    "certificate": self._path(here, "certificate_path", certificate.get("certificate_path") or f"{directory}/fullchain.pem"),
+                    "certificate": self._path(
+                        here, "certificate_path", certificate.get("certificate_path") or f"{directory}/fullchain.pem"
+                    ),
                     "key": self._path(here, "key_path", certificate.get("key_path") or f"{directory}/privkey.pem"),
                 }
             )
@@ -529,7 +599,9 @@ class _Builder:
         if not has_tls:
             problems.add(where, "client certificates need a listener with TLS")
         return {
-            "ca_path": problems.matches(where, "ca_path", options["ca_path"], FILE_PATH, "the absolute path of the authority's certificate"),
+            "ca_path": problems.matches(
+                where, "ca_path", options["ca_path"], FILE_PATH, "the absolute path of the authority's certificate"
+            ),
             "crl_path": self._path(where, "crl_path", options["crl_path"]),
             "required": problems.flag(where, "required", options["required"]),
             "subject_header": self._header(where, "subject_header", options["subject_header"]),
@@ -553,12 +625,18 @@ class _Builder:
                 self.problems.add(here, f"{text!r} is not an address or a network in CIDR notation ({error})")
                 continue
             if network.prefixlen == 0:
-                self.problems.add(here, f"{text} would trust the whole Internet to name a client's address; name the load balancers only")
+                self.problems.add(
+                    here,
+                    f"{text} would trust the whole Internet to name a client's address; name the load balancers only",
+                )
             else:
                 networks.append(network)
             trusted.append(str(network))
         for version in (4, 6):
-            if any(whole.prefixlen == 0 for whole in ipaddress.collapse_addresses(n for n in networks if n.version == version)):
+            if any(
+                whole.prefixlen == 0
+                for whole in ipaddress.collapse_addresses(n for n in networks if n.version == version)
+            ):
                 # Such as 0.0.0.0/1 and 128.0.0.0/1.
                 self.problems.add(
                     f"{where}, trusted_proxies",
@@ -566,21 +644,34 @@ class _Builder:
                 )
         return trusted
 
-    def _real_ip_header(self, where: str, given: t.Any, listeners: t.Sequence[t.Mapping[str, t.Any]], trusted: t.Sequence[str]) -> str:
+    def _real_ip_header(
+        self, where: str, given: t.Any, listeners: t.Sequence[t.Mapping[str, t.Any]], trusted: t.Sequence[str]
+    ) -> str:
         """Where the load balancers name the client; nothing without load balancers."""
         has_proxy_protocol = any(entry["proxy_protocol"] for entry in listeners)
         # nginx's own word, as in its real_ip_header.
         if given == "proxy_protocol" and has_proxy_protocol:
             given = ""
-        header = self.problems.optional(where, "real_ip_header", given, HEADER_NAME, "a header's name (proxy_protocol goes with a listener that has it)")
+        header = self.problems.optional(
+            where,
+            "real_ip_header",
+            given,
+            HEADER_NAME,
+            "a header's name (proxy_protocol goes with a listener that has it)",
+        )
         if not trusted:
             if header:
-                self.problems.add(where, "real_ip_header without trusted_proxies would let every client choose its address; name the proxies")
+                self.problems.add(
+                    where,
+                    "real_ip_header without trusted_proxies would let every client choose its address; name the proxies",
+                )
             return ""
         return header or ("proxy_protocol" if has_proxy_protocol else "X-Forwarded-For")
 
     def _realm(self, where: str, given: t.Any) -> str:
-        return self.problems.matches(where, "realm", given, REALM, "1 to 64 letters, digits, blanks and . _ , : ( ) / -")
+        return self.problems.matches(
+            where, "realm", given, REALM, "1 to 64 letters, digits, blanks and . _ , : ( ) / -"
+        )
 
     def _error_pages(self, where: str, given: t.Any, root: str) -> t.List[t.Dict[str, t.Any]]:
         problems = self.problems
@@ -610,22 +701,34 @@ class _Builder:
         known = list(self.htpasswd_files)
         if given or len(known) == 1:
             return given or self._path(where, "htpasswd_file", known[0])
-        self.problems.add(where, f"basic authentication needs a password file: set htpasswd_file (htpasswd_files has {len(known)} to choose from)")
+        self.problems.add(
+            where,
+            f"basic authentication needs a password file: set htpasswd_file (htpasswd_files has {len(known)} to choose from)",
+        )
         return ""
 
     # -- locations ---------------------------------------------------------------------------------------------
 
-    def _location(self, where: str, server: t.Dict[str, t.Any], htpasswd_path: str, slug: str, item: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    def _location(
+        self, where: str, server: t.Dict[str, t.Any], htpasswd_path: str, slug: str, item: t.Mapping[str, t.Any]
+    ) -> t.Dict[str, t.Any]:
         problems = self.problems
         options = problems.options(where, item, LOCATION_DEFAULTS)
         path = problems.matches(where, "path", options["path"], LOCATION_PATH, "a path that starts with /")
         if not _is_plain(path):
             # nginx compares locations with what is left of a request's path once these are resolved: ngx_http_core_module, location.
-            problems.add(where, f"path {path!r} has an empty, '.' or '..' part in it, and no request would ever match it; write it without")
-        auth = problems.choice(where, "auth", options["auth"] or ("basic" if server["auth"] == "basic" else "token"), AUTH_KINDS)
+            problems.add(
+                where,
+                f"path {path!r} has an empty, '.' or '..' part in it, and no request would ever match it; write it without",
+            )
+        auth = problems.choice(
+            where, "auth", options["auth"] or ("basic" if server["auth"] == "basic" else "token"), AUTH_KINDS
+        )
         uses_token = auth.startswith("token")
         uses_basic = auth.endswith("basic")
-        cookie_name = problems.matches(where, "cookie_name", options["cookie_name"], COOKIE_NAME, "1 to 64 letters, digits, '.', '_' and '-'")
+        cookie_name = problems.matches(
+            where, "cookie_name", options["cookie_name"], COOKIE_NAME, "1 to 64 letters, digits, '.', '_' and '-'"
+        )
         htpasswd_path = self._path(where, "htpasswd_file", options["htpasswd_file"]) or htpasswd_path
         if uses_token and not self.context["token_store_path"]:
             problems.add(where, f"auth {auth} needs a token store; set token_store_path, as role token_store takes it")
@@ -647,10 +750,15 @@ class _Builder:
             "connect_timeout": problems.number(where, "connect_timeout", options["connect_timeout"], 1, 75),
             "client_ip_header": self._header(where, "client_ip_header", options["client_ip_header"]),
             "forward_credentials": problems.flag(where, "forward_credentials", options["forward_credentials"]),
-            "client_certificate_required": self._client_certificate_required(where, server["client_certificates"], options["client_certificate_required"]),
+            "client_certificate_required": self._client_certificate_required(
+                where, server["client_certificates"], options["client_certificate_required"]
+            ),
             "extra_directives": problems.raw(where, "extra_directives", options["extra_directives"]),
         }
-        if server["client_certificates"] and location["client_ip_header"].lower() == server["client_certificates"]["subject_header"].lower():
+        if (
+            server["client_certificates"]
+            and location["client_ip_header"].lower() == server["client_certificates"]["subject_header"].lower()
+        ):
             problems.add(where, "client_ip_header and the server's subject_header are the same; name two headers")
         location["limits"] = self._limits(where, location, options)
         location["forwarded"] = self._forwarded(location) if location["external"] else ""
@@ -662,7 +770,9 @@ class _Builder:
             self.cookies[name] = {"name": name, "slug": slug, "patterns": cookie_patterns(name, slug)}
         return self.cookies[name]
 
-    def _origins(self, where: str, slug: str, server: t.Dict[str, t.Any], path: str, options: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    def _origins(
+        self, where: str, slug: str, server: t.Dict[str, t.Any], path: str, options: t.Mapping[str, t.Any]
+    ) -> t.Dict[str, t.Any]:
         problems = self.problems
         allowed: t.List[str] = []
         for index, item in enumerate(problems.items(where, "origins", options["origins"])):
@@ -670,12 +780,17 @@ class _Builder:
             origin = str(item).lower()
             match = _parsed(ORIGIN, origin)
             if not match:
-                problems.add(here, f"{shown(item)} is not scheme://host[:port], such as https://app.example.com, with nothing after it")
+                problems.add(
+                    here,
+                    f"{shown(item)} is not scheme://host[:port], such as https://app.example.com, with nothing after it",
+                )
                 continue
             if match["port"]:
                 port = problems.number(here, "port", match["port"], 1, 65535)
                 if DEFAULT_PORTS.get(match["scheme"]) == port:
-                    problems.add(here, f"{item!r} names the default port, which no browser sends; leave :{match['port']} out")
+                    problems.add(
+                        here, f"{item!r} names the default port, which no browser sends; leave :{match['port']} out"
+                    )
             allowed.append(origin)
         origins = {
             "slug": slug,
@@ -691,7 +806,10 @@ class _Builder:
         """What a page that this very server delivers over https sends as its Origin (RFC 6454 6.1)."""
         origins = self._https_origins(server)
         if not origins:
-            self.problems.add(where, "origins is empty, and the server has no plain name and https port to derive them from; list the origins")
+            self.problems.add(
+                where,
+                "origins is empty, and the server has no plain name and https port to derive them from; list the origins",
+            )
         return origins
 
     def _https_origins(self, server: t.Mapping[str, t.Any]) -> t.List[str]:
@@ -706,7 +824,10 @@ class _Builder:
             group = self.upstreams[given]
             for key in ("upstream_verify_enabled", "upstream_ca_path", "upstream_tls_name"):
                 if options[key] not in (None, ""):
-                    problems.add(where, f"{key} has no effect on an upstream from wss_proxy_upstreams; set it there, without 'upstream_'")
+                    problems.add(
+                        where,
+                        f"{key} has no effect on an upstream from wss_proxy_upstreams; set it there, without 'upstream_'",
+                    )
             return {"url": f"{group['scheme']}://{given}{path}", "path": path, "tls": group["tls"]}
         match = _parsed(UPSTREAM_URL, given)
         if not match:
@@ -726,7 +847,10 @@ class _Builder:
         else:
             target = f"{self._host_and_port(where, 'upstream', match)}{match['path'] or path}"
             if host.lower() in (name.lower() for name in self.upstreams):
-                problems.add(where, f"upstream {given!r} has the name of one in wss_proxy_upstreams for its host; write upstream: {host}")
+                problems.add(
+                    where,
+                    f"upstream {given!r} has the name of one in wss_proxy_upstreams for its host; write upstream: {host}",
+                )
             if path.endswith("/") and match["path"] and not match["path"].endswith("/"):
                 # nginx replaces the one by the other: /app/x would become /pathx.
                 problems.add(where, f"path {path!r} ends with /, so the upstream's path {match['path']!r} must, too")
@@ -748,21 +872,34 @@ class _Builder:
             return nothing
         match = _parsed(UPSTREAM_URL, url)
         if not match or match["scheme"] not in ("http", "https") or match["unix"]:
-            problems.add(where, f"auth external needs external_auth_url, the http(s) URL of the service that decides ({shown(url)} is none)")
+            problems.add(
+                where,
+                f"auth external needs external_auth_url, the http(s) URL of the service that decides ({shown(url)} is none)",
+            )
             return nothing
         host = match["host"]
         if host.lower() in (name.lower() for name in self.upstreams):
-            problems.add(where, f"external_auth_url {url!r} has the name of one in wss_proxy_upstreams for its host; name the service's own host")
+            problems.add(
+                where,
+                f"external_auth_url {url!r} has the name of one in wss_proxy_upstreams for its host; name the service's own host",
+            )
         is_verified = not _is_loopback(host)
         if match["scheme"] == "https" and is_verified and _is_address(host):
-            problems.add(where, "external_auth_url is https at an address, and a certificate is checked against a host name; name the host")
+            problems.add(
+                where,
+                "external_auth_url is https at an address, and a certificate is checked against a host name; name the host",
+            )
         # Without a path, the service would be asked for the internal one.
         target = f"{self._host_and_port(where, 'external_auth_url', match)}{match['path'] or '/'}"
         return {
             "external": f"{match['scheme']}://{target}",
             "external_tls": None
             if match["scheme"] == "http"
-            else {"verified": is_verified, "ca_path": self.context["ca_bundle_path"], "name": "" if _is_address(host) else host},
+            else {
+                "verified": is_verified,
+                "ca_path": self.context["ca_bundle_path"],
+                "name": "" if _is_address(host) else host,
+            },
         }
 
     def _forwarded(self, location: t.Mapping[str, t.Any]) -> str:
@@ -789,7 +926,9 @@ class _Builder:
         )
         return f"{path[:-1]}$wss_path_{location['slug']}$is_args$args"
 
-    def _client_certificate_required(self, where: str, client_certificates: t.Optional[t.Mapping[str, t.Any]], given: t.Any) -> bool:
+    def _client_certificate_required(
+        self, where: str, client_certificates: t.Optional[t.Mapping[str, t.Any]], given: t.Any
+    ) -> bool:
         """What the location adds to the server's own demand."""
         if given is None:
             return False
@@ -797,7 +936,10 @@ class _Builder:
         if is_required and not client_certificates:
             self.problems.add(where, "client_certificate_required needs client_certificates on the server")
         if not is_required and client_certificates and client_certificates["required"]:
-            self.problems.add(where, "the server asks every path for a client certificate; set client_certificates.required: false there")
+            self.problems.add(
+                where,
+                "the server asks every path for a client certificate; set client_certificates.required: false there",
+            )
         return is_required
 
     def _limits(self, where: str, location: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any]) -> t.Dict[str, int]:
@@ -810,7 +952,9 @@ class _Builder:
         slug = location["slug"]
         # A reload refuses a zone that has another key than before: 64 tells these from those of earlier versions.
         if attempts:
-            self.zones.append({"kind": "req", "key": "$wss_network", "name": f"wss_attempts64_{slug}", "rate": attempts})
+            self.zones.append(
+                {"kind": "req", "key": "$wss_network", "name": f"wss_attempts64_{slug}", "rate": attempts}
+            )
         if per_address:
             self.zones.append({"kind": "conn", "key": "$wss_network", "name": f"wss_sessions64_{slug}", "rate": 0})
         if per_token and location["cookie"]:
@@ -826,7 +970,9 @@ class _Builder:
                 self.problems.add(where, f"path {path!r} is used twice; each location needs its own")
             seen.add(path)
             if f"{path}/".startswith(f"{INTERNAL_PATH}/"):
-                self.problems.add(where, f"path {path!r} is among the gate's own, below {INTERNAL_PATH}/; choose another")
+                self.problems.add(
+                    where, f"path {path!r} is among the gate's own, below {INTERNAL_PATH}/; choose another"
+                )
         if "/" in seen and server["root"]:
             self.problems.add(where, "a location / and a static root both want every other path; keep one of them")
 
@@ -852,7 +998,10 @@ class _Builder:
                 for name in server["server_names"]:
                     other = served.setdefault((address, name.lower()), server["name"])
                     if other != server["name"]:
-                        self.problems.add(where, f"{name!r} on {address} is served by server {other!r} already; give one of them another name or port")
+                        self.problems.add(
+                            where,
+                            f"{name!r} on {address} is served by server {other!r} already; give one of them another name or port",
+                        )
                 self._same(where, address, "PROXY protocol", "plain connections", entry["proxy_protocol"], protocols)
                 self._same(where, address, "TLS", "plain text", entry["tls"], tls_of)
                 if entry["tls"] and not self._has_http2_directive():
@@ -860,9 +1009,14 @@ class _Builder:
                     self._same(where, address, "HTTP/2", "HTTP/1.1 alone", server["http2_enabled"], http2_of)
                 guard = guarded.setdefault(address, ((entry["unix_mode"], entry["unix_group"]), where))
                 if entry["unix"] and guard[0] != (entry["unix_mode"], entry["unix_group"]):
-                    self.problems.add(where, f"{address} has another unix_mode or unix_group in {guard[1]}; one socket has one of each")
+                    self.problems.add(
+                        where,
+                        f"{address} has another unix_mode or unix_group in {guard[1]}; one socket has one of each",
+                    )
                 if entry["default_server"] and defaults.setdefault(address, server["name"]) != server["name"]:
-                    self.problems.add(where, f"server {defaults[address]!r} is the default server of {address} already; keep one")
+                    self.problems.add(
+                        where, f"server {defaults[address]!r} is the default server of {address} already; keep one"
+                    )
                 if address in seen:
                     self.problems.add(where, f"it listens on {address} twice; keep one")
                 seen.add(address)
@@ -905,14 +1059,21 @@ class _Builder:
         for server in self.servers:
             server["tls_resumption"] = verifying.isdisjoint(_tls_addresses(server))
 
-    def _same(self, where: str, address: str, yes: str, no: str, value: bool, seen: t.Dict[str, t.Tuple[bool, str]]) -> None:
+    def _same(
+        self, where: str, address: str, yes: str, no: str, value: bool, seen: t.Dict[str, t.Tuple[bool, str]]
+    ) -> None:
         known = seen.setdefault(address, (value, where))
         if known[0] != value:
-            self.problems.add(where, f"{address} has {yes if value else no} here and {no if value else yes} in {known[1]}; one address takes one kind")
+            self.problems.add(
+                where,
+                f"{address} has {yes if value else no} here and {no if value else yes} in {known[1]}; one address takes one kind",
+            )
 
     def _check_redirects(self) -> None:
         """A port that redirects serves nothing else, and each name is redirected once: nginx would ignore the second."""
-        listened = {address for server in self.servers for entry in server["listeners"] for address in entry["addresses"]}
+        listened = {
+            address for server in self.servers for entry in server["listeners"] for address in entry["addresses"]
+        }
         redirected: t.Set[t.Tuple[str, str]] = set()
         for server in self.servers:
             redirect = server["redirect"]
@@ -949,7 +1110,10 @@ class _Builder:
         for server in self.servers:
             for location in server["locations"]:
                 where = f"server {server['name']!r}, location {location['path']!r}"
-                for url, tls in ((location["upstream"]["url"], location["upstream"]["tls"]), (location["external"], location["external_tls"])):
+                for url, tls in (
+                    (location["upstream"]["url"], location["upstream"]["tls"]),
+                    (location["external"], location["external_tls"]),
+                ):
                     rest = url.partition("://")[2]
                     address = rest.rpartition(":")[0] if rest.startswith("unix:") else rest.partition("/")[0]
                     # Those of wss_proxy_upstreams have one verification each.

@@ -39,7 +39,11 @@ class Problems:
             # A misspelt option must not silently mean its default.
             if key not in defaults:
                 close = difflib.get_close_matches(str(key), defaults, 1)
-                self.add(where, f"there is no option {key!r} here; " + (f"{close[0]!r} is one" if close else f"there are {', '.join(defaults)}"))
+                self.add(
+                    where,
+                    f"there is no option {key!r} here; "
+                    + (f"{close[0]!r} is one" if close else f"there are {', '.join(defaults)}"),
+                )
         return {**defaults, **{key: value for key, value in given.items() if value is not None}}
 
     def items(self, where: str, key: str, value: t.Any) -> t.List[t.Any]:

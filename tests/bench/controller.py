@@ -37,11 +37,19 @@ SITE = """\
 """
 SITE_VARIABLES: dict[str, Any] = {
     "certificates_list": [{"name": "wcs", "provider": "selfsigned", "subject_alt_names": ["DNS:wcs.example.com"]}],
-    "htpasswd_files": [{"path": "/etc/nginx/.htpasswd", "users": [{"name": "operator", "password": "correct horse battery staple"}]}],
-    "wss_proxy_servers": [{
-        "name": "wcs", "server_names": ["wcs.example.com"], "certificate": "wcs",
-        "locations": [{"path": "/wss", "upstream": "http://127.0.0.1:8080", "origins": ["https://app.example.com"]}],
-    }],
+    "htpasswd_files": [
+        {"path": "/etc/nginx/.htpasswd", "users": [{"name": "operator", "password": "correct horse battery staple"}]}
+    ],
+    "wss_proxy_servers": [
+        {
+            "name": "wcs",
+            "server_names": ["wcs.example.com"],
+            "certificate": "wcs",
+            "locations": [
+                {"path": "/wss", "upstream": "http://127.0.0.1:8080", "origins": ["https://app.example.com"]}
+            ],
+        }
+    ],
 }
 OTHER = """\
 - name: Deploy nginx
@@ -51,14 +59,21 @@ OTHER = """\
 # One hand-written wss server, with the certificate that Debian makes: the nearest that this role does.
 GEERLINGGUY: dict[str, Any] = {
     "nginx_remove_default_vhost": True,
-    "nginx_vhosts": [{"listen": "8443", "server_name": "wcs.example.com", "filename": "wcs.conf", "extra_parameters": """\
+    "nginx_vhosts": [
+        {
+            "listen": "8443",
+            "server_name": "wcs.example.com",
+            "filename": "wcs.conf",
+            "extra_parameters": """\
     location /wss {
         proxy_pass http://127.0.0.1:8080;
         proxy_http_version 1.1;
         proxy_set_header Upgrade $http_upgrade;
         proxy_set_header Connection "upgrade";
     }
-"""}],
+""",
+        }
+    ],
 }
 # Installs nginx and writes no server at all. The operating system's package, as everybody's here.
 NGINXINC: dict[str, Any] = {"nginx_install_from": "os_repository", "nginx_logrotate_conf_enable": False}
@@ -74,36 +89,72 @@ class Hosts:
         self.__exit__()
         for name in self.names:
             subprocess.run(
-                ["docker", "run", "--detach", "--name", name, "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--security-opt",
-                 "seccomp=unconfined", "--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--tmpfs", "/run", "--tmpfs", "/tmp",
-                 IMAGE], check=True, stdout=subprocess.DEVNULL)
+                [
+                    "docker",
+                    "run",
+                    "--detach",
+                    "--name",
+                    name,
+                    "--cap-add",
+                    "SYS_ADMIN",
+                    "--cap-add",
+                    "NET_ADMIN",
+                    "--security-opt",
+                    "seccomp=unconfined",
+                    "--cgroupns",
+                    "host",
+                    "--volume",
+                    "/sys/fs/cgroup:/sys/fs/cgroup:rw",
+                    "--tmpfs",
+                    "/run",
+                    "--tmpfs",
+                    "/tmp",
+                    IMAGE,
+                ],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
         for name in self.names:
             for _try in range(30):
-                done = subprocess.run(["docker", "exec", name, "systemctl", "is-system-running", "--wait"], capture_output=True, text=True)
+                done = subprocess.run(
+                    ["docker", "exec", name, "systemctl", "is-system-running", "--wait"], capture_output=True, text=True
+                )
                 if done.stdout.strip() == "running":
                     break
                 time.sleep(1)
             else:
-                raise RuntimeError(f"{name} did not boot: {done.stdout}{done.stderr}. With many hosts, raise fs.inotify.max_user_instances (sysctl).")
+                raise RuntimeError(
+                    f"{name} did not boot: {done.stdout}{done.stderr}. With many hosts, raise fs.inotify.max_user_instances (sysctl)."
+                )
         return self
 
     def __exit__(self, *_: object) -> None:
         subprocess.run(["docker", "rm", "--force", *self.names], capture_output=True)
 
     def inventory(self, variables: dict[str, Any]) -> dict[str, Any]:
-        common = {"ansible_connection": "community.docker.docker", "ansible_user": "root", "ansible_python_interpreter": "/usr/bin/python3"}
+        common = {
+            "ansible_connection": "community.docker.docker",
+            "ansible_user": "root",
+            "ansible_python_interpreter": "/usr/bin/python3",
+        }
         hosts: dict[str, Any] = dict.fromkeys(self.names)
         return {"all": {"children": {"wss_proxies": {"hosts": hosts, "vars": common | variables}}}}
 
 
 class Contender:
-    def __init__(self, name: str, title: str, play: str, variables: dict[str, Any], roles: Path | None, folder: Path) -> None:
+    def __init__(
+        self, name: str, title: str, play: str, variables: dict[str, Any], roles: Path | None, folder: Path
+    ) -> None:
         self.name, self.title, self.variables = name, title, variables
         self.folder = folder / name
         self.folder.mkdir()
         (self.folder / "play.yml").write_text(play)
         # The others need facts as variables, and this collection's own tests run without them.
-        self.environment = {**os.environ, "ANSIBLE_INJECT_FACT_VARS": str(roles is not None), "ANSIBLE_DEPRECATION_WARNINGS": "false"}
+        self.environment = {
+            **os.environ,
+            "ANSIBLE_INJECT_FACT_VARS": str(roles is not None),
+            "ANSIBLE_DEPRECATION_WARNINGS": "false",
+        }
         if roles:
             self.environment["ANSIBLE_ROLES_PATH"] = str(roles)
 
@@ -112,10 +163,19 @@ class Contender:
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps(hosts.inventory(self.variables)))
         before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        done = subprocess.run(["ansible-playbook", "-i", str(inventory), str(self.folder / "play.yml"), *arguments],
-                              env=self.environment, capture_output=True, text=True, check=False, cwd=self.folder)
+        done = subprocess.run(
+            ["ansible-playbook", "-i", str(inventory), str(self.folder / "play.yml"), *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+        )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent = {"s": time.monotonic() - begin, "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+        spent = {
+            "s": time.monotonic() - begin,
+            "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        }
         if done.returncode:
             raise RuntimeError(f"{self.title}: {done.stdout[-3000:]}{done.stderr[-1000:]}")
         return spent, done.stdout
@@ -138,17 +198,27 @@ def measure(contenders: list[Contender], count: int, rounds: int) -> dict[str, A
         for contender, hosts in zip(contenders, together, strict=True):
             hosts.__enter__()
             first, _said = contender.run(hosts)
-            found[contender.name] = {"title": contender.title, "first_s": first["s"], "second_s": [], "second_cpu_s": [],
-                                     **contender.counts(hosts)}
+            found[contender.name] = {
+                "title": contender.title,
+                "first_s": first["s"],
+                "second_s": [],
+                "second_cpu_s": [],
+                **contender.counts(hosts),
+            }
             print(f"{count} hosts: {contender.title}: first run {first['s']:.1f} s", flush=True)
         for number in range(rounds):
             for contender, hosts in zip(contenders, together, strict=True):
                 spent, _said = contender.run(hosts)
                 found[contender.name]["second_s"].append(spent["s"])
                 found[contender.name]["second_cpu_s"].append(spent["cpu_s"])
-            print(f"{count} hosts: round {number + 1} of {rounds}: "
-                  + ", ".join(f"{name} {figures['second_s'][-1]:.1f} s, {figures['second_cpu_s'][-1]:.1f} s of CPU" for name, figures in found.items()),
-                  flush=True)
+            print(
+                f"{count} hosts: round {number + 1} of {rounds}: "
+                + ", ".join(
+                    f"{name} {figures['second_s'][-1]:.1f} s, {figures['second_cpu_s'][-1]:.1f} s of CPU"
+                    for name, figures in found.items()
+                ),
+                flush=True,
+            )
     finally:
         for hosts in together:
             hosts.__exit__()
@@ -170,7 +240,9 @@ def main() -> None:
         contenders = [Contender("site", "wssgate.nginx.site", SITE, SITE_VARIABLES, None, Path(folder))]
         for name, variables in (("geerlingguy.nginx", GEERLINGGUY), ("nginxinc.nginx", NGINXINC)):
             if roles and (roles / name).is_dir():
-                contenders.append(Contender(name.replace(".", "_"), name, OTHER.format(role=name), variables, roles, Path(folder)))
+                contenders.append(
+                    Contender(name.replace(".", "_"), name, OTHER.format(role=name), variables, roles, Path(folder))
+                )
         figures = {str(count): measure(contenders, count, arguments.rounds) for count in arguments.hosts}
     results = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
     # Numbers of hosts that were not measured now stay as they are.

@@ -40,20 +40,31 @@ def machine() -> dict[str, Any]:
         system[name] = value.strip('"')
     memory = int(Path("/proc/meminfo").read_text().split()[1]) // 1024 // 1024
     return {
-        "cpu": cpu, "cores": os.cpu_count(), "memory_gib": memory, "system": system.get("PRETTY_NAME", "?"),
-        "kernel": platform.release().partition("-")[0], "python": platform.python_version(), "load_before": os.getloadavg()[0],
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "memory_gib": memory,
+        "system": system.get("PRETTY_NAME", "?"),
+        "kernel": platform.release().partition("-")[0],
+        "python": platform.python_version(),
+        "load_before": os.getloadavg()[0],
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="contenders: direct bare recipe gate haproxy …")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="contenders: direct bare recipe gate haproxy …"
+    )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--scale", type=float, default=1.0, help="how long each measurement takes, 1.0: about 25 minutes in all")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="how long each measurement takes, 1.0: about 25 minutes in all"
+    )
     parser.add_argument("--quick", action="store_true", help="--scale 0.2")
     parser.add_argument("--sessions", type=int, nargs="+", default=[1000, 4000, 8000])
-    parser.add_argument("--json", type=Path, default=RESULTS, help="where the results go; parts not measured now stay as they are there")
+    parser.add_argument(
+        "--json", type=Path, default=RESULTS, help="where the results go; parts not measured now stay as they are there"
+    )
     parser.add_argument("--report", action="store_true", help="measure nothing, write the page from the results")
     arguments = parser.parse_args()
     if not arguments.report:
@@ -75,15 +86,24 @@ def measure(arguments: argparse.Namespace) -> None:
     try:
         bench = Bench(place, arguments.only, arguments.rounds, 0.2 if arguments.quick else arguments.scale, say)
         work = {
-            "traffic": bench.traffic, "instructions": bench.instructions, "memory": lambda: bench.memory(arguments.sessions), "guards": bench.guards,
-            "refusing": bench.refusing, "reload": lambda: bench.reload(min(4000, max(arguments.sessions))),
+            "traffic": bench.traffic,
+            "instructions": bench.instructions,
+            "memory": lambda: bench.memory(arguments.sessions),
+            "guards": bench.guards,
+            "refusing": bench.refusing,
+            "reload": lambda: bench.reload(min(4000, max(arguments.sessions))),
         }
         for part in arguments.parts:
             start = time.monotonic()
             before = os.getloadavg()[0]
             results[part] = {
-                "figures": work[part](), "seconds": round(time.monotonic() - start), "rounds": bench.rounds, "scale": bench.scale,
-                "date": time.strftime("%Y-%m-%d", time.gmtime()), "load_before": before, "machine": machine(),
+                "figures": work[part](),
+                "seconds": round(time.monotonic() - start),
+                "rounds": bench.rounds,
+                "scale": bench.scale,
+                "date": time.strftime("%Y-%m-%d", time.gmtime()),
+                "load_before": before,
+                "machine": machine(),
             }
             results["contenders"] = results.get("contenders", {}) | bench.facts
             results["missing"] = bench.missing

@@ -273,7 +273,10 @@ def file_loop(bench: Bench, tree: Path, count: int = 100) -> list[dict[str, Any]
 # Memory
 
 CALLS: dict[str, tuple[str, Callable[[list[str]], dict[str, Any]]]] = {
-    "present, with subject and end": ("wss_token", lambda tokens: {"tokens": tokens, "subject": "bench", "expires_at": LATER}),
+    "present, with subject and end": (
+        "wss_token",
+        lambda tokens: {"tokens": tokens, "subject": "bench", "expires_at": LATER},
+    ),
     "absent": ("wss_token", lambda tokens: {"tokens": tokens, "state": "absent"}),
     "info": ("wss_token_info", lambda tokens: {}),
     "prune, all due": ("wss_token", lambda tokens: {"state": "absent", "expired": True}),
@@ -411,8 +414,12 @@ def handshake_table(rows: list[dict[str, Any]]) -> str:
 
 def machine() -> str:
     with open("/proc/cpuinfo") as file:
-        model = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "unknown processor")
-    return f"{model}, {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+        model = next(
+            (line.partition(":")[2].strip() for line in file if line.startswith("model name")), "unknown processor"
+        )
+    return (
+        f"{model}, {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+    )
 
 
 def markdown(figures: dict[str, Any]) -> str:
@@ -432,15 +439,30 @@ def markdown(figures: dict[str, Any]) -> str:
         "| | tokens | bare loop | module | factor |",
         "|---|--:|--:|--:|--:|",
     ]
-    lines += [f"| {r['what']} | {r['tokens']:,} | {r['bare_ms']:,} | {r['mine_ms']:,} | {r['factor']} |" for r in figures["store"]]
+    lines += [
+        f"| {r['what']} | {r['tokens']:,} | {r['bare_ms']:,} | {r['mine_ms']:,} | {r['factor']} |"
+        for r in figures["store"]
+    ]
     lines += ["", "## Memory", "", "The highest resident size in MiB of a process that makes one call.", ""]
     lines += ["| | tokens | bare loop | module |", "|---|--:|--:|--:|"]
     lines += [f"| {r['what']} | {r['tokens']:,} | {r['bare_mib']} | {r['mine_mib']} |" for r in figures["memory"]]
-    lines += ["", "## 100 tokens with `ansible-playbook`", "", "Whole runs, start and end of Ansible included, in milliseconds.", ""]
+    lines += [
+        "",
+        "## 100 tokens with `ansible-playbook`",
+        "",
+        "Whole runs, start and end of Ansible included, in milliseconds.",
+        "",
+    ]
     lines += ["| | loop over `ansible.builtin.file` | one task of `wss_token` |", "|---|--:|--:|"]
     for r in figures["playbook"]:
         lines.append(f"| {r['what'].split(', ')[1].split(' (')[0]} | {r['bare_ms']:,} | {r['mine_ms']:,} |")
-    lines += ["", "## A handshake", "", "From connecting to the first byte of the answer, over the loopback without TLS, in microseconds.", ""]
+    lines += [
+        "",
+        "## A handshake",
+        "",
+        "From connecting to the first byte of the answer, over the loopback without TLS, in microseconds.",
+        "",
+    ]
     lines += ["| answer | files in the store | handshakes | median | quartiles |", "|--:|--:|--:|--:|--:|"]
     for r in figures["handshake"]:
         low, _median, high = r["quartiles_us"]
@@ -463,10 +485,18 @@ def picture(figures: dict[str, Any], path: Path) -> None:
         time_axes.plot(counts, [line["mine_ms"] for line in rows], "o-", color=f"C{number}", label=what)
         time_axes.plot(counts, [line["bare_ms"] for line in rows], ":", color=f"C{number}")
         rows = [line for line in figures["memory"] if line["what"] == what]
-        memory_axes.plot([line["tokens"] for line in rows], [line["mine_mib"] for line in rows], "o-", color=f"C{number}", label=what)
-        memory_axes.plot([line["tokens"] for line in rows], [line["bare_mib"] for line in rows], ":", color=f"C{number}")
-    time_axes.set(xscale="log", yscale="log", xlabel="tokens", ylabel="milliseconds", title="Time (dotted: a bare Python loop)")
-    memory_axes.set(xlabel="tokens", ylabel="MiB", title="Memory at its highest (dotted: a bare Python loop)", ylim=(0, None))
+        memory_axes.plot(
+            [line["tokens"] for line in rows], [line["mine_mib"] for line in rows], "o-", color=f"C{number}", label=what
+        )
+        memory_axes.plot(
+            [line["tokens"] for line in rows], [line["bare_mib"] for line in rows], ":", color=f"C{number}"
+        )
+    time_axes.set(
+        xscale="log", yscale="log", xlabel="tokens", ylabel="milliseconds", title="Time (dotted: a bare Python loop)"
+    )
+    memory_axes.set(
+        xlabel="tokens", ylabel="MiB", title="Memory at its highest (dotted: a bare Python loop)", ylim=(0, None)
+    )
     memory_axes.xaxis.set_major_formatter("{x:,.0f}")
     for axes in (time_axes, memory_axes):
         axes.grid(alpha=0.3)
@@ -481,7 +511,9 @@ def install_loader(tree: Path) -> None:
 
 
 def file_system(directory: Path) -> str:
-    done = subprocess.run(["stat", "--file-system", "--format=%T", str(directory)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["stat", "--file-system", "--format=%T", str(directory)], capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 
@@ -492,8 +524,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--directory", type=Path, help="where the stores are made; decides the file system")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--write", type=Path, metavar="DOCS", help="write tokens-figures.md, .json and .svg to this folder")
-    parser.add_argument("--draw", type=Path, metavar="DOCS", help="only make .md and .svg anew from tokens-figures.json")
+    parser.add_argument(
+        "--write", type=Path, metavar="DOCS", help="write tokens-figures.md, .json and .svg to this folder"
+    )
+    parser.add_argument(
+        "--draw", type=Path, metavar="DOCS", help="only make .md and .svg anew from tokens-figures.json"
+    )
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:

@@ -29,9 +29,14 @@ class AttackedHouse(House):
 
     def __init__(self) -> None:
         self.port = free_port()
-        self.echo, self.silent, self.refuse, self.gone, self.accel = (f"127.0.0.1:{free_port()}" for _number in range(5))
+        self.echo, self.silent, self.refuse, self.gone, self.accel = (
+            f"127.0.0.1:{free_port()}" for _number in range(5)
+        )
         # By what the file calls them.
-        self.tls = {address: f"127.0.0.1:{free_port()}" for address in sorted(set(re.findall(r"127\.0\.0\.1:84\d\d", GATE.read_text())))}
+        self.tls = {
+            address: f"127.0.0.1:{free_port()}"
+            for address in sorted(set(re.findall(r"127\.0\.0\.1:84\d\d", GATE.read_text())))
+        }
         super().__init__([])
         # Not below the root, which a copy of the house has elsewhere.
         self._behind = tempfile.TemporaryDirectory(prefix="wssgate-upstream-")

@@ -89,8 +89,12 @@ class Host:
 
     @staticmethod
     def server(listen, answer="hello", extra=""):
-        return MARK + "server {{\n    listen {0};\n{1}\n    location / {{\n        return 200 {2};\n    }}\n}}\n".format(
-            listen, extra, answer)
+        return (
+            MARK
+            + "server {{\n    listen {0};\n{1}\n    location / {{\n        return 200 {2};\n    }}\n}}\n".format(
+                listen, extra, answer
+            )
+        )
 
     def files(self, top="", http="", **servers):
         """Return the module's files: the main file and one a server."""
@@ -103,8 +107,14 @@ class Host:
 
     def settings(self, files=None, **settings):
         values = {
-            "directory": str(self.etc), "binary": self.binary, "main_file": "nginx.conf", "pid_file": str(self.pid_file),
-            "files": files or {}, "owned_directories": ["wssgate.d"], "service": "", "live_timeout": 30,
+            "directory": str(self.etc),
+            "binary": self.binary,
+            "main_file": "nginx.conf",
+            "pid_file": str(self.pid_file),
+            "files": files or {},
+            "owned_directories": ["wssgate.d"],
+            "service": "",
+            "live_timeout": 30,
         }
         return Settings(**{**values, **settings})
 
@@ -125,7 +135,9 @@ class Host:
                 return False
             # The logs tell one test's nginx from another's, also when its master is gone.
             folder = "/proc/{0}/fd".format(process.pid)
-            return any(os.readlink("{0}/{1}".format(folder, name)).startswith(str(self.root)) for name in os.listdir(folder))
+            return any(
+                os.readlink("{0}/{1}".format(folder, name)).startswith(str(self.root)) for name in os.listdir(folder)
+            )
         except OSError:
             return False
 
@@ -169,7 +181,8 @@ class Host:
             status = path.lstat()
             kind = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
             found[str(path.relative_to(self.etc))] = (
-                (kind, stat.S_IMODE(status.st_mode)) if content_only or path.is_dir()
+                (kind, stat.S_IMODE(status.st_mode))
+                if content_only or path.is_dir()
                 else (kind, stat.S_IMODE(status.st_mode), status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
             )
         return found
@@ -202,10 +215,26 @@ def certificate(host):
         new = host.root / "certificate.new"
         new.mkdir()
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-             "-subj", "/CN=localhost", "-days", "1", "-keyout", str(new / "privkey.pem"),
-             "-out", str(new / "fullchain.pem")],
-            check=True, stderr=subprocess.DEVNULL,
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-subj",
+                "/CN=localhost",
+                "-days",
+                "1",
+                "-keyout",
+                str(new / "privkey.pem"),
+                "-out",
+                str(new / "fullchain.pem"),
+            ],
+            check=True,
+            stderr=subprocess.DEVNULL,
         )
         # Renamed, as everybody should: nginx from 1.27.4 goes on using what it loaded before a reload as long as inode and
         # modification time, in whole seconds, are the same (ssl_object_cache_inheritable).

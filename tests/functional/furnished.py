@@ -122,7 +122,10 @@ class Site:
 
     def ask(self, short: str, request: wire.Request, identity: str = "", source: str = "") -> wire.Reply:
         endpoint = wire.Endpoint(
-            port=self.port, server_name=self.name(short), source=source or None, identity=self.pki / f"{identity}.pem" if identity else None
+            port=self.port,
+            server_name=self.name(short),
+            source=source or None,
+            identity=self.pki / f"{identity}.pem" if identity else None,
         )
         self.note()
         return wire.handshake(endpoint, request)
@@ -194,7 +197,9 @@ class FurnishedHouse(House):
         proof.parent.mkdir(parents=True)
         proof.write_text("proven\n")
         passwords = self.etc / "passwords"
-        passwords.write_text(f"{USERNAME}:{{SHA}}{base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()}\n")
+        passwords.write_text(
+            f"{USERNAME}:{{SHA}}{base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()}\n"
+        )
         # nginx reads these as root, a copy of the house too.
         for name in ("clients.pem", "clients.crl"):
             (self.etc / name).write_bytes((self.pki / name).read_bytes())
@@ -203,26 +208,44 @@ class FurnishedHouse(House):
         servers = {
             "gate": {
                 "server_names": ["gate.example.com", "*.gate.example.com", "_"],
-                "connection_check_path": "/check", "hsts_max_age": 300, "http_redirect_enabled": True, "http_redirect_port": self.plain_port,
+                "connection_check_path": "/check",
+                "hsts_max_age": 300,
+                "http_redirect_enabled": True,
+                "http_redirect_port": self.plain_port,
                 "locations": [
                     {"path": "/wss", "upstream": upstream},
                     {"path": "/silent", "upstream": f"http://127.0.0.1:{self.silent.getsockname()[1]}", "auth": "none"},
-                    {"path": "/named", "upstream": f"https://127.0.0.1:{self.named.port}", "auth": "none", "upstream_verify_enabled": True,
-                     "upstream_ca_path": str(self.pki / "upstreams.pem"), "upstream_tls_name": "upstream.example.com"},
+                    {
+                        "path": "/named",
+                        "upstream": f"https://127.0.0.1:{self.named.port}",
+                        "auth": "none",
+                        "upstream_verify_enabled": True,
+                        "upstream_ca_path": str(self.pki / "upstreams.pem"),
+                        "upstream_tls_name": "upstream.example.com",
+                    },
                 ],
             },
-            "members": {"client_certificates": clients, "locations": [{"path": "/wss", "upstream": upstream, "auth": "none"}]},
+            "members": {
+                "client_certificates": clients,
+                "locations": [{"path": "/wss", "upstream": upstream, "auth": "none"}],
+            },
             "mixed": {
                 "client_certificates": clients | {"required": False},
                 "locations": [
                     {"path": "/wss", "upstream": upstream, "auth": "none", "client_certificate_required": True},
                     {"path": "/open", "upstream": upstream, "auth": "none"},
-                    {"path": "/service", "upstream": upstream, "auth": "external", "external_auth_url": f"http://127.0.0.1:{self.decider.port}/may"},
+                    {
+                        "path": "/service",
+                        "upstream": upstream,
+                        "auth": "external",
+                        "external_auth_url": f"http://127.0.0.1:{self.decider.port}/may",
+                    },
                 ],
             },
             "balanced": {
                 # The first by its name: its time counts for all.
-                "trusted_proxies": list(BALANCERS), "extra_directives": "client_header_timeout 3s;",
+                "trusted_proxies": list(BALANCERS),
+                "extra_directives": "client_header_timeout 3s;",
                 "locations": [
                     {"path": "/wss", "upstream": upstream, "auth": "none"},
                     {"path": "/renamed", "upstream": upstream, "auth": "none", "client_ip_header": "X-Caller"},
@@ -230,16 +253,25 @@ class FurnishedHouse(House):
             },
             "service": {
                 "locations": [
-                    {"path": path, "upstream": upstream + moved, "auth": "external", "external_auth_url": f"http://127.0.0.1:{self.decider.port}/may"}
+                    {
+                        "path": path,
+                        "upstream": upstream + moved,
+                        "auth": "external",
+                        "external_auth_url": f"http://127.0.0.1:{self.decider.port}/may",
+                    }
                     for path, moved in (("/wss", ""), ("/app/", ""), ("/moved", "/to"), ("/moved/", "/to/"))
                 ],
             },
             "office": {
-                "auth": "basic", "htpasswd_file": str(passwords), "root": str(page), "client_max_body_size": "1k",
+                "auth": "basic",
+                "htpasswd_file": str(passwords),
+                "root": str(page),
+                "client_max_body_size": "1k",
                 "error_pages": [{"codes": [404], "path": "/missing.html"}, {"codes": [401], "path": "/unknown.html"}],
                 "connection_check_path": "/check",
                 "locations": [
-                    {"path": "/wss", "upstream": upstream}, {"path": "/open", "upstream": upstream, "auth": "none"},
+                    {"path": "/wss", "upstream": upstream},
+                    {"path": "/open", "upstream": upstream, "auth": "none"},
                     {"path": "/either", "upstream": upstream, "auth": "token_or_basic"},
                 ],
             },
@@ -253,8 +285,13 @@ class FurnishedHouse(House):
             "wss_proxy_htpasswd_files": [{"path": str(passwords)}],
             "wss_proxy_acme_webroot": str(webroot),
             "wss_proxy_servers": [
-                {"name": name, "server_names": [f"{name}.example.com"], "certificate": "gate",
-                 "listen": [{"address": "127.0.0.1", "port": self.port}]} | more
+                {
+                    "name": name,
+                    "server_names": [f"{name}.example.com"],
+                    "certificate": "gate",
+                    "listen": [{"address": "127.0.0.1", "port": self.port}],
+                }
+                | more
                 for name, more in servers.items()
             ],
         }
@@ -292,7 +329,9 @@ def only_the_authoritys_clients_get_in(site: Site) -> None:
     ):
         count = site.mirror.count
         with site.ask(short, site.handshake(short, path), identity) as reply:
-            assert reply.status == wanted, f"{short}{path} {identity or 'without a certificate'}: {reply.status}, not {wanted}"
+            assert reply.status == wanted, (
+                f"{short}{path} {identity or 'without a certificate'}: {reply.status}, not {wanted}"
+            )
         assert wanted == 101 or site.mirror.count == count, "a refused request reached the upstream"
         if wanted in (400, 403):
             assert site.last_line()["reason"] == "client_certificate"
@@ -301,7 +340,11 @@ def only_the_authoritys_clients_get_in(site: Site) -> None:
 def a_server_with_client_certificates_is_asked_for_by_its_name_in_tls(site: Site) -> None:
     """client_certificates.py has all combinations of names; here is what the log says of one."""
     for identity in ("", "alice"):
-        endpoint = wire.Endpoint(port=site.port, server_name=site.name("members"), identity=site.pki / f"{identity}.pem" if identity else None)
+        endpoint = wire.Endpoint(
+            port=site.port,
+            server_name=site.name("members"),
+            identity=site.pki / f"{identity}.pem" if identity else None,
+        )
         count = site.mirror.count
         site.note()
         with wire.handshake(endpoint, site.handshake("mixed")) as reply:
@@ -311,8 +354,14 @@ def a_server_with_client_certificates_is_asked_for_by_its_name_in_tls(site: Site
 
 
 def the_upstream_gets_the_subject_and_no_lie(site: Site) -> None:
-    for short, path, identity, wanted in (("members", "/wss", "alice", ["CN=alice"]), ("mixed", "/wss", "alice", ["CN=alice"]), ("mixed", "/open", "", [])):
-        request = site.handshake(short, path).adding("X-Client-Subject", "CN=root").adding("x-client-subject", "CN=root")
+    for short, path, identity, wanted in (
+        ("members", "/wss", "alice", ["CN=alice"]),
+        ("mixed", "/wss", "alice", ["CN=alice"]),
+        ("mixed", "/open", "", []),
+    ):
+        request = (
+            site.handshake(short, path).adding("X-Client-Subject", "CN=root").adding("x-client-subject", "CN=root")
+        )
         assert got(site.ask(short, request, identity)).get("x-client-subject", []) == wanted
 
 
@@ -323,9 +372,22 @@ def only_balancers_say_who_the_client_is(site: Site) -> None:
     forged = "192.0.2.66, 192.0.2.9, 127.0.0.3"
     for source, wanted in ((BALANCERS[0], "192.0.2.9"), (BALANCERS[1], "192.0.2.9"), (STRANGER, STRANGER)):
         for path, name in (("/wss", "x-client-ip"), ("/renamed", "x-caller")):
-            request = site.handshake("balanced", path).adding("X-Forwarded-For", forged).adding("X-Client-IP", "192.0.2.66").adding("X-Real-IP", "192.0.2.66")
-            headers = got(site.ask("balanced", request.adding("X-Caller", "192.0.2.66") if name == "x-caller" else request, source=source))
-            assert [headers.get(key) for key in (name, "x-real-ip", "x-forwarded-for")] == [[wanted]] * 3, f"from {source}: {headers}"
+            request = (
+                site.handshake("balanced", path)
+                .adding("X-Forwarded-For", forged)
+                .adding("X-Client-IP", "192.0.2.66")
+                .adding("X-Real-IP", "192.0.2.66")
+            )
+            headers = got(
+                site.ask(
+                    "balanced",
+                    request.adding("X-Caller", "192.0.2.66") if name == "x-caller" else request,
+                    source=source,
+                )
+            )
+            assert [headers.get(key) for key in (name, "x-real-ip", "x-forwarded-for")] == [[wanted]] * 3, (
+                f"from {source}: {headers}"
+            )
             assert name == "x-client-ip" or "x-client-ip" not in headers
             assert site.last_line()["client"] == wanted
 
@@ -344,7 +406,9 @@ def the_operators_service_decides(site: Site) -> None:
 
 
 def the_service_learns_who_asks_for_what(site: Site) -> None:
-    request = site.handshake("service", "/wss?room=1").cookie("session=good").but(body=b"hello").adding("Content-Length", "5")
+    request = (
+        site.handshake("service", "/wss?room=1").cookie("session=good").but(body=b"hello").adding("Content-Length", "5")
+    )
     for name in ("X-Original-URI", "X-Client-IP", "X-Real-IP", "X-Forwarded-For", "X-Forwarded-Proto", "Forwarded"):
         request = request.adding(name, "forged")
     with site.ask("service", request, source=STRANGER) as reply:
@@ -358,7 +422,9 @@ def the_service_learns_who_asks_for_what(site: Site) -> None:
 
 
 # Below a folder, with a service that decides: what is asked for, and what the service is told and the upstream gets.
-TOLD = {target: wanted for target, wanted in attacks.SPELLINGS.items() if target not in ("/app/%61%20b", "/app/%c3%a9")} | {
+TOLD = {
+    target: wanted for target, wanted in attacks.SPELLINGS.items() if target not in ("/app/%61%20b", "/app/%c3%a9")
+} | {
     "/app/": "/app/",
     "/app/?": "/app/",
     "/app/a%20b": "/app/a%20b",
@@ -378,7 +444,18 @@ TOLD = {target: wanted for target, wanted in attacks.SPELLINGS.items() if target
     "/moved/%C3%A9": "/to/%C3%A9",
 }
 # What nginx would write otherwise to the upstream than it came.
-UNTOLD = ("/app/%61%20b", "/app/%c3%a9", "/app/a/../b%20c", "/app//b%20c", "/app/b%20c/.", "/app/%20{", '/app/"', "/app/{x}", "/moved/%20%2f", "/app/%20\xe9")
+UNTOLD = (
+    "/app/%61%20b",
+    "/app/%c3%a9",
+    "/app/a/../b%20c",
+    "/app//b%20c",
+    "/app/b%20c/.",
+    "/app/%20{",
+    '/app/"',
+    "/app/{x}",
+    "/moved/%20%2f",
+    "/app/%20\xe9",
+)
 
 
 def the_service_is_told_what_the_upstream_gets(site: Site) -> None:
@@ -388,7 +465,9 @@ def the_service_is_told_what_the_upstream_gets(site: Site) -> None:
             request = request.but(host=site.name("service"))
         first = got(site.ask("service", request))[""]
         told = site.decider.asked[-1][1]["x-original-uri"]
-        assert (told, first) == ([wanted], [f"GET {wanted} HTTP/1.1"]), f"{target}: the service was told {told}, the upstream asked {first}"
+        assert (told, first) == ([wanted], [f"GET {wanted} HTTP/1.1"]), (
+            f"{target}: the service was told {told}, the upstream asked {first}"
+        )
     count, asked = site.mirror.count, len(site.decider.asked)
     for target in (*UNTOLD, *attacks.AMBIGUITIES):
         with site.ask("service", site.handshake("service", target).cookie("session=good")) as reply:
@@ -403,16 +482,25 @@ def nobody_forges_who_it_is_for_the_service(site: Site) -> None:
         for name in ("X-Client-Subject", "X-Caller", "x-caller"):
             request = request.adding(name, "forged")
         headers = got(site.ask(short, request))
-        assert not {"x-client-subject", "x-caller"} & (set(headers) | set(site.decider.asked[-1][1])), f"{short}: {headers}, {site.decider.asked[-1][1]}"
+        assert not {"x-client-subject", "x-caller"} & (set(headers) | set(site.decider.asked[-1][1])), (
+            f"{short}: {headers}, {site.decider.asked[-1][1]}"
+        )
     request = site.handshake("mixed", "/service").cookie("session=good").adding("X-Client-Subject", "forged")
-    assert got(site.ask("mixed", request, "alice"))["x-client-subject"] == site.decider.asked[-1][1]["x-client-subject"] == ["CN=alice"]
+    assert (
+        got(site.ask("mixed", request, "alice"))["x-client-subject"]
+        == site.decider.asked[-1][1]["x-client-subject"]
+        == ["CN=alice"]
+    )
 
 
 def what_is_internal_is_not_there_for_clients(site: Site) -> None:
     found = set()
     for name, text in site.place.configuration().items():
         if name.startswith("wssgate.d/"):
-            found |= {(name.removeprefix("wssgate.d/server_").removesuffix(".conf"), path) for path in re.findall(r"location = (/\.wssgate/\S+)", text)}
+            found |= {
+                (name.removeprefix("wssgate.d/server_").removesuffix(".conf"), path)
+                for path in re.findall(r"location = (/\.wssgate/\S+)", text)
+            }
     assert {path.split("/")[2] for _short, path in found} == {"token", "external", "error"}
     asked = len(site.decider.asked)
     for short, path in sorted(found):
@@ -434,9 +522,15 @@ def a_servers_password_is_for_every_path(site: Site) -> None:
         assert site.last_line()["status"] == status
         with site.ask("office", request.basic(USERNAME, "wrong")) as reply:
             assert reply.status == status
-    for path, status, text in (("/", 200, b"the page index\n"), ("/nothing", 404, b"the page missing\n"), ("/check", 200, b"<!")):
+    for path, status, text in (
+        ("/", 200, b"the page index\n"),
+        ("/nothing", 404, b"the page missing\n"),
+        ("/check", 200, b"<!"),
+    ):
         with site.ask("office", site.plain("office", path).basic(USERNAME, PASSWORD)) as reply:
-            assert reply.status == status and reply.body.lower().startswith(text), f"{path}: {reply.status} {reply.body[:40]!r}"
+            assert reply.status == status and reply.body.lower().startswith(text), (
+                f"{path}: {reply.status} {reply.body[:40]!r}"
+            )
     with site.ask("office", site.handshake("office").basic(USERNAME, PASSWORD)) as reply:
         assert reply.status == 101
     # A location's own word wins.
@@ -445,7 +539,11 @@ def a_servers_password_is_for_every_path(site: Site) -> None:
 
 
 def who_comes_by_password_keeps_the_other_cookies(site: Site) -> None:
-    for cookie, wanted in (("theme=dark; a=1", ["theme=dark; a=1"]), (f"AUTH={TOKEN}; a=1", ["a=1"]), ("AUTH=x; a=1", [])):
+    for cookie, wanted in (
+        ("theme=dark; a=1", ["theme=dark; a=1"]),
+        (f"AUTH={TOKEN}; a=1", ["a=1"]),
+        ("AUTH=x; a=1", []),
+    ):
         request = site.handshake("office", "/either").basic(USERNAME, PASSWORD).cookie(cookie)
         assert got(site.ask("office", request)).get("cookie", []) == wanted
 
@@ -492,7 +590,12 @@ def the_session_log_has_each_beginning_and_end(site: Site) -> None:
 
 
 def a_large_body_is_refused(site: Site) -> None:
-    request = site.plain("office", "/", "POST").basic(USERNAME, PASSWORD).but(body=b"x" * 2000).adding("Content-Length", "2000")
+    request = (
+        site.plain("office", "/", "POST")
+        .basic(USERNAME, PASSWORD)
+        .but(body=b"x" * 2000)
+        .adding("Content-Length", "2000")
+    )
     with site.ask("office", request) as reply:
         assert reply.status == 413, f"{reply.status}"
 
@@ -526,7 +629,11 @@ def the_pages_headers_keep_it_to_itself(site: Site) -> None:
 
 
 def browsers_are_told_to_stay_with_https(site: Site) -> None:
-    for request, status in ((site.handshake("gate"), 403), (site.plain("gate", "/nothing"), 404), (site.handshake("gate").token(TOKEN), 101)):
+    for request, status in (
+        (site.handshake("gate"), 403),
+        (site.plain("gate", "/nothing"), 404),
+        (site.handshake("gate").token(TOKEN), 101),
+    ):
         with site.ask("gate", request) as reply:
             assert (reply.status, reply.all("Strict-Transport-Security")) == (status, ["max-age=300"])
 
@@ -538,9 +645,13 @@ def plain_http_leads_to_https(site: Site) -> None:
         assert (reply.status, reply.header("Location")) == (308, f"https://{site.authority('gate')}/wss?a=b")
     line = site.last_line()
     assert line["status"] == 308
-    with wire.handshake(endpoint, wire.Request("/.well-known/acme-challenge/proof", host=site.name("gate"), headers=())) as reply:
+    with wire.handshake(
+        endpoint, wire.Request("/.well-known/acme-challenge/proof", host=site.name("gate"), headers=())
+    ) as reply:
         assert (reply.status, reply.body, reply.header("Content-Type")) == (200, b"proven\n", "text/plain")
-    with wire.handshake(endpoint, wire.Request("/.well-known/acme-challenge/nothing", host=site.name("gate"), headers=())) as reply:
+    with wire.handshake(
+        endpoint, wire.Request("/.well-known/acme-challenge/nothing", host=site.name("gate"), headers=())
+    ) as reply:
         assert reply.status == 404
 
 
@@ -549,7 +660,9 @@ def plain_http_leads_nobody_elsewhere(site: Site) -> None:
     for host, name in (("", ""), ("GATE.example.com.", ""), ("gate.example.com:80", ""), ("a.gate.example.com", "a.")):
         host, name = host or site.name("gate"), name + site.name("gate")
         with wire.handshake(endpoint, wire.Request("/wss", host=host, headers=())) as reply:
-            assert (reply.status, reply.header("Location")) == (308, f"https://{name}:{site.port}/wss"), f"{host}: {reply.headers}"
+            assert (reply.status, reply.header("Location")) == (308, f"https://{name}:{site.port}/wss"), (
+                f"{host}: {reply.headers}"
+            )
     foreign = ("evil.example", "members.example.com", "127.0.0.1", "[::1]", "_", f"127.0.0.1:{site.plain_port}")
     for request in (
         *(wire.Request("/wss", host=host, headers=()) for host in foreign),
@@ -562,17 +675,33 @@ def plain_http_leads_nobody_elsewhere(site: Site) -> None:
         assert (site.last_line()["status"], site.last_line()["reason"]) == (404, "path")
     # An authority asks for each name of a certificate, which may have more than the server.
     for path, status in (("proof", 200), ("nothing", 404)):
-        with wire.handshake(endpoint, wire.Request(f"/.well-known/acme-challenge/{path}", host="other.example.com", headers=())) as reply:
-            assert (reply.status, reply.header("Content-Type") if status == 200 else "text/plain") == (status, "text/plain")
+        with wire.handshake(
+            endpoint, wire.Request(f"/.well-known/acme-challenge/{path}", host="other.example.com", headers=())
+        ) as reply:
+            assert (reply.status, reply.header("Content-Type") if status == 200 else "text/plain") == (
+                status,
+                "text/plain",
+            )
 
 
 # -- TLS -----------------------------------------------------------------------------------------------------------------
 
 
 def s_client(site: Site, *options: str) -> str:
-    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{site.port}", "-servername", site.name("gate"), "-ign_eof", *options]
+    command = [
+        "openssl",
+        "s_client",
+        "-connect",
+        f"127.0.0.1:{site.port}",
+        "-servername",
+        site.name("gate"),
+        "-ign_eof",
+        *options,
+    ]
     request = f"GET /nothing HTTP/1.1\r\nHost: {site.authority('gate')}\r\nConnection: close\r\n\r\n"
-    done = subprocess.run(command, input=request, capture_output=True, text=True, errors="replace", timeout=30, check=False)
+    done = subprocess.run(
+        command, input=request, capture_output=True, text=True, errors="replace", timeout=30, check=False
+    )
     return done.stdout + done.stderr
 
 
@@ -612,7 +741,10 @@ def a_client_that_comes_back_resumes_its_session(site: Site) -> None:
     endpoint = wire.Endpoint(port=site.open_port, tls=False)
     session = None
     for is_reused in (False, True):
-        with endpoint.connect() as plain, context.wrap_socket(plain, server_hostname=site.name("anybody"), session=session) as tls:
+        with (
+            endpoint.connect() as plain,
+            context.wrap_socket(plain, server_hostname=site.name("anybody"), session=session) as tls,
+        ):
             assert tls.session_reused == is_reused
             session = tls.session
     # A ticket says how long it may be used.

@@ -70,16 +70,28 @@ def house(refusing: Refusing, ports: dict[str, int]) -> Iterator[House]:
     house = House([], wss_proxy_upstreams=[group])
     locations = [
         {"path": path, "upstream": "group", "auth": "none", "origins": [ORIGIN], "client_ip_header": "X-Caller", **more}
-        for path, more in ({"/429": {}, "/405": {}, "/426": {}, "/accel": {}, "/limited": {"max_attempts_per_second": 1}}).items()
+        for path, more in (
+            {"/429": {}, "/405": {}, "/426": {}, "/accel": {}, "/limited": {"max_attempts_per_second": 1}}
+        ).items()
     ]
     balanced = {"trusted_proxies": ["127.0.0.1"], "server_names": [NAME], "locations": locations}
     house.variables |= {
         "wss_proxy_certificates": [house.certificate()],
         "wss_proxy_servers": [
-            {"name": "plain", "listen": [{"address": "127.0.0.1", "port": ports["plain"], "tls": False}],
-             "server_names": ["plain.example.com"], "locations": locations},
-            {"name": "gate", "certificate": "gate", "listen": [{"address": "127.0.0.1", "port": ports["tls"]}],
-             "http_redirect_enabled": True, "http_redirect_port": ports["redirect"], **balanced},
+            {
+                "name": "plain",
+                "listen": [{"address": "127.0.0.1", "port": ports["plain"], "tls": False}],
+                "server_names": ["plain.example.com"],
+                "locations": locations,
+            },
+            {
+                "name": "gate",
+                "certificate": "gate",
+                "listen": [{"address": "127.0.0.1", "port": ports["tls"]}],
+                "http_redirect_enabled": True,
+                "http_redirect_port": ports["redirect"],
+                **balanced,
+            },
         ],
     }
     (house.etc / "conf.d" / "other.conf").write_text(OTHER.format(port=ports["other"], folder=house.root))
@@ -88,14 +100,30 @@ def house(refusing: Refusing, ports: dict[str, int]) -> Iterator[House]:
 
 
 def ask(port: int, path: str, **headers: str) -> Answer:
-    lines = {"Host": "plain.example.com", "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
-             "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": ORIGIN, **headers}
+    lines = {
+        "Host": "plain.example.com",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Origin": ORIGIN,
+        **headers,
+    }
     with Client(port) as client:
-        return client.ask(f"GET {path} HTTP/1.1\r\n".encode() + "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode() + b"\r\n")
+        return client.ask(
+            f"GET {path} HTTP/1.1\r\n".encode()
+            + "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode()
+            + b"\r\n"
+        )
 
 
-@pytest.mark.parametrize(("path", "header", "words"), [("/429", "Retry-After", "60"), ("/405", "Allow", "GET, POST"), ("/426", "Upgrade", "TLS/1.0")])
-def test_an_upstream_s_refusal_keeps_its_own_words(house: House, ports: dict[str, int], path: str, header: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "header", "words"),
+    [("/429", "Retry-After", "60"), ("/405", "Allow", "GET, POST"), ("/426", "Upgrade", "TLS/1.0")],
+)
+def test_an_upstream_s_refusal_keeps_its_own_words(
+    house: House, ports: dict[str, int], path: str, header: str, words: str
+) -> None:
     answer = ask(ports["plain"], path)
     assert answer.status == int(path[1:])
     assert answer.all(header) == [words]
@@ -110,9 +138,13 @@ def test_an_upstream_that_refuses_does_not_tell_nginx_what_to_answer(house: Hous
 def test_the_gate_s_refusals_have_the_gate_s_words(house: House, ports: dict[str, int]) -> None:
     assert ask(ports["plain"], "/426", Upgrade="h2c").all("Upgrade") == ["websocket"]
     with Client(ports["plain"]) as client:
-        posted = client.ask(f"POST /405 HTTP/1.1\r\nHost: plain.example.com\r\nContent-Length: 0\r\nOrigin: {ORIGIN}\r\n\r\n".encode())
+        posted = client.ask(
+            f"POST /405 HTTP/1.1\r\nHost: plain.example.com\r\nContent-Length: 0\r\nOrigin: {ORIGIN}\r\n\r\n".encode()
+        )
     assert (posted.status, posted.all("Allow")) == (405, ["GET"])
-    limited = wait_for(lambda: next((a for a in (ask(ports["plain"], "/limited") for _try in range(3)) if a.status == 429), None))
+    limited = wait_for(
+        lambda: next((a for a in (ask(ports["plain"], "/limited") for _try in range(3)) if a.status == 429), None)
+    )
     assert limited.all("Retry-After") == ["1"]
 
 
@@ -123,7 +155,9 @@ def test_another_site_s_limit_answers_as_it_did_without_the_gate(house: House, p
     assert "limiting requests" in house.error_log()
 
 
-def test_nobody_names_the_client_under_the_usual_header_where_another_is_used(house: House, ports: dict[str, int], refusing: Refusing) -> None:
+def test_nobody_names_the_client_under_the_usual_header_where_another_is_used(
+    house: House, ports: dict[str, int], refusing: Refusing
+) -> None:
     ask(ports["plain"], "/429", **{"X-Client-IP": LIE})
     lines = [line.partition(": ") for line in refusing.head.decode().split("\r\n")]
     assert [value for name, _colon, value in lines if name.lower() == "x-caller"] == ["127.0.0.1"]
@@ -132,9 +166,13 @@ def test_nobody_names_the_client_under_the_usual_header_where_another_is_used(ho
 
 def test_the_redirect_s_log_names_the_client_behind_the_balancer(house: House, ports: dict[str, int]) -> None:
     with Client(ports["redirect"]) as client:
-        answer = client.ask(f"GET /redirected HTTP/1.1\r\nHost: {NAME}\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n".encode())
+        answer = client.ask(
+            f"GET /redirected HTTP/1.1\r\nHost: {NAME}\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n".encode()
+        )
     assert answer.status == 308
-    line = wait_for(lambda: next((line for line in house.access_log.read_text().splitlines() if '"status":308' in line), None))
+    line = wait_for(
+        lambda: next((line for line in house.access_log.read_text().splitlines() if '"status":308' in line), None)
+    )
     assert json.loads(line)["client"] == "203.0.113.7"
 
 

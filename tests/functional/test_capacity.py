@@ -50,7 +50,12 @@ def test_a_run_warns_and_the_check_finds_that_the_workers_got_less_than_was_aske
 
 
 def test_the_roles_warn_where_the_host_gives_less_than_they_need():
-    location = {"path": "/wss", "upstream": "http://127.0.0.1:8080", "auth": "none", "origins": ["https://app.example.com"]}
+    location = {
+        "path": "/wss",
+        "upstream": "http://127.0.0.1:8080",
+        "auth": "none",
+        "origins": ["https://app.example.com"],
+    }
     listen = [{"address": "127.0.0.1", "port": free_port(), "tls": False}]
     server = {"name": "gate", "server_names": ["gate.example.com"], "listen": listen, "locations": [location]}
     house = House([server], nginx_sessions=WANTED, nginx_worker_processes=2)

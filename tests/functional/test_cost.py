@@ -37,7 +37,10 @@ def gate() -> Iterator[tuple[House, load.Target]]:
     upstream_port, port = free_port(), free_port()
     upstream = subprocess.Popen([sys.executable, str(UPSTREAM), "--echo", f"127.0.0.1:{upstream_port}"])
     server = {
-        "name": "gate", "server_names": ["gate.example.com"], "listen": [{"address": "127.0.0.1", "port": port}], "certificate": "gate",
+        "name": "gate",
+        "server_names": ["gate.example.com"],
+        "listen": [{"address": "127.0.0.1", "port": port}],
+        "certificate": "gate",
         "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{upstream_port}", "origins": [ORIGIN]}],
     }
     house = House([server], nginx_sessions=1000)

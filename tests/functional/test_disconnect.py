@@ -33,7 +33,9 @@ from support import wire
 from house import hold
 from house.gate import House, free_port, wait_for
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace, and closing other people's sockets, is for root")
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="a network namespace, and closing other people's sockets, is for root"
+)
 
 ORIGIN = "https://app.example.com"
 BALANCER = "127.0.0.2"
@@ -136,18 +138,29 @@ WAYS = {
     "straight": STRAIGHT,
     "straight over IPv6": Way("straight", host="::1", visitor="::1"),
     "behind PROXY protocol": Way(
-        "proxy_protocol", source=BALANCER, preamble=f"PROXY TCP4 {VISITOR} 198.51.100.1 40000 443\r\n".encode(), visitor=VISITOR
+        "proxy_protocol",
+        source=BALANCER,
+        preamble=f"PROXY TCP4 {VISITOR} 198.51.100.1 40000 443\r\n".encode(),
+        visitor=VISITOR,
     ),
     "behind PROXY protocol, the visitor over IPv6": Way(
-        "proxy_protocol", source=BALANCER, preamble=f"PROXY TCP6 {VISITOR_6} 2001:db8::1 40000 443\r\n".encode(), visitor=VISITOR_6
+        "proxy_protocol",
+        source=BALANCER,
+        preamble=f"PROXY TCP6 {VISITOR_6} 2001:db8::1 40000 443\r\n".encode(),
+        visitor=VISITOR_6,
     ),
     "behind PROXY protocol, the balancer over IPv6": Way(
-        "proxy_protocol", host="::1", preamble=f"PROXY TCP4 {VISITOR} 198.51.100.1 40000 443\r\n".encode(), visitor=VISITOR
+        "proxy_protocol",
+        host="::1",
+        preamble=f"PROXY TCP4 {VISITOR} 198.51.100.1 40000 443\r\n".encode(),
+        visitor=VISITOR,
     ),
     "behind a PROXY header that is not believed": Way(
         "proxy_protocol", preamble=f"PROXY TCP4 {VISITOR} 198.51.100.1 40000 443\r\n".encode()
     ),
-    "behind a trusted proxy": Way("forwarded", source=BALANCER, headers=(("X-Forwarded-For", VISITOR),), visitor=VISITOR),
+    "behind a trusted proxy": Way(
+        "forwarded", source=BALANCER, headers=(("X-Forwarded-For", VISITOR),), visitor=VISITOR
+    ),
     "past the trusted proxy, with a lie": Way("forwarded", headers=(("X-Forwarded-For", VISITOR),)),
 }
 
@@ -222,7 +235,10 @@ class Stopwatch:
 
     def __init__(self, moment: Callable[[], bool], *sessions: wire.Session) -> None:
         self.started = self.ended = 0.0
-        self._threads = [threading.Thread(target=self._wait, args=(sessions,)), threading.Thread(target=self._look, args=(moment,))]
+        self._threads = [
+            threading.Thread(target=self._wait, args=(sessions,)),
+            threading.Thread(target=self._look, args=(moment,)),
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -244,7 +260,9 @@ class Stopwatch:
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 def test_the_sessions_of_a_revoked_token_end_at_once_and_a_bystander_s_goes_on(gate: Gate, way: Way) -> None:
     session, bystander = gate.open(MINE, way), gate.open(OTHER, way)
-    assert {line.split(" ")[9] for line in gate.log()[-2:]} == {way.visitor}, "the way is not what the test takes it for"
+    assert {line.split(" ")[9] for line in gate.log()[-2:]} == {way.visitor}, (
+        "the way is not what the test takes it for"
+    )
     watch = Stopwatch(lambda: not (gate.house.tokens / MINE).exists(), session)
     result = gate.revoke()
     assert result["sessions"] == {"found": 1, "ended": 1, "remaining": 0}
@@ -297,7 +315,9 @@ def test_a_rotation_hides_no_session(gate: Gate) -> None:
         sessions.append(gate.open(MINE))
         gate.house.reload()
         sessions.append(gate.open(MINE))
-        assert len(gate.log()) == 1 and len(rotated.read_text().splitlines()) > 2, "the logs are not as the test takes them for"
+        assert len(gate.log()) == 1 and len(rotated.read_text().splitlines()) > 2, (
+            "the logs are not as the test takes them for"
+        )
         assert gate.revoke()["sessions"]["ended"] == 3
         assert all(session.ended(SOON) for session in sessions)
         assert bystander.echo("still here") == "still here"
@@ -311,7 +331,14 @@ def test_a_signal_to_open_logs_anew_hides_no_session_and_shows_the_log_to_nobody
     os.kill(gate.house.master() or 0, signal.SIGUSR1)
     time.sleep(0.3)
     later = gate.open(MINE)
-    as_worker = ["setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups", "cat", str(gate.house.session_log)]
+    as_worker = [
+        "setpriv",
+        "--reuid=www-data",
+        "--regid=www-data",
+        "--clear-groups",
+        "cat",
+        str(gate.house.session_log),
+    ]
     assert gate.house.session_log.parent.stat().st_mode & 0o077 == 0
     assert subprocess.run(as_worker, capture_output=True, check=False).returncode != 0
     assert gate.revoke()["sessions"]["ended"] == 2
@@ -340,7 +367,9 @@ def test_a_change_of_the_log_s_path_hides_no_session(gate: Gate) -> None:
         gate.house.apply(wss_proxy_session_log_path=str(first))
 
 
-def test_a_lock_that_a_worker_holds_on_the_log_and_anybody_on_the_store_s_folder_stops_no_revocation(gate: Gate) -> None:
+def test_a_lock_that_a_worker_holds_on_the_log_and_anybody_on_the_store_s_folder_stops_no_revocation(
+    gate: Gate,
+) -> None:
     session = gate.open(MINE)
     with gate.house.session_log.open("rb") as log:
         # The worker's descriptor and its master's are one: a lock by either is a lock by both.
@@ -443,7 +472,9 @@ def prune(gate: Gate) -> None:
     )  # fmt: skip
 
 
-def test_a_worker_held_up_between_its_look_at_the_token_and_its_line_in_the_log_opens_no_lasting_session(gate: Gate) -> None:
+def test_a_worker_held_up_between_its_look_at_the_token_and_its_line_in_the_log_opens_no_lasting_session(
+    gate: Gate,
+) -> None:
     """It found the file before it was removed, and logs the session long after the revocation has looked for it."""
     (worker,) = gate.house.workers()
     replies: list[wire.Reply] = []

@@ -134,22 +134,41 @@ def house(echo: Echo, spare: Echo, odd: Odd, deaf: int, port: int, strict_port: 
     common = {"origins": [ORIGIN], "idle_timeout": IDLE}
     house.variables |= {
         "wss_proxy_certificates": [house.certificate()],
-        "wss_proxy_upstreams": [{"name": "group", "servers": [{"address": f"127.0.0.1:{echo.port}"}, {"address": f"127.0.0.1:{spare.port}"}]}],
-        "wss_proxy_servers": [{
-            "name": "gate", "server_names": [NAME], "certificate": "gate", "listen": [{"address": "127.0.0.1", "port": port}],
-            "locations": [
-                {"path": "/wss", "upstream": f"http://127.0.0.1:{echo.port}", "origins": [ORIGIN]},
-                {"path": "/idle", "upstream": f"http://127.0.0.1:{echo.port}", **common},
-                {"path": "/group", "upstream": "group", **common},
-                {"path": "/odd", "upstream": f"http://127.0.0.1:{odd.port}", **common, "extra_directives": "send_timeout 2s;"},
-                {"path": "/deaf", "upstream": f"http://127.0.0.1:{deaf}", **common},
-            ],
-        }, {
-            "name": "strict", "server_names": [NAME], "certificate": "gate", "listen": [{"address": "127.0.0.1", "port": strict_port}],
-            # nginx's own 60 s, for tests that cannot wait.
-            "extra_directives": "client_header_timeout 2s;",
-            "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{echo.port}", "origins": [ORIGIN]}],
-        }],
+        "wss_proxy_upstreams": [
+            {
+                "name": "group",
+                "servers": [{"address": f"127.0.0.1:{echo.port}"}, {"address": f"127.0.0.1:{spare.port}"}],
+            }
+        ],
+        "wss_proxy_servers": [
+            {
+                "name": "gate",
+                "server_names": [NAME],
+                "certificate": "gate",
+                "listen": [{"address": "127.0.0.1", "port": port}],
+                "locations": [
+                    {"path": "/wss", "upstream": f"http://127.0.0.1:{echo.port}", "origins": [ORIGIN]},
+                    {"path": "/idle", "upstream": f"http://127.0.0.1:{echo.port}", **common},
+                    {"path": "/group", "upstream": "group", **common},
+                    {
+                        "path": "/odd",
+                        "upstream": f"http://127.0.0.1:{odd.port}",
+                        **common,
+                        "extra_directives": "send_timeout 2s;",
+                    },
+                    {"path": "/deaf", "upstream": f"http://127.0.0.1:{deaf}", **common},
+                ],
+            },
+            {
+                "name": "strict",
+                "server_names": [NAME],
+                "certificate": "gate",
+                "listen": [{"address": "127.0.0.1", "port": strict_port}],
+                # nginx's own 60 s, for tests that cannot wait.
+                "extra_directives": "client_header_timeout 2s;",
+                "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{echo.port}", "origins": [ORIGIN]}],
+            },
+        ],
     }
     house.issue(TOKEN)
     with house:
@@ -205,7 +224,9 @@ def nothing_is_left_behind(house: House, port: int) -> Iterator[None]:
 # -- upstreams -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_upstream_that_is_killed_ends_its_sessions_and_is_taken_back_at_once(house: House, port: int, echo: Echo) -> None:
+def test_an_upstream_that_is_killed_ends_its_sessions_and_is_taken_back_at_once(
+    house: House, port: int, echo: Echo
+) -> None:
     with attempt(port) as reply:
         assert reply.session is not None and echoes(reply.session)
         echo.kill()
@@ -284,12 +305,19 @@ def test_a_client_that_reads_nothing_is_let_go_and_its_upstream_told(port: int, 
         assert ended.wait(PATIENCE)
 
 
-def test_handshakes_that_come_byte_by_byte_are_given_up_and_hold_up_nobody(house: House, strict_port: int, tls: ssl.SSLContext) -> None:
+def test_handshakes_that_come_byte_by_byte_are_given_up_and_hold_up_nobody(
+    house: House, strict_port: int, tls: ssl.SSLContext
+) -> None:
     port = strict_port
     head = asked().encode()
     start = time.monotonic()
     with contextlib.ExitStack() as stack:
-        slow = [stack.enter_context(tls.wrap_socket(socket.create_connection(("127.0.0.1", port), PATIENCE), server_hostname=NAME)) for _n in range(40)]
+        slow = [
+            stack.enter_context(
+                tls.wrap_socket(socket.create_connection(("127.0.0.1", port), PATIENCE), server_hostname=NAME)
+            )
+            for _n in range(40)
+        ]
         # And some that do not even begin to speak TLS.
         silent = [stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE)) for _n in range(40)]
         answers: dict[int, bytes] = {}
@@ -421,7 +449,9 @@ def test_a_worker_out_of_descriptors_keeps_its_sessions_and_recovers(altered: Ca
 
 def test_a_worker_out_of_connections_keeps_its_sessions_and_says_so(altered: Callable[..., tuple[Place, int]]) -> None:
     # A session takes two connections: where one is left, the newcomer gets an answer, else its connection is ended.
-    seen = {full(*altered(ONE_WORKER, (r"worker_connections \d+;", f"worker_connections {count};"))) for count in (32, 33)}
+    seen = {
+        full(*altered(ONE_WORKER, (r"worker_connections \d+;", f"worker_connections {count};"))) for count in (32, 33)
+    }
     assert seen == {"", "full"}
 
 
@@ -451,7 +481,10 @@ def test_a_full_log_disk_stops_neither_sessions_nor_refusals(altered: Callable[.
     with attempt(port) as reply:
         assert reply.session is not None
         assert all(is_served(port) for _number in range(5))
-        assert wire.handshake(wire.Endpoint(port=port, server_name=NAME), asked().without("Cookie"), PATIENCE).status == 403
+        assert (
+            wire.handshake(wire.Endpoint(port=port, server_name=NAME), asked().without("Cookie"), PATIENCE).status
+            == 403
+        )
         assert echoes(reply.session)
     wait_for(lambda: "No space left on device" in place.error_log())
 
@@ -492,4 +525,3 @@ def test_the_test_client_would_notice_a_session_that_is_dropped(port: int) -> No
         return crowd.seen
 
     assert len(asyncio.run(one()).failed) == 3
-

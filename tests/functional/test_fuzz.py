@@ -59,7 +59,9 @@ def decoded_all(parts: list[bytes]) -> list[Case]:
 
 
 batches = st.lists(
-    st.binary(min_size=DRAWN * CASE_BYTES, max_size=DRAWN * CASE_BYTES), min_size=BATCH_SIZE // DRAWN, max_size=BATCH_SIZE // DRAWN
+    st.binary(min_size=DRAWN * CASE_BYTES, max_size=DRAWN * CASE_BYTES),
+    min_size=BATCH_SIZE // DRAWN,
+    max_size=BATCH_SIZE // DRAWN,
 ).map(decoded_all)
 
 # What the gate writes to the upstream under names that a client may try to take for itself.
@@ -121,8 +123,14 @@ class Stage:
             mine = slice(number, None, len(self.askers))
             for entry, case, verdict in zip(entries.get(asker.address, []), batch[mine], verdicts[mine], strict=True):
                 logged = (entry["status"], entry["reason"], entry["location"])
-                wanted = (verdict.status or entry["status"], verdict.reason, verdict.door.path.decode() if verdict.door else "")
-                assert logged == wanted, f"the log says {logged}, the model {wanted}: {entry}\n  request: {case.encode()!r}"
+                wanted = (
+                    verdict.status or entry["status"],
+                    verdict.reason,
+                    verdict.door.path.decode() if verdict.door else "",
+                )
+                assert logged == wanted, (
+                    f"the log says {logged}, the model {wanted}: {entry}\n  request: {case.encode()!r}"
+                )
         assert not any(token.decode() in text for token in LIVE), "a token is in the log"
 
 
@@ -143,7 +151,9 @@ def differs(verdict: Verdict, answer: Answer, address: str) -> str:
     for line in lines:
         name, _colon, value = line.partition(":")
         got.setdefault(name.lower(), []).append(value.strip(" "))
-    wanted_headers = {name: [value] for name, value in FIXED_HEADERS.items()} | {name: [address] for name in ADDRESS_HEADERS}
+    wanted_headers = {name: [value] for name, value in FIXED_HEADERS.items()} | {
+        name: [address] for name in ADDRESS_HEADERS
+    }
     wanted_headers["host"] = [verdict.host.decode("latin-1")]
     wanted_headers["cookie"] = [cookie.decode("latin-1").strip(" ") for cookie in verdict.cookies]
     wanted_headers["origin"] = [origin.decode("latin-1") for origin in verdict.origin]
@@ -182,7 +192,8 @@ def house(mirror: Mirror, port: int) -> Iterator[House]:
             "cookie_name": door.cookie.decode(),
             "origins": [origin.decode() for origin in door.origins],
             "allow_missing_origin": door.is_missing_origin_allowed,
-        } | ({"htpasswd_file": "@passwords@"} if "basic" in door.auth else {})
+        }
+        | ({"htpasswd_file": "@passwords@"} if "basic" in door.auth else {})
         for door in DOORS
     ]
     house = House([])
@@ -192,10 +203,14 @@ def house(mirror: Mirror, port: int) -> Iterator[House]:
     for location in locations:
         if "htpasswd_file" in location:
             location["htpasswd_file"] = str(passwords)
-    house.variables["wss_proxy_servers"] = [{
-        "name": "gate", "server_names": ["gate.example.com"], "locations": locations,
-        "listen": [{"address": "127.0.0.1", "port": port, "tls": False, "default_server": True}],
-    }]
+    house.variables["wss_proxy_servers"] = [
+        {
+            "name": "gate",
+            "server_names": ["gate.example.com"],
+            "locations": locations,
+            "listen": [{"address": "127.0.0.1", "port": port, "tls": False, "default_server": True}],
+        }
+    ]
     house.variables["htpasswd_files"] = [{"path": str(passwords), "users": []}]
     for token in LIVE:
         house.issue(token.decode())
@@ -229,7 +244,9 @@ def stage(house: House, mirror: Mirror, port: int, rules: Rules, capsys: pytest.
     yield stage
     seconds = time.monotonic() - start
     with capsys.disabled():
-        print(f"\n  {stage.seen.total()} requests in {seconds:.1f} s, WSSGATE_FUZZ_SEED={SEED}: {dict(sorted(stage.seen.items()))}")
+        print(
+            f"\n  {stage.seen.total()} requests in {seconds:.1f} s, WSSGATE_FUZZ_SEED={SEED}: {dict(sorted(stage.seen.items()))}"
+        )
 
 
 def test_the_gate_and_the_model_agree_on_what_hypothesis_tries(stage: Stage) -> None:
@@ -290,7 +307,11 @@ GUARDS = {
     "the other cookies passed on": (GATE, r'"\$\{wss_before_AUTH\}\$\{wss_behind_AUTH\}"', '"$wss_before_AUTH"'),
     "the upstream's Host": (SERVER, r"proxy_set_header Host [^;]*;", ""),
     "the upstream's Upgrade": (SERVER, r"proxy_set_header Upgrade [^;]*;", "proxy_set_header Upgrade $http_upgrade;"),
-    "the upstream's Connection": (SERVER, r"proxy_set_header Connection [^;]*;", "proxy_set_header Connection $http_connection;"),
+    "the upstream's Connection": (
+        SERVER,
+        r"proxy_set_header Connection [^;]*;",
+        "proxy_set_header Connection $http_connection;",
+    ),
     "X-Client-IP": (SERVER, r"proxy_set_header X-Client-IP [^;]*;", ""),
     "X-Real-IP": (SERVER, r"proxy_set_header X-Real-IP [^;]*;", ""),
     "X-Forwarded-For": (SERVER, r"(proxy_set_header X-Forwarded-For) [^;]*;", r"\1 $proxy_add_x_forwarded_for;"),

@@ -31,11 +31,16 @@ server {{
 """
 Address = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
+
 def counted(address: Address) -> bytes:
     """The bytes that a limit has to go by."""
     if address.version == 6 and address.ipv4_mapped:
         return address.ipv4_mapped.packed
-    return address.packed if address.version == 4 else ipaddress.ip_network((address, 64), strict=False).network_address.packed[:8]
+    return (
+        address.packed
+        if address.version == 4
+        else ipaddress.ip_network((address, 64), strict=False).network_address.packed[:8]
+    )
 
 
 groups = st.lists(st.sampled_from((0, 0, 0, 1, 0xA, 0xFFFF, 0x2001, 0x0DB8, 0x0A0D)), min_size=8, max_size=8)
@@ -46,7 +51,9 @@ addresses = st.one_of(
     st.integers(0, 2**32 - 1).map(lambda number: ipaddress.IPv6Address(0xFFFF << 32 | number)),
     st.ip_addresses(v=6),
     st.ip_addresses(v=4),
-).filter(lambda address: b"\xff\xff\xff\xff" not in (address.packed, counted(address)))  # nginx takes 255.255.255.255 for no address
+).filter(
+    lambda address: b"\xff\xff\xff\xff" not in (address.packed, counted(address))
+)  # nginx takes 255.255.255.255 for no address
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +71,20 @@ def upstream() -> Iterator[socket.socket]:
 @pytest.fixture(scope="module")
 def house(upstream: socket.socket, ports: dict[str, int]) -> Iterator[House]:
     location = {"upstream": f"http://127.0.0.1:{upstream.getsockname()[1]}", "auth": "none", "origins": [ORIGIN]}
-    house = House([{
-        "name": "gate", "server_names": ["gate.example.com"], "trusted_proxies": ["127.0.0.1"],
-        "listen": [{"address": "127.0.0.1", "port": ports["gate"], "tls": False}],
-        "locations": [location | {"path": "/few", "max_sessions_per_address": 1}, location | {"path": "/rate", "max_attempts_per_second": 1}],
-    }])
+    house = House(
+        [
+            {
+                "name": "gate",
+                "server_names": ["gate.example.com"],
+                "trusted_proxies": ["127.0.0.1"],
+                "listen": [{"address": "127.0.0.1", "port": ports["gate"], "tls": False}],
+                "locations": [
+                    location | {"path": "/few", "max_sessions_per_address": 1},
+                    location | {"path": "/rate", "max_attempts_per_second": 1},
+                ],
+            }
+        ]
+    )
     (house.etc / "conf.d" / "other.conf").write_text(OTHER.format(port=ports["other"]))
     with house:
         yield house
@@ -142,8 +158,12 @@ def test_sessions_are_limited_for_the_whole_network(
     wait_for(lambda: ended() == known + 2)
 
 
-@pytest.mark.parametrize(("address", "is_one"), [("2001:db8:5:5::{0:x}", True), ("2001:db8:6:{0:x}::1", False), ("192.0.2.{0}", False)])
-def test_attempts_are_limited_for_the_whole_network(house: House, ports: dict[str, int], upstream: socket.socket, address: str, is_one: bool) -> None:
+@pytest.mark.parametrize(
+    ("address", "is_one"), [("2001:db8:5:5::{0:x}", True), ("2001:db8:6:{0:x}::1", False), ("192.0.2.{0}", False)]
+)
+def test_attempts_are_limited_for_the_whole_network(
+    house: House, ports: dict[str, int], upstream: socket.socket, address: str, is_one: bool
+) -> None:
     """One a second, and one more: of ten in a row, the network of one gets the fewest through."""
     outcomes = []
     for number in range(1, 11):

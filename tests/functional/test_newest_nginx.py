@@ -25,7 +25,9 @@ def seen(house: AttackedHouse) -> dict[str, attacks.Observation]:
 
 
 @pytest.mark.parametrize("case", attacks.CASES, ids=lambda case: case.name)
-def test_the_gate_does_as_the_table_says(case: attacks.Case, house: AttackedHouse, seen: dict[str, attacks.Observation]) -> None:
+def test_the_gate_does_as_the_table_says(
+    case: attacks.Case, house: AttackedHouse, seen: dict[str, attacks.Observation]
+) -> None:
     complaints = attacks.complaints(house.site(), case, seen[case.name])
     assert not complaints, "\n".join(complaints)
 

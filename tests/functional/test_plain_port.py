@@ -24,7 +24,12 @@ def port() -> int:
 @pytest.fixture(scope="module")
 def house(port: int) -> Iterator[House]:
     house = House([])
-    location = {"path": "/wss", "upstream": "http://127.0.0.1:9", "auth": "none", "origins": ["https://app.example.com"]}
+    location = {
+        "path": "/wss",
+        "upstream": "http://127.0.0.1:9",
+        "auth": "none",
+        "origins": ["https://app.example.com"],
+    }
     webroot = house.root / "acme"
     proof = webroot / ".well-known/acme-challenge/proof"
     proof.parent.mkdir(parents=True)
@@ -41,7 +46,13 @@ def house(port: int) -> Iterator[House]:
         "wss_proxy_http_redirect_enabled": True,
         "wss_proxy_http_redirect_port": port,
         "wss_proxy_servers": [
-            {"name": name, "server_names": names, "certificate": "gate", "listen": [{"address": address, "port": free_port()}], "locations": [location]}
+            {
+                "name": name,
+                "server_names": names,
+                "certificate": "gate",
+                "listen": [{"address": address, "port": free_port()}],
+                "locations": [location],
+            }
             for name, (names, address) in servers.items()
         ],
     }
@@ -89,11 +100,19 @@ def beside(house: House, port: int, default: str, name: str) -> tuple[str, dict[
 def test_another_site_keeps_its_names(house: House, port: int) -> None:
     warnings, answers = beside(house, port, "", "other.example.com")
     assert warnings == ""
-    assert (answers["one.example.com"][0], answers["other.example.com"], answers["evil.example"][0]) == (308, (200, "other"), 404)
+    assert (answers["one.example.com"][0], answers["other.example.com"], answers["evil.example"][0]) == (
+        308,
+        (200, "other"),
+        404,
+    )
 
 
 @pytest.mark.parametrize("name", ["_", '""', "other.example.com"])
 def test_another_site_may_be_the_default_as_debian_s_is(house: House, port: int, name: str) -> None:
     warnings, answers = beside(house, port, " default_server", name)
     assert warnings == ""
-    assert (answers["one.example.com"][0], answers["other.example.com"], answers["evil.example"]) == (308, (200, "other"), (200, "other"))
+    assert (answers["one.example.com"][0], answers["other.example.com"], answers["evil.example"]) == (
+        308,
+        (200, "other"),
+        (200, "other"),
+    )

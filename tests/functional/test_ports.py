@@ -48,9 +48,19 @@ def enter_namespace() -> None:
 
 
 def gate(port: int, upstream: str) -> dict:
-    location = {"path": "/ws", "upstream": upstream, "auth": "none", "origins": ["https://app.example.com"], "allow_missing_origin": True}
-    return {"name": f"gate{port}", "server_names": ["gate.example.com"], "locations": [location],
-            "listen": [{"address": "127.0.0.1", "port": port, "tls": False}]}
+    location = {
+        "path": "/ws",
+        "upstream": upstream,
+        "auth": "none",
+        "origins": ["https://app.example.com"],
+        "allow_missing_origin": True,
+    }
+    return {
+        "name": f"gate{port}",
+        "server_names": ["gate.example.com"],
+        "locations": [location],
+        "listen": [{"address": "127.0.0.1", "port": port, "tls": False}],
+    }
 
 
 def statuses(port: int) -> list[int]:
@@ -72,8 +82,20 @@ def statuses(port: int) -> list[int]:
 def in_there(pipe: Connection) -> None:
     enter_namespace()
     unix = f"/tmp/wssgate-ports-{os.getpid()}.sock"
-    upstream = subprocess.Popen([
-        sys.executable, str(UPSTREAM), "--echo", "127.0.0.1:9001", "--echo", "127.0.0.1:9002", "--echo", "127.0.0.2:9002", "--echo", unix])
+    upstream = subprocess.Popen(
+        [
+            sys.executable,
+            str(UPSTREAM),
+            "--echo",
+            "127.0.0.1:9001",
+            "--echo",
+            "127.0.0.1:9002",
+            "--echo",
+            "127.0.0.2:9002",
+            "--echo",
+            unix,
+        ]
+    )
     try:
         wait_for(lambda: Path(unix).exists(), 10)
         Path(unix).chmod(0o666)

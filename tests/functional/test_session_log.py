@@ -50,7 +50,11 @@ for line in sys.stdin:
 class Worker:
     def __init__(self, log):
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORK, str(log), str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            [sys.executable, "-c", WORK, str(log), str(WORKER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert self.process.stdout.readline() == "ready\n"
 
     def can(self):
@@ -101,7 +105,8 @@ def files(host, port, log):
         return host.files(
             top="user www-data;",
             http="    log_format wss_session_start 'S $pid';\n",
-            gate=host.server("127.0.0.1:%d" % port, answer, "access_log {0} wss_session_start;".format(path)))
+            gate=host.server("127.0.0.1:%d" % port, answer, "access_log {0} wss_session_start;".format(path)),
+        )
 
     return make
 
@@ -132,7 +137,7 @@ def open_anew(host):
     trace = host.log.read_text()
     os.kill(host.master.pid, signal.SIGUSR1)
     # The workers come last, and none of them may enter the folder.
-    wait_for(lambda: host.log.read_text()[len(trace):].count("(13: Permission denied)") >= len(host.workers()))
+    wait_for(lambda: host.log.read_text()[len(trace) :].count("(13: Permission denied)") >= len(host.workers()))
 
 
 def test_it_is_root_s_alone_before_nginx_opens_it_for_the_first_time(host, port, log, files):

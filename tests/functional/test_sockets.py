@@ -22,7 +22,9 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx import transa
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.sockets import Socket
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="it takes another account to be kept out, and root to become one")
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="it takes another account to be kept out, and root to become one"
+)
 
 NOBODY = 65534
 GROUP = 33
@@ -95,7 +97,9 @@ def files(host, port, path, answer="hello"):
 
 
 @pytest.mark.parametrize("way", ["start", "reload"])
-def test_a_new_socket_is_closed_to_others_by_the_end_of_the_run_and_open_no_longer_than_is_promised(host, port, path, way):
+def test_a_new_socket_is_closed_to_others_by_the_end_of_the_run_and_open_no_longer_than_is_promised(
+    host, port, path, way
+):
     if way == "reload":
         host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)))
     with knocking(path) as moments:
@@ -133,7 +137,9 @@ def test_a_socket_that_cannot_be_had_takes_the_whole_change_back(host, port, pat
     host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)))
     before = host.snapshot(content_only=True)
     other = path.with_name("other.sock")
-    with pytest.raises(NginxError, match="nginx does not listen on {0}. What was there before was put back and is live".format(other)):
+    with pytest.raises(
+        NginxError, match="nginx does not listen on {0}. What was there before was put back and is live".format(other)
+    ):
         host.apply(files(host, port, path, "changed"), sockets=[Socket(str(path), 0o660), Socket(str(other), 0o660)])
     assert host.snapshot(content_only=True) == before
     assert not path.exists() and host.get(port) == "hello"
@@ -169,7 +175,9 @@ def test_what_is_no_socket_is_refused_and_left_alone(host, port, path, present):
         path.symlink_to(target)
     else:
         target.rename(path)
-    with pytest.raises(NginxError, match="is {0}, not a socket".format("a symbolic link" if present == "a link" else "in the way")):
+    with pytest.raises(
+        NginxError, match="is {0}, not a socket".format("a symbolic link" if present == "a link" else "in the way")
+    ):
         host.apply(files(host, port, path), sockets=wanted)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 

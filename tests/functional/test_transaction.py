@@ -74,7 +74,9 @@ def test_the_first_run_starts_nginx_and_the_second_does_nothing(host, port):
 
 
 def test_a_change_is_one_reload_and_open_sessions_go_on(host, port, other_port, upstream):
-    to_upstream = host.server("127.0.0.1:%d" % port, extra="location /held { proxy_pass http://127.0.0.1:%d; }" % upstream.port)
+    to_upstream = host.server(
+        "127.0.0.1:%d" % port, extra="location /held { proxy_pass http://127.0.0.1:%d; }" % upstream.port
+    )
     first = host.apply(host.files(gate=to_upstream))
     with socket.create_connection(("127.0.0.1", port), timeout=5) as session:
         session.sendall(b"GET /held HTTP/1.0\r\n\r\n")
@@ -141,7 +143,10 @@ def test_check_mode_tells_and_changes_nothing(host, port, other_port):
 
 def test_check_mode_forgives_a_certificate_that_is_yet_to_come_and_a_real_run_does_not(host, port):
     files = host.files(
-        gate=host.server("127.0.0.1:%d ssl" % port, extra="ssl_certificate certificates/gate/fullchain.pem; ssl_certificate_key certificates/gate/privkey.pem;")
+        gate=host.server(
+            "127.0.0.1:%d ssl" % port,
+            extra="ssl_certificate certificates/gate/fullchain.pem; ssl_certificate_key certificates/gate/privkey.pem;",
+        )
     )
     outcome = host.apply(files, check=True)
     assert "certificates/gate/fullchain.pem" in " ".join(outcome.warnings)
@@ -164,11 +169,17 @@ def test_the_test_of_a_configuration_leaves_the_real_pid_file_alone(host, port):
 
 
 def test_absent_brings_back_the_displaced_main_file_and_link(host, port, other_port):
-    theirs = host.main().replace("# Ansible managed by wssgate.nginx", "# the package's own").replace("include conf.d/*.conf;", "include sites-enabled/*;")
+    theirs = (
+        host.main()
+        .replace("# Ansible managed by wssgate.nginx", "# the package's own")
+        .replace("include conf.d/*.conf;", "include sites-enabled/*;")
+    )
     (host.etc / "nginx.conf").write_text(theirs)
     (host.etc / "sites-enabled").mkdir()
     (host.etc / "sites-available").mkdir()
-    (host.etc / "sites-available" / "default").write_text(host.server("127.0.0.1:%d" % other_port, "default").replace(host.server("")[:2], "##"))
+    (host.etc / "sites-available" / "default").write_text(
+        host.server("127.0.0.1:%d" % other_port, "default").replace(host.server("")[:2], "##")
+    )
     (host.etc / "sites-enabled" / "default").symlink_to("../sites-available/default")
     host.start()
     before = host.snapshot(content_only=True)
@@ -204,7 +215,9 @@ def test_a_bad_directive_is_told_with_file_and_line_and_changes_nothing(host, po
     line = 1 + bad[: bad.index("nonsense")].count("\n")
     with pytest.raises(NginxError) as caught:
         host.apply(host.files(gate=bad))
-    assert '[emerg] unknown directive "nonsense" in {0}/wssgate.d/gate.conf:{1}'.format(host.etc, line) in str(caught.value)
+    assert '[emerg] unknown directive "nonsense" in {0}/wssgate.d/gate.conf:{1}'.format(host.etc, line) in str(
+        caught.value
+    )
     assert host.snapshot() == before and host.workers() == workers and host.get(port) == "hello"
     assert not host.apply(host.files(gate=good)).result()["changed"]
 
@@ -215,7 +228,12 @@ def test_a_port_of_another_process_is_told_and_the_old_configuration_comes_back(
     before = host.snapshot(content_only=True)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(NginxError) as caught:
-            host.apply(host.files(gate=host.server("127.0.0.1:%d" % port, "new"), other=host.server("127.0.0.1:%d" % taken.getsockname()[1])))
+            host.apply(
+                host.files(
+                    gate=host.server("127.0.0.1:%d" % port, "new"),
+                    other=host.server("127.0.0.1:%d" % taken.getsockname()[1]),
+                )
+            )
     assert "still could not bind()" in str(caught.value)
     assert "was put back and is live" in str(caught.value)
     assert "still could not bind()" in caught.value.nginx_output
@@ -254,7 +272,10 @@ def test_workers_that_die_at_once_are_not_live(host, port):
     host.apply(good)
     begin = time.monotonic()
     with pytest.raises(NginxError, match="/nowhere") as caught:
-        host.apply(host.files(top="working_directory /nowhere;", gate=host.server("127.0.0.1:%d" % port, "new")), live_timeout=60)
+        host.apply(
+            host.files(top="working_directory /nowhere;", gate=host.server("127.0.0.1:%d" % port, "new")),
+            live_timeout=60,
+        )
     assert "was put back and is live" in str(caught.value)
     # Nobody served in the meantime, so the whole live_timeout would be too long.
     assert time.monotonic() - begin < 30
@@ -269,10 +290,15 @@ def test_a_start_that_fails_leaves_neither_files_nor_nginx(host):
 
 
 def test_no_space_at_any_step_leaves_what_was_there(host, port):
-    good = host.files(gate=host.server("127.0.0.1:%d" % port), gone=host.server("127.0.0.1:%d" % port, extra="server_name gone;"))
+    good = host.files(
+        gate=host.server("127.0.0.1:%d" % port), gone=host.server("127.0.0.1:%d" % port, extra="server_name gone;")
+    )
     host.apply(good)
     before = host.snapshot(content_only=True)
-    new = host.files(gate=host.server("127.0.0.1:%d" % port, "new"), more=host.server("127.0.0.1:%d" % port, extra="server_name more;"))
+    new = host.files(
+        gate=host.server("127.0.0.1:%d" % port, "new"),
+        more=host.server("127.0.0.1:%d" % port, extra="server_name more;"),
+    )
     # The last steps only remove traces; what goes wrong there is a warning.
     number = 0
     while host.get(port) == "hello":
@@ -291,12 +317,20 @@ def test_no_space_at_any_step_leaves_what_was_there(host, port):
 
 
 def test_a_run_killed_at_any_step_is_made_good_by_the_next(host, port):
-    old = host.files(gate=host.server("127.0.0.1:%d" % port, "old"), gone=host.server("127.0.0.1:%d" % port, extra="server_name gone;"))
+    old = host.files(
+        gate=host.server("127.0.0.1:%d" % port, "old"),
+        gone=host.server("127.0.0.1:%d" % port, extra="server_name gone;"),
+    )
     new = host.files(
-        http="server_tokens off;", gate=host.server("127.0.0.1:%d" % port, "new"), more=host.server("127.0.0.1:%d" % port, extra="server_name more;")
+        http="server_tokens off;",
+        gate=host.server("127.0.0.1:%d" % port, "new"),
+        more=host.server("127.0.0.1:%d" % port, extra="server_name more;"),
     )
     steps = killed_at_each_step(
-        host.settings(old), host.settings(new), lambda: (host.get(port), host.snapshot(content_only=True)), changed_mind=True
+        host.settings(old),
+        host.settings(new),
+        lambda: (host.get(port), host.snapshot(content_only=True)),
+        changed_mind=True,
     )
     assert steps > 25
     assert host.get(port) == "new"
@@ -353,7 +387,9 @@ def test_what_somebody_altered_after_a_kill_is_not_overwritten_by_the_undoing(ho
 def test_a_second_run_waits_for_the_first(host, port):
     with Lock(str(host.etc)):
         runs = []
-        thread = threading.Thread(target=lambda: runs.append(host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)))))
+        thread = threading.Thread(
+            target=lambda: runs.append(host.apply(host.files(gate=host.server("127.0.0.1:%d" % port))))
+        )
         thread.start()
         time.sleep(0.5)
         assert not runs and host.snapshot() == {}
@@ -379,7 +415,9 @@ def test_a_foreign_pid_file_does_not_mislead_the_reload(host, port, bystander):
     outcome = host.apply(host.files(gate=host.server("127.0.0.1:%d" % port, "new")))
     assert outcome.reloaded and host.get(port) == "new"
     assert bystander.poll() is None
-    assert "names process {0}, but nginx's master is process {1}".format(bystander.pid, host.master.pid) in " ".join(outcome.warnings)
+    assert "names process {0}, but nginx's master is process {1}".format(bystander.pid, host.master.pid) in " ".join(
+        outcome.warnings
+    )
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "999999999", "bystander"])
@@ -395,7 +433,11 @@ def test_a_dead_nginx_is_started_whatever_its_pid_file_says(host, port, bystande
 
 
 def test_workers_of_a_killed_master_make_way_and_keep_their_sessions(host, port, upstream):
-    files = host.files(gate=host.server("127.0.0.1:%d" % port, extra="location /held { proxy_pass http://127.0.0.1:%d; }" % upstream.port))
+    files = host.files(
+        gate=host.server(
+            "127.0.0.1:%d" % port, extra="location /held { proxy_pass http://127.0.0.1:%d; }" % upstream.port
+        )
+    )
     host.apply(files)
     with socket.create_connection(("127.0.0.1", port), timeout=5) as session:
         session.sendall(b"GET /held HTTP/1.0\r\n\r\n")
@@ -444,7 +486,11 @@ def test_another_nginx_with_another_main_file_is_left_alone(host, port, other_po
     subprocess.run([host.binary, "-c", str(other)], check=True, stderr=subprocess.DEVNULL)
     files = host.files(gate=host.server("127.0.0.1:%d" % port))
     # The command returns before its daemon has written a pid and forked workers.
-    wait_for(lambda: (host.root / "other.pid").is_file() and (host.root / "other.pid").read_text() and len(host.workers()) == 2)
+    wait_for(
+        lambda: (
+            (host.root / "other.pid").is_file() and (host.root / "other.pid").read_text() and len(host.workers()) == 2
+        )
+    )
     theirs = set(host.workers())
     host.pid_file.write_text((host.root / "other.pid").read_text())
     assert host.apply(files).started
@@ -458,7 +504,10 @@ def test_an_nginx_in_a_container_is_left_alone_though_its_paths_are_the_same(hos
     files = host.files(gate=host.server("127.0.0.1:%d" % port))
     (host.etc / "wssgate.d").mkdir()
     (host.etc / "nginx.conf").write_text(host.main(top="daemon off;"))
-    container = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", host.binary, "-c", str(host.etc / "nginx.conf")], stderr=subprocess.DEVNULL)
+    container = subprocess.Popen(
+        ["unshare", "--pid", "--fork", "--kill-child", host.binary, "-c", str(host.etc / "nginx.conf")],
+        stderr=subprocess.DEVNULL,
+    )
     try:
         wait_for(lambda: len(host.workers()) == 2)
         inside = set(host.workers())
@@ -483,7 +532,10 @@ def served(port):
 def with_tls(host, port, certificate):
     certificate()
     files = host.files(
-        gate=host.server("127.0.0.1:%d ssl" % port, extra="ssl_certificate certificates/gate/fullchain.pem; ssl_certificate_key certificates/gate/privkey.pem;")
+        gate=host.server(
+            "127.0.0.1:%d ssl" % port,
+            extra="ssl_certificate certificates/gate/fullchain.pem; ssl_certificate_key certificates/gate/privkey.pem;",
+        )
     )
     host.apply(files)
     return files
@@ -514,7 +566,11 @@ def test_a_certificate_restored_with_an_old_time_is_reloaded(host, port, certifi
 def test_a_certificate_renewed_by_setting_a_link_is_reloaded(host, port, certificate):
     first, second = certificate(folder=host.root / "first"), certificate(folder=host.root / "second")
     (host.etc / "live").symlink_to(first)
-    files = host.files(gate=host.server("127.0.0.1:%d ssl" % port, extra="ssl_certificate live/fullchain.pem; ssl_certificate_key live/privkey.pem;"))
+    files = host.files(
+        gate=host.server(
+            "127.0.0.1:%d ssl" % port, extra="ssl_certificate live/fullchain.pem; ssl_certificate_key live/privkey.pem;"
+        )
+    )
     host.apply(files)
     former = served(port)
     (host.etc / "next").symlink_to(second)
@@ -606,12 +662,22 @@ def test_what_is_read_here_is_what_nginx_itself_reads(host, port, other_port):
     (host.etc / "snippets").mkdir()
     (host.etc / "snippets" / "one.inc").write_text("add_header X-One 1; include snippets/two.inc;\n")
     (host.etc / "snippets" / "two.inc").write_text('add_header X-Two "} # not a comment; {";\n')
-    (host.etc / "conf.d" / "b.conf").write_text(host.server("127.0.0.1:%d" % other_port, extra="include snippets/one.inc;"))
-    (host.etc / "conf.d" / "a.conf").write_text('# include snippets/no.inc;\nmap $uri $x { "~^/a{2}" 1; include snippets/map.inc; }\n')
+    (host.etc / "conf.d" / "b.conf").write_text(
+        host.server("127.0.0.1:%d" % other_port, extra="include snippets/one.inc;")
+    )
+    (host.etc / "conf.d" / "a.conf").write_text(
+        '# include snippets/no.inc;\nmap $uri $x { "~^/a{2}" 1; include snippets/map.inc; }\n'
+    )
     (host.etc / "conf.d" / "b.conf.off").write_text("include snippets/no.inc;\n")
     (host.etc / "snippets" / "map.inc").write_text("'~;}{' 2;\n")
     host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)))
-    said = subprocess.run([host.binary, "-T", "-q", "-c", str(host.etc / "nginx.conf")], capture_output=True, text=True, check=True)
-    files = [line[len("# configuration file ") : -1] for line in said.stdout.splitlines() if line.startswith("# configuration file ")]
+    said = subprocess.run(
+        [host.binary, "-T", "-q", "-c", str(host.etc / "nginx.conf")], capture_output=True, text=True, check=True
+    )
+    files = [
+        line[len("# configuration file ") : -1]
+        for line in said.stdout.splitlines()
+        if line.startswith("# configuration file ")
+    ]
     assert sorted(read_tree(str(host.etc / "nginx.conf")).files) == sorted(files)
     assert len(files) == 7

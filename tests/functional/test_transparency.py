@@ -44,7 +44,11 @@ IS_WHOLE_SUITE = SUITE == "all"
 # By upstream: one that is strict, and one that is fast.
 STRICT_CASES = [f"{part}.*" for part in (1, 2, 3, 4, 5, 6, 7, 10)]
 FAST_PARTS = ("9", "12", "13")
-FAST_CASES = ["9.*", "12.*", "13.*"] if IS_WHOLE_SUITE else ["9.1.1", "9.2.1", "9.5.1", "9.7.1", "12.1.1", "12.2.3", "13.1.1", "13.7.1"]
+FAST_CASES = (
+    ["9.*", "12.*", "13.*"]
+    if IS_WHOLE_SUITE
+    else ["9.1.1", "9.2.1", "9.5.1", "9.7.1", "12.1.1", "12.2.3", "13.1.1", "13.7.1"]
+)
 
 # Speaks plain WebSocket to the client, and to the gate what a browser with a token would.
 ADAPTER = """\
@@ -112,7 +116,9 @@ class Wire:
         self.got = receive_head(connection).partition(HEAD_END)[2]
         # The head and the first bytes in one go: they may not be lost between the two.
         head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
-        sender = threading.Thread(target=send_all, args=(connection, [head + b"".join(self.to_client[:1]), *self.to_client[1:]]))
+        sender = threading.Thread(
+            target=send_all, args=(connection, [head + b"".join(self.to_client[:1]), *self.to_client[1:]])
+        )
         sender.start()
         while len(self.got) < self.expected:
             part = connection.recv(65536)
@@ -130,7 +136,9 @@ def send_all(connection: socket.socket, parts: list[bytes]) -> None:
 @pytest.fixture(scope="module")
 def echo() -> Iterator[int]:
     port = free_port()
-    with subprocess.Popen([sys.executable, upstream_module.__file__, "--echo", f"127.0.0.1:{port}"], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, upstream_module.__file__, "--echo", f"127.0.0.1:{port}"], stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout and process.stdout.readline() == b"ready\n"
         yield port
         process.terminate()
@@ -143,7 +151,9 @@ def fast() -> Iterator[int]:
         # Nobody connects there.
         yield port
         return
-    with subprocess.Popen([sys.executable, str(Path(__file__).parent / "house/fast_echo.py"), str(port)], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__).parent / "house/fast_echo.py"), str(port)], stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout and process.stdout.readline() == b"ready\n"
         yield port
         process.terminate()
@@ -166,15 +176,19 @@ def house(echo: int, fast: int, raw: Wire, port: int) -> Iterator[House]:
     house = House([])
     house.variables |= {
         "wss_proxy_certificates": [house.certificate()],
-        "wss_proxy_servers": [{
-            "name": "gate", "server_names": ["gate.example.com"], "certificate": "gate",
-            "listen": [{"address": "127.0.0.1", "port": port}],
-            "locations": [
-                {"path": "/wss", "upstream": f"http://127.0.0.1:{echo}", "origins": [ORIGIN]},
-                {"path": "/fast", "upstream": f"http://127.0.0.1:{fast}", "origins": [ORIGIN]},
-                {"path": "/raw", "upstream": f"http://127.0.0.1:{raw.port}", "origins": [ORIGIN]},
-            ],
-        }],
+        "wss_proxy_servers": [
+            {
+                "name": "gate",
+                "server_names": ["gate.example.com"],
+                "certificate": "gate",
+                "listen": [{"address": "127.0.0.1", "port": port}],
+                "locations": [
+                    {"path": "/wss", "upstream": f"http://127.0.0.1:{echo}", "origins": [ORIGIN]},
+                    {"path": "/fast", "upstream": f"http://127.0.0.1:{fast}", "origins": [ORIGIN]},
+                    {"path": "/raw", "upstream": f"http://127.0.0.1:{raw.port}", "origins": [ORIGIN]},
+                ],
+            }
+        ],
     }
     house.issue(TOKEN)
     with house:
@@ -188,7 +202,9 @@ def adapter(house: House, port: int) -> Iterator[int]:
         place.binary = house.binary
         for folder in (place.etc, place.log):
             folder.mkdir()
-        temporary = " ".join(f"{kind}_temp_path {place.root}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        temporary = " ".join(
+            f"{kind}_temp_path {place.root}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
         (place.etc / "nginx.conf").write_text(
             ADAPTER.format(root=place.root, port=own, gate=port, token=TOKEN, origin=ORIGIN, temporary=temporary)
         )
@@ -232,14 +248,25 @@ def opened(house: House, port: int, **options: object) -> connect:
 
 def results(port: int, path: str, cases: list[str]) -> dict[str, tuple[object, ...]]:
     async def run() -> list[object]:
-        return await asyncio.wait_for(kosoku.run_fuzzingclient(f"ws://127.0.0.1:{port}{path}", cases, concurrency=2), 3600 if IS_WHOLE_SUITE else 300)
+        return await asyncio.wait_for(
+            kosoku.run_fuzzingclient(f"ws://127.0.0.1:{port}{path}", cases, concurrency=2),
+            3600 if IS_WHOLE_SUITE else 300,
+        )
 
     try:
         found = asyncio.run(run())
     except kosoku.FailureError as error:
         # The upstream's own failures are not the gate's: what counts is that they are the same.
         found = error.results
-    return {case.case_id: (passed(case.behavior.value), case.behavior_close.value, case.remote_close_code, case.remote_close_reason) for case in found}
+    return {
+        case.case_id: (
+            passed(case.behavior.value),
+            case.behavior_close.value,
+            case.remote_close_code,
+            case.remote_close_reason,
+        )
+        for case in found
+    }
 
 
 def passed(behavior: str) -> str:
@@ -264,7 +291,9 @@ def test_every_autobahn_case_ends_as_without_the_gate(echo: int, fast: int, adap
     direct = all_results(without, STRICT_CASES + FAST_CASES)
     middle = time.monotonic()
     through = all_results(by_gate, STRICT_CASES + FAST_CASES)
-    print(f"{len(direct)} cases: direct in {middle - start:.1f} s, through the gate in {time.monotonic() - middle:.1f} s")
+    print(
+        f"{len(direct)} cases: direct in {middle - start:.1f} s, through the gate in {time.monotonic() - middle:.1f} s"
+    )
     assert len(direct) == (517 if IS_WHOLE_SUITE else 255)
     # The suite gives a peer a second to close, which a machine that is busy with the other tests may need for itself, gate or not.
     # What a gate does to a case it does each time.
@@ -342,7 +371,11 @@ async def test_a_close_code_arrives_from_either_side(house: House, port: int, co
 
 # Bytes that are no WebSocket frames at all, of sizes around those of the buffers on the way.
 lengths = st.sampled_from((0, 1, 2, 125, 1399, 4095, 4096, 4097, 8192, 16383, 16384, 16385, 65536, 300000))
-parts = st.lists(st.binary(max_size=64) | st.builds(lambda size, seed: random.Random(seed).randbytes(size), lengths, st.integers(0, 9)), max_size=6)
+parts = st.lists(
+    st.binary(max_size=64)
+    | st.builds(lambda size, seed: random.Random(seed).randbytes(size), lengths, st.integers(0, 9)),
+    max_size=6,
+)
 
 
 def test_the_tunnel_passes_every_byte_in_order(house: House, port: int, raw: Wire) -> None:
@@ -351,7 +384,9 @@ def test_the_tunnel_passes_every_byte_in_order(house: House, port: int, raw: Wir
 
     # One thread, for the reason that in_one_thread() names.
     async def talk(parts: list[bytes]) -> tuple[bytes, bytes]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="gate.example.com")
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=context, server_hostname="gate.example.com"
+        )
         writer.write(head)
         answer = await reader.readuntil(HEAD_END)
 

@@ -53,7 +53,11 @@ class Role:
     def passes(self) -> bool:
         tasks = [task for task in loaded("tasks/preflight.yml") if "ACME" in task["name"]]
         assert len(tasks) == 2
-        return all(all(self.value(f"({rule}) | bool") for rule in self.rules(task)) for task in tasks if self.value(f"({task['when']}) | bool"))
+        return all(
+            all(self.value(f"({rule}) | bool") for rule in self.rules(task))
+            for task in tasks
+            if self.value(f"({task['when']}) | bool")
+        )
 
     @staticmethod
     def rules(task: t.Mapping[str, t.Any]) -> t.List[str]:
@@ -73,7 +77,11 @@ class Role:
         {"certificates_acme_staging_enabled": True, "certificates_acme_directory": STAGING},
         {"certificates_acme_eab_kid": "kid", "certificates_acme_eab_hmac_key": "key"},
         # Nothing of it counts without a certificate of an authority
-        {"certificates_list": [], "certificates_acme_terms_agreed": False, "certificates_acme_directory": "http://acme.example.com"},
+        {
+            "certificates_list": [],
+            "certificates_acme_terms_agreed": False,
+            "certificates_acme_directory": "http://acme.example.com",
+        },
     ],
 )
 def test_what_acme_needs_is_there(given: dict[str, t.Any]) -> None:

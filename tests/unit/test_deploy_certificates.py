@@ -205,12 +205,16 @@ def test_half_a_pair_is_as_it_was_when_nginx_refuses_the_new_one(place: Place) -
     assert (place.installed / "privkey.pem").read_bytes() == OLD.key
 
 
-def test_the_old_pair_stays_when_the_new_one_cannot_be_put_in_place(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_old_pair_stays_when_the_new_one_cannot_be_put_in_place(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(_one: str, other: str) -> bool:
         raise OSError(28, "No space left on device", other)
 
     monkeypatch.setattr(pair_files, "exchange", fail)
-    with pytest.raises(deploy_certificates.DeployError, match="certificate wcs: .*No space left.*what was there is still there"):
+    with pytest.raises(
+        deploy_certificates.DeployError, match="certificate wcs: .*No space left.*what was there is still there"
+    ):
         place.deploy()
     assert place.content(place.installed) == OLD
     assert sorted(path.name for path in place.installed.parent.rglob("*")) == ["fullchain.pem", "privkey.pem", "wcs"]
@@ -233,7 +237,9 @@ def test_a_damaged_certificate_keeps_no_other_from_being_served(place: Place, da
     other = dict(place.configuration["certificates"][0], name="bad", lineage="bad", certificate_path=str(elsewhere / "fullchain.pem"),
                  key_path=str(elsewhere / "privkey.pem"))  # fmt: skip
     place.configuration["certificates"].insert(0, other)
-    with pytest.raises(deploy_certificates.DeployError, match="^certificate bad: .*bad.*; what was there is still there and served$"):
+    with pytest.raises(
+        deploy_certificates.DeployError, match="^certificate bad: .*bad.*; what was there is still there and served$"
+    ):
         place.deploy()
     assert place.content(place.installed) == NEW
     assert place.commands == ["-t -q", "-s reload"]
@@ -245,7 +251,9 @@ def test_the_program_ends_with_an_error_though_others_were_served(
 ) -> None:
     (place.live.parent / "bad").mkdir()
     place.put(place.live.parent / "bad", Pem(NEW.certificate, OLD.key))
-    place.configuration["certificates"].append({**place.configuration["certificates"][0], "name": "bad", "lineage": "bad"})
+    place.configuration["certificates"].append(
+        {**place.configuration["certificates"][0], "name": "bad", "lineage": "bad"}
+    )
     (tmp_path / "wssgate.json").write_text(json.dumps(place.configuration))
     monkeypatch.setattr(sys, "argv", ["deploy", "--configuration", str(tmp_path / "wssgate.json")])
     assert deploy_certificates.main() == 1
@@ -256,7 +264,9 @@ def test_the_program_ends_with_an_error_though_others_were_served(
 def test_a_reload_that_fails_does_not_hide_what_else_is_wrong(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     (place.live.parent / "bad").mkdir()
     place.put(place.live.parent / "bad", Pem(NEW.certificate, OLD.key))
-    place.configuration["certificates"].append({**place.configuration["certificates"][0], "name": "bad", "lineage": "bad"})
+    place.configuration["certificates"].append(
+        {**place.configuration["certificates"][0], "name": "bad", "lineage": "bad"}
+    )
 
     def fail(command: t.Sequence[str]) -> None:
         if "reload" in command:
@@ -301,9 +311,13 @@ def test_an_installed_certificate_that_nginx_has_not_read_is_brought_by_a_reload
     assert place.reloads() == 1
 
 
-def test_a_wrong_address_is_named_and_costs_one_reload_and_no_more(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_address_is_named_and_costs_one_reload_and_no_more(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place.configuration["certificates"][0]["served_at"] = [place.front.address, "127.0.0.1:1"]
-    with pytest.raises(deploy_certificates.DeployError, match=r"at 127\.0\.0\.1:1, where nothing answers in TLS: see served_at"):
+    with pytest.raises(
+        deploy_certificates.DeployError, match=r"at 127\.0\.0\.1:1, where nothing answers in TLS: see served_at"
+    ):
         place.deploy()
     assert place.reloads() == 1
     monkeypatch.setattr(deploy_certificates, "newest_worker", lambda _path: time.time())
@@ -315,7 +329,10 @@ def test_a_wrong_address_is_named_and_costs_one_reload_and_no_more(place: Place,
 
 def test_a_reload_that_changes_nothing_for_clients_is_an_error(place: Place) -> None:
     place.front.reload = lambda: None  # type: ignore[method-assign]
-    with pytest.raises(deploy_certificates.DeployError, match="nginx was reloaded, but clients do not get .* where another certificate is served"):
+    with pytest.raises(
+        deploy_certificates.DeployError,
+        match="nginx was reloaded, but clients do not get .* where another certificate is served",
+    ):
         place.deploy()
 
 

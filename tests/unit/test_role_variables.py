@@ -29,7 +29,13 @@ except ImportError:  # ansible-core before 2.19 trusts every variable
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 NAMES = sorted(path.name for path in ROLES.iterdir() if path.is_dir())
 # What a play with gather_subset min and network knows of a host.
-FACTS = {"os_family": "Debian", "distribution": "Debian", "service_mgr": "systemd", "python": {"executable": "/usr/bin/python3"}, "lo": {}}
+FACTS = {
+    "os_family": "Debian",
+    "distribution": "Debian",
+    "service_mgr": "systemd",
+    "python": {"executable": "/usr/bin/python3"},
+    "lo": {},
+}
 
 Options = t.Dict[str, t.Any]
 
@@ -73,13 +79,18 @@ def trusted(value: t.Any) -> t.Any:
 def resolved(role: str) -> Options:
     """A role's defaults as its argument validation sees them: before any task, so with vars/main.yml and nothing else."""
     variables = trusted({**defaults_of(role), **loaded(ROLES / role / "vars" / "main.yml")})
-    templar = Templar(loader=DataLoader(), variables={"ansible_facts": FACTS, "inventory_hostname": "gate", **variables})
+    templar = Templar(
+        loader=DataLoader(), variables={"ansible_facts": FACTS, "inventory_hostname": "gate", **variables}
+    )
     return {name: templar.template(variables[name]) for name in defaults_of(role)}
 
 
 def strict(options: Options) -> Options:
     """The same, with the lists of dictionaries as such that Ansible is to take for anything: the roles' own checks answer better."""
-    return {name: {**spec, "type": "list", "elements": "dict"} if spec["type"] == "raw" and "options" in spec else spec for name, spec in options.items()}
+    return {
+        name: {**spec, "type": "list", "elements": "dict"} if spec["type"] == "raw" and "options" in spec else spec
+        for name, spec in options.items()
+    }
 
 
 def complaints(role: str, given: Options) -> t.List[str]:
@@ -112,7 +123,9 @@ def test_every_option_says_what_it_is(role: str) -> None:
         for path, option in every_option(spec.get("options", {})):
             assert option.get("description"), f"{entry}: {path} has no description"
             assert option.get("type"), f"{entry}: {path} has no type"
-            assert option["type"] != "list" or option.get("elements"), f"{entry}: {path} does not say what it is a list of"
+            assert option["type"] != "list" or option.get("elements"), (
+                f"{entry}: {path} does not say what it is a list of"
+            )
 
 
 @pytest.mark.parametrize("role", NAMES)
@@ -167,7 +180,9 @@ def test_the_gate_and_its_specification_offer_the_same_choices() -> None:
 
 
 def test_the_role_tells_the_gate_all_that_it_asks_for() -> None:
-    assert list(loaded(ROLES / "wss_proxy" / "vars" / "main.yml")["__wss_proxy_context"]) == list(_gate_options.CONTEXT_DEFAULTS)
+    assert list(loaded(ROLES / "wss_proxy" / "vars" / "main.yml")["__wss_proxy_context"]) == list(
+        _gate_options.CONTEXT_DEFAULTS
+    )
 
 
 # Every option there is, as an operator may write it.
@@ -205,7 +220,12 @@ WHOLE: Options = {
                     "client_certificate_required": True,
                     "extra_directives": "proxy_buffering off;",
                 },
-                {"path": "/auth/", "upstream": "app", "auth": "external", "external_auth_url": "http://127.0.0.1:9000/check"},
+                {
+                    "path": "/auth/",
+                    "upstream": "app",
+                    "auth": "external",
+                    "external_auth_url": "http://127.0.0.1:9000/check",
+                },
             ],
             "http_redirect_enabled": True,
             "http_redirect_port": 8080,
@@ -220,7 +240,13 @@ WHOLE: Options = {
             "hsts_max_age": 31536000,
             "http2_enabled": True,
             "client_max_body_size": "500m",
-            "client_certificates": {"ca_path": "/etc/ssl/a.pem", "crl_path": "/etc/ssl/b.pem", "required": False, "subject_header": "X-Subject", "depth": 2},
+            "client_certificates": {
+                "ca_path": "/etc/ssl/a.pem",
+                "crl_path": "/etc/ssl/b.pem",
+                "required": False,
+                "subject_header": "X-Subject",
+                "depth": 2,
+            },
             "connection_check_path": "/check",
             "extra_directives": "gzip off;",
         },
@@ -239,7 +265,14 @@ WHOLE: Options = {
             "scheme": "wss",
             "servers": [
                 "app.example:8443",
-                {"address": "unix:/run/app.sock", "weight": 2, "max_fails": 0, "fail_timeout": 5, "backup": True, "down": True},
+                {
+                    "address": "unix:/run/app.sock",
+                    "weight": 2,
+                    "max_fails": 0,
+                    "fail_timeout": 5,
+                    "backup": True,
+                    "down": True,
+                },
             ],
             "balancing": "least_conn",
             "hash_key": "$remote_addr consistent",
@@ -266,7 +299,9 @@ def whole_but(level: str, name: str, value: t.Any) -> Options:
 def test_the_specification_takes_every_option_that_the_gate_takes() -> None:
     named = {path for path, _option in every_option(options_of("wss_proxy"))}
     used = set(paths_of(WHOLE))
-    assert {path for path in named if "." in path} == {path for path in used if "." in path and not path.startswith(("wss_proxy_cert", "wss_proxy_htp"))}
+    assert {path for path in named if "." in path} == {
+        path for path in used if "." in path and not path.startswith(("wss_proxy_cert", "wss_proxy_htp"))
+    }
     assert complaints("wss_proxy", {**resolved("wss_proxy"), **WHOLE}) == []
     context = {
         "upstreams": WHOLE["wss_proxy_upstreams"],
@@ -307,13 +342,21 @@ def test_the_specification_refuses_what_no_option_can_be(level: str, name: str, 
     assert found
     assert all(name in message for message in found)
     # Whose answer the operator gets.
-    context = {"upstreams": given["wss_proxy_upstreams"], "certificates": WHOLE["wss_proxy_certificates"], "htpasswd_files": WHOLE["wss_proxy_htpasswd_files"]}
+    context = {
+        "upstreams": given["wss_proxy_upstreams"],
+        "certificates": WHOLE["wss_proxy_certificates"],
+        "htpasswd_files": WHOLE["wss_proxy_htpasswd_files"],
+    }
     assert any(name.removesuffix("s") in message for message in _gate.gate_errors(given["wss_proxy_servers"], context))
 
 
 # -- guides
 
-GUIDES = [path for path in [*ROLES.parent.glob("docs/*.md"), *ROLES.glob("*/README.md"), ROLES.parent / "README.md"] if path.exists()]
+GUIDES = [
+    path
+    for path in [*ROLES.parent.glob("docs/*.md"), *ROLES.glob("*/README.md"), ROLES.parent / "README.md"]
+    if path.exists()
+]
 MODULES = {path.stem for path in (ROLES.parent / "plugins" / "modules").glob("*.py")}
 
 
@@ -358,7 +401,10 @@ def test_nginx_may_write_where_it_has_to() -> None:
     assert worked_out("__nginx_writable_paths") == []
     servers = [{"name": "a", "listen": [{"unix": "/srv/gate/a.sock"}, {"unix": "/run/b.sock"}, {"port": 443}]}]
     found = worked_out(
-        "__nginx_writable_paths", wss_proxy_servers=servers, nginx_log_directory="/srv/log", nginx_writable_paths=["/srv/uploads", "/var/www", "/variant"]
+        "__nginx_writable_paths",
+        wss_proxy_servers=servers,
+        nginx_log_directory="/srv/log",
+        nginx_writable_paths=["/srv/uploads", "/var/www", "/variant"],
     )
     assert found == ["/srv/log", "/srv/gate", "/srv/uploads", "/variant"]
 
@@ -369,7 +415,11 @@ def test_nginx_may_write_where_it_has_to() -> None:
         (None, {}, [80, 443]),
         ([{"port": 8443}], {"wss_proxy_http_redirect_enabled": False}, [8443]),
         ([{"port": 8443, "address": "127.0.0.1"}], {"wss_proxy_http_redirect_port": 8080}, [8080]),
-        ([{"port": 8443, "address": "::1"}, {"port": 9443, "address": "192.0.2.1"}], {"wss_proxy_http_redirect_enabled": False}, [9443]),
+        (
+            [{"port": 8443, "address": "::1"}, {"port": 9443, "address": "192.0.2.1"}],
+            {"wss_proxy_http_redirect_enabled": False},
+            [9443],
+        ),
         ([{"unix": "/run/gate.sock"}], {"wss_proxy_http_redirect_enabled": False}, []),
     ],
 )

@@ -64,7 +64,9 @@ def newer(text: str) -> t.Iterator[t.Tuple[str, t.List[str]]]:
 
 def is_guarded(name: str, conditions: t.Iterable[str]) -> bool:
     flag = FLAGS.get(FIRST[name])
-    return flag is not None and any(re.search(rf"(?<!not )\b(?:__wss_proxy_)?gate\.{flag}\b", condition) for condition in conditions)
+    return flag is not None and any(
+        re.search(rf"(?<!not )\b(?:__wss_proxy_)?gate\.{flag}\b", condition) for condition in conditions
+    )
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
@@ -85,7 +87,10 @@ def test_what_is_guarded_is_found() -> None:
         ("{% if gate.has_http2_directive %}\nssl_conf_command NumTickets 1;\n{% endif %}", False),
         ("{% if gate.has_conf_command %}\n{% endif %}\nssl_conf_command NumTickets 1;", False),
         ("{% if not gate.has_conf_command %}\nssl_conf_command NumTickets 1;\n{% endif %}", False),
-        ("{% if x %}\n{% if __wss_proxy_gate.has_conf_command %}\n  ssl_conf_command NumTickets 1;\n{% endif %}\n{% endif %}", True),
+        (
+            "{% if x %}\n{% if __wss_proxy_gate.has_conf_command %}\n  ssl_conf_command NumTickets 1;\n{% endif %}\n{% endif %}",
+            True,
+        ),
         ("proxy_set_header X-Curve $ssl_curve;", False),
     ],
 )

@@ -112,10 +112,17 @@ def gate_issue(root: Path) -> Path:
     return script
 
 
-def issue(script: Path, *launcher: str, subject: str = "alice", token: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+def issue(
+    script: Path, *launcher: str, subject: str = "alice", token: str, path: str | None = None
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": path or os.environ["PATH"]}
     return subprocess.run(
-        [*launcher, "sh", str(script)], input=f"{subject} {token}\n", capture_output=True, text=True, check=False, env=environment
+        [*launcher, "sh", str(script)],
+        input=f"{subject} {token}\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
     )
 
 
@@ -147,7 +154,10 @@ def test_what_a_killed_run_left_changes_no_token_of_a_later_one(root: Path, gate
     (programs / "ln").write_text(f'#!/bin/sh\nPATH={os.environ["PATH"]}\nln "$@" && touch {linked} && exec sleep 600\n')
     (programs / "ln").chmod(0o755)
     with subprocess.Popen(
-        [*namespace, "sh", str(gate_issue)], stdin=subprocess.PIPE, text=True, env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+        [*namespace, "sh", str(gate_issue)],
+        stdin=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"},
     ) as process:
         assert process.stdin
         process.stdin.write(f"alice {ONE}\n")

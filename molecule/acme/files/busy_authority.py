@@ -33,14 +33,18 @@ class Authority(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         here = f"https://localhost:{self.server.server_address[1]}"
-        self.answer(200, {name: f"{here}/{name}" for name in ("newNonce", "newAccount", "newOrder", "revokeCert", "keyChange")})
+        self.answer(
+            200, {name: f"{here}/{name}" for name in ("newNonce", "newAccount", "newOrder", "revokeCert", "keyChange")}
+        )
 
     do_HEAD = do_GET
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/newAccount":
-            self.answer(201, {"status": "valid"}, Location=f"https://localhost:{self.server.server_address[1]}/account/1")
+            self.answer(
+                201, {"status": "valid"}, Location=f"https://localhost:{self.server.server_address[1]}/account/1"
+            )
         else:
             problem = {"type": "urn:ietf:params:acme:error:rateLimited", "detail": WORDS, "status": 429}
             self.answer(429, problem, "application/problem+json", Retry_After="3600")

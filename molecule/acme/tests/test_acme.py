@@ -41,7 +41,14 @@ HOST_WITHOUT_AUTHORITY, HOST_AT_THE_LIMIT = HOSTS
 def play(**variables: Any) -> subprocess.CompletedProcess[str]:
     """A run of site.yml for all hosts."""
     return subprocess.run(
-        ["ansible-playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "wssgate.nginx.site", "-e", json.dumps(variables)],
+        [
+            "ansible-playbook",
+            "-i",
+            os.environ["MOLECULE_INVENTORY_FILE"],
+            "wssgate.nginx.site",
+            "-e",
+            json.dumps(variables),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -78,7 +85,10 @@ def having(*certificates: dict[str, Any]) -> dict[str, Any]:
 def served(gate: Gate, name: str) -> x509.Certificate:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection(("127.0.0.1", gate.port), timeout=10) as raw, context.wrap_socket(raw, server_hostname=name) as tls:
+    with (
+        socket.create_connection(("127.0.0.1", gate.port), timeout=10) as raw,
+        context.wrap_socket(raw, server_hostname=name) as tls,
+    ):
         encoded = tls.getpeercert(binary_form=True)
         assert encoded is not None
         return x509.load_der_x509_certificate(encoded)
@@ -138,7 +148,9 @@ def gates(scratch: Path) -> list[Gate]:
 def observe(scratch: Path, *names: str, **given: Any) -> Outcome:
     before = {gate.name: served(gate, NAME) for gate in gates(scratch)}
     run = play(**given)
-    return Outcome(run, before, {(gate.name, name): served(gate, name) for gate in gates(scratch) for name in (NAME, *names)})
+    return Outcome(
+        run, before, {(gate.name, name): served(gate, name) for gate in gates(scratch) for name in (NAME, *names)}
+    )
 
 
 # Each run is for all hosts at once, because it takes its time
@@ -167,10 +179,14 @@ def scratch(tmp_path_factory):
 def test_the_authority_has_issued_for_every_name_and_nginx_serves_it(gate, host):
     certificate = served(gate, NAME)
     assert issued(certificate)
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(
+        x509.DNSName
+    )
     assert sorted(names) == [NAME, "www.example.com"]
     assert served(gate, "www.example.com") == certificate
-    assert host.check_output(f"cat {CERTIFICATES}/wcs/fullchain.pem") == host.check_output("cat /etc/letsencrypt/live/wcs/fullchain.pem")
+    assert host.check_output(f"cat {CERTIFICATES}/wcs/fullchain.pem") == host.check_output(
+        "cat /etc/letsencrypt/live/wcs/fullchain.pem"
+    )
 
 
 def test_keys_are_for_root_alone_and_the_external_account_s_is_gone(host):

@@ -96,7 +96,10 @@ def test_nobody_else_can_read_a_secret(host, output, variables):
     key = next(line for line in json.loads(variables.read_text())["secret_key"].splitlines() if "-----" not in line)
     assert host.run(f"runuser -u nobody -- grep -rIlF -e '{key}' {PLACES} 2>/dev/null").stdout == ""
     # The proof that the search finds what is there.
-    assert host.run(f"grep -rIlF -e '{key}' /etc/nginx/certificates").stdout.strip() == "/etc/nginx/certificates/secrets/privkey.pem"
+    assert (
+        host.run(f"grep -rIlF -e '{key}' /etc/nginx/certificates").stdout.strip()
+        == "/etc/nginx/certificates/secrets/privkey.pem"
+    )
 
 
 def test_nobody_else_can_see_a_token_s_name(host, output):

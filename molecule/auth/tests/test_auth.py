@@ -81,7 +81,9 @@ def test_a_service_that_is_not_there_lets_nobody_in(ask):
 
 
 @pytest.mark.parametrize("path, status", [("/verified", 101), ("/misnamed", 500), ("/impostor", 500)])
-def test_a_service_over_https_is_believed_only_with_a_certificate_of_its_name_and_of_an_authority_of_the_host(ask, path, status):
+def test_a_service_over_https_is_believed_only_with_a_certificate_of_its_name_and_of_an_authority_of_the_host(
+    ask, path, status
+):
     with ask(path, wire.Request().cookie("session=good")) as reply:
         assert reply.status == status
 
@@ -169,7 +171,9 @@ def test_too_many_attempts_get_429_with_a_retry_after_and_a_pause_helps(host, as
     assert reply.status == 429
     assert reply.header("Retry-After") == "1"
     for _attempt in range(50):
-        lines = [json.loads(line) for line in host.check_output("tail -n 20 /var/log/nginx/wss_access.log").splitlines()]
+        lines = [
+            json.loads(line) for line in host.check_output("tail -n 20 /var/log/nginx/wss_access.log").splitlines()
+        ]
         if reasons := [line["reason"] for line in lines if line["location"] == "/attempts" and line["status"] == 429]:
             break
         time.sleep(0.1)

@@ -29,7 +29,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {
             "wss_proxy_servers": [
                 {**SERVER, "certificate": "typo"},
-                {**SERVER, "server_names": ["b.example.com"], "locations": [{"path": "/wss", "upstream": "127.0.0.1:8080"}]},
+                {
+                    **SERVER,
+                    "server_names": ["b.example.com"],
+                    "locations": [{"path": "/wss", "upstream": "127.0.0.1:8080"}],
+                },
                 {
                     **SERVER,
                     "name": "smuggler",
@@ -48,17 +52,34 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ),
     ),
     "a user name with a colon": (
-        {"htpasswd_files": [{"path": "/etc/nginx/.htpasswd", "users": [{"name": "op:erator", "password": "hidden words"}]}]},
+        {
+            "htpasswd_files": [
+                {"path": "/etc/nginx/.htpasswd", "users": [{"name": "op:erator", "password": "hidden words"}]}
+            ]
+        },
         ("colon",),
     ),
     "a token store that is no absolute path": ({"token_store_path": "tokens"}, ("token_store_path", "absolute")),
     "a group of a unix socket that is not there": (
-        {"wss_proxy_servers": [{**SERVER, "listen": [{"port": 443}, {"unix": "/run/gate.sock", "unix_group": "nobodys"}]}]},
+        {
+            "wss_proxy_servers": [
+                {**SERVER, "listen": [{"port": 443}, {"unix": "/run/gate.sock", "unix_group": "nobodys"}]}
+            ]
+        },
         ("unix_group nobodys is no group on", "install what brings it, or make it"),
     ),
-    "a log format that would end its own quotes": ({"nginx_log_format": "it's'; return 200"}, ("nginx_log_format one line without single quotes",)),
-    "an account for the workers that is not there": ({"nginx_user": "nginx"}, ("nginx_user nginx is not on", "leave nginx_user out for www-data")),
-    "an owner of the token store that is not there": ({"token_store_owner": "nobodys"}, ("token_store_owner nobodys is not on", "or name another")),
+    "a log format that would end its own quotes": (
+        {"nginx_log_format": "it's'; return 200"},
+        ("nginx_log_format one line without single quotes",),
+    ),
+    "an account for the workers that is not there": (
+        {"nginx_user": "nginx"},
+        ("nginx_user nginx is not on", "leave nginx_user out for www-data"),
+    ),
+    "an owner of the token store that is not there": (
+        {"token_store_owner": "nobodys"},
+        ("token_store_owner nobodys is not on", "or name another"),
+    ),
     "a list of servers that is misspelt": (
         {"wss_proxy_server": [SERVER]},
         ("there is no variable wss_proxy_server; did you mean wss_proxy_servers?",),
@@ -69,7 +90,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "a number and a boolean that are none": (
         {"nginx_sessions": "4k", "nginx_allow_restart": "maybe"},
-        ("nginx_sessions is '4k'; it must be a whole number", "nginx_allow_restart is 'maybe'; it must be true or false"),
+        (
+            "nginx_sessions is '4k'; it must be a whole number",
+            "nginx_allow_restart is 'maybe'; it must be true or false",
+        ),
     ),
     "a directive that nginx does not know": (
         {"wss_proxy_servers": [{**SERVER, "extra_directives": "lisen 444;"}]},
@@ -126,15 +150,17 @@ def test_without_a_token_store_the_gate_that_would_refuse_everybody_is_not_made(
     before = state(host)
     run = play(str(Path(__file__).parent.parent / "without_store.yml"))
     assert run.returncode != 0
-    assert "/srv/no-tokens is no folder on" in said(run) and "run role wssgate.nginx.token_store before this one" in said(run)
+    assert "/srv/no-tokens is no folder on" in said(
+        run
+    ) and "run role wssgate.nginx.token_store before this one" in said(run)
     assert state(host) == before
 
 
 def test_a_port_taken_by_another_process_is_told_in_nginx_s_words_and_the_old_gate_serves_on(host, gate):
+    host.check_output("systemd-run --unit=squatter python3 -m http.server --bind 0.0.0.0 9443")
     host.check_output(
-        "systemd-run --unit=squatter python3 -m http.server --bind 0.0.0.0 9443"
+        "sh -c 'for i in $(seq 50); do ss -Hltn sport = :9443 | grep -q . && exit 0; sleep 0.1; done; exit 1'"
     )
-    host.check_output("sh -c 'for i in $(seq 50); do ss -Hltn sport = :9443 | grep -q . && exit 0; sleep 0.1; done; exit 1'")
     server = {**SERVER, "listen": [{"port": 443}, {"port": 9443}]}
     configuration = "cat /etc/nginx/nginx.conf /etc/nginx/wssgate.d/* | sha256sum"
     before = host.check_output(configuration)
@@ -145,6 +171,9 @@ def test_a_port_taken_by_another_process_is_told_in_nginx_s_words_and_the_old_ga
         assert "bind() to 0.0.0.0:9443 failed (98: Address already in use)" in output, output[-2000:]
         assert host.check_output(configuration) == before
         endpoint = wire.Endpoint(port=gate.port, ca_path=gate.ca_path, server_name="wcs.example.com")
-        assert wire.handshake(endpoint, wire.Request(host="wcs.example.com").origin("https://wcs.example.com")).status == 403
+        assert (
+            wire.handshake(endpoint, wire.Request(host="wcs.example.com").origin("https://wcs.example.com")).status
+            == 403
+        )
     finally:
         host.run("systemctl stop squatter")

@@ -283,7 +283,14 @@ def test_without_a_token_a_script_of_the_right_page_is_refused(host, context):
 
 def test_a_page_on_a_foreign_origin_is_refused_with_a_good_token_in_the_cookie(host, permissive, token):
     # SameSite=None: the browser itself holds nothing back, so that only the gate stands in between.
-    cookie = {"name": "AUTH", "value": token, "domain": "wcs.example.com", "path": "/wss", "secure": True, "sameSite": "None"}
+    cookie = {
+        "name": "AUTH",
+        "value": token,
+        "domain": "wcs.example.com",
+        "path": "/wss",
+        "secure": True,
+        "sameSite": "None",
+    }
     permissive.add_cookies([cookie])
     assert open_from(page_of(permissive, SITE), "wss://wcs.example.com/wss") == "open"
     assert open_from(page_of(permissive, "https://evil.example.net"), "wss://wcs.example.com/wss") == "closed 1006"
@@ -292,7 +299,14 @@ def test_a_page_on_a_foreign_origin_is_refused_with_a_good_token_in_the_cookie(h
 
 def test_the_cookie_of_the_page_is_not_sent_from_another_site(host, permissive, token):
     # SameSite=None: this one goes along from everywhere, and shows that the page's could have.
-    control = {"name": "control", "value": "from-everywhere", "domain": "wcs.example.com", "path": "/", "secure": True, "sameSite": "None"}
+    control = {
+        "name": "control",
+        "value": "from-everywhere",
+        "domain": "wcs.example.com",
+        "path": "/",
+        "secure": True,
+        "sameSite": "None",
+    }
     permissive.add_cookies([control])
     page = permissive.new_page()
     page.goto(PAGE)
@@ -372,19 +386,27 @@ def test_an_upstream_that_stays_silent_is_not_waited_for_longer_than_the_page_sa
     page.clock.fast_forward(14_000)
     expect(state(page)).to_have_text("Connecting")
     page.clock.fast_forward(1_000)
-    expect(page.locator("#explanation")).to_have_text("The gate is there, but the WebSocket did not open within 15 seconds.")
-    expect(page.locator("#advice-list")).to_have_text("Does the WebSocket server behind the gate answer? Its operator should look.")
+    expect(page.locator("#explanation")).to_have_text(
+        "The gate is there, but the WebSocket did not open within 15 seconds."
+    )
+    expect(page.locator("#advice-list")).to_have_text(
+        "Does the WebSocket server behind the gate answer? Its operator should look."
+    )
 
 
 def test_a_gate_that_stays_silent_is_not_waited_for_either(page):
     # This clock is the browser's own, which no test can put forward.
-    page.add_init_script("const timeout = AbortSignal.timeout; AbortSignal.timeout = time => timeout.call(AbortSignal, time / 50);")
+    page.add_init_script(
+        "const timeout = AbortSignal.timeout; AbortSignal.timeout = time => timeout.call(AbortSignal, time / 50);"
+    )
     # The WebSocket is refused. The question whether the gate is there gets no answer, as on a line that drops everything.
     page.route("**/down", lambda _route: None)
     page.goto(PAGE)
     connect(page, "/down")
     expect(page.locator("#explanation")).to_have_text("The gate did not answer within 5 seconds.")
-    expect(page.locator("#advice-list")).to_contain_text("Does a firewall or proxy on the way let HTTPS through to wcs.example.com?")
+    expect(page.locator("#advice-list")).to_contain_text(
+        "Does a firewall or proxy on the way let HTTPS through to wcs.example.com?"
+    )
     expect(page.get_by_role("button", name="Connect", exact=True)).to_be_enabled()
 
 
@@ -552,7 +574,12 @@ def test_the_snippet_for_an_operator_s_own_page_works_as_documented(host, contex
     )
     assert code == 1000
     # And after a refusal.
-    assert page.evaluate("() => new Promise(done => openGate('/wss', 'no-such-token-0123456789', { onClose: e => done(e.code) }))") == 1006
+    assert (
+        page.evaluate(
+            "() => new Promise(done => openGate('/wss', 'no-such-token-0123456789', { onClose: e => done(e.code) }))"
+        )
+        == 1006
+    )
     assert token_cookies(context) == {}
 
 
@@ -561,7 +588,9 @@ def endpoint(gate):
     return wire.Endpoint(port=gate.port, ca_path=gate.ca_path, server_name="wcs.example.com")
 
 
-@pytest.mark.parametrize("method, status", [("GET", 200), ("HEAD", 200), ("POST", 405), ("DELETE", 405), ("OPTIONS", 405)])
+@pytest.mark.parametrize(
+    "method, status", [("GET", 200), ("HEAD", 200), ("POST", 405), ("DELETE", 405), ("OPTIONS", 405)]
+)
 def test_the_page_answers_get_and_head_only(host, endpoint, method, status):
     reply = wire.handshake(endpoint, wire.Request(host="wcs.example.com", path="/check", method=method, headers=()))
     assert reply.status == status

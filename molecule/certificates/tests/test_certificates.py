@@ -49,18 +49,30 @@ def said(run: subprocess.CompletedProcess[str]) -> str:
 
 
 def inventory(host: Any) -> dict[str, Any]:
-    command = ["ansible-inventory", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "--host", host.backend.get_pytest_id().rpartition("://")[2]]
+    command = [
+        "ansible-inventory",
+        "-i",
+        os.environ["MOLECULE_INVENTORY_FILE"],
+        "--host",
+        host.backend.get_pytest_id().rpartition("://")[2],
+    ]
     return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
 def with_certificates(host: Any, **changes: dict[str, Any]) -> dict[str, Any]:
     """The variables of the scenario with some certificates changed, by their names."""
-    return {"certificates_list": [{**item, **changes.get(item["name"], {})} for item in inventory(host)["certificates_list"]]}
+    return {
+        "certificates_list": [
+            {**item, **changes.get(item["name"], {})} for item in inventory(host)["certificates_list"]
+        ]
+    }
 
 
 def state(host: Any) -> str:
     """All that a run could have touched, and the processes that serve."""
-    return host.check_output("find /etc/nginx /etc/ssl -xdev -printf '%p %i %m %u %T@ %s %l\\n' | sort; pgrep -fa '^nginx:'")
+    return host.check_output(
+        "find /etc/nginx /etc/ssl -xdev -printf '%p %i %m %u %T@ %s %l\\n' | sort; pgrep -fa '^nginx:'"
+    )
 
 
 def served(port: int, name: str, ciphers: str = "DEFAULT") -> x509.Certificate:
@@ -69,7 +81,10 @@ def served(port: int, name: str, ciphers: str = "DEFAULT") -> x509.Certificate:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(ciphers)
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw, context.wrap_socket(raw, server_hostname=name) as tls:
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as raw,
+        context.wrap_socket(raw, server_hostname=name) as tls,
+    ):
         return x509.load_der_x509_certificate(tls.getpeercert(binary_form=True))
 
 
@@ -103,7 +118,9 @@ def kept_alive(session: wire.Session) -> Iterator[None]:
         talking.result()
 
 
-def member(gate: Any, name: str, path: str, identity: str | None = None, host: str | None = None, *headers: tuple[str, str]) -> int:
+def member(
+    gate: Any, name: str, path: str, identity: str | None = None, host: str | None = None, *headers: tuple[str, str]
+) -> int:
     """The answer to a client with a certificate of the folder, or without one."""
     request = wire.Request(path, host=host or name).origin(f"https://{host or name}")
     for header in headers:
@@ -212,12 +229,19 @@ def test_a_post_quantum_key_exchange_is_first_where_openssl_has_it(gate, host):
 def test_why_a_client_was_refused_is_in_the_log(gate, host):
     for identity in (None, "mallory"):
         member(gate, "members.example.com", "/wss", identity)
-        assert json.loads(host.check_output("tail -n 1 /var/log/nginx/wss_access.log"))["reason"] == "client_certificate"
+        assert (
+            json.loads(host.check_output("tail -n 1 /var/log/nginx/wss_access.log"))["reason"] == "client_certificate"
+        )
 
 
 def test_keys_are_for_root_alone(host):
     listing = host.check_output(f"find {CERTIFICATES} -type f -printf '%f %m %u:%g\\n' | sort -u")
-    assert sorted(listing.splitlines()) == ["ca.pem 644 root:root", "crl.pem 644 root:root", "fullchain.pem 644 root:root", "privkey.pem 600 root:root"]
+    assert sorted(listing.splitlines()) == [
+        "ca.pem 644 root:root",
+        "crl.pem 644 root:root",
+        "fullchain.pem 644 root:root",
+        "privkey.pem 600 root:root",
+    ]
 
 
 @pytest.mark.parametrize("user", [("operator", "correct: hörse"), ("given", "given words")])
@@ -238,7 +262,14 @@ def test_check_tells_what_clients_meet_and_that_nothing_will_break(host):
     run = play(host, playbook="check")
     output = said(run)
     assert run.returncode == 0, run.stdout[-3000:]
-    found = ("Nothing will break within 14 days.", "P-256", "RSA-2048", "1.2+1.3", "CN=intermediate", "/token token 403 101")
+    found = (
+        "Nothing will break within 14 days.",
+        "P-256",
+        "RSA-2048",
+        "1.2+1.3",
+        "CN=intermediate",
+        "/token token 403 101",
+    )
     group = "X25519MLKEM768" if "debian13" in host.backend.get_pytest_id() else "x25519"
     for words in (*found, f"1.2+1.3 {group}", "/wss none + certificate 403 -"):
         assert words in output, run.stdout[-3000:]
@@ -281,7 +312,10 @@ HOST: dict[str, Any] = {
 # Found on the controller, before a host is asked
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "foreign_key": ({**SHOP, "key_source": f"{PKI}/other.key"}, "the private key is not the key of"),
-    "expired": ({**SHOP, "certificate_source": f"{PKI}/expired.pem", "key_source": f"{PKI}/other.key"}, "the certificate expired on"),
+    "expired": (
+        {**SHOP, "certificate_source": f"{PKI}/expired.pem", "key_source": f"{PKI}/other.key"},
+        "the certificate expired on",
+    ),
     "upside_down": (
         {**SHOP, "certificate_source": f"{PKI}/upside_down.pem"},
         "the chain is out of order: the certificate of the key is number 2; put it first",
@@ -291,7 +325,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {**SHOP, "certificate_source": f"{PKI}/none.pem"},
         f"certificate_source: {PKI}/none.pem is not on the controller",
     ),
-    "no_certificate": ({**SHOP, "certificate_source": f"{PKI}/shop.key"}, "the certificate cannot be used: there is no PEM certificate in it"),
+    "no_certificate": (
+        {**SHOP, "certificate_source": f"{PKI}/shop.key"},
+        "the certificate cannot be used: there is no PEM certificate in it",
+    ),
     "short": (
         {"provider": "selfsigned", "subject_alt_names": ["shop.example.com"], "days": 20},
         "renew_before_days (30) has to be less than days (20)",
@@ -304,7 +341,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
 # Found on the host
 HOST_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "not_there": ({**HOST, "key_path": "/etc/ssl/private/none.key"}, "/etc/ssl/private/none.key is not there"),
-    "not_its_key": ({**HOST, "key_path": f"{CERTIFICATES}/wcs/privkey.pem"}, "the private key is not the key of the certificate CN=host"),
+    "not_its_key": (
+        {**HOST, "key_path": f"{CERTIFICATES}/wcs/privkey.pem"},
+        "the private key is not the key of the certificate CN=host",
+    ),
 }
 
 
@@ -354,12 +394,16 @@ def test_each_mistake_on_the_host_is_named_shows_no_key_and_changes_nothing(host
 def test_what_is_due_is_made_anew_and_served_while_a_session_goes_on(gate, host):
     name = "wcs.example.com"
     old, old_signed = installed(gate, "wcs"), installed(gate, "signed")
-    host.check_output("echo mallory:x >> /etc/nginx/.htpasswd; chown daemon /var/lib/nginx/tokens; chmod 0755 /var/log/nginx/wssgate")
+    host.check_output(
+        "echo mallory:x >> /etc/nginx/.htpasswd; chown daemon /var/lib/nginx/tokens; chmod 0755 /var/log/nginx/wssgate"
+    )
     endpoint = wire.Endpoint(port=gate.port, ca_path=gate.certificate("wcs"), server_name=name)
     with wire.handshake(endpoint, wire.Request("/wss", host=name).origin(f"https://{name}")) as session:
         assert session.status == 101
         with kept_alive(session.session):
-            changes = with_certificates(host, signed={"days": 300, "reuse_key": True}, wcs={"renew_before_days": 396, "days": 398})
+            changes = with_certificates(
+                host, signed={"days": 300, "reuse_key": True}, wcs={"renew_before_days": 396, "days": 398}
+            )
             run = play(host, **changes)
             assert run.returncode == 0, run.stdout[-3000:]
         new, signed = installed(gate, "wcs"), installed(gate, "signed")
@@ -376,7 +420,9 @@ def test_a_new_certificate_has_a_new_key_and_no_secret_is_in_the_output_of_the_r
     if "debian12" in gate.name:
         pytest.skip("nothing in it depends on the system; once is enough")
     old = installed(gate, "signed")
-    host.check_output(f"rm -r {CERTIFICATES}/shop; chmod 0644 /etc/nginx/.htpasswd; chgrp daemon /etc/nginx/.htpasswd; chmod 0770 /var/lib/nginx/tokens")
+    host.check_output(
+        f"rm -r {CERTIFICATES}/shop; chmod 0644 /etc/nginx/.htpasswd; chgrp daemon /etc/nginx/.htpasswd; chmod 0770 /var/lib/nginx/tokens"
+    )
     run = play(host, "-vvv", "--diff", **with_certificates(host, signed={"days": 299}))
     output = run.stdout + run.stderr
     assert run.returncode == 0, run.stdout[-3000:]

@@ -59,7 +59,15 @@ NAMES = ["straight", "proxy_v1", "proxy_v2", "forwarded_for", "another_header", 
 def ask(host):
     def ask(way, headers=(), path="/wss", source=CLIENT, preamble=""):
         address, port, tls = way
-        given = {"host": address, "port": port, "tls": tls, "headers": list(headers), "path": path, "source": source, "preamble": preamble}
+        given = {
+            "host": address,
+            "port": port,
+            "tls": tls,
+            "headers": list(headers),
+            "path": path,
+            "source": source,
+            "preamble": preamble,
+        }
         return json.loads(host.check_output("python3 -B -c %s %s", ASK, json.dumps(given)))
 
     return ask
@@ -76,7 +84,12 @@ def believed(headers) -> dict[str, list[str]]:
 
 
 def truth(address: str, scheme: str) -> dict[str, list[str]]:
-    return {"x-client-ip": [address], "x-real-ip": [address], "x-forwarded-for": [address], "x-forwarded-proto": [scheme]}
+    return {
+        "x-client-ip": [address],
+        "x-real-ip": [address],
+        "x-forwarded-for": [address],
+        "x-forwarded-proto": [scheme],
+    }
 
 
 @pytest.mark.parametrize("headers", [[], FORGED], ids=["honest", "forged"])
@@ -123,7 +136,9 @@ def test_the_balancer_s_proxy_header_is_believed(ask):
     assert believed(told) == truth("192.0.2.9", "https")
 
 
-@pytest.mark.parametrize("port, preamble", [(8443, ""), (443, f"PROXY TCP4 {LIE} {GATE} 1234 443\r\n")], ids=["missing", "not expected"])
+@pytest.mark.parametrize(
+    "port, preamble", [(8443, ""), (443, f"PROXY TCP4 {LIE} {GATE} 1234 443\r\n")], ids=["missing", "not expected"]
+)
 def test_a_proxy_header_is_a_must_where_asked_for_and_an_error_elsewhere(ask, port, preamble):
     status, _what = ask((GATE, port, True), source=BALANCER, preamble=preamble)
     assert status in (0, 400)

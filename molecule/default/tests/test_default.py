@@ -79,9 +79,12 @@ def test_port_80_redirects_to_https_and_keeps_path_and_query(gate):
 
 def test_the_package_s_default_site_is_gone_and_other_people_s_server_still_answers(host, gate):
     assert not host.file("/etc/nginx/sites-enabled/default").exists
-    assert b"Welcome to nginx" not in wire.handshake(
-        wire.Endpoint(port=gate.plain_port, tls=False), wire.Request(host="wcs.example.com", headers=())
-    ).body
+    assert (
+        b"Welcome to nginx"
+        not in wire.handshake(
+            wire.Endpoint(port=gate.plain_port, tls=False), wire.Request(host="wcs.example.com", headers=())
+        ).body
+    )
     answer = host.check_output(
         "python3 -c \"import urllib.request as u; print(u.urlopen('http://127.0.0.1:8088/').read().decode())\""
     )

@@ -13,7 +13,17 @@ import subprocess
 import pytest
 
 # These stay on the controller.
-LOCAL_ACTIONS = ("assert", "debug", "fail", "include_role", "include_tasks", "include_vars", "meta", "set_fact", "validate_argument_spec")
+LOCAL_ACTIONS = (
+    "assert",
+    "debug",
+    "fail",
+    "include_role",
+    "include_tasks",
+    "include_vars",
+    "meta",
+    "set_fact",
+    "validate_argument_spec",
+)
 TASKS = 5
 SECRETS = ("correct horse battery staple", "PRIVATE KEY-----")
 
@@ -64,7 +74,13 @@ def test_check_mode_shows_a_change_to_come_and_changes_nothing(host):
     if "debian12" in name:
         pytest.skip("nothing in it depends on the system; once is enough")
     run = run_site(
-        "--check", "--diff", "-vvv", "--limit", name, "-e", json.dumps({"nginx_keepalive_timeout": 64, "nginx_sessions": 4001})
+        "--check",
+        "--diff",
+        "-vvv",
+        "--limit",
+        name,
+        "-e",
+        json.dumps({"nginx_keepalive_timeout": 64, "nginx_sessions": 4001}),
     )
     assert run.returncode == 0, run.stdout[-3000:]
     assert "-    keepalive_timeout 65s;" in run.stdout

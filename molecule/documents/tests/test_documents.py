@@ -22,8 +22,20 @@ ACCESS_LOG = "/var/log/nginx/wss_access.log"
 
 # The main file's options, by host: as the document has them, and the other way round (molecule.yml).
 MAIN_OPTIONS = {
-    "debian12": {"sendfile": "on", "tcp_nopush": "on", "tcp_nodelay": "on", "keepalive_timeout": "65s", "types_hash_max_size": "2048"},
-    "debian13": {"sendfile": "off", "tcp_nopush": "off", "tcp_nodelay": "off", "keepalive_timeout": "30s", "types_hash_max_size": "4096"},
+    "debian12": {
+        "sendfile": "on",
+        "tcp_nopush": "on",
+        "tcp_nodelay": "on",
+        "keepalive_timeout": "65s",
+        "types_hash_max_size": "2048",
+    },
+    "debian13": {
+        "sendfile": "off",
+        "tcp_nopush": "off",
+        "tcp_nodelay": "off",
+        "keepalive_timeout": "30s",
+        "types_hash_max_size": "4096",
+    },
 }
 # A group's lines for nginx: its method, and its servers.
 GROUPS = {
@@ -126,7 +138,11 @@ def wait_for(condition, seconds=15.0):
 def sessions(host, server: str, location: str) -> list[str]:
     """Which upstream each session of a location met; each has its line once it has ended."""
     lines = map(json.loads, host.check_output(f"cat {ACCESS_LOG}").splitlines())
-    return [line["upstream"] for line in lines if (line["server"], line["location"], line["status"]) == (f"{server}.yourdomain.com", location, 101)]
+    return [
+        line["upstream"]
+        for line in lines
+        if (line["server"], line["location"], line["status"]) == (f"{server}.yourdomain.com", location, 101)
+    ]
 
 
 # -- the first document ------------------------------------------------------------------------------------------------
@@ -205,8 +221,13 @@ def test_static_files_are_served_and_what_is_not_there_gets_the_page_for_it(get)
 def test_a_body_may_be_as_large_as_the_document_says_and_no_larger(gate, ca_path, excess, status):
     """A file takes no POST; before that is found out, the length is. No body is sent: nginx answers to the head."""
     length = str(500 * 1024 * 1024 + excess)
-    request = wire.Request("/404.html", "wcs.yourdomain.com", "POST", headers=(("Content-Length", length),)).basic(*PASSWORD)
-    assert wire.handshake(wire.Endpoint(port=gate.port, ca_path=ca_path, server_name="wcs.yourdomain.com"), request).status == status
+    request = wire.Request("/404.html", "wcs.yourdomain.com", "POST", headers=(("Content-Length", length),)).basic(
+        *PASSWORD
+    )
+    assert (
+        wire.handshake(wire.Endpoint(port=gate.port, ca_path=ca_path, server_name="wcs.yourdomain.com"), request).status
+        == status
+    )
 
 
 def test_a_dead_or_silent_upstream_keeps_its_status_and_shows_the_page(ask):
@@ -248,7 +269,9 @@ def test_a_session_that_the_upstream_never_took_is_closed_in_the_session_log(hos
 
 def test_http2_is_spoken_where_asked_and_hsts_goes_with_every_answer(gate, ca_path, get, ask):
     for name, port, wanted in (("wcs", 443, "h2"), ("app", 8888, "http/1.1")):
-        endpoint = wire.Endpoint(port=gate.published(port), ca_path=ca_path, server_name=f"{name}.yourdomain.com", alpn=("h2", "http/1.1"))
+        endpoint = wire.Endpoint(
+            port=gate.published(port), ca_path=ca_path, server_name=f"{name}.yourdomain.com", alpn=("h2", "http/1.1")
+        )
         with endpoint.connect() as connection:
             assert connection.selected_alpn_protocol() == wanted
     for reply in (get("/", *PASSWORD), get("/"), ask("/wss"), ask("/down"), get("/not-there", *PASSWORD)):
@@ -331,7 +354,10 @@ def test_an_address_keeps_its_server_whatever_path_it_asks_for(host, ask):
 def test_sockets_get_their_share_by_weight_and_a_server_that_is_down_gets_nothing(host, ask):
     upstreams = met(host, ask, "chat", 9443, "/", *["/"] * 24)
     # Three to one, between all workers; without weights it would be twelve each.
-    assert {socket: upstreams.count(socket) for socket in set(upstreams)} == {"unix:/run/chat/a.sock": 18, "unix:/run/chat/b.sock": 6}
+    assert {socket: upstreams.count(socket) for socket in set(upstreams)} == {
+        "unix:/run/chat/a.sock": 18,
+        "unix:/run/chat/b.sock": 6,
+    }
 
 
 def test_a_plain_request_does_not_reach_the_application(ask):
@@ -360,7 +386,12 @@ def test_the_load_is_shared_and_the_backup_steps_in_only_when_the_others_are_gon
         host.check_output(
             "python3 /mnt/support/upstream.py --echo 127.0.0.1:8101 --echo 127.0.0.1:8102 --daemon --pid-file /root/first.pid"
         )
-    assert wait_for(lambda: echoes(ask("/", "app", 8888)) and sessions(host, "app", "/")[-1] in ("127.0.0.1:8101", "127.0.0.1:8102"), 10)
+    assert wait_for(
+        lambda: (
+            echoes(ask("/", "app", 8888)) and sessions(host, "app", "/")[-1] in ("127.0.0.1:8101", "127.0.0.1:8102")
+        ),
+        10,
+    )
 
 
 # -- the socket --------------------------------------------------------------------------------------------------------
@@ -381,7 +412,7 @@ except OSError as error:
 
 
 def knock(host, user: str, *arguments: str) -> str:
-    return host.check_output('runuser -u %s -- python3 -B -c %s %s', user, KNOCK, " ".join(arguments)).strip()
+    return host.check_output("runuser -u %s -- python3 -B -c %s %s", user, KNOCK, " ".join(arguments)).strip()
 
 
 def test_the_socket_is_for_its_group_only_and_the_gate_s_rules_hold_there_too(host, token):
@@ -399,7 +430,9 @@ def master(host) -> str:
 def test_after_kill_9_nginx_comes_back_by_itself_with_its_socket_and_its_mode(host, token):
     before = master(host)
     host.check_output(f"kill -9 {before}")
-    is_back = wait_for(lambda: master(host) not in ("", before) and host.run("systemctl is-active --quiet nginx").rc == 0, 20)
+    is_back = wait_for(
+        lambda: master(host) not in ("", before) and host.run("systemctl is-active --quiet nginx").rc == 0, 20
+    )
     assert is_back, host.run("systemctl status nginx").stdout
     assert knock(host, "balancer", token) == "101 through a socket"
     assert knock(host, "nobody", token) == "PermissionError"

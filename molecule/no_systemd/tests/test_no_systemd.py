@@ -45,7 +45,9 @@ class Processes:
 
     @classmethod
     def of(cls, gate: Gate) -> Processes:
-        return cls(gate.run("cat", "/run/nginx.pid").strip(), set(gate.run("pgrep", "-f", "^nginx: worker process$").split()))
+        return cls(
+            gate.run("cat", "/run/nginx.pid").strip(), set(gate.run("pgrep", "-f", "^nginx: worker process$").split())
+        )
 
 
 @dataclass

@@ -65,7 +65,19 @@ LOG_KEYS = [
 
 # Neither an open session nor one of these refusals is anybody's fault: error.log, filled with them, would be a weapon.
 # nginx does write wrong passwords there, and upstreams that fail belong there.
-QUIET_REASONS = ("", "protocol", "method", "upgrade", "connection", "draining", "path_spelling", "origin", "limit", "token", "path")
+QUIET_REASONS = (
+    "",
+    "protocol",
+    "method",
+    "upgrade",
+    "connection",
+    "draining",
+    "path_spelling",
+    "origin",
+    "limit",
+    "token",
+    "path",
+)
 
 
 @dataclass(frozen=True)
@@ -321,7 +333,13 @@ def _spellings() -> Iterator[Case]:
     for target, received in SPELLINGS.items():
         yield _opened(f"below a folder, {target} is open", lambda site, target=target: ask(site, target), received)
     for target in AMBIGUITIES:
-        yield _refused(f"below a folder, {target} is refused", 400, "path_spelling", lambda site, target=target: ask(site, target), path="/app/")
+        yield _refused(
+            f"below a folder, {target} is refused",
+            400,
+            "path_spelling",
+            lambda site, target=target: ask(site, target),
+            path="/app/",
+        )
 
 
 CASES: tuple[Case, ...] = (
@@ -790,7 +808,9 @@ def differences(observations: Iterable[Observation]) -> list[str]:
         if (case.status, case.reason) in ways and case.path:
             names = sorted(name for name, _value in seen.headers if name != "Connection")
             faces.setdefault(case.status, set()).add(json.dumps([names, seen.body]))
-    return [f"{status} comes in {len(found)} forms: {sorted(found)}" for status, found in faces.items() if len(found) > 1]
+    return [
+        f"{status} comes in {len(found)} forms: {sorted(found)}" for status, found in faces.items() if len(found) > 1
+    ]
 
 
 def main() -> None:

@@ -31,12 +31,7 @@ class Run:
 
     def results(self, name: str) -> list[dict[str, Any]]:
         """The results of all tasks that ran on this host, in their order."""
-        return [
-            task["hosts"][name]
-            for play in self.report["plays"]
-            for task in play["tasks"]
-            if name in task["hosts"]
-        ]
+        return [task["hosts"][name] for play in self.report["plays"] for task in play["tasks"] if name in task["hosts"]]
 
     def result(self, name: str) -> dict[str, Any]:
         found = self.results(name)
@@ -98,7 +93,8 @@ def run_module_with_each(
                     "become": True,
                     "ignore_errors": len(each) > 1,
                     "tasks": [
-                        {"name": "Run the module", module: "{{ module_options[%d] }}" % number} for number in range(len(each))
+                        {"name": "Run the module", module: "{{ module_options[%d] }}" % number}
+                        for number in range(len(each))
                     ],
                 }
             ]

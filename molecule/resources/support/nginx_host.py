@@ -28,8 +28,7 @@ class NginxHost:
         self.gate = gate
         self.main = self.read("/etc/nginx/nginx.conf")
         self.files = {
-            path.removeprefix("/etc/nginx/"): self.read(path)
-            for path in self.sh("ls /etc/nginx/wssgate.d/*").split()
+            path.removeprefix("/etc/nginx/"): self.read(path) for path in self.sh("ls /etc/nginx/wssgate.d/*").split()
         } | {"nginx.conf": self.main}
 
     @classmethod
@@ -67,9 +66,15 @@ class NginxHost:
     def settings(files: dict[str, str], **settings: Any) -> dict[str, Any]:
         """What role nginx gives the module."""
         return {
-            "directory": "/etc/nginx", "binary": "/usr/sbin/nginx", "main_file": "nginx.conf", "pid_file": "/run/nginx.pid",
-            "owned_directories": ["wssgate.d"], "absent": ["sites-enabled/default"], "service": "nginx",
-            "error_log": "/var/log/nginx/error.log", "live_timeout": 10,
+            "directory": "/etc/nginx",
+            "binary": "/usr/sbin/nginx",
+            "main_file": "nginx.conf",
+            "pid_file": "/run/nginx.pid",
+            "owned_directories": ["wssgate.d"],
+            "absent": ["sites-enabled/default"],
+            "service": "nginx",
+            "error_log": "/var/log/nginx/error.log",
+            "live_timeout": 10,
             "files": {path: (content, 0o644) for path, content in files.items()},
         } | settings
 
@@ -103,7 +108,9 @@ class NginxHost:
 
     def snapshot(self) -> str:
         """Names, modes, link targets and content of the whole configuration."""
-        return self.sh("cd /etc/nginx; find . -printf '%p %m %u:%g %l\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum")
+        return self.sh(
+            "cd /etc/nginx; find . -printf '%p %m %u:%g %l\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum"
+        )
 
     def served_certificate(self, port: int) -> str:
         return self.sh(f"openssl s_client -connect 127.0.0.1:{port} </dev/null 2>/dev/null | openssl x509")

@@ -33,7 +33,9 @@ class Identity:
 
     @property
     def key_pem(self) -> bytes:
-        return self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return self.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
 
     @property
     def serial(self) -> str:
@@ -41,7 +43,12 @@ class Identity:
 
 
 def issue(
-    common_name: str, issuer: Identity | None = None, names: Sequence[str] = (), ca: bool = False, begin: int = -1, end: int = 90
+    common_name: str,
+    issuer: Identity | None = None,
+    names: Sequence[str] = (),
+    ca: bool = False,
+    begin: int = -1,
+    end: int = 90,
 ) -> Identity:
     """A certificate that is good from the day `begin` to the day `end`, seen from today."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -57,7 +64,9 @@ def issue(
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
     if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
+        )
     return Identity(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
 
 
@@ -70,7 +79,11 @@ def revocation_list(issuer: Identity, *revoked: Identity, end: int = 30) -> byte
         .next_update(NOW + end * DAY)
     )
     for identity in revoked:
-        entry = x509.RevokedCertificateBuilder().serial_number(identity.certificate.serial_number).revocation_date(NOW - DAY)
+        entry = (
+            x509.RevokedCertificateBuilder()
+            .serial_number(identity.certificate.serial_number)
+            .revocation_date(NOW - DAY)
+        )
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 

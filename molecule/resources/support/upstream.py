@@ -147,9 +147,7 @@ def subprotocol_options(known: list[str]) -> dict[str, Any]:
     if IS_LEGACY:
         return {"subprotocols": known}
     # Given plain names, websockets 13 and newer refuse a client that offers none.
-    return {
-        "select_subprotocol": lambda _connection, offered: next((s for s in offered if s in known), None)
-    }
+    return {"select_subprotocol": lambda _connection, offered: next((s for s in offered if s in known), None)}
 
 
 def header_options(headers: tuple[tuple[str, str], ...]) -> dict[str, Any]:
@@ -225,9 +223,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--record", help="file that gets one JSON line for each request head")
     parser.add_argument("--pid-file", help="where to write the process id")
     parser.add_argument("--log", default=os.devnull, help="with --daemon: where stderr goes")
-    parser.add_argument(
-        "--daemon", action="store_true", help="go to the background once every listener is open"
-    )
+    parser.add_argument("--daemon", action="store_true", help="go to the background once every listener is open")
     options = parser.parse_args(arguments)
     if options.tls and not (options.certificate and options.key):
         parser.error("--tls needs --certificate and --key")
@@ -239,9 +235,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 async def run(options: argparse.Namespace, announce: Any) -> None:
     stop = asyncio.get_running_loop().create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(
-            number, lambda: stop.done() or stop.set_result(None)
-        )
+        asyncio.get_running_loop().add_signal_handler(number, lambda: stop.done() or stop.set_result(None))
     tls = None
     if options.tls:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

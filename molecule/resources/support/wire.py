@@ -370,9 +370,7 @@ def read_reply(connection: socket.socket, key: str | None = None, method: str = 
     return reply
 
 
-def handshake(
-    endpoint: Endpoint, request: Request | bytes, timeout: float = 10.0, preamble: bytes = b""
-) -> Reply:
+def handshake(endpoint: Endpoint, request: Request | bytes, timeout: float = 10.0, preamble: bytes = b"") -> Reply:
     """Send a request and read the answer.
 
     `with handshake(...) as reply:` closes the session at the end, if one came about.

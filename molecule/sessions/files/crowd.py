@@ -33,7 +33,14 @@ class Crowd:
     def __init__(self) -> None:
         self.stop = asyncio.Event()
         self.report: dict[str, Any] = {
-            "sessions": 0, "echoes": 0, "slowest": 0.0, "slowest_direct": 0.0, "dropped": [], "handshakes": 0, "slowest_handshake": 0.0, "refused": [],
+            "sessions": 0,
+            "echoes": 0,
+            "slowest": 0.0,
+            "slowest_direct": 0.0,
+            "dropped": [],
+            "handshakes": 0,
+            "slowest_handshake": 0.0,
+            "refused": [],
         }
         self.tls = ssl.create_default_context()
         # The certificate is renewed on the way; whether it is the right one is tested elsewhere.
@@ -44,7 +51,9 @@ class Crowd:
         if is_direct:
             reader, writer = await asyncio.open_connection("127.0.0.1", 8080)
         else:
-            reader, writer = await asyncio.open_connection("127.0.0.1", 443, ssl=self.tls, server_hostname="wcs.example.com")
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", 443, ssl=self.tls, server_hostname="wcs.example.com"
+            )
         writer.write(REQUEST)
         head = await reader.readuntil(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 101 "):
@@ -102,7 +111,9 @@ class Crowd:
         loop.call_later(LIMIT, self.stop.set)
         connections = [await self.open() for _ in range(count)]
         self.report["sessions"] = count
-        tasks = [asyncio.create_task(self.stay(connection, index / count)) for index, connection in enumerate(connections)]
+        tasks = [
+            asyncio.create_task(self.stay(connection, index / count)) for index, connection in enumerate(connections)
+        ]
         sessions = asyncio.gather(*tasks)
         sessions.add_done_callback(lambda _sessions: path.with_name(path.name + ".over").touch())
         tasks.append(asyncio.create_task(self.measure()))

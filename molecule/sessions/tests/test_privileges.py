@@ -42,7 +42,15 @@ print(json.dumps({
     "sees_processes_of_others": [pid for pid in os.listdir("/proc") if pid.isdigit() and os.stat("/proc/" + pid).st_uid != os.getuid()],
 }))
 """
-CAPABILITIES = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_NET_BIND_SERVICE": 10, "CAP_SYS_RESOURCE": 24}
+CAPABILITIES = {
+    "CAP_CHOWN": 0,
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_KILL": 5,
+    "CAP_SETGID": 6,
+    "CAP_SETUID": 7,
+    "CAP_NET_BIND_SERVICE": 10,
+    "CAP_SYS_RESOURCE": 24,
+}
 
 
 @pytest.fixture
@@ -66,7 +74,13 @@ def sandboxed(host):
 
     def run(program: str, script: str, account: str):
         # There is no bus in a container by which systemd-run could pass the output on; oneshot: it returns when all is done.
-        complete = [*settings, f"User={account}", "Type=oneshot", "StandardOutput=truncate:/run/looked", "StandardError=truncate:/run/complaints"]
+        complete = [
+            *settings,
+            f"User={account}",
+            "Type=oneshot",
+            "StandardOutput=truncate:/run/looked",
+            "StandardError=truncate:/run/complaints",
+        ]
         properties = " ".join(f"--property='{setting}'" for setting in complete)
         result = host.run(f"systemd-run --quiet --collect {properties} {program} -c %s", script)
         assert result.rc == 0, result.stderr
@@ -138,7 +152,9 @@ def test_the_worker_s_descriptor_of_the_session_log_lets_it_read_nothing(host, b
 
 def test_the_worker_writes_temporary_files_and_nothing_else(seen):
     # Those of systemd are sockets that are open to everybody; the two logs, of other sites, are given away by Debian's package.
-    expected = re.compile(r"/(tmp|var/tmp|run/lock|run/systemd/.*)|/var/lib/nginx/(body|fastcgi|proxy|scgi|uwsgi)(/.*)?|/var/log/nginx/(access|error)\.log")
+    expected = re.compile(
+        r"/(tmp|var/tmp|run/lock|run/systemd/.*)|/var/lib/nginx/(body|fastcgi|proxy|scgi|uwsgi)(/.*)?|/var/log/nginx/(access|error)\.log"
+    )
     assert [path for path in seen["writable"] if not expected.fullmatch(path)] == []
 
 

@@ -63,7 +63,9 @@ def test_the_workers_that_were_replaced_are_gone_with_their_sessions(host):
 
 def test_what_was_changed_is_live(host, gate):
     assert "proxy_read_timeout 71s;" in host.file("/etc/nginx/wssgate.d/server_wcs.conf").content_string
-    served = host.run("openssl s_client -connect 127.0.0.1:443 -servername wcs.example.com </dev/null 2>/dev/null | openssl x509 -noout -subject")
+    served = host.run(
+        "openssl s_client -connect 127.0.0.1:443 -servername wcs.example.com </dev/null 2>/dev/null | openssl x509 -noout -subject"
+    )
     assert "renewed.example.com" in served.stdout
 
 

@@ -20,7 +20,9 @@ PLAY = """
 DROP_IN = "/etc/systemd/system/nginx.service.d/wssgate.conf"
 
 
-def test_a_changed_drop_in_restarts_nginx_only_where_that_is_allowed_and_is_refused_where_it_could_not_start(gate: Gate, tmp_path, host) -> None:
+def test_a_changed_drop_in_restarts_nginx_only_where_that_is_allowed_and_is_refused_where_it_could_not_start(
+    gate: Gate, tmp_path, host
+) -> None:
     if "debian12" in host.backend.get_pytest_id():
         pytest.skip("nothing in it depends on the system; once is enough")
     play = tmp_path / "play.yml"

@@ -53,7 +53,9 @@ class Proxy:
         return text
 
     def wss_token(self, **options):
-        return modules.run_module("wssgate.nginx.wss_token", self.name, self.scratch, path=STORE, **options).result(self.name)
+        return modules.run_module("wssgate.nginx.wss_token", self.name, self.scratch, path=STORE, **options).result(
+            self.name
+        )
 
 
 @pytest.fixture
@@ -111,7 +113,8 @@ def test_a_token_is_issued_used_listed_and_revoked_on_every_proxy(proxies, issue
         listing = play("token_list", output="json")
         assert listing.changes == 0
         assert [
-            (entry["subject"], entry["sessions"], entry["missing"], entry["proxies"]) for entry in said(listing)["tokens"]
+            (entry["subject"], entry["sessions"], entry["missing"], entry["proxies"])
+            for entry in said(listing)["tokens"]
         ] == [("client-42", 2, [], sorted(PROXIES)), ("bystander", 2, [], sorted(PROXIES))]
 
         revoked = play("token_revoke", subject="client-42", output="json")
@@ -167,7 +170,11 @@ def test_a_session_is_closed_at_once_when_its_token_is_removed(proxies):
         ended = []
         waiting = threading.Thread(target=lambda: ended.append((reply.session.ended(60), time.time())))
         waiting.start()
-        proxy.gate.run("sh", "-c", f"echo '{{\"expires_at\": 5}}' > {STORE}/ended.tmp && touch -d @5 {STORE}/ended.tmp && mv {STORE}/ended.tmp {STORE}/{token}")
+        proxy.gate.run(
+            "sh",
+            "-c",
+            f"echo '{{\"expires_at\": 5}}' > {STORE}/ended.tmp && touch -d @5 {STORE}/ended.tmp && mv {STORE}/ended.tmp {STORE}/{token}",
+        )
         proxy.gate.run("python3", "-I", "/usr/local/lib/wssgate/prune", "--store", STORE, "--session-log", LOG)
         waiting.join()
     # The folder changed last when the token went, however long it took to get there.
@@ -266,7 +273,9 @@ def test_the_pruner_runs_with_the_system_s_python_wherever_ansible_s_is(proxies)
     proxy = proxies[0]
     proxy.gate.run("sh", "-c", "mkdir -p /root/venv/bin && ln -sf /usr/bin/python3 /root/venv/bin/python")
     python = ("-e", "ansible_python_interpreter=/root/venv/bin/python")
-    done = modules.run_module("wssgate.nginx.wss_token_pruner", proxy.name, proxy.scratch, *python, interval=5).result(proxy.name)
+    done = modules.run_module("wssgate.nginx.wss_token_pruner", proxy.name, proxy.scratch, *python, interval=5).result(
+        proxy.name
+    )
     assert "failed" not in done and not done["changed"], done
     unit = proxy.gate.run("systemctl", "cat", "wssgate-token-prune.service")
     assert "ExecStart=/usr/bin/python3 -I /usr/local/lib/wssgate/prune" in unit

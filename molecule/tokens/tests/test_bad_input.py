@@ -23,7 +23,9 @@ BAD_INPUT = [
 def test_bad_input_is_one_clear_error_and_changes_nothing(host, name, tmp_path):
     host.check_output(f"ln -sfn {STORE} /tmp/symlink-store; touch /tmp/file-store")
     before = store(host)
-    run = modules.run_module_with_each("wssgate.nginx.wss_token", name, tmp_path, [{"path": STORE, **options} for options, _words in BAD_INPUT])
+    run = modules.run_module_with_each(
+        "wssgate.nginx.wss_token", name, tmp_path, [{"path": STORE, **options} for options, _words in BAD_INPUT]
+    )
     results = run.results(name)
     assert len(results) == len(BAD_INPUT)
     for result, (options, words) in zip(results, BAD_INPUT, strict=True):

@@ -39,10 +39,25 @@ def nginx(gate: Gate) -> Iterator[NginxHost]:
 def deploy(nginx: NginxHost, **variables: Any) -> tuple[int, str]:
     """Run the roles, as a user would; the exit status and what Ansible printed, in one line."""
     finished = subprocess.run(
-        ["ansible-playbook", "--inventory", os.environ["MOLECULE_INVENTORY_FILE"], "--limit", nginx.gate.name,
-         "--extra-vars", json.dumps(variables), str(CONVERGE)],
-        capture_output=True, text=True, check=False,
-        env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"},
+        [
+            "ansible-playbook",
+            "--inventory",
+            os.environ["MOLECULE_INVENTORY_FILE"],
+            "--limit",
+            nginx.gate.name,
+            "--extra-vars",
+            json.dumps(variables),
+            str(CONVERGE),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **os.environ,
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_FORCE_COLOR": "0",
+            "ANSIBLE_NOCOLOR": "1",
+        },
     )
     return finished.returncode, " ".join((finished.stdout + finished.stderr).replace('\\"', '"').split())
 
@@ -58,7 +73,7 @@ def test_bad_extra_directives_fail_with_file_and_line_and_change_nothing(nginx: 
     assert status == 2
     told = re.search(r'unknown directive "listen_to_me" in /etc/nginx/nginx\.conf:(\d+)', output)
     assert told, output
-    assert int(told.group(1)) > nginx.main[:nginx.main.index("http {")].count("\n")
+    assert int(told.group(1)) > nginx.main[: nginx.main.index("http {")].count("\n")
     assert nginx.snapshot() == before
     assert nginx.pids("worker process") == workers
 
@@ -66,12 +81,23 @@ def test_bad_extra_directives_fail_with_file_and_line_and_change_nothing(nginx: 
 def test_a_server_taken_out_of_the_inventory_loses_its_file_and_nothing_else_changes(nginx: NginxHost) -> None:
     if "debian12" in nginx.gate.name:
         pytest.skip("it takes long, and nothing in it depends on the system; once is enough")
-    nginx.sh("echo '# theirs' > /etc/nginx/conf.d/theirs.conf; echo '# theirs' > /etc/nginx/wssgate.d/theirs.conf; systemctl reload nginx")
-    servers = [{
-        "name": "first", "listen": [{"port": 8081, "address": "127.0.0.1", "tls": False}],
-        "locations": [{"path": "/wss", "upstream": "http://127.0.0.1:8080", "auth": "none",
-                       "origins": ["https://app.example.com"]}],
-    }]
+    nginx.sh(
+        "echo '# theirs' > /etc/nginx/conf.d/theirs.conf; echo '# theirs' > /etc/nginx/wssgate.d/theirs.conf; systemctl reload nginx"
+    )
+    servers = [
+        {
+            "name": "first",
+            "listen": [{"port": 8081, "address": "127.0.0.1", "tls": False}],
+            "locations": [
+                {
+                    "path": "/wss",
+                    "upstream": "http://127.0.0.1:8080",
+                    "auth": "none",
+                    "origins": ["https://app.example.com"],
+                }
+            ],
+        }
+    ]
     names = nginx.sh("cd /etc/nginx; find . -not -name '*second*' -not -name 'gate.conf' -type f | xargs sha256sum")
     try:
         status, output = deploy(nginx, wss_proxy_servers=servers)
@@ -131,7 +157,9 @@ def test_a_listener_that_widens_is_rolled_back_or_restarted_when_that_is_allowed
 def test_workers_that_die_at_once_are_rolled_back(nginx: NginxHost) -> None:
     nginx.apply(nginx.with_server("127.0.0.1:9001"))
     before = nginx.snapshot()
-    result = nginx.attempt(nginx.files | {"nginx.conf": nginx.main.replace("\nevents", "\nworking_directory /nowhere;\nevents")})
+    result = nginx.attempt(
+        nginx.files | {"nginx.conf": nginx.main.replace("\nevents", "\nworking_directory /nowhere;\nevents")}
+    )
     assert result["failed"] and 'chdir("/nowhere") failed' in result["msg"]
     assert nginx.snapshot() == before and nginx.get(9001) == "hello"
 
@@ -143,8 +171,11 @@ def test_a_listener_goes_while_sessions_are_open_on_it(nginx: NginxHost) -> None
     nginx.sh("rm -f /root/session /root/go; systemd-run --unit slow python3 /root/slow.py 9003")
     try:
         nginx.wait_for("ss -ltn | grep -q 127.0.0.1:9003")
-        nginx.apply(nginx.with_server(
-            "127.0.0.1:9001", extra="location /slow { proxy_pass http://127.0.0.1:9003; proxy_buffering off; }"))
+        nginx.apply(
+            nginx.with_server(
+                "127.0.0.1:9001", extra="location /slow { proxy_pass http://127.0.0.1:9003; proxy_buffering off; }"
+            )
+        )
         nginx.sh("systemd-run --unit session sh -c 'exec python3 /root/session.py > /root/session'")
         nginx.wait_for("grep -q begin /root/session")
         assert nginx.apply(nginx.files)["reloaded"]
@@ -159,7 +190,9 @@ def test_a_listener_goes_while_sessions_are_open_on_it(nginx: NginxHost) -> None
 def test_a_full_disk_while_staging_changes_nothing(nginx: NginxHost) -> None:
     nginx.apply(nginx.with_server("127.0.0.1:9001"))
     # The same configuration on a filesystem with next to no room.
-    nginx.sh("mkdir -p /mnt/small; mount -t tmpfs -o size=512k none /mnt/small; cp -a /etc/nginx/. /mnt/small; mount --bind /mnt/small /etc/nginx")
+    nginx.sh(
+        "mkdir -p /mnt/small; mount -t tmpfs -o size=512k none /mnt/small; cp -a /etc/nginx/. /mnt/small; mount --bind /mnt/small /etc/nginx"
+    )
     try:
         before = nginx.snapshot()
         result = nginx.attempt(nginx.with_server("127.0.0.1:9001", extra="# " + "x" * 60000 + "\n" + "# y\n" * 120000))

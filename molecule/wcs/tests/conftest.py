@@ -56,7 +56,9 @@ class WebCallServer:
     def drop_in(self, *lines: str) -> Iterator[None]:
         """The service with these lines in its unit, too."""
         folder = "/run/systemd/system/webcallserver.service.d"
-        self.host.check_output(f"mkdir -p {folder}; echo '{chr(10).join(lines)}' > {folder}/test.conf; systemctl daemon-reload")
+        self.host.check_output(
+            f"mkdir -p {folder}; echo '{chr(10).join(lines)}' > {folder}/test.conf; systemctl daemon-reload"
+        )
         try:
             yield
         finally:

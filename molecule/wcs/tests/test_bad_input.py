@@ -71,7 +71,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a header that is no string": ({"wcs_client_ip_header": True}, NAME),
     "a newline in a domain": ({"wcs_allow_domains": ["a.example\n"]}, NAME),
     "a backslash in a domain": ({"wcs_allow_domains": ["a.example\\"]}, NAME),
-    "a string": ({"wcs_allow_domains": "app.example.com"}, f'{LIST}, such as ["app.example.com"]; it is "app.example.com".'),
+    "a string": (
+        {"wcs_allow_domains": "app.example.com"},
+        f'{LIST}, such as ["app.example.com"]; it is "app.example.com".',
+    ),
     "an empty string": ({"wcs_allow_domains": ""}, f'{LIST}, such as ["app.example.com"]; it is "".'),
     # YAML makes a boolean of the country in [no].
     "a list of more than strings": ({"wcs_allow_domains": ["a.example", 1, False]}, 'it is ["a.example", 1, false].'),
@@ -89,7 +92,11 @@ def test_values_that_would_make_another_setting_are_refused(wcs: WebCallServer) 
     assert (wcs.lines(), wcs.starts, wcs.owes_restart) == (before, starts, False)
 
 
-@pytest.mark.parametrize("make", ["ln -s /root/no-such-file {note}", "touch {note}; chown daemon {note}"], ids=["a symlink", "somebody else's file"])
+@pytest.mark.parametrize(
+    "make",
+    ["ln -s /root/no-such-file {note}", "touch {note}; chown daemon {note}"],
+    ids=["a symlink", "somebody else's file"],
+)
 def test_a_note_that_is_not_roots_file_is_refused(wcs: WebCallServer, make: str) -> None:
     before, starts = wcs.lines(), wcs.starts
     wcs.host.check_output(make.format(note=wcs.note))

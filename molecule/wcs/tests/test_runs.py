@@ -31,7 +31,9 @@ def test_a_dry_run_names_the_change_and_makes_none(wcs: WebCallServer) -> None:
     assert (wcs.lines(), wcs.starts, wcs.owes_restart) == (before, starts, False)
 
 
-def test_no_output_holds_the_keystores_password_and_a_change_may_wait_for_the_next_start_whoever_makes_it(wcs: WebCallServer) -> None:
+def test_no_output_holds_the_keystores_password_and_a_change_may_wait_for_the_next_start_whoever_makes_it(
+    wcs: WebCallServer,
+) -> None:
     starts = wcs.starts
     result = wcs.play("--diff", "-vvv", wcs_client_ip_header="X-Other", wcs_restart_enabled=False)
     assert result.returncode == 0, result.stdout

@@ -196,8 +196,12 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
         if settings.session_log:
             writable.append("-" + os.path.dirname(settings.session_log))
         files["%s/%s.service" % (UNITS, IDENTITY)] = SERVICE.format(
-            marker=MARKER, identity=IDENTITY, command=command.replace("%", "%%"), writable=" ".join(writable),
-            limit=TIME_LIMIT, locks=os.path.basename(LOCKS),
+            marker=MARKER,
+            identity=IDENTITY,
+            command=command.replace("%", "%%"),
+            writable=" ".join(writable),
+            limit=TIME_LIMIT,
+            locks=os.path.basename(LOCKS),
         )
         files["%s/%s.timer" % (UNITS, IDENTITY)] = TIMER.format(marker=MARKER, interval=settings.interval)
     elif scheduler == "cron":

@@ -51,7 +51,11 @@ class Authority:
             raise CertificateError(
                 f"others than root have access to {self.key_path}: whoever read it can pose as the gates; see who, then set its mode to 0600"
             )
-        self.certificate, self.key, self.pem = crypto.load_certificates(certificate)[0], crypto.load_key(key), certificate
+        self.certificate, self.key, self.pem = (
+            crypto.load_certificates(certificate)[0],
+            crypto.load_key(key),
+            certificate,
+        )
         if crypto.public_bytes(self.certificate.public_key()) != crypto.public_bytes(self.key.public_key()):
             raise CertificateError(f"{self.key_path} is not the key of {self.certificate_path}")
 
@@ -72,5 +76,7 @@ class Authority:
             raise CertificateError(f"the authority expired on {crypto.not_after(self.certificate):%Y-%m-%d}")
         public_key = crypto.load_request(request.request.encode()).public_key()
         common_name = crypto.common_name_for(request.names, request.common_name)
-        certificate = crypto.new_certificate(public_key, request.names, common_name, request.days, now, self.key, self.certificate)
+        certificate = crypto.new_certificate(
+            public_key, request.names, common_name, request.days, now, self.key, self.certificate
+        )
         return crypto.certificate_pem(certificate)

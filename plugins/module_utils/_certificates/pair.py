@@ -65,7 +65,11 @@ def replace(certificate_path: str, key_path: str, name: str, wanted: PairFiles, 
     recover(certificate_path, key_path)
     for path in (certificate_path, key_path):
         _make_directory(os.path.dirname(path))
-    if follow or not _has_own_folder(certificate_path, key_path, name) or not _replace_folder(certificate_path, key_path, wanted):
+    if (
+        follow
+        or not _has_own_folder(certificate_path, key_path, name)
+        or not _replace_folder(certificate_path, key_path, wanted)
+    ):
         _replace_files(certificate_path, key_path, wanted)
 
 
@@ -139,7 +143,10 @@ def _replace_files(certificate_path: str, key_path: str, wanted: PairFiles) -> N
     before = _read(key_path)
     staged = []
     try:
-        for path, content, mode in ((key_path, wanted.key, KEY_MODE), (certificate_path, wanted.certificate, CERTIFICATE_MODE)):
+        for path, content, mode in (
+            (key_path, wanted.key, KEY_MODE),
+            (certificate_path, wanted.certificate, CERTIFICATE_MODE),
+        ):
             if content is not None:
                 staged.append(path + NEW_SUFFIX)
                 write_new(path + NEW_SUFFIX, content, mode)
@@ -204,8 +211,11 @@ def _has_own_folder(certificate_path: str, key_path: str, name: str) -> bool:
 
 
 def _belongs_to(entry: str, names: t.Sequence[str]) -> bool:
-    return entry in names or entry.startswith(_STAGED_PREFIX) or any(
-        entry.startswith(name) and _COMPANION.match(entry[len(name):]) for name in names)
+    return (
+        entry in names
+        or entry.startswith(_STAGED_PREFIX)
+        or any(entry.startswith(name) and _COMPANION.match(entry[len(name) :]) for name in names)
+    )
 
 
 def _replace_folder(certificate_path: str, key_path: str, wanted: PairFiles) -> bool:

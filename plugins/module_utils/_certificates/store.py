@@ -112,14 +112,18 @@ class Plan(t.NamedTuple):
 def read_regular(path: str, follow: bool) -> t.Optional[bytes]:
     """Return the content of a regular file, or None when it is not there."""
     if not follow and os.path.islink(os.path.dirname(path)):
-        raise CertificateError(f"{os.path.dirname(path)} is a symlink: name the folder it points to, or set symlinks_allowed: true")
+        raise CertificateError(
+            f"{os.path.dirname(path)} is a symlink: name the folder it points to, or set symlinks_allowed: true"
+        )
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     except OSError as error:
         if error.errno == errno.ENOENT:
             return None
         if error.errno == errno.ELOOP:
-            raise CertificateError(f"{path} is a symlink: remove it, name the file it points to, or set symlinks_allowed: true") from error
+            raise CertificateError(
+                f"{path} is a symlink: remove it, name the file it points to, or set symlinks_allowed: true"
+            ) from error
         raise CertificateError(f"{path} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -245,7 +249,11 @@ def _plan_acme(spec: Spec, before: Pair, now: datetime.datetime) -> t.Tuple[Pair
     try:
         certificate, _key = _loaded(before)
     except CertificateError as error:
-        return _make_self_signed(spec, before, now), [f"{error}: a placeholder is made"], ["there is only a placeholder"]
+        return (
+            _make_self_signed(spec, before, now),
+            [f"{error}: a placeholder is made"],
+            ["there is only a placeholder"],
+        )
     if not crypto.is_self_signed(certificate):
         return before, [], crypto.due_reasons(certificate, spec.names, spec.key_type, spec.renew_before_days, now)
     reasons = crypto.due_reasons(certificate, spec.names, spec.key_type, spec.renew_before_days, now)
@@ -309,7 +317,9 @@ def plan(spec: Spec, now: datetime.datetime) -> Plan:
         facts_before=_facts(before, now),
         facts=_facts(after, now),
         reasons=tuple(reasons),
-        wrong_attributes=() if spec.remote else tuple(_wrong_attributes({spec.key_path: KEY_MODE, spec.certificate_path: CERTIFICATE_MODE})),
+        wrong_attributes=()
+        if spec.remote
+        else tuple(_wrong_attributes({spec.key_path: KEY_MODE, spec.certificate_path: CERTIFICATE_MODE})),
         due=tuple(due),
         needs_request=spec.authority is not None and spec.issued is None and bool(reasons),
         interrupted=() if spec.remote else tuple(pair_files.interrupted(*paths)),
@@ -341,7 +351,9 @@ def plan_all(
     for authority in authorities:
         for path in (authority.certificate_path, authority.crl_path):
             if path in owners:
-                problems.append(f"client authority {authority.name}: {path} is a file of certificate {owners[path]} too")
+                problems.append(
+                    f"client authority {authority.name}: {path} is a file of certificate {owners[path]} too"
+                )
         try:
             authority_plans.append(plan_client_authority(authority, now))
         except CertificateError as error:
@@ -371,7 +383,9 @@ def client_authority_problems(certificate: bytes, crl: t.Optional[bytes], now: d
     return problems or crypto.client_authority_problems(authorities, lists, now)
 
 
-def authority_facts(certificate: t.Optional[bytes], crl: t.Optional[bytes], now: datetime.datetime) -> t.Dict[str, t.Any]:
+def authority_facts(
+    certificate: t.Optional[bytes], crl: t.Optional[bytes], now: datetime.datetime
+) -> t.Dict[str, t.Any]:
     """Describe an authority of clients; an empty dictionary stands for one that is not there or damaged."""
     try:
         described = crypto.describe(crypto.load_certificates(certificate or b"")[0], now)
@@ -403,7 +417,9 @@ def plan_client_authority(authority: ClientAuthority, now: datetime.datetime) ->
         after=after,
         facts_before=authority_facts(before[certificate_path], before[crl_path], now),
         facts=authority_facts(after[certificate_path], after[crl_path], now),
-        wrong_attributes=tuple(_wrong_attributes({path: CERTIFICATE_MODE for path, content in after.items() if content is not None})),
+        wrong_attributes=tuple(
+            _wrong_attributes({path: CERTIFICATE_MODE for path, content in after.items() if content is not None})
+        ),
     )
 
 
@@ -478,7 +494,9 @@ def apply(planned: Plan, backup: bool = False) -> t.List[str]:
     if planned.before != planned.after:
         if backup:
             suffix = time.strftime(".%Y-%m-%dT%H%M%SZ~", time.gmtime())
-            copies = _back_up(certificate_path, planned.before.certificate, suffix) + _back_up(key_path, planned.before.key, suffix)
+            copies = _back_up(certificate_path, planned.before.certificate, suffix) + _back_up(
+                key_path, planned.before.key, suffix
+            )
         write_pair(certificate_path, key_path, planned.after, spec.name, spec.symlinks_allowed)
         if spec.issued is not None:
             os.unlink(spec.next_key_path)

@@ -84,7 +84,9 @@ def parse_name(text: str) -> str:
     if labels[0] == "*" and len(labels) > 2:
         labels = labels[1:]
     if not value or len(value) > 253 or not all(_DNS_LABEL.fullmatch(label) for label in labels):
-        raise CertificateError(f"{text!r} is neither a host name (beyond ASCII in its xn-- form) nor DNS:name nor IP:address")
+        raise CertificateError(
+            f"{text!r} is neither a host name (beyond ASCII in its xn-- form) nor DNS:name nor IP:address"
+        )
     return f"DNS:{value}"
 
 
@@ -120,7 +122,9 @@ def key_type_of(public_key: t.Any) -> str:
     if isinstance(public_key, rsa.RSAPublicKey):
         return f"RSA-{public_key.key_size}"
     if isinstance(public_key, ec.EllipticCurvePublicKey):
-        return {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}.get(public_key.curve.name, public_key.curve.name)
+        return {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}.get(
+            public_key.curve.name, public_key.curve.name
+        )
     return type(public_key).__name__.lstrip("_").replace("PublicKey", "")
 
 
@@ -169,7 +173,9 @@ def load_key(pem: bytes) -> t.Any:
     try:
         key = serialization.load_pem_private_key(pem, password=None, backend=default_backend())
     except TypeError:
-        raise CertificateError("the private key is protected by a passphrase, which nobody can type when nginx starts: remove it") from None
+        raise CertificateError(
+            "the private key is protected by a passphrase, which nobody can type when nginx starts: remove it"
+        ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise CertificateError("the private key is damaged, protected by a passphrase or of an unknown kind") from None
     return key
@@ -177,7 +183,9 @@ def load_key(pem: bytes) -> t.Any:
 
 def key_pem(key: t.Any) -> bytes:
     """Return a private key as PEM."""
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def certificate_pem(certificate: t.Any) -> bytes:
@@ -243,9 +251,13 @@ def pair_problems(chain: t.Sequence[t.Any], key: t.Any, names: t.Iterable[str], 
     """Return everything that would make clients or nginx refuse a certificate with its chain and key."""
     leaf = chain[0]
     wanted = public_bytes(key.public_key())
-    positions = [number for number, certificate in enumerate(chain, start=1) if public_bytes(certificate.public_key()) == wanted]
+    positions = [
+        number for number, certificate in enumerate(chain, start=1) if public_bytes(certificate.public_key()) == wanted
+    ]
     if positions and positions[0] != 1:
-        return [f"the chain is out of order: the certificate of the key is number {positions[0]}; put it first, then each one's issuer"]
+        return [
+            f"the chain is out of order: the certificate of the key is number {positions[0]}; put it first, then each one's issuer"
+        ]
     problems = []
     if not positions:
         problems.append(f"the private key is not the key of the certificate {leaf.subject.rfc4514_string()}")
@@ -283,7 +295,9 @@ def may_sign(certificate: t.Any) -> bool:
         return False
 
 
-def client_authority_problems(authorities: t.Sequence[t.Any], lists: t.Sequence[t.Any], now: datetime.datetime) -> t.List[str]:
+def client_authority_problems(
+    authorities: t.Sequence[t.Any], lists: t.Sequence[t.Any], now: datetime.datetime
+) -> t.List[str]:
     """Return everything that would make nginx refuse an authority of clients, or all of its clients."""
     problems = []
     for number, authority in enumerate(authorities, start=1):
@@ -301,7 +315,9 @@ def client_authority_problems(authorities: t.Sequence[t.Any], lists: t.Sequence[
             problems.append(f"the revocation list of {issuer} was not signed by any of the authorities")
         end = next_update(revoked)
         if end is not None and end <= now:
-            problems.append(f"the revocation list of {issuer} was good until {end:%Y-%m-%d %H:%M} UTC; nginx would refuse every client")
+            problems.append(
+                f"the revocation list of {issuer} was good until {end:%Y-%m-%d %H:%M} UTC; nginx would refuse every client"
+            )
     return problems
 
 
@@ -314,9 +330,7 @@ def new_key(key_type: str) -> t.Any:
 
 
 def _key_usage(**used: bool) -> t.Any:
-    names = (
-        "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign encipher_only decipher_only"
-    )
+    names = "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign encipher_only decipher_only"
     return x509.KeyUsage(**{name: used.get(name, False) for name in names.split()})
 
 

@@ -133,7 +133,11 @@ def answer(address: Address, path: str, timeout: float, origin: str = "", cookie
     received = b""
     try:
         with contextlib.ExitStack() as stack:
-            opened = _session(address, timeout, _context()) if address.tls else contextlib.closing(_connect(address, timeout))
+            opened = (
+                _session(address, timeout, _context())
+                if address.tls
+                else contextlib.closing(_connect(address, timeout))
+            )
             connection = stack.enter_context(opened)
             connection.sendall(request)
             while b"\r\n" not in received and len(received) < _HEAD_LIMIT:

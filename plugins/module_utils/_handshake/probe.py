@@ -155,9 +155,7 @@ def parse_target(url: str, connect_to: t.Optional[str] = None) -> Target:
     if not re.fullmatch(r"[\x21-\x7e]+", resource):
         raise ProbeArgumentError("the path of url must be percent-encoded ASCII")
     port = DEFAULT_PORTS[scheme] if port is None else port
-    connect_host, connect_port = (
-        _parse_address(connect_to, port) if connect_to is not None else (parts.hostname, port)
-    )
+    connect_host, connect_port = _parse_address(connect_to, port) if connect_to is not None else (parts.hostname, port)
     return Target(scheme == "wss", parts.hostname, port, resource, connect_host, connect_port)
 
 

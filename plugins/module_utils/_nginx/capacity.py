@@ -22,7 +22,7 @@ from .syntax import directives, read_tree
 BESIDES = 512
 # nginx's own, where the configuration does not say
 DEFAULT_CONNECTIONS = 512
-UNLIMITED = 2 ** 63 - 1
+UNLIMITED = 2**63 - 1
 
 _OPEN_FILES = re.compile(r"^Max open files\s+(\d+|unlimited)\s", re.MULTILINE)
 
@@ -50,13 +50,17 @@ class Capacity(NamedTuple):
         if self.sessions >= self.wanted:
             return ""
         have = "{0} sessions were asked for (nginx_sessions), and nginx carries {1}: {2} may have {3} open files and {4} connections".format(
-            self.wanted, self.sessions, "its worker" if self.workers == 1 else "each of its {0} workers".format(self.workers),
-            self.descriptors, self.connections,
+            self.wanted,
+            self.sessions,
+            "its worker" if self.workers == 1 else "each of its {0} workers".format(self.workers),
+            self.descriptors,
+            self.connections,
         )
         if self.connections <= self.descriptors - BESIDES:
             return have + ". Its configuration was written for fewer: run site.yml"
         remedy = "Let a worker have {0} open files (a limit of the service, the container or the machine; it counts from nginx's next start on)".format(
-            2 * self.wanted + 2 * BESIDES)
+            2 * self.wanted + 2 * BESIDES
+        )
         if self.each:
             remedy += ", or set nginx_worker_processes to {0} or more".format(-(-self.wanted // self.each))
         return "{0}. {1}".format(have, remedy)
@@ -64,8 +68,12 @@ class Capacity(NamedTuple):
     def result(self) -> Dict[str, Any]:
         """Return it as modules do."""
         return {
-            "wanted": self.wanted, "sessions": self.sessions, "workers": self.workers, "descriptors": self.descriptors,
-            "connections": self.connections, "problem": self.problem(),
+            "wanted": self.wanted,
+            "sessions": self.sessions,
+            "workers": self.workers,
+            "descriptors": self.descriptors,
+            "connections": self.connections,
+            "problem": self.problem(),
         }
 
 
@@ -91,7 +99,11 @@ def worker_connections(main: str) -> int:
             continue
         for directive in directives(text):
             # nginx takes it once, and in the block events alone
-            if directive.words[0] == "worker_connections" and len(directive.words) == 2 and directive.words[1].isdigit():
+            if (
+                directive.words[0] == "worker_connections"
+                and len(directive.words) == 2
+                and directive.words[1].isdigit()
+            ):
                 return int(directive.words[1])
     return DEFAULT_CONNECTIONS
 
@@ -111,4 +123,6 @@ def measure_running(binary: str, main: str, pid_file: str, wanted: int = 0) -> O
     master = Finder(binary, main, pid_file).master(processes)
     if not master:
         return None
-    return measure(main, [process.pid for process in processes if process.parent == master.pid and process.is_worker], wanted)
+    return measure(
+        main, [process.pid for process in processes if process.parent == master.pid and process.is_worker], wanted
+    )

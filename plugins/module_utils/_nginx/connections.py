@@ -97,14 +97,20 @@ def count(master: int, workers: Iterable[int], proc: str = "/proc") -> int:
     if listeners is None or None in held:
         ours = accounts(pids, proc)
         ports = {socket.port for socket in sockets if socket.state == _LISTENING}
-        return len({
-            socket.inode for socket in sockets
-            if socket.state == _ESTABLISHED and socket.account in ours and (socket.port in ports or socket.port < ephemeral)
-        })
+        return len(
+            {
+                socket.inode
+                for socket in sockets
+                if socket.state == _ESTABLISHED
+                and socket.account in ours
+                and (socket.port in ports or socket.port < ephemeral)
+            }
+        )
     seen: Set[str] = set().union(*(found for found in held if found))
     ports = {socket.port for socket in sockets if socket.state == _LISTENING and socket.inode in listeners | seen}
     clients = {
-        socket.inode for socket in sockets
+        socket.inode
+        for socket in sockets
         if socket.state == _ESTABLISHED and socket.inode in seen and (socket.port in ports or socket.port < ephemeral)
     }
     return len(clients) + len(parse_unix(_read(folder + "/unix")) & seen)

@@ -106,7 +106,9 @@ class Entry(NamedTuple):
 
     def is_marked(self, marker: str) -> bool:
         """Whether the first lines say that the file is ours."""
-        return self.kind == "file" and marker.encode() in b"\n".join(self.content.split(b"\n", _MARKER_LINES)[:_MARKER_LINES])
+        return self.kind == "file" and marker.encode() in b"\n".join(
+            self.content.split(b"\n", _MARKER_LINES)[:_MARKER_LINES]
+        )
 
 
 def read_entry(path: str) -> Optional[Entry]:
@@ -277,7 +279,8 @@ class Exchange:
         except OSError as error:
             raise NginxError(
                 "what was there before could not be put back: {0}; {1} has it, and the next run tries again".format(
-                    error, self.work)
+                    error, self.work
+                )
             ) from error
 
     def _undo(self, journal: Dict[str, Any]) -> List[str]:
@@ -324,7 +327,8 @@ class Exchange:
     def interrupted(self) -> List[str]:
         """Return the work folders that killed runs have left. The caller holds the lock, so nobody is using them."""
         return sorted(
-            self.path(name) for name in os.listdir(self.directory)
+            self.path(name)
+            for name in os.listdir(self.directory)
             if name.startswith(WORK_PREFIX) and self._is_ours(self.path(name))
         )
 

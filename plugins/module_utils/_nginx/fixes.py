@@ -32,29 +32,45 @@ class Fix(NamedTuple):
 # From nginx's security advisories and the changelogs of the packages, the newest first.
 FIXES = (
     Fix(
-        "CVE-2026-118899", "a client over TLS 1.3 keeps a worker busy for ever while the body of its request is read",
-        ((1, 30, 7), (1, 31, 9)), {"deb12": ("1.22.1-9", 11), "deb13": ("1.26.3-3", 11)}, (1, 13, 0),
+        "CVE-2026-118899",
+        "a client over TLS 1.3 keeps a worker busy for ever while the body of its request is read",
+        ((1, 30, 7), (1, 31, 9)),
+        {"deb12": ("1.22.1-9", 11), "deb13": ("1.26.3-3", 11)},
+        (1, 13, 0),
     ),
     Fix(
-        "CVE-2026-123007", "overflow of a flow control window in HTTP/2, where http2_enabled is set",
-        ((1, 30, 7), (1, 31, 9)), {"deb12": ("1.22.1-9", 11), "deb13": ("1.26.3-3", 11)}, (1, 9, 5),
+        "CVE-2026-123007",
+        "overflow of a flow control window in HTTP/2, where http2_enabled is set",
+        ((1, 30, 7), (1, 31, 9)),
+        {"deb12": ("1.22.1-9", 11), "deb13": ("1.26.3-3", 11)},
+        (1, 9, 5),
     ),
     Fix(
-        "CVE-2026-123633", "use after free in HTTP/2 when connections run out, where http2_enabled is set",
-        ((1, 30, 7), (1, 31, 9)), {"deb12": ("1.22.1-9", 11), "deb13": ("1.26.3-3", 11)}, (1, 9, 5),
+        "CVE-2026-123633",
+        "use after free in HTTP/2 when connections run out, where http2_enabled is set",
+        ((1, 30, 7), (1, 31, 9)),
+        {"deb12": ("1.22.1-9", 11), "deb13": ("1.26.3-3", 11)},
+        (1, 9, 5),
     ),
     # Keys of tickets rotate from 1.23.2 on: Debian 12's never do, so the gate gives no tickets there
     Fix(
-        "CVE-2026-97629", "TLS sessions can be forged with a ticket key that was never set",
-        ((1, 30, 6), (1, 31, 7)), {"deb13": ("1.26.3-3", 10)}, (1, 23, 2),
+        "CVE-2026-97629",
+        "TLS sessions can be forged with a ticket key that was never set",
+        ((1, 30, 6), (1, 31, 7)),
+        {"deb13": ("1.26.3-3", 10)},
+        (1, 23, 2),
     ),
     Fix(
-        "CVE-2026-42533", "buffer overflow in maps with regular expressions",
-        ((1, 30, 4), (1, 31, 3)), {"deb12": ("1.22.1-9", 10), "deb13": ("1.26.3-3", 8)},
+        "CVE-2026-42533",
+        "buffer overflow in maps with regular expressions",
+        ((1, 30, 4), (1, 31, 3)),
+        {"deb12": ("1.22.1-9", 10), "deb13": ("1.26.3-3", 8)},
     ),
     Fix(
-        "CVE-2026-1642", "plain text injected into the answer of an https upstream",
-        ((1, 28, 2), (1, 29, 5)), {"deb12": ("1.22.1-9", 4), "deb13": ("1.26.3-3", 2)},
+        "CVE-2026-1642",
+        "plain text injected into the answer of an https upstream",
+        ((1, 28, 2), (1, 29, 5)),
+        {"deb12": ("1.22.1-9", 4), "deb13": ("1.26.3-3", 2)},
     ),
 )
 # The Debian release that has this version, whatever its revision.
@@ -70,17 +86,27 @@ def missing_fixes(version: str, package_version: str) -> List[Dict[str, str]]:
     if debian:
         release = debian.group("release") or _DEBIAN_BASE.get(debian.group("base"), "")
         return [
-            {"name": fix.name, "what": fix.what, "fixed_in": "{0}+{1}u{2}".format(fix.debian[release][0], release, fix.debian[release][1])}
+            {
+                "name": fix.name,
+                "what": fix.what,
+                "fixed_in": "{0}+{1}u{2}".format(fix.debian[release][0], release, fix.debian[release][1]),
+            }
             for fix in FIXES
-            if release in fix.debian and debian.group("base") == fix.debian[release][0]
+            if release in fix.debian
+            and debian.group("base") == fix.debian[release][0]
             and int(debian.group("revision") or 0) < fix.debian[release][1]
         ]
     if package_version and not _FROM_NGINX_ORG.match(package_version):
         return []
     numbers = _numbers(version)
     return [
-        {"name": fix.name, "what": fix.what, "fixed_in": " and ".join(".".join(map(str, first)) for first in fix.upstream)}
-        for fix in FIXES if numbers and numbers >= fix.since and not _has(numbers, fix.upstream)
+        {
+            "name": fix.name,
+            "what": fix.what,
+            "fixed_in": " and ".join(".".join(map(str, first)) for first in fix.upstream),
+        }
+        for fix in FIXES
+        if numbers and numbers >= fix.since and not _has(numbers, fix.upstream)
     ]
 
 

@@ -39,8 +39,11 @@ def package_version(binary: str) -> str:
     try:
         if os.path.exists("/usr/bin/dpkg-query"):
             # It exits with 1 when one of the names is unknown and still answers for the others.
-            return parse_dpkg(run(
-                ["/usr/bin/dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev} ${Version}\n", *_PACKAGES], 30).output)
+            return parse_dpkg(
+                run(
+                    ["/usr/bin/dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev} ${Version}\n", *_PACKAGES], 30
+                ).output
+            )
         if os.path.exists("/usr/bin/rpm"):
             finished = run(["/usr/bin/rpm", "-qf", "--qf", "%{VERSION}-%{RELEASE}\n", binary], 30)
             return finished.output.splitlines()[0] if finished.status == 0 and finished.output else ""
@@ -61,7 +64,9 @@ def installed_packages(names: List[str]) -> List[str]:
         return []
     try:
         if os.path.exists("/usr/bin/dpkg-query"):
-            output = run(["/usr/bin/dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev}\n", "--", *names], 30).output
+            output = run(
+                ["/usr/bin/dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev}\n", "--", *names], 30
+            ).output
             found = set(re.findall(r"^(\S+) ii\s*$", output, re.MULTILINE))
         elif os.path.exists("/usr/bin/rpm"):
             # Of one that is not installed it says so, in a sentence.
@@ -106,7 +111,10 @@ def path_states(paths: List[str]) -> Dict[str, Dict[str, str]]:
         finally:
             os.close(descriptor)
         found[path] = dict(
-            kind, owner=_owner_name(details.st_uid), group=_group_name(details.st_gid), mode="{0:04o}".format(stat.S_IMODE(details.st_mode))
+            kind,
+            owner=_owner_name(details.st_uid),
+            group=_group_name(details.st_gid),
+            mode="{0:04o}".format(stat.S_IMODE(details.st_mode)),
         )
     return found
 
@@ -138,9 +146,21 @@ def modules(build: Build, dynamic: bool) -> List[str]:
 def gather(binary: str, main_file: str, pid_file: str, installed: bool, connections: bool = False) -> Dict[str, Any]:
     """Return everything that nginx_info returns."""
     found: Dict[str, Any] = {
-        "installed": installed, "version": "", "openssl_version": "", "package_version": "", "configure_arguments": [], "modules": [],
-        "dynamic_modules": [], "prefix": "", "main_file": "", "pid_file": "", "user": "", "running": False,
-        "master_pid": 0, "workers": [], "missing_fixes": [],
+        "installed": installed,
+        "version": "",
+        "openssl_version": "",
+        "package_version": "",
+        "configure_arguments": [],
+        "modules": [],
+        "dynamic_modules": [],
+        "prefix": "",
+        "main_file": "",
+        "pid_file": "",
+        "user": "",
+        "running": False,
+        "master_pid": 0,
+        "workers": [],
+        "missing_fixes": [],
     }
     if connections:
         found["connections"] = 0
@@ -164,19 +184,29 @@ def gather(binary: str, main_file: str, pid_file: str, installed: bool, connecti
     )
     found["missing_fixes"] = missing_fixes(build.version, found["package_version"])
     if master:
-        found.update(running=True, master_pid=master.pid, workers=[
-            {
-                "pid": process.pid, "started": round(started_at(process), 2), "shutting_down": process.is_shutting_down,
-                "descriptors": descriptors(process.pid),
-            }
-            for process in processes
-            if process.parent == master.pid and (process.is_worker or process.is_shutting_down)
-        ])
+        found.update(
+            running=True,
+            master_pid=master.pid,
+            workers=[
+                {
+                    "pid": process.pid,
+                    "started": round(started_at(process), 2),
+                    "shutting_down": process.is_shutting_down,
+                    "descriptors": descriptors(process.pid),
+                }
+                for process in processes
+                if process.parent == master.pid and (process.is_worker or process.is_shutting_down)
+            ],
+        )
         if connections:
             # After an upgrade of the binary the former master is there until its last session has ended.
             masters = {process.pid for process in finder.masters(processes)}
-            found["connections"] = count(master.pid, [
-                process.pid for process in processes
-                if process.parent in masters and (process.is_worker or process.is_shutting_down)
-            ])
+            found["connections"] = count(
+                master.pid,
+                [
+                    process.pid
+                    for process in processes
+                    if process.parent in masters and (process.is_worker or process.is_shutting_down)
+                ],
+            )
     return found

@@ -214,8 +214,14 @@ class Activator:
     """Reloads, starts or restarts one nginx and returns the workers that prove it."""
 
     def __init__(
-        self, finder: Finder, main: str, service: str, error_log: str, live_timeout: float,
-        system: System, operations: Operations,
+        self,
+        finder: Finder,
+        main: str,
+        service: str,
+        error_log: str,
+        live_timeout: float,
+        system: System,
+        operations: Operations,
     ) -> None:
         self.warnings: List[str] = []
         self._finder = finder
@@ -296,7 +302,8 @@ class Activator:
             # QUIT: it frees the listeners at once and sees its sessions through.
             self._system.signal(worker.pid, signal.SIGQUIT)
             self.warnings.append(
-                "worker {0} of a killed nginx held its listeners and was told to quit".format(worker.pid))
+                "worker {0} of a killed nginx held its listeners and was told to quit".format(worker.pid)
+            )
         # A process on its way out still answers for a moment.
         deadline = self._system.clock() + UNSERVED
         for path in tree.sockets:
@@ -340,8 +347,10 @@ class Activator:
                 or (not new and (watch.gave_up(master.pid) if master else bool(said)))
             ):
                 complaints = watch.complaints(master.pid if master else 0) or said.splitlines()
-                raise NotLive("; ".join(complaints) or "no steady new worker within {0:g} s, and its log does not say why".format(
-                    self._live_timeout))
+                raise NotLive(
+                    "; ".join(complaints)
+                    or "no steady new worker within {0:g} s, and its log does not say why".format(self._live_timeout)
+                )
             self._system.sleep(POLL)
 
 

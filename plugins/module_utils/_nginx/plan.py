@@ -80,7 +80,7 @@ def saved_name(path: str) -> str:
 
 def _displaced_path(name: str) -> str:
     """Return the path that was displaced to ``name``; nothing when ``name`` is no such name."""
-    path = unquote(name[:-len(SAVED_SUFFIX)])
+    path = unquote(name[: -len(SAVED_SUFFIX)])
     if saved_name(path) != name:
         return ""
     try:
@@ -157,8 +157,11 @@ class Planner:
         path = self.settings.path(folder)
         entry = read_entry(path)
         if entry and (entry.kind != "other" or not os.path.isdir(path)):
-            raise NginxError("{0} is {1}, not a folder, and nothing is written through it: remove it first".format(
-                path, "a symbolic link" if entry.kind == "link" else "in the way"))
+            raise NginxError(
+                "{0} is {1}, not a folder, and nothing is written through it: remove it first".format(
+                    path, "a symbolic link" if entry.kind == "link" else "in the way"
+                )
+            )
         return entry is not None
 
     def plan(self) -> List[Change]:
@@ -171,8 +174,11 @@ class Planner:
             found = self._found(path)
             where = self.settings.path(path)
             if found and found.kind != "file":
-                raise NginxError("{0} is {1}: remove it first".format(
-                    where, "a symbolic link" if found.kind == "link" else "not a file"))
+                raise NginxError(
+                    "{0} is {1}: remove it first".format(
+                        where, "a symbolic link" if found.kind == "link" else "not a file"
+                    )
+                )
             if found and not found.is_marked(settings.marker):
                 if path != settings.main_file:
                     raise NginxError(
@@ -216,8 +222,13 @@ class Planner:
             elif entry:
                 others.append(path)
         if others:
-            self.warnings.append("not ours and left alone in {0}: {1}{2}".format(
-                settings.directory, ", ".join(others[:_NOT_OURS_LIMIT]), " …" if len(others) > _NOT_OURS_LIMIT else ""))
+            self.warnings.append(
+                "not ours and left alone in {0}: {1}{2}".format(
+                    settings.directory,
+                    ", ".join(others[:_NOT_OURS_LIMIT]),
+                    " …" if len(others) > _NOT_OURS_LIMIT else "",
+                )
+            )
         if not settings.present:
             main = self._found(settings.main_file)
             if main and main.is_marked(settings.marker):
@@ -240,8 +251,7 @@ class Planner:
             if found is None:
                 continue
             if found.kind != "link":
-                self.warnings.append("{0} is not a symbolic link and is left alone".format(
-                    self.settings.path(path)))
+                self.warnings.append("{0} is not a symbolic link and is left alone".format(self.settings.path(path)))
                 continue
             changes += self._save(path, found)
             changes.append(Change(path, found, None))
@@ -262,8 +272,9 @@ class Planner:
             if saved is None or saved.kind == "other":
                 continue
             if path == settings.main_file and found and not found.is_marked(settings.marker):
-                self.warnings.append("{0} is no longer ours and stays; {1} stays as well".format(
-                    settings.main, self.settings.path(name)))
+                self.warnings.append(
+                    "{0} is no longer ours and stays; {1} stays as well".format(settings.main, self.settings.path(name))
+                )
                 continue
             if found is None and not os.path.isdir(os.path.dirname(self.settings.path(path))):
                 continue

@@ -69,7 +69,7 @@ class Build(NamedTuple):
         start = "--{0}=".format(name)
         for argument in self.arguments:
             if argument.startswith(start):
-                return argument[len(start):]
+                return argument[len(start) :]
         return ""
 
 
@@ -88,8 +88,13 @@ def run(command: Sequence[str], limit: float) -> Finished:
     with tempfile.TemporaryFile() as output:
         try:
             process = subprocess.Popen(
-                list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/",
-                env=dict(_ENVIRONMENT), start_new_session=True,
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                env=dict(_ENVIRONMENT),
+                start_new_session=True,
             )
         except OSError as error:
             raise NginxError("cannot run {0}: {1}".format(command[0], error.strerror)) from error
@@ -211,13 +216,13 @@ class Finder:
             # Another user's process: its title has to do. A signal could not be sent to it anyway.
             return True
         if program.endswith(_DELETED):
-            program = program[:-len(_DELETED)]
+            program = program[: -len(_DELETED)]
         return program == os.path.realpath(self.binary) and (
             _link(folder + "/ns/pid") == _link("{0}/self/ns/pid".format(self.proc))
         )
 
     def _main_of(self, process: Process) -> str:
-        words = process.title[len(MASTER):].split()
+        words = process.title[len(MASTER) :].split()
         for position, word in enumerate(words):
             if word == "-c" and position + 1 < len(words):
                 return words[position + 1]
@@ -243,8 +248,10 @@ class Finder:
         entitled = [process for process in processes if process.title.startswith(MASTER)]
         pids = {process.pid for process in entitled}
         return [
-            process for process in entitled
-            if self._runs_our_binary(process) and self._runs_our_main(process)
+            process
+            for process in entitled
+            if self._runs_our_binary(process)
+            and self._runs_our_main(process)
             # A child that has just been forked bears its master's title.
             and (process.parent not in pids or process.pid == self.pid_in_file())
         ]
@@ -271,8 +278,11 @@ class Finder:
         """
         alive = {process.pid for process in processes}
         return [
-            process for process in processes
-            if process.is_worker and process.parent not in alive and self._runs_our_binary(process)
+            process
+            for process in processes
+            if process.is_worker
+            and process.parent not in alive
+            and self._runs_our_binary(process)
             and self._has_open(process, logs)
         ]
 

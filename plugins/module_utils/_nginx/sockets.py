@@ -48,8 +48,11 @@ def protect(wanted: Socket, check: bool = False) -> Optional[bool]:
     try:
         found = os.fstat(handle)
         if not stat.S_ISSOCK(found.st_mode):
-            raise NginxError("{0} is {1}, not a socket, and nothing is done to it: remove it first".format(
-                wanted.path, "a symbolic link" if stat.S_ISLNK(found.st_mode) else "in the way"))
+            raise NginxError(
+                "{0} is {1}, not a socket, and nothing is done to it: remove it first".format(
+                    wanted.path, "a symbolic link" if stat.S_ISLNK(found.st_mode) else "in the way"
+                )
+            )
         if not _differs(wanted, found):
             return False
         if not check:

@@ -170,7 +170,7 @@ def read_tree(main: str) -> Tree:
                 if arguments[0].startswith("/") and "$" not in arguments[0]:
                     once(tree.session_logs, arguments[0])
             elif name == "listen" and arguments[0].startswith("unix:"):
-                once(tree.sockets, arguments[0][len("unix:"):])
+                once(tree.sockets, arguments[0][len("unix:") :])
             elif LOADED_ONCE.match(name):
                 for argument in arguments:
                     # js_import takes "name from file"; a name with a variable is opened at each handshake.
@@ -194,5 +194,5 @@ def with_pid(text: str, pid_path: str, add: bool) -> str:
     for directive in directives(text):
         if directive.words[0] == "pid" and not directive.context:
             lines = text.count("\n", directive.start, directive.end)
-            return text[:directive.start] + wanted + "\n" * lines + text[directive.end:]
+            return text[: directive.start] + wanted + "\n" * lines + text[directive.end :]
     return "{0}; {1}".format(wanted, text) if add else text

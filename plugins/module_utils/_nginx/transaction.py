@@ -88,8 +88,10 @@ class Outcome:
         """Return the changes in the form that Ansible prints."""
         return [
             {
-                "before": _text(change.path, change.before), "after": _text(change.path, change.after),
-                "before_header": change.path, "after_header": change.path,
+                "before": _text(change.path, change.before),
+                "after": _text(change.path, change.after),
+                "before_header": change.path,
+                "after_header": change.path,
             }
             for change in self.shown
         ]
@@ -108,7 +110,10 @@ class Transaction:
     """One run of nginx_config."""
 
     def __init__(
-        self, settings: Settings, operations: Optional[Operations] = None, system: Optional[System] = None,
+        self,
+        settings: Settings,
+        operations: Optional[Operations] = None,
+        system: Optional[System] = None,
     ) -> None:
         self.settings = settings
         self.outcome = Outcome()
@@ -118,8 +123,13 @@ class Transaction:
         self._exchange = Exchange(settings.directory, self._operations)
         self._new_session_logs: List[str] = []
         self._activator = Activator(
-            self._finder, settings.main, settings.service, settings.error_log, settings.live_timeout,
-            self._system, self._operations,
+            self._finder,
+            settings.main,
+            settings.service,
+            settings.error_log,
+            settings.live_timeout,
+            self._system,
+            self._operations,
         )
 
     def run(self) -> Outcome:
@@ -167,11 +177,15 @@ class Transaction:
         interrupted = self._exchange.interrupted()
         if interrupted and self.settings.check:
             self.outcome.warnings.append(
-                "a killed run has left {0}; the next run puts that right".format(", ".join(interrupted)))
+                "a killed run has left {0}; the next run puts that right".format(", ".join(interrupted))
+            )
         elif interrupted:
             for path in self._exchange.recover():
-                self.outcome.warnings.append("{0} was altered after a killed run had written it and is left as it is".format(
-                    self.settings.path(path)))
+                self.outcome.warnings.append(
+                    "{0} was altered after a killed run had written it and is left as it is".format(
+                        self.settings.path(path)
+                    )
+                )
 
     # -- test --------------------------------------------------------------------------------------------------------
 
@@ -185,7 +199,8 @@ class Transaction:
         # nginx -t opens the pid file; the real one it would create, owned and labelled as the caller.
         has_no_pid = read_tree(main).pid_owner is None
         content = with_pid(
-            entry.content.decode("utf-8", "surrogateescape"), os.path.join(self._exchange.work, "pid"), has_no_pid)
+            entry.content.decode("utf-8", "surrogateescape"), os.path.join(self._exchange.work, "pid"), has_no_pid
+        )
         self._operations.unlink(main)
         self._operations.write(main, to_bytes(content), 0o600)
         finished = self._system.run([settings.binary, "-t", "-q", "-c", main], TEST_LIMIT)
@@ -197,10 +212,13 @@ class Transaction:
         fatal = [line for line in said if line.startswith("[emerg]")] or said or output.splitlines()
         if settings.check and fatal and self._may_come(fatal[0]):
             self.outcome.warnings.append(
-                "nginx -t misses a file that an earlier task may yet put there: {0}".format(fatal[0]))
+                "nginx -t misses a file that an earlier task may yet put there: {0}".format(fatal[0])
+            )
             return
         raise NginxError(
-            "nginx refuses this configuration; nothing was changed: {0}".format("; ".join(fatal) or "it does not say why"),
+            "nginx refuses this configuration; nothing was changed: {0}".format(
+                "; ".join(fatal) or "it does not say why"
+            ),
             output,
         )
 
@@ -208,7 +226,8 @@ class Transaction:
         """Whether nginx misses a file that this run does not decide about."""
         missing = _MISSING_FILE.search(complaint)
         return bool(missing) and not any(
-            missing.group(1).startswith(self.settings.path(folder) + "/") for folder in self.settings.owned_directories)
+            missing.group(1).startswith(self.settings.path(folder) + "/") for folder in self.settings.owned_directories
+        )
 
     # -- act ---------------------------------------------------------------------------------------------------------
 
@@ -228,7 +247,8 @@ class Transaction:
         has_main = fate.get(settings.main_file, os.path.lexists(settings.main))
         if not has_main and master:
             outcome.warnings.append(
-                "there is no former {0} to go back to; nginx keeps running with what it has read".format(settings.main))
+                "there is no former {0} to go back to; nginx keeps running with what it has read".format(settings.main)
+            )
             master = None
         if settings.check:
             outcome.reloaded = bool(master)
@@ -268,15 +288,21 @@ class Transaction:
                     prepare(path)
                 except OSError as error:
                     what = {errno.ELOOP: "it is a symbolic link", errno.EEXIST: "it is not a file"}
-                    raise NginxError("{0} cannot be made a log for root alone: {1}; nothing was changed".format(
-                        path, what.get(error.errno or 0, error.strerror))) from error
+                    raise NginxError(
+                        "{0} cannot be made a log for root alone: {1}; nothing was changed".format(
+                            path, what.get(error.errno or 0, error.strerror)
+                        )
+                    ) from error
         formers = [path for path in before.session_logs if path not in wanted]
         if wanted and formers:
             try:
                 remember(wanted, formers)
             except (LockError, OSError) as error:
-                raise NginxError("that sessions are logged in {0} cannot be noted: {1}; nothing was changed".format(
-                    ", ".join(formers), error)) from error
+                raise NginxError(
+                    "that sessions are logged in {0} cannot be noted: {1}; nothing was changed".format(
+                        ", ".join(formers), error
+                    )
+                ) from error
 
     def _protect_what_is_there(self, family: Family) -> None:
         """Give sockets their mode in a run that has nothing else to do."""
@@ -288,15 +314,17 @@ class Transaction:
             if changed is None:
                 raise NginxError(
                     "{0} is not there any more, though nginx listens on it: nobody can connect until nginx is "
-                    "restarted".format(wanted.path))
+                    "restarted".format(wanted.path)
+                )
             if changed:
                 self.outcome.sockets.append(wanted.path)
                 self.outcome.reason = "a socket had another mode or group"
 
     def _test_only(self) -> None:
         if not os.access(self.settings.directory, os.W_OK):
-            self.outcome.warnings.append("{0} is not writable, so nginx did not test the configuration".format(
-                self.settings.directory))
+            self.outcome.warnings.append(
+                "{0} is not writable, so nginx did not test the configuration".format(self.settings.directory)
+            )
             return
         try:
             self._exchange.open_work()
@@ -308,8 +336,11 @@ class Transaction:
         try:
             self._exchange.close()
         except OSError as error:
-            self.outcome.warnings.append("{0} could not be removed ({1}): the next run undoes and does all this once more".format(
-                self._exchange.work, error.strerror))
+            self.outcome.warnings.append(
+                "{0} could not be removed ({1}): the next run undoes and does all this once more".format(
+                    self._exchange.work, error.strerror
+                )
+            )
 
     def _reason(self, before: Tree, family: Family) -> str:
         """Return why something has to be done, nothing when nothing has."""
@@ -324,7 +355,8 @@ class Transaction:
         newest, path = newest_change(before, self.settings.directory)
         if newest > time.time():
             self.outcome.warnings.append(
-                "the clock was set back: {0} changed in the future, and until then every run reloads".format(path))
+                "the clock was set back: {0} changed in the future, and until then every run reloads".format(path)
+            )
         if any(started_at(worker) < newest for worker in family.workers):
             return "{0} is newer than the running workers".format(path)
         return ""
@@ -332,8 +364,11 @@ class Transaction:
     def _note_pid_file(self, master: Optional[Process]) -> None:
         named = self._finder.pid_in_file()
         if master and named != master.pid:
-            self.outcome.warnings.append("{0} names {1}, but nginx's master is process {2}: scripts that rely on it fail".format(
-                self.settings.pid_file, "process {0}".format(named) if named else "no process", master.pid))
+            self.outcome.warnings.append(
+                "{0} names {1}, but nginx's master is process {2}: scripts that rely on it fail".format(
+                    self.settings.pid_file, "process {0}".format(named) if named else "no process", master.pid
+                )
+            )
 
     def _remove_empty_folders(self) -> None:
         """Remove our folders when the last of our files has gone for good.

@@ -468,9 +468,7 @@ class _Planner:
         if request.subject is not None:
             tokens, self.plan.foreign = self.store.scan(problems=self.plan.failures)
             self._check_clock(tokens)
-            self.plan.remove = [
-                token for token in tokens if token.form == MANAGED and token.subject == request.subject
-            ]
+            self.plan.remove = [token for token in tokens if token.form == MANAGED and token.subject == request.subject]
             return
         names = dict.fromkeys(request.tokens or ())
         names.update(dict.fromkeys(self._by_fingerprint()))

@@ -28,7 +28,9 @@ class Filters(t.NamedTuple):
             return False
         if self.status != "any" and token.is_valid(now) != (self.status == "valid"):
             return False
-        if self.expires_within is not None and (token.expires_at is None or token.expires_at - now > self.expires_within):
+        if self.expires_within is not None and (
+            token.expires_at is None or token.expires_at - now > self.expires_within
+        ):
             return False
         return self.fingerprints is None or full_fingerprint(token.name).startswith(tuple(self.fingerprints))
 

@@ -298,7 +298,9 @@ class TokenStore:
                 missing.append(name)
                 continue
             except OSError as error:
-                raise StoreError("cannot look at token %s: %s" % (fingerprint(name), os.strerror(error.errno))) from None
+                raise StoreError(
+                    "cannot look at token %s: %s" % (fingerprint(name), os.strerror(error.errno))
+                ) from None
             if found.st_size == 0 and stat.S_ISREG(found.st_mode):
                 count += 1
             else:
@@ -328,9 +330,7 @@ class TokenStore:
                     tokens.append(token)
         return tokens, foreign
 
-    def due(
-        self, now: float, problems: t.Optional[t.List[str]] = None
-    ) -> t.Tuple[t.List[Token], t.List[Token]]:
+    def due(self, now: float, problems: t.Optional[t.List[str]] = None) -> t.Tuple[t.List[Token], t.List[Token]]:
         """Return the expired and the corrupt tokens: one stat a file, a read only for what looks due.
 
         A managed file carries its end as mtime. One written by other means (an

@@ -235,7 +235,9 @@ def prove(known: t.Sequence[Known], timeout: float) -> None:
 def main() -> int:
     """Run the program."""
     parser = argparse.ArgumentParser(description="Bring certbot's certificates to nginx.")
-    parser.add_argument("--configuration", default=CONFIGURATION, help="JSON file that says which (default: %(default)s)")
+    parser.add_argument(
+        "--configuration", default=CONFIGURATION, help="JSON file that says which (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     with open(arguments.configuration, encoding="utf-8") as stream:
         configuration = json.load(stream)

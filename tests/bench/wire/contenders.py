@@ -52,12 +52,34 @@ class Place:
         self.issue(TOKEN)
         self.certificate, self.key = self.root / "fullchain.pem", self.root / "privkey.pem"
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-             "-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}", "-keyout", str(self.key), "-out", str(self.certificate)],
-            check=True, capture_output=True,
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                f"/CN={NAME}",
+                "-addext",
+                f"subjectAltName=DNS:{NAME}",
+                "-keyout",
+                str(self.key),
+                "-out",
+                str(self.certificate),
+            ],
+            check=True,
+            capture_output=True,
         )
         self.upstream_port = free_port()
-        self._upstream = subprocess.Popen([str(PROGRAMS / "python"), str(Path(__file__).with_name("echo.py")), str(self.upstream_port)], start_new_session=True)
+        self._upstream = subprocess.Popen(
+            [str(PROGRAMS / "python"), str(Path(__file__).with_name("echo.py")), str(self.upstream_port)],
+            start_new_session=True,
+        )
         wait_for(lambda: answers(Target(self.upstream_port, tls=False)), 10)
 
     def issue(self, token: str) -> None:
@@ -180,8 +202,12 @@ class Nginx(Contender):
     location = ""
 
     def text(self) -> str:
-        place, temporary = self.place, "\n".join(
-            f"    {kind}_temp_path {self.folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        place, temporary = (
+            self.place,
+            "\n".join(
+                f"    {kind}_temp_path {self.folder}/{kind};"
+                for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+            ),
         )
         listen = "\n        ".join(f"listen 127.0.0.1:{port} ssl;" for port in self.ports)
         return f"""\
@@ -216,7 +242,10 @@ http {{
 """
 
     def _command(self, *arguments: str) -> None:
-        subprocess.run([str(self.binary), "-c", str(self.folder / "nginx.conf"), "-e", str(self.folder / "error.log"), *arguments], check=True)
+        subprocess.run(
+            [str(self.binary), "-c", str(self.folder / "nginx.conf"), "-e", str(self.folder / "error.log"), *arguments],
+            check=True,
+        )
 
     def _write(self) -> None:
         (self.folder / "nginx.conf").write_text(self.text().replace("@folder@", str(self.folder)))
@@ -295,8 +324,13 @@ class Gate(Contender):
         if not self.tls:
             listen["tls"] = False
         return {
-            "name": "bench", "server_names": [NAME], "listen": [listen], "certificate": "bench",
-            "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{self.place.upstream_port}", "origins": [ORIGIN]}],
+            "name": "bench",
+            "server_names": [NAME],
+            "listen": [listen],
+            "certificate": "bench",
+            "locations": [
+                {"path": "/wss", "upstream": f"http://127.0.0.1:{self.place.upstream_port}", "origins": [ORIGIN]}
+            ],
         }
 
     def start(self) -> None:
@@ -305,13 +339,24 @@ class Gate(Contender):
             os.environ["WSSGATE_NGINX"] = str(self.binary)
         entry = {"name": "bench", "certificate_path": str(self.place.certificate), "key_path": str(self.place.key)}
         self.house = House(
-            [self._server()], **{"nginx_sessions": 8000, "wss_proxy_certificates": [entry],
-                                 "wss_proxy_token_store_path": str(self.place.tokens)} | self.variables)
+            [self._server()],
+            **{
+                "nginx_sessions": 8000,
+                "wss_proxy_certificates": [entry],
+                "wss_proxy_token_store_path": str(self.place.tokens),
+            }
+            | self.variables,
+        )
         self.house.__enter__()
 
     def take_up(self) -> None:
         for name, text in self.house.configuration().items():
-            more = re.sub(rf"^( *)listen 127\.0\.0\.1:{self.port}\b(.*)$", rf"\g<0>\n\1listen 127.0.0.1:{self.ports[-1]}\2", text, flags=re.M)
+            more = re.sub(
+                rf"^( *)listen 127\.0\.0\.1:{self.port}\b(.*)$",
+                rf"\g<0>\n\1listen 127.0.0.1:{self.ports[-1]}\2",
+                text,
+                flags=re.M,
+            )
             (self.house.etc / name).write_text(more)
         done = self.house.command("-s", "reload")
         assert done.returncode == 0, done.stderr
@@ -360,7 +405,10 @@ class Program(Contender):
         arguments = self.command()
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                arguments, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder,
+                arguments,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
                 # As a daemon: the scheduler shares the cores out between sessions first (sched(7), autogroup).
                 start_new_session=True,
                 env={**os.environ, "HOME": str(self.folder), "GOMAXPROCS": "1", **self.environment},
@@ -426,8 +474,12 @@ class Caddy(Program):
 
     def take_up(self) -> None:
         _caddy, _run, *configuration = self.command()
-        subprocess.run([str(self.binary), "reload", *configuration, "--address", f"unix/{self.folder}/admin"], check=True, capture_output=True,
-                       env={**os.environ, "HOME": str(self.folder)})
+        subprocess.run(
+            [str(self.binary), "reload", *configuration, "--address", f"unix/{self.folder}/admin"],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "HOME": str(self.folder)},
+        )
 
     def command(self) -> list[str]:
         sites = ", ".join(f"https://{NAME}:{port}" for port in self.ports)
@@ -566,7 +618,16 @@ static_resources:
       cluster_name: echo
       endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {self.place.upstream_port}}}}}}}}}]}}]
 """)
-        return [str(self.binary), "-c", str(self.folder / "envoy.yaml"), "--concurrency", "1", "--disable-hot-restart", "-l", "warn"]
+        return [
+            str(self.binary),
+            "-c",
+            str(self.folder / "envoy.yaml"),
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "-l",
+            "warn",
+        ]
 
     def version(self) -> str:
         return first_line([str(self.binary), "--version"], {}, r"/(\d+\.\d+\.\d+)/")

@@ -28,9 +28,21 @@ Works = Callable[[int], Any]
 
 #: Features of the processor that OpenSSL's code looks at, as (word, bit) of OPENSSL_ia32cap(3).
 FEATURES = {
-    "PCLMULQDQ": (0, 33), "AES-NI": (0, 57), "AVX": (0, 60), "BMI1": (1, 3), "AVX2": (1, 5), "BMI2": (1, 8), "AVX512F": (1, 16),
-    "AVX512DQ": (1, 17), "ADX": (1, 19), "AVX512IFMA": (1, 21), "SHA": (1, 29), "AVX512BW": (1, 30), "AVX512VL": (1, 31),
-    "VAES": (1, 41), "VPCLMULQDQ": (1, 42),
+    "PCLMULQDQ": (0, 33),
+    "AES-NI": (0, 57),
+    "AVX": (0, 60),
+    "BMI1": (1, 3),
+    "AVX2": (1, 5),
+    "BMI2": (1, 8),
+    "AVX512F": (1, 16),
+    "AVX512DQ": (1, 17),
+    "ADX": (1, 19),
+    "AVX512IFMA": (1, 21),
+    "SHA": (1, 29),
+    "AVX512BW": (1, 30),
+    "AVX512VL": (1, 31),
+    "VAES": (1, 41),
+    "VPCLMULQDQ": (1, 42),
 }
 
 
@@ -65,9 +77,21 @@ class Counted:
         self.contender.halt()
         with (self.folder / "valgrind.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [tool("valgrind"), "--tool=callgrind", f"--callgrind-out-file={self.folder}/counts", f"--vgdb-prefix={self.folder}/vgdb",
-                 *self.contender.alone(), "-e", str(self.folder / "alone.log"), "-g", "daemon off; master_process off;"],
-                stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env=environment(),
+                [
+                    tool("valgrind"),
+                    "--tool=callgrind",
+                    f"--callgrind-out-file={self.folder}/counts",
+                    f"--vgdb-prefix={self.folder}/vgdb",
+                    *self.contender.alone(),
+                    "-e",
+                    str(self.folder / "alone.log"),
+                    "-g",
+                    "daemon off; master_process off;",
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=environment(),
             )
         try:
             wait_for(lambda: self._process.poll() is not None or answers(self.contender.target), 60)
@@ -92,8 +116,12 @@ class Counted:
         """The instructions since the last time."""
         self._settle()
         self._dumps += 1
-        subprocess.run([tool("vgdb"), f"--pid={self._process.pid}", f"--vgdb-prefix={self.folder}/vgdb", "dump"],
-                       check=True, capture_output=True, timeout=60)
+        subprocess.run(
+            [tool("vgdb"), f"--pid={self._process.pid}", f"--vgdb-prefix={self.folder}/vgdb", "dump"],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
         path = self.folder / f"counts.{self._dumps}"
         return int(re.findall(r"^totals: (\d+)", path.read_text(), re.M)[0])
 
@@ -117,8 +145,11 @@ def spread(values: list[float]) -> float:
 
 def features() -> dict[str, bool] | None:
     """What OpenSSL finds in this processor, and whether it finds it below valgrind as well."""
+
     def words(*before: str) -> list[int]:
-        done = subprocess.run([*before, "openssl", "info", "-cpusettings"], capture_output=True, text=True, check=True, env=environment())
+        done = subprocess.run(
+            [*before, "openssl", "info", "-cpusettings"], capture_output=True, text=True, check=True, env=environment()
+        )
         return [int(word, 16) for word in re.findall(r"0x[0-9a-f]+", done.stdout)]
 
     native, below = words(), words(tool("valgrind"), "--tool=none", "-q")
@@ -128,5 +159,7 @@ def features() -> dict[str, bool] | None:
 
 
 def version() -> str:
-    done = subprocess.run([tool("valgrind"), "--version"], capture_output=True, text=True, check=True, env=environment())
+    done = subprocess.run(
+        [tool("valgrind"), "--version"], capture_output=True, text=True, check=True, env=environment()
+    )
     return done.stdout.strip().partition("-")[2]

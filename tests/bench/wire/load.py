@@ -35,12 +35,22 @@ class Target:
     @property
     def request(self) -> bytes:
         lines = [
-            f"GET {self.path} HTTP/1.1", f"Host: {self.name}:{self.port}", "Upgrade: websocket", "Connection: Upgrade",
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", f"Origin: {self.origin}",
+            f"GET {self.path} HTTP/1.1",
+            f"Host: {self.name}:{self.port}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Version: 13",
+            f"Origin: {self.origin}",
             "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-            "Accept: */*", "Accept-Language: en-US,en;q=0.5", "Accept-Encoding: gzip, deflate, br, zstd",
-            "Sec-Fetch-Dest: empty", "Sec-Fetch-Mode: websocket",
-            "Sec-Fetch-Site: same-site", "Pragma: no-cache", "Cache-Control: no-cache",
+            "Accept: */*",
+            "Accept-Language: en-US,en;q=0.5",
+            "Accept-Encoding: gzip, deflate, br, zstd",
+            "Sec-Fetch-Dest: empty",
+            "Sec-Fetch-Mode: websocket",
+            "Sec-Fetch-Site: same-site",
+            "Pragma: no-cache",
+            "Cache-Control: no-cache",
         ]
         if self.cookie:
             lines.append(f"Cookie: {self.cookie}")
@@ -122,8 +132,15 @@ def read_exactly(connection: socket.socket, view: memoryview) -> None:
 # -- what a client process does: each takes a pipe, a Target and options; its return value is sent back
 
 
-def handshakes(_pipe: Connection, target: Target, *, count: int = 0, seconds: float = 0.0, resume: bool = False,
-               expect: bytes = b"101") -> dict[str, Any]:
+def handshakes(
+    _pipe: Connection,
+    target: Target,
+    *,
+    count: int = 0,
+    seconds: float = 0.0,
+    resume: bool = False,
+    expect: bytes = b"101",
+) -> dict[str, Any]:
     """That many handshakes one after the other, or as many as fit into the time."""
     dialler = Dialler(target)
     times: list[float] = []
@@ -142,7 +159,9 @@ def handshakes(_pipe: Connection, target: Target, *, count: int = 0, seconds: fl
     return {"times": times, "seconds": time.perf_counter() - begin, "resumed": dialler.resumed}
 
 
-def refusals(_pipe: Connection, target: Target, *, seconds: float = 0.0, count: int = 0, expect: bytes = b"403") -> dict[str, Any]:
+def refusals(
+    _pipe: Connection, target: Target, *, seconds: float = 0.0, count: int = 0, expect: bytes = b"403"
+) -> dict[str, Any]:
     """Asks again and again over a connection for as long as the server leaves it open."""
     dialler = Dialler(target)
     done = connections = empty = 0

@@ -59,8 +59,14 @@ class Bench:
             self.facts.setdefault(kind.name, {"title": kind.title, "check": kind.check, "version": found[-1].version()})
         return found
 
-    def _each_round(self, running: list[Contender], label: str, work: Callable[[Contender], dict[str, float]],
-                    rounds: int | None = None, slices: int = 1) -> Figures:
+    def _each_round(
+        self,
+        running: list[Contender],
+        label: str,
+        work: Callable[[Contender], dict[str, float]],
+        rounds: int | None = None,
+        slices: int = 1,
+    ) -> Figures:
         """A round is so many turns of everybody, whose mean it is: what disturbs lasts longer than a turn, and meets all."""
         figures: Figures = {}
         for number in range(rounds or self.rounds):
@@ -85,14 +91,22 @@ class Bench:
                 load.together(1, load.handshakes, contender.target, count=self._count(100), resume=contender.target.tls)
             proxies = [contender for contender in running if contender.pids()]
             found = {
-                "handshake_full": self._each_round(running, "full handshakes", lambda c: self._handshake(c, resume=False), slices=4),
-                "handshake_resumed": self._each_round(proxies, "resumed handshakes", lambda c: self._handshake(c, resume=True), slices=4),
+                "handshake_full": self._each_round(
+                    running, "full handshakes", lambda c: self._handshake(c, resume=False), slices=4
+                ),
+                "handshake_resumed": self._each_round(
+                    proxies, "resumed handshakes", lambda c: self._handshake(c, resume=True), slices=4
+                ),
                 "handshake_saturated": self._each_round(running, "handshakes at saturation", self._saturated),
             }
             for name, size, count in (("message_64", 64, 6000), ("message_16384", 16384, 2000)):
-                found[name] = self._each_round(proxies, f"messages of {size} bytes", lambda c, s=size, n=count: self._echo(c, s, n))
+                found[name] = self._each_round(
+                    proxies, f"messages of {size} bytes", lambda c, s=size, n=count: self._echo(c, s, n)
+                )
             for name, size in (("paced_64", 64), ("paced_16384", 16384)):
-                found[name] = self._each_round(running, f"1,000 messages of {size} bytes a second", lambda c, s=size: self._paced(c, s))
+                found[name] = self._each_round(
+                    running, f"1,000 messages of {size} bytes a second", lambda c, s=size: self._paced(c, s)
+                )
             return found
 
     def _spent(self, contender: Contender, work: Callable[[], Any]) -> tuple[float, Any]:
@@ -103,28 +117,38 @@ class Bench:
 
     def _handshake(self, contender: Contender, *, resume: bool) -> dict[str, float]:
         count = self._count(100)
-        spent, done = self._spent(contender, lambda: load.together(1, load.handshakes, contender.target, count=count, resume=resume))
+        spent, done = self._spent(
+            contender, lambda: load.together(1, load.handshakes, contender.target, count=count, resume=resume)
+        )
         result = done[0]
         if resume and result["resumed"] < count * 0.95:
             self.say(f"{contender.title} resumed only {result['resumed']} of {count}")
         return {
-            "cpu_us": spent / count * 1e6, "p50_ms": percentile(result["times"], 0.5) * 1e3,
-            "p99_ms": percentile(result["times"], 0.99) * 1e3, "resumed": result["resumed"] / count,
+            "cpu_us": spent / count * 1e6,
+            "p50_ms": percentile(result["times"], 0.5) * 1e3,
+            "p99_ms": percentile(result["times"], 0.99) * 1e3,
+            "resumed": result["resumed"] / count,
         }
 
     def _saturated(self, contender: Contender) -> dict[str, float]:
         seconds = max(0.5, 1.5 * self.scale)
-        spent, done = self._spent(contender, lambda: load.together(4, load.handshakes, contender.target, seconds=seconds))
+        spent, done = self._spent(
+            contender, lambda: load.together(4, load.handshakes, contender.target, seconds=seconds)
+        )
         times = [value for result in done for value in result["times"]]
         return {
-            "per_second": sum(len(r["times"]) / r["seconds"] for r in done), "p50_ms": percentile(times, 0.5) * 1e3,
-            "p99_ms": percentile(times, 0.99) * 1e3, "cpu_us": spent / len(times) * 1e6,
+            "per_second": sum(len(r["times"]) / r["seconds"] for r in done),
+            "p50_ms": percentile(times, 0.5) * 1e3,
+            "p99_ms": percentile(times, 0.99) * 1e3,
+            "cpu_us": spent / len(times) * 1e6,
         }
 
     def _echo(self, contender: Contender, size: int, count: int) -> dict[str, float]:
         # 8 sessions' handshakes are in the account as well; so many messages make nothing of them.
         count = self._count(count)
-        spent, done = self._spent(contender, lambda: load.together(1, load.echoes, contender.target, size=size, count=count))
+        spent, done = self._spent(
+            contender, lambda: load.together(1, load.echoes, contender.target, size=size, count=count)
+        )
         return {"cpu_us": spent / count * 1e6, "per_second": count / done[0]["seconds"]}
 
     def _paced(self, contender: Contender, size: int) -> dict[str, float]:
@@ -150,7 +174,9 @@ class Bench:
                             grow(step)
                             time.sleep(1)
                             figures[str(step)] = contender.memory()
-                            self.say(f"memory: {kind.title}: {(figures[str(step)] - figures['0']) / step:.1f} KiB a session at {step}")
+                            self.say(
+                                f"memory: {kind.title}: {(figures[str(step)] - figures['0']) / step:.1f} KiB a session at {step}"
+                            )
                     time.sleep(3)
                     figures["after"] = contender.memory()
                     if type(contender) is Gate:
@@ -176,7 +202,13 @@ class Bench:
             for number in range(100_000):
                 (self.place.tokens / f"{contenders.TOKEN}{number:06d}").touch()
             filled = time.monotonic() - begin
-            many = self._each_round([c for c in running if c.name in ("plain_bare", "plain_gate")], "guards, 100,000 tokens", self._plain, rounds, slices=4)
+            many = self._each_round(
+                [c for c in running if c.name in ("plain_bare", "plain_gate")],
+                "guards, 100,000 tokens",
+                self._plain,
+                rounds,
+                slices=4,
+            )
             titles = {contender.name: contender.title for contender in running}
         for path in self.place.tokens.iterdir():
             if path.name != contenders.TOKEN:
@@ -192,10 +224,18 @@ class Bench:
 
     def instructions(self) -> dict[str, Any]:
         """Instructions and system calls of everything that an nginx does, with TLS and without."""
-        found: dict[str, Any] = {"tls": {}, "plain": {}, "titles": {}, "valgrind": counts.version(), "openssl_finds": counts.features()}
+        found: dict[str, Any] = {
+            "tls": {},
+            "plain": {},
+            "titles": {},
+            "valgrind": counts.version(),
+            "openssl_finds": counts.features(),
+        }
         with ExitStack() as stack:
             running = self._running(stack, [kind for kind in self.kinds if kind in (Bare, Recipe, Gate)])
-            running += [stack.enter_context(BareLikeGate(self.place, gate)) for gate in running if isinstance(gate, Gate)]
+            running += [
+                stack.enter_context(BareLikeGate(self.place, gate)) for gate in running if isinstance(gate, Gate)
+            ]
             for contender in running:
                 found["tls"][contender.name] = self._counted(contender)
                 found["titles"][contender.name] = contender.title
@@ -222,12 +262,15 @@ class Bench:
                 for name, work in works.items():
                     found.setdefault(name, []).append(counts.slope(below.instructions, work, more(name)))
         worst = max(works, key=lambda name: counts.spread(found[name]))
-        self.say(f"instructions: {contender.title}: {statistics.median(found['full']):,.0f} a handshake, "
-                 f"rounds differ by {counts.spread(found[worst]):.2%} at most ({worst})")
+        self.say(
+            f"instructions: {contender.title}: {statistics.median(found['full']):,.0f} a handshake, "
+            f"rounds differ by {counts.spread(found[worst]):.2%} at most ({worst})"
+        )
         return found
 
     def _works(self, contender: Contender) -> dict[str, counts.Works]:
         """What a client can do to it, by name."""
+
         def clients(work: Callable[..., dict[str, Any]], target: load.Target, **options: Any) -> counts.Works:
             return lambda count: load.together(1, work, target, count=count, **options)
 
@@ -251,7 +294,9 @@ class Bench:
 
     def refusing(self) -> dict[str, Any]:
         with ExitStack() as stack:
-            running = self._running(stack, [kind for kind in self.kinds if kind.name not in ("direct", "bare", "recipe")])
+            running = self._running(
+                stack, [kind for kind in self.kinds if kind.name not in ("direct", "bare", "recipe")]
+            )
             cost = self._each_round(running, "refusing", self._refusal)
             felt = self._each_round(running, "honest sessions under attack", self._attacked, min(3, self.rounds))
         return {"cost": cost, "felt": felt}
@@ -266,7 +311,9 @@ class Bench:
             found[f"{name}_connections"] = done[0]["connections"]
         count = self._count(200)
         target = replace(contender.target, cookie="")
-        spent, _done = self._spent(contender, lambda: load.together(1, load.handshakes, target, count=count, expect=b"403"))
+        spent, _done = self._spent(
+            contender, lambda: load.together(1, load.handshakes, target, count=count, expect=b"403")
+        )
         found["new_connection_us"] = spent / count * 1e6
         spent, _done = self._spent(contender, lambda: load.together(1, load.handshakes, contender.target, count=count))
         found["accepted_us"] = spent / count * 1e6
@@ -276,13 +323,21 @@ class Bench:
         found = {}
         seconds = max(1.0, 2.0 * self.scale)
         for name, attackers in (("quiet", 0), ("attacked", 3)):
-            attack = [load.Client(load.refusals, replace(contender.target, cookie=""), seconds=seconds + 0.5) for _ in range(attackers)]
+            attack = [
+                load.Client(load.refusals, replace(contender.target, cookie=""), seconds=seconds + 0.5)
+                for _ in range(attackers)
+            ]
             honest = load.Client(load.paced, contender.target, size=64, rate=200.0, seconds=seconds)
             honest.told()
             times = honest.result()["times"]
-            found[f"{name}_p50_ms"], found[f"{name}_p99_ms"] = percentile(times, 0.5) * 1e3, percentile(times, 0.99) * 1e3
+            found[f"{name}_p50_ms"], found[f"{name}_p99_ms"] = (
+                percentile(times, 0.5) * 1e3,
+                percentile(times, 0.99) * 1e3,
+            )
             if attack:
-                found["refused_per_second"] = sum(r["done"] / r["seconds"] for r in (client.result() for client in attack))
+                found["refused_per_second"] = sum(
+                    r["done"] / r["seconds"] for r in (client.result() for client in attack)
+                )
         return found
 
     # -- reload
@@ -293,7 +348,9 @@ class Bench:
             with ExitStack() as stack:
                 for contender in self._running(stack, [kind]):
                     figures = found[kind.name] = self._reload(contender, sessions)
-                    self.say(f"reload: {kind.title}: live after {figures['live_ms']:.0f} ms, {figures['kept']} of {sessions} sessions kept")
+                    self.say(
+                        f"reload: {kind.title}: live after {figures['live_ms']:.0f} ms, {figures['kept']} of {sessions} sessions kept"
+                    )
         return found
 
     def _reload(self, contender: Contender, sessions: int) -> dict[str, Any]:
@@ -301,7 +358,9 @@ class Bench:
             grow(sessions)
             time.sleep(1)
             if established(contender.port) < sessions:
-                raise RuntimeError(f"{contender.title}: only {established(contender.port)} of {sessions} sessions are there")
+                raise RuntimeError(
+                    f"{contender.title}: only {established(contender.port)} of {sessions} sessions are there"
+                )
             before = contender.memory()
             dialler = load.Client(load.dial, contender.target, rate=40.0)
             time.sleep(3)
@@ -328,10 +387,17 @@ class Bench:
         calm = [took for start, took in dialled if start < begin]
         meanwhile = [took for start, took in dialled if begin <= start < begin + 1.5]
         return {
-            "sessions": sessions, "kept": min(kept, sessions), "live_ms": live * 1e3, "before_kib": before, "peak_kib": max(peak), "after_kib": after,
+            "sessions": sessions,
+            "kept": min(kept, sessions),
+            "live_ms": live * 1e3,
+            "before_kib": before,
+            "peak_kib": max(peak),
+            "after_kib": after,
             "failed": sum(1 for _start, took in dialled if not took),
-            "calm_p50_ms": percentile(calm, 0.5) * 1e3, "calm_p99_ms": percentile(calm, 0.99) * 1e3,
-            "reload_p50_ms": percentile(meanwhile, 0.5) * 1e3, "reload_p99_ms": percentile(meanwhile, 0.99) * 1e3,
+            "calm_p50_ms": percentile(calm, 0.5) * 1e3,
+            "calm_p99_ms": percentile(calm, 0.99) * 1e3,
+            "reload_p50_ms": percentile(meanwhile, 0.5) * 1e3,
+            "reload_p99_ms": percentile(meanwhile, 0.99) * 1e3,
         }
 
 
@@ -432,15 +498,27 @@ class Without(Contender):
 #: What is taken out, its title, and how.
 GUARDS: list[tuple[str, str, list[tuple[str, str]]]] = [
     ("no_token", "token: subrequest, file and session log", [(r"auth_request /[^;]*;", "")]),
-    ("no_session_log", "session log: which token opened which connection",
-     [(r"access_log [^;]* wss_session_(?:start|end)[^;]*;", "")]),
+    (
+        "no_session_log",
+        "session log: which token opened which connection",
+        [(r"access_log [^;]* wss_session_(?:start|end)[^;]*;", "")],
+    ),
     # Not `off` in a location: that would silence the session log beside it.
-    ("no_access_log", "access log: one JSON line",
-     [(r"(?<=\n {4})access_log [^;]* wss;", "access_log off;"), (r"(?<=\n {8})access_log [^;]* wss(?: if=[^;]*)?;", "")]),
+    (
+        "no_access_log",
+        "access log: one JSON line",
+        [
+            (r"(?<=\n {4})access_log [^;]* wss;", "access_log off;"),
+            (r"(?<=\n {8})access_log [^;]* wss(?: if=[^;]*)?;", ""),
+        ],
+    ),
     ("no_origin", "Origin", [(r"if \(\$wss_origin_\w+ = 0\) \{.*?\n        \}", "")]),
     ("no_protocol", "HTTP/1.1, GET, Upgrade, Connection", [(r"include wssgate.d/handshake.inc;", "")]),
-    ("no_headers", "headers set for the upstream, the cookie taken out",
-     [(r"proxy_set_header (?!Host|Upgrade|Connection)[^;]*;", "")]),
+    (
+        "no_headers",
+        "headers set for the upstream, the cookie taken out",
+        [(r"proxy_set_header (?!Host|Upgrade|Connection)[^;]*;", "")],
+    ),
 ]
 
 
@@ -451,5 +529,3 @@ def median(values: list[float]) -> float:
 def ratio(figures: Figures, name: str, to: str, key: str) -> float:
     """The median of the rounds' own ratios: what both met in one round cancels out."""
     return statistics.median(a / b for a, b in zip(figures[name][key], figures[to][key], strict=True))
-
-

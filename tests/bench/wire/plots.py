@@ -48,6 +48,8 @@ def draw(picture: dict) -> None:
 
 
 # Readable on a page of either colour; text stays text; the same figures give the same file.
-plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "wssgate", "savefig.facecolor": "white", "font.family": "sans-serif"})
+plt.rcParams.update(
+    {"svg.fonttype": "none", "svg.hashsalt": "wssgate", "savefig.facecolor": "white", "font.family": "sans-serif"}
+)
 for asked in json.load(sys.stdin):
     draw(asked)

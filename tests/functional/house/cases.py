@@ -365,6 +365,8 @@ def _targets(door: Door) -> tuple[bytes, ...]:
         path + b"?a b",
         b"",
     )
+
+
 def _cookie_names(door: Door) -> tuple[bytes, ...]:
     name = door.cookie
     return (name,) * 8 + (
@@ -404,7 +406,13 @@ def _cookies(pick: Pick, door: Door) -> list[bytes]:
     for _ in range(pick((1, 1, 2, 2, 3, 4))):
         kind = pick(("live", "live", "live", "live", "dead", "trap", "trap", "noise", "longer"))
         value = _noise(pick) if kind == "noise" else pick({"dead": DEAD, "trap": TRAPS}.get(kind, LIVE))
-        text += pick(_cookie_names(door)) + pick(EQUALS) + value + (_noise(pick) if kind == "longer" else b"") + pick(SEPARATORS)
+        text += (
+            pick(_cookie_names(door))
+            + pick(EQUALS)
+            + value
+            + (_noise(pick) if kind == "longer" else b"")
+            + pick(SEPARATORS)
+        )
     if pick((True, True, False)):
         text = text.rstrip(b"; \t,&")
     if pick((True, True, True, False)):
@@ -444,7 +452,11 @@ def make(pick: Pick) -> Case:
             extra = pick(EXTRAS)
             lines = [line for line in lines if line != extra] + [extra]
         elif kind == "target":
-            words[1] = (_values(pick, _targets(door), (1,)) if pick((True, True, True, False)) else [door.path + pick((b"", b"?")) + _noise(pick)])[0]
+            words[1] = (
+                _values(pick, _targets(door), (1,))
+                if pick((True, True, True, False))
+                else [door.path + pick((b"", b"?")) + _noise(pick)]
+            )[0]
         elif kind == "method":
             words[0] = pick(METHODS)
         elif kind == "version":

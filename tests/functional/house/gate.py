@@ -104,7 +104,11 @@ class Place:
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.binary, "-c", str(self.etc / "nginx.conf"), *arguments],
-            cwd=self.root, capture_output=True, text=True, timeout=30, check=False,
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
 
     def start(self) -> None:
@@ -157,7 +161,8 @@ class Place:
     def configuration(self) -> dict[str, str]:
         return {
             str(path.relative_to(self.etc)): path.read_text()
-            for path in sorted(self.etc.rglob("*")) if path.is_file() and path.suffix in (".conf", ".inc")
+            for path in sorted(self.etc.rglob("*"))
+            if path.is_file() and path.suffix in (".conf", ".inc")
         }
 
 
@@ -187,7 +192,8 @@ class House(Place):
 
     def _defaults(self) -> dict[str, Any]:
         temporary = "\n".join(
-            f"{kind}_temp_path {self.root}/temporary/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+            f"{kind}_temp_path {self.root}/temporary/{kind};"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         return {
             "ansible_python_interpreter": sys.executable,
@@ -217,8 +223,21 @@ class House(Place):
         environment = dict(os.environ, ANSIBLE_INJECT_FACT_VARS="false", ANSIBLE_NOCOWS="1", ANSIBLE_FORCE_COLOR="0")
         environment.setdefault("ANSIBLE_LOCALHOST_WARNING", "false")
         done = subprocess.run(
-            [*self.wrapper, str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-e", f"@{variables}", str(play)],
-            cwd=self.root, env=environment, capture_output=True, text=True, timeout=180, check=False,
+            [
+                *self.wrapper,
+                str(Path(sys.executable).with_name("ansible-playbook")),
+                "-i",
+                "localhost,",
+                "-e",
+                f"@{variables}",
+                str(play),
+            ],
+            cwd=self.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
         )
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
         wait_for(self.workers)
@@ -233,17 +252,42 @@ class House(Place):
             raise
         return self
 
-    def certificate(self, name: str = "gate", names: tuple[str, ...] = ("gate.example.com", "localhost")) -> dict[str, str]:
+    def certificate(
+        self, name: str = "gate", names: tuple[str, ...] = ("gate.example.com", "localhost")
+    ) -> dict[str, str]:
         """A self-signed P-256 certificate, as an entry of certificates_list."""
         folder = self.etc / "certificates" / name
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-             "-subj", f"/CN={names[0]}", "-addext", "subjectAltName=" + ",".join(f"DNS:{n}" for n in names),
-             "-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem")],
-            check=True, capture_output=True, timeout=30,
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                f"/CN={names[0]}",
+                "-addext",
+                "subjectAltName=" + ",".join(f"DNS:{n}" for n in names),
+                "-keyout",
+                str(folder / "privkey.pem"),
+                "-out",
+                str(folder / "fullchain.pem"),
+            ],
+            check=True,
+            capture_output=True,
+            timeout=30,
         )
-        return {"name": name, "certificate_path": str(folder / "fullchain.pem"), "key_path": str(folder / "privkey.pem")}
+        return {
+            "name": name,
+            "certificate_path": str(folder / "fullchain.pem"),
+            "key_path": str(folder / "privkey.pem"),
+        }
 
     def issue(self, token: str) -> str:
         path = self.tokens / token

@@ -164,7 +164,9 @@ def _forwarded(target: bytes, path: bytes) -> bytes:
     """How nginx writes a path that it has decoded: encoded anew, where anything in it was encoded."""
     if b"%" not in target.partition(b"#")[0].partition(b"?")[0]:
         return path
-    return b"".join(bytes([byte]) if 0x20 < byte < 0x7F and byte not in b"\"#%<>?\\^`{|}" else b"%%%02X" % byte for byte in path)
+    return b"".join(
+        bytes([byte]) if 0x20 < byte < 0x7F and byte not in b'"#%<>?\\^`{|}' else b"%%%02X" % byte for byte in path
+    )
 
 
 def _headers(lines: Lines) -> list[tuple[bytes, bytes]]:
@@ -218,7 +220,10 @@ def _door(rules: Rules, path: bytes) -> Door:
 # Too long for what they say: ., / and \ in two to four bytes.
 OVERLONG = tuple(
     lead + bytes([last])
-    for leads, lasts in (((b"\xc0", b"\xe0\x80", b"\xf0\x80\x80"), b"\xae\xaf"), ((b"\xc1", b"\xe0\x81", b"\xf0\x80\x81"), b"\x9c"))
+    for leads, lasts in (
+        ((b"\xc0", b"\xe0\x80", b"\xf0\x80\x80"), b"\xae\xaf"),
+        ((b"\xc1", b"\xe0\x81", b"\xf0\x80\x81"), b"\x9c"),
+    )
     for lead in leads
     for last in lasts
 )
@@ -231,7 +236,15 @@ def _is_ambiguous(path: bytes) -> bool:
     path = path.lower()
     while b"%25" in path:
         path = path.replace(b"%25", b"%")
-    for text, meaning in ((b"%2e", b"."), (b"%2f", b"/"), (b"%5c", b"/"), (b"%3b", b";"), (b"%3f", b";"), (b"%23", b";"), (b"%20", b" ")):
+    for text, meaning in (
+        (b"%2e", b"."),
+        (b"%2f", b"/"),
+        (b"%5c", b"/"),
+        (b"%3b", b";"),
+        (b"%3f", b";"),
+        (b"%23", b";"),
+        (b"%20", b" "),
+    ):
         path = path.replace(text, meaning)
     for part in path.replace(b"?", b";").replace(b"#", b";").split(b"/")[1:]:
         name = part.partition(b";")[0]

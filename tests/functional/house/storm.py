@@ -42,7 +42,7 @@ class Echo(asyncio.Protocol):
             self.data, self.is_open = self.data.partition(HEAD_END)[2], True
             self.transport.write(SWITCHING)
         while self.data.startswith(SENT):
-            self.data = self.data[len(SENT):]
+            self.data = self.data[len(SENT) :]
             self.transport.write(WANTED)
 
 

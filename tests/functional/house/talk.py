@@ -81,7 +81,9 @@ class Client:
                 data += part
             self._drop()
             return Answer(0, body=data)
-        answer = Answer(int(words[1]), [(name, value.strip()) for name, _c, value in (line.partition(":") for line in lines)])
+        answer = Answer(
+            int(words[1]), [(name, value.strip()) for name, _c, value in (line.partition(":") for line in lines)]
+        )
         if answer.status == 101:
             while part := self._receive():
                 body += part
@@ -151,7 +153,8 @@ class Mirror:
         head = receive_head(connection)
         self.count += 1
         connection.sendall(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" + head.partition(HEAD_END)[0]
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+            + head.partition(HEAD_END)[0]
         )
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):

@@ -10,11 +10,23 @@ import pytest
 
 from ansible_collections.wssgate.nginx.plugins.filter import acme
 
-ITEM: dict[str, t.Any] = {"name": "wcs", "provider": "acme", "subject_alt_names": ["DNS:WCS.example.com", "www.example.com", "wcs.example.com."]}
+ITEM: dict[str, t.Any] = {
+    "name": "wcs",
+    "provider": "acme",
+    "subject_alt_names": ["DNS:WCS.example.com", "www.example.com", "wcs.example.com."],
+}
 
 
 def command(account_file: str = "", email: str = "", force: bool = False, **options: t.Any) -> list[str]:
-    return acme.certbot_command({**ITEM, **options}, "https://ca.example/dir", "/var/lib/acme", email, account_file, "/usr/local/sbin/deploy", force)
+    return acme.certbot_command(
+        {**ITEM, **options},
+        "https://ca.example/dir",
+        "/var/lib/acme",
+        email,
+        account_file,
+        "/usr/local/sbin/deploy",
+        force,
+    )
 
 
 def value_of(given: list[str], option: str) -> str:
@@ -24,7 +36,10 @@ def value_of(given: list[str], option: str) -> str:
 def test_certbot_is_asked_once_for_each_name_over_http_and_never_for_a_person() -> None:
     given = command()
     assert given[:3] == ["certbot", "certonly", "--non-interactive"]
-    assert [given[index + 1] for index, word in enumerate(given) if word == "--domain"] == ["wcs.example.com", "www.example.com"]
+    assert [given[index + 1] for index, word in enumerate(given) if word == "--domain"] == [
+        "wcs.example.com",
+        "www.example.com",
+    ]
     assert value_of(given, "--server") == "https://ca.example/dir"
     assert value_of(given, "--webroot-path") == "/var/lib/acme"
     assert value_of(given, "--cert-name") == "wcs"
@@ -45,7 +60,9 @@ def test_the_key_has_the_kind_that_was_asked_for(key_type: str | None, expected:
     assert given[start : start + 4] == expected
 
 
-@pytest.mark.parametrize(("reuse_key", "expected"), [(True, "--reuse-key"), (False, "--no-reuse-key"), (None, "--no-reuse-key")])
+@pytest.mark.parametrize(
+    ("reuse_key", "expected"), [(True, "--reuse-key"), (False, "--no-reuse-key"), (None, "--no-reuse-key")]
+)
 def test_the_key_is_new_at_each_renewal_unless_asked_otherwise(reuse_key: bool | None, expected: str) -> None:
     given = command(reuse_key=reuse_key)
     assert expected in given

@@ -77,7 +77,14 @@ def test_templates_inside_of_the_servers_are_resolved() -> None:
         }
     ]
     locations = [{"path": "/wss", "upstream": trust_as_template("http://127.0.0.1:{{ port + 1 }}")}]
-    model = rendered("servers | wssgate.nginx.gate_model(context)", servers=servers, context=CONTEXT, domain="gate.example", port=8443, locations=locations)
+    model = rendered(
+        "servers | wssgate.nginx.gate_model(context)",
+        servers=servers,
+        context=CONTEXT,
+        domain="gate.example",
+        port=8443,
+        locations=locations,
+    )
     assert model["origins"][0]["allowed"] == ["https://gate.example:8443"]
     assert model["servers"][0]["locations"][0]["upstream"]["url"] == "http://127.0.0.1:8444/wss"
 

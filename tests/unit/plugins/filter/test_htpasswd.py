@@ -93,7 +93,9 @@ def test_a_user_name_that_would_break_the_line_is_refused(name: str) -> None:
     assert "a name has no colon, blank" in one_problem(file_with({"name": name, "password": PASSWORD}))
 
 
-@pytest.mark.parametrize("user", [{"password": PASSWORD}, {"name": "", "password": PASSWORD}, {"name": 7, "password": PASSWORD}])
+@pytest.mark.parametrize(
+    "user", [{"password": PASSWORD}, {"name": "", "password": PASSWORD}, {"name": 7, "password": PASSWORD}]
+)
 def test_a_user_without_a_name_is_refused(user: dict[str, t.Any]) -> None:
     assert "users[0] has no name" in one_problem(file_with(user))
 
@@ -190,7 +192,10 @@ def test_the_salt_depends_on_host_path_user_and_seed_and_not_on_the_password() -
 def test_the_order_of_users_is_kept_and_no_user_means_no_line() -> None:
     other = {"name": "aaa", "hash": f"$6$salt${DIGEST}"}
 
-    assert [line.split(":")[0] for line in htpasswd_content(file_with(USER, other), "gate").splitlines()] == ["operator", "aaa"]
+    assert [line.split(":")[0] for line in htpasswd_content(file_with(USER, other), "gate").splitlines()] == [
+        "operator",
+        "aaa",
+    ]
     assert htpasswd_content(file_with(), "gate") == ""
 
 

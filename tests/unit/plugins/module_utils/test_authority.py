@@ -34,7 +34,15 @@ def made(folder: Path, days: int = 3650) -> _authority.Authority:
 def asked(folder: Path, authority: _authority.Authority | None, **changes: t.Any) -> store.Spec:
     own = folder / "wcs"
     issuer = authority.pem.decode() if authority and authority.pem else None
-    spec = store.Spec("wcs", "selfsigned", str(own / "fullchain.pem"), str(own / "privkey.pem"), NAMES, authority="gates", issuer=issuer)
+    spec = store.Spec(
+        "wcs",
+        "selfsigned",
+        str(own / "fullchain.pem"),
+        str(own / "privkey.pem"),
+        NAMES,
+        authority="gates",
+        issuer=issuer,
+    )
     return spec._replace(**changes)
 
 
@@ -148,12 +156,16 @@ def test_a_key_that_others_can_read_and_one_of_another_authority_are_errors(tmp_
 
 
 def test_a_request_that_was_tampered_with_is_refused() -> None:
-    der = crypto.x509.load_pem_x509_csr(crypto.new_request(crypto.new_key("P-256"))).public_bytes(crypto.serialization.Encoding.DER)
+    der = crypto.x509.load_pem_x509_csr(crypto.new_request(crypto.new_key("P-256"))).public_bytes(
+        crypto.serialization.Encoding.DER
+    )
     # The signature is at the end
     other = crypto.x509.load_pem_x509_csr(crypto.new_request(crypto.new_key("P-256"))).public_key()
     key = crypto.public_bytes(crypto.x509.load_der_x509_csr(der).public_key())
     assert key in der
-    forged = ssl.DER_cert_to_PEM_cert(der.replace(key, crypto.public_bytes(other))).replace("CERTIFICATE", "CERTIFICATE REQUEST")
+    forged = ssl.DER_cert_to_PEM_cert(der.replace(key, crypto.public_bytes(other))).replace(
+        "CERTIFICATE", "CERTIFICATE REQUEST"
+    )
     with pytest.raises(CertificateError, match="not made with its own key"):
         crypto.load_request(forged.encode())
     with pytest.raises(CertificateError, match="damaged"):
@@ -163,8 +175,16 @@ def test_a_request_that_was_tampered_with_is_refused() -> None:
 def test_each_authority_gets_the_requests_that_are_for_it() -> None:
     looked_at = [{"name": "a", "request": "A"}, {"name": "b", "request": None}, {"name": "c", "request": "C"}]
     certificates = [
-        {"name": "a", "authority": "gates", "subject_alt_names": ["a.example.com"], "days": 30, "provider": "selfsigned"},
+        {
+            "name": "a",
+            "authority": "gates",
+            "subject_alt_names": ["a.example.com"],
+            "days": 30,
+            "provider": "selfsigned",
+        },
         {"name": "b", "authority": "gates", "subject_alt_names": ["b.example.com"]},
         {"name": "c", "authority": "other", "subject_alt_names": ["c.example.com"]},
     ]
-    assert signing_requests(looked_at, certificates, "gates") == [{"name": "a", "subject_alt_names": ["a.example.com"], "days": 30, "request": "A"}]
+    assert signing_requests(looked_at, certificates, "gates") == [
+        {"name": "a", "subject_alt_names": ["a.example.com"], "days": 30, "request": "A"}
+    ]

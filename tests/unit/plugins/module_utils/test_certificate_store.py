@@ -54,9 +54,17 @@ def authority(common_name: str, issuer: Issued | None = None, key_type: str = "P
     return Issued(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
 
 
-def server(issuer: Issued, names: t.Sequence[str] = NAMES, days: int = 90, begin: datetime.datetime = NOW, key_type: str = "P-256") -> Issued:
+def server(
+    issuer: Issued,
+    names: t.Sequence[str] = NAMES,
+    days: int = 90,
+    begin: datetime.datetime = NOW,
+    key_type: str = "P-256",
+) -> Issued:
     key = crypto.new_key(key_type)
-    return Issued(crypto.new_certificate(key.public_key(), names, "wcs", days, begin, issuer.key, issuer.certificate), key)
+    return Issued(
+        crypto.new_certificate(key.public_key(), names, "wcs", days, begin, issuer.key, issuer.certificate), key
+    )
 
 
 ROOT = authority("root")
@@ -94,7 +102,9 @@ def problem(spec: store.Spec) -> str:
 # Self-signed
 
 
-def test_a_self_signed_certificate_is_made_with_its_names_and_a_private_key_that_nobody_else_reads(spec: store.Spec) -> None:
+def test_a_self_signed_certificate_is_made_with_its_names_and_a_private_key_that_nobody_else_reads(
+    spec: store.Spec,
+) -> None:
     put(spec._replace(names=("DNS:wcs.example.com", "IP:192.0.2.10", "IP:2001:db8::1")))
 
     certificate = crypto.load_certificates(Path(spec.certificate_path).read_bytes())[0]
@@ -202,12 +212,16 @@ def test_a_key_that_is_another_certificates_is_refused(spec: store.Spec) -> None
 
 
 def test_a_chain_with_the_servers_certificate_last_is_refused(spec: store.Spec) -> None:
-    assert "the certificate of the key is number 2; put it first" in problem(from_files(spec, INTERMEDIATE.pem + SERVER.pem, SERVER.key_pem))
+    assert "the certificate of the key is number 2; put it first" in problem(
+        from_files(spec, INTERMEDIATE.pem + SERVER.pem, SERVER.key_pem)
+    )
 
 
 @pytest.mark.parametrize("issuers", [ROOT.pem + INTERMEDIATE.pem, authority("intermediate", ROOT).pem])
 def test_a_chain_whose_links_do_not_follow_each_other_is_refused(spec: store.Spec, issuers: str) -> None:
-    assert "certificate number 1 (CN=wcs) was not signed by number 2" in problem(from_files(spec, SERVER.pem + issuers, SERVER.key_pem))
+    assert "certificate number 1 (CN=wcs) was not signed by number 2" in problem(
+        from_files(spec, SERVER.pem + issuers, SERVER.key_pem)
+    )
 
 
 def test_an_rsa_authority_is_understood(spec: store.Spec) -> None:
@@ -246,14 +260,18 @@ def test_a_wildcard_is_good_for_one_label_and_no_more(spec: store.Spec) -> None:
 
 def test_a_weak_key_is_refused() -> None:
     key = crypto.rsa.generate_private_key(public_exponent=65537, key_size=1024)
-    certificate = crypto.new_certificate(key.public_key(), NAMES, "weak", 90, NOW, INTERMEDIATE.key, INTERMEDIATE.certificate)
+    certificate = crypto.new_certificate(
+        key.public_key(), NAMES, "weak", 90, NOW, INTERMEDIATE.key, INTERMEDIATE.certificate
+    )
 
     assert "RSA-1024 key is too weak" in "".join(crypto.pair_problems([certificate], key, NAMES, NOW))
 
 
 def test_a_key_with_a_passphrase_is_refused_and_not_shown(spec: store.Spec) -> None:
     encryption = serialization.BestAvailableEncryption(b"passphrase")
-    locked = SERVER.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption).decode()
+    locked = SERVER.key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+    ).decode()
     said = problem(from_files(spec, SERVER.pem, locked))
 
     assert "passphrase" in said
@@ -270,7 +288,9 @@ def test_a_key_with_a_passphrase_is_refused_and_not_shown(spec: store.Spec) -> N
         (SERVER.pem, SERVER.key_pem.replace("MIG", "MIX"), "the private key is damaged"),
     ],
 )
-def test_what_is_not_a_certificate_or_a_key_is_refused_without_showing_it(spec: store.Spec, certificate: str, key: str, words: str) -> None:
+def test_what_is_not_a_certificate_or_a_key_is_refused_without_showing_it(
+    spec: store.Spec, certificate: str, key: str, words: str
+) -> None:
     said = problem(from_files(spec, certificate, key))
 
     assert words in said
@@ -278,7 +298,9 @@ def test_what_is_not_a_certificate_or_a_key_is_refused_without_showing_it(spec: 
 
 
 def test_one_bad_certificate_keeps_all_from_being_changed(spec: store.Spec) -> None:
-    bad = from_files(spec._replace(name="bad", certificate_path="/nowhere/a", key_path="/nowhere/b"), SERVER.pem, ROOT.key_pem)
+    bad = from_files(
+        spec._replace(name="bad", certificate_path="/nowhere/a", key_path="/nowhere/b"), SERVER.pem, ROOT.key_pem
+    )
     worse = bad._replace(name="worse", certificate_path="/nowhere/c", key_path="/nowhere/d", key_content="x")
 
     with pytest.raises(CertificateError) as caught:
@@ -342,7 +364,9 @@ def test_there_is_a_placeholder_until_an_authority_has_issued(spec: store.Spec) 
         (server(INTERMEDIATE, names=["DNS:old.example.com"]), ("its names differ",)),
     ],
 )
-def test_what_an_authority_issued_is_kept_however_old_or_wrong(spec: store.Spec, issued: Issued, due: tuple[str, ...]) -> None:
+def test_what_an_authority_issued_is_kept_however_old_or_wrong(
+    spec: store.Spec, issued: Issued, due: tuple[str, ...]
+) -> None:
     os.makedirs(os.path.dirname(spec.certificate_path))
     store.write_pair(spec.certificate_path, spec.key_path, store.Pair(issued.pem.encode(), issued.key_pem.encode()))
 
@@ -405,7 +429,9 @@ def test_what_a_killed_run_left_is_completed_and_not_made_anew(spec: store.Spec,
     assert not store.plan(apart._replace(provider="acme"), NOW).changed
 
 
-def test_a_folder_that_a_killed_run_left_is_removed_though_nothing_else_changes(spec: store.Spec, tmp_path: Path) -> None:
+def test_a_folder_that_a_killed_run_left_is_removed_though_nothing_else_changes(
+    spec: store.Spec, tmp_path: Path
+) -> None:
     put(spec)
     left = tmp_path / ".wssgate-pair-wcs-abcd_123"
     left.mkdir()
@@ -445,7 +471,9 @@ def test_names_come_in_one_form(text: str, expected: str) -> None:
     assert crypto.parse_name(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "DNS:", "IP:wcs", "a b", "münchen.example", "*", "*.com", "a.*.com", "a..b", "x" * 64, "https://wcs"])
+@pytest.mark.parametrize(
+    "text", ["", "DNS:", "IP:wcs", "a b", "münchen.example", "*", "*.com", "a.*.com", "a..b", "x" * 64, "https://wcs"]
+)
 def test_what_is_no_name_is_refused(text: str) -> None:
     with pytest.raises(CertificateError):
         crypto.parse_name(text)

@@ -64,7 +64,9 @@ CLIENTS, OTHERS = authority("clients"), authority("others")
 
 
 def asked(folder: Path, certificate: str = CLIENTS.pem, crl: str | None = None) -> store.ClientAuthority:
-    return store.ClientAuthority("clients", str(folder / "clients/ca.pem"), str(folder / "clients/crl.pem"), certificate, crl)
+    return store.ClientAuthority(
+        "clients", str(folder / "clients/ca.pem"), str(folder / "clients/crl.pem"), certificate, crl
+    )
 
 
 def put(wanted: store.ClientAuthority) -> store.AuthorityPlan:
@@ -117,13 +119,19 @@ def test_an_authority_is_not_written_through_a_symlink(tmp_path: Path) -> None:
         (CLIENTS.pem, CLIENTS.crl(end=-10), "the revocation list of CN=clients was good until"),
         (CLIENTS.pem, OTHERS.crl(), "the revocation list of CN=others was not signed by any of the authorities"),
         (CLIENTS.pem, CLIENTS.crl(signer=OTHERS.key), "the revocation list of CN=clients was not signed by any"),
-        (CLIENTS.pem + OTHERS.pem, CLIENTS.crl(), "there is no revocation list of CN=others, without which nginx refuses"),
+        (
+            CLIENTS.pem + OTHERS.pem,
+            CLIENTS.crl(),
+            "there is no revocation list of CN=others, without which nginx refuses",
+        ),
         (CLIENTS.pem, "nothing", "there is no PEM revocation list in it"),
         ("nothing", None, "there is no PEM certificate in it"),
         (CLIENTS.pem + crypto.key_pem(CLIENTS.key).decode(), None, "there is a private key beside the certificate"),
     ],
 )
-def test_what_would_have_nginx_refuse_clients_is_refused_and_changes_nothing(tmp_path: Path, certificate: str, crl: str | None, words: str) -> None:
+def test_what_would_have_nginx_refuse_clients_is_refused_and_changes_nothing(
+    tmp_path: Path, certificate: str, crl: str | None, words: str
+) -> None:
     with pytest.raises(CertificateError, match="client authority clients: ") as error:
         store.plan_all([], NOW, [asked(tmp_path, certificate, crl)])
     assert words in str(error.value)
@@ -131,12 +139,19 @@ def test_what_would_have_nginx_refuse_clients_is_refused_and_changes_nothing(tmp
 
 
 def test_several_authorities_each_bring_their_list(tmp_path: Path) -> None:
-    assert put(asked(tmp_path, CLIENTS.pem + OTHERS.pem, CLIENTS.crl(end=20) + OTHERS.crl(end=10, revoked=2))).facts["revoked"] == 3
+    assert (
+        put(asked(tmp_path, CLIENTS.pem + OTHERS.pem, CLIENTS.crl(end=20) + OTHERS.crl(end=10, revoked=2))).facts[
+            "revoked"
+        ]
+        == 3
+    )
 
 
 def test_an_authority_and_a_certificate_cannot_share_a_file(tmp_path: Path) -> None:
     wanted = asked(tmp_path)
-    certificate = store.Spec("wcs", "selfsigned", wanted.certificate_path, str(tmp_path / "wcs.key"), ("DNS:wcs.example.com",))
+    certificate = store.Spec(
+        "wcs", "selfsigned", wanted.certificate_path, str(tmp_path / "wcs.key"), ("DNS:wcs.example.com",)
+    )
 
     with pytest.raises(CertificateError, match="ca.pem is a file of certificate wcs too"):
         store.plan_all([certificate], NOW, [wanted])

@@ -36,7 +36,9 @@ class Gate:
         self.context.load_cert_chain(str(self.certificate_path), str(self.key_path))
         self.tls, self.proxy_protocol = tls, proxy_protocol
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = check.Address("127.0.0.1", self.listener.getsockname()[1], "wcs.example.com", tls, proxy_protocol)
+        self.address = check.Address(
+            "127.0.0.1", self.listener.getsockname()[1], "wcs.example.com", tls, proxy_protocol
+        )
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self) -> None:
@@ -66,7 +68,11 @@ class Gate:
     def reply(request: str) -> bytes:
         if request.startswith("GET /garbage "):
             return b"SSH-2.0-OpenSSH\r\n"
-        is_right = "Upgrade: websocket" in request and "Origin: https://app.example.com" in request and "Host: wcs.example.com" in request
+        is_right = (
+            "Upgrade: websocket" in request
+            and "Origin: https://app.example.com" in request
+            and "Host: wcs.example.com" in request
+        )
         return b"HTTP/1.1 %d x\r\n\r\n" % (101 if is_right and "Cookie: AUTH=token" in request else 403)
 
 
@@ -103,8 +109,13 @@ def test_the_versions_of_tls_are_those_that_it_speaks(tls_gate: Gate) -> None:
     assert check.tls_versions(tls_gate.address, 5) == ["TLSv1.2"]
 
 
-@pytest.mark.parametrize(("curve", "group"), [("X25519", "x25519"), ("prime256v1", "secp256r1"), ("secp384r1", "secp384r1"), ("secp521r1", None)])
-def test_the_group_of_the_key_exchange_is_the_one_that_the_server_chooses(tls_gate: Gate, curve: str, group: str) -> None:
+@pytest.mark.parametrize(
+    ("curve", "group"),
+    [("X25519", "x25519"), ("prime256v1", "secp256r1"), ("secp384r1", "secp384r1"), ("secp521r1", None)],
+)
+def test_the_group_of_the_key_exchange_is_the_one_that_the_server_chooses(
+    tls_gate: Gate, curve: str, group: str
+) -> None:
     tls_gate.context.set_ecdh_curve(curve)
     assert check.key_exchange_group(tls_gate.address, 5) == group
 
@@ -133,8 +144,12 @@ def test_what_is_wrong_with_a_certificate_is_told(tls_gate: Gate) -> None:
     paths = str(tls_gate.certificate_path), str(tls_gate.key_path)
     assert "is not for DNS:b.example.com" in check.certificate(*paths, ["b.example.com"], [], NOW)["problems"][0]
     tls_gate.certificate_path.unlink()
-    assert check.certificate(*paths, [], [], NOW)["problems"] == [f"{paths[0]} cannot be read: No such file or directory"]
+    assert check.certificate(*paths, [], [], NOW)["problems"] == [
+        f"{paths[0]} cannot be read: No such file or directory"
+    ]
 
 
 def test_an_authority_of_clients_that_is_not_there_is_told(tmp_path: Path) -> None:
-    assert check.client_authority(str(tmp_path / "ca.pem"), "", NOW)["problems"] == [f"{tmp_path}/ca.pem cannot be read: No such file or directory"]
+    assert check.client_authority(str(tmp_path / "ca.pem"), "", NOW)["problems"] == [
+        f"{tmp_path}/ca.pem cannot be read: No such file or directory"
+    ]

@@ -21,7 +21,12 @@ import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import locks as _locks
 from ansible_collections.wssgate.nginx.plugins.module_utils._host.locks import LockError, hold
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import Lock
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import LogFile, Wanted, end_sessions, shorten
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import (
+    LogFile,
+    Wanted,
+    end_sessions,
+    shorten,
+)
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import StoreError, open_store
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has a folder to himself")
@@ -87,7 +92,9 @@ def in_time() -> Iterator[None]:
 
 @as_root
 @pytest.mark.parametrize("kind", ["LOCK_SH", "LOCK_EX"])
-def test_somebody_s_lock_on_the_configuration_s_folder_keeps_no_run_out(folder: Path, held: Callable[..., int], kind: str) -> None:
+def test_somebody_s_lock_on_the_configuration_s_folder_keeps_no_run_out(
+    folder: Path, held: Callable[..., int], kind: str
+) -> None:
     held(folder, kind)
     with in_time(), Lock(str(folder)):
         pass
@@ -181,7 +188,9 @@ def test_a_folder_of_locks_that_others_may_enter_is_closed_to_them(folder: Path,
 
 @as_root
 @pytest.mark.parametrize("what", ["another's", "writable by others", "a link"])
-def test_a_folder_of_locks_that_is_not_root_s_alone_is_refused(folder: Path, place: Path, tmp_path: Path, what: str) -> None:
+def test_a_folder_of_locks_that_is_not_root_s_alone_is_refused(
+    folder: Path, place: Path, tmp_path: Path, what: str
+) -> None:
     if what == "a link":
         (tmp_path / "elsewhere").mkdir()
         place.symlink_to(tmp_path / "elsewhere")
@@ -205,7 +214,9 @@ def test_a_link_in_a_lock_s_place_is_not_followed(folder: Path, place: Path, tmp
     assert not (tmp_path / "made-by-root").exists()
 
 
-def test_readers_of_the_log_share_it_and_whoever_shortens_it_is_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readers_of_the_log_share_it_and_whoever_shortens_it_is_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import ending as _sessions
 
     monkeypatch.setattr(_sessions, "LOCK_WAIT", 0.1)
@@ -221,7 +232,9 @@ def test_readers_of_the_log_share_it_and_whoever_shortens_it_is_alone(folder: Pa
 
 
 @as_root
-def test_a_run_of_the_former_version_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch, held: Callable[..., int]) -> None:
+def test_a_run_of_the_former_version_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, held: Callable[..., int]
+) -> None:
     monkeypatch.setattr(_locks, "FORMER_WAIT", 0.5)
     held(folder, account=0)
     begun = time.monotonic()
@@ -240,7 +253,9 @@ def test_a_run_of_the_former_version_waits_as_well(folder: Path) -> None:
         os.close(handle)
 
 
-def test_without_root_s_rights_the_folder_itself_is_locked(folder: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_s_rights_the_folder_itself_is_locked(
+    folder: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_locks.os, "geteuid", lambda: NOBODY)
     handle = os.open(folder, os.O_RDONLY)
     other = os.open(folder, os.O_RDONLY)

@@ -10,7 +10,12 @@ import resource
 import pytest
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx import capacity as _nginx_capacity
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.capacity import Capacity, descriptors, measure, worker_connections
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.capacity import (
+    Capacity,
+    descriptors,
+    measure,
+    worker_connections,
+)
 
 
 def written_for(sessions, workers, limit):
@@ -18,15 +23,18 @@ def written_for(sessions, workers, limit):
     return Capacity(sessions, workers, limit, 2 * sessions + 512)
 
 
-@pytest.mark.parametrize(("sessions", "workers", "limit"), [
-    (4000, 1, 9024),
-    (1, 1, 1026),
-    (100000, 1, 201024),
-    (100000, 1, _nginx_capacity.UNLIMITED),
-    # Ten workers carry 97440 of 100000, eleven all of them
-    (100000, 11, 20000),
-    (100000, 14, 20000),
-])
+@pytest.mark.parametrize(
+    ("sessions", "workers", "limit"),
+    [
+        (4000, 1, 9024),
+        (1, 1, 1026),
+        (100000, 1, 201024),
+        (100000, 1, _nginx_capacity.UNLIMITED),
+        # Ten workers carry 97440 of 100000, eleven all of them
+        (100000, 11, 20000),
+        (100000, 14, 20000),
+    ],
+)
 def test_workers_that_have_enough_are_no_problem(sessions, workers, limit):
     assert written_for(sessions, workers, limit).problem() == ""
 
@@ -37,7 +45,8 @@ def test_too_few_descriptors_are_told_with_what_to_set():
     assert found.problem() == (
         "100000 sessions were asked for (nginx_sessions), and nginx carries 19488: each of its 2 workers may have 20000 open files and "
         "200512 connections. Let a worker have 201024 open files (a limit of the service, the container or the machine; it counts from "
-        "nginx's next start on), or set nginx_worker_processes to 11 or more")
+        "nginx's next start on), or set nginx_worker_processes to 11 or more"
+    )
     assert written_for(100000, 10, 20000).problem()
 
 
@@ -50,32 +59,42 @@ def test_with_hardly_any_descriptors_more_workers_are_no_help():
 
 def test_a_configuration_for_fewer_is_told():
     found = Capacity(9000, 1, 9024, 8512)
-    assert found.problem().endswith("nginx carries 4256: its worker may have 9024 open files and 8512 connections. "
-                                    "Its configuration was written for fewer: run site.yml")
+    assert found.problem().endswith(
+        "nginx carries 4256: its worker may have 9024 open files and 8512 connections. "
+        "Its configuration was written for fewer: run site.yml"
+    )
 
 
-@pytest.mark.parametrize(("line", "limit"), [
-    ("Max open files            1024                 524288               files     \n", 1024),
-    ("Max open files            unlimited            unlimited            files     \n", _nginx_capacity.UNLIMITED),
-    ("Max processes             1                    1                    processes \n", None),
-])
+@pytest.mark.parametrize(
+    ("line", "limit"),
+    [
+        ("Max open files            1024                 524288               files     \n", 1024),
+        ("Max open files            unlimited            unlimited            files     \n", _nginx_capacity.UNLIMITED),
+        ("Max processes             1                    1                    processes \n", None),
+    ],
+)
 def test_the_limit_that_counts_is_the_soft_one(tmp_path, line, limit):
     (tmp_path / "7").mkdir()
-    (tmp_path / "7" / "limits").write_text("Limit                     Soft Limit           Hard Limit           Units     \n" + line)
+    (tmp_path / "7" / "limits").write_text(
+        "Limit                     Soft Limit           Hard Limit           Units     \n" + line
+    )
     assert descriptors(7, str(tmp_path)) == limit
 
 
 def test_a_process_tells_its_own_limit():
     assert descriptors(os.getpid()) == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    assert descriptors(2 ** 30) is None
+    assert descriptors(2**30) is None
 
 
-@pytest.mark.parametrize(("text", "connections"), [
-    ("events {\n    worker_connections 8512;\n}\n", 8512),
-    ("# worker_connections 1;\nevents { worker_connections 64; }\n", 64),
-    ("events {}\n", 512),
-    ("include more.conf;\n", 99),
-])
+@pytest.mark.parametrize(
+    ("text", "connections"),
+    [
+        ("events {\n    worker_connections 8512;\n}\n", 8512),
+        ("# worker_connections 1;\nevents { worker_connections 64; }\n", 64),
+        ("events {}\n", 512),
+        ("include more.conf;\n", 99),
+    ],
+)
 def test_the_configuration_tells_the_connections(tmp_path, text, connections):
     (tmp_path / "more.conf").write_text("events { worker_connections 99; }\n")
     (tmp_path / "nginx.conf").write_text(text)
@@ -86,7 +105,7 @@ def test_what_the_configuration_was_written_for_is_asked_for_where_nobody_says(t
     (tmp_path / "nginx.conf").write_text("events { worker_connections 8512; }\n")
     main = str(tmp_path / "nginx.conf")
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    assert measure(main, [os.getpid(), 2 ** 30]) == Capacity(4000, 1, limit, 8512)
+    assert measure(main, [os.getpid(), 2**30]) == Capacity(4000, 1, limit, 8512)
     assert measure(main, [os.getpid()], 5) == Capacity(5, 1, limit, 8512)
     assert measure(main, []) is None
-    assert measure(main, [2 ** 30]) is None
+    assert measure(main, [2**30]) is None

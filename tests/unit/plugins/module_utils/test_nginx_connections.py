@@ -18,7 +18,8 @@ TCP = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrns
 
 def tcp(port, state, inode, address="0100007F", account=33):
     return "   0: {0}:{1:04X} 0100007F:C001 {2} 00000000:00000000 00:00000000 00000000 {4:5d}        0 {3} 1 0 20 4 30 10 -1\n".format(
-        address, port, state, inode, account)
+        address, port, state, inode, account
+    )
 
 
 @pytest.fixture
@@ -47,7 +48,8 @@ def proc(tmp_path):
 
 def test_the_clients_end_counts_and_the_upstreams_does_not(proc):
     root = proc(
-        {MASTER: ["1"], WORKER: ["1", "2", "3"]}, tcp(443, "0A", "1") + tcp(443, "01", "2") + tcp(40000, "01", "3"))
+        {MASTER: ["1"], WORKER: ["1", "2", "3"]}, tcp(443, "0A", "1") + tcp(443, "01", "2") + tcp(40000, "01", "3")
+    )
     assert count(MASTER, [WORKER], root) == 1
 
 
@@ -74,8 +76,10 @@ def test_a_connection_that_is_closing_or_is_somebody_elses_does_not_count(proc):
 def test_a_client_of_a_unix_socket_counts_and_a_unix_upstream_or_the_masters_channel_does_not(proc):
     row = "0000000000000000: 0000000{0} 00000000 {1} 0001 {2} {3}{4}\n"
     unix = (
-        row.format(2, "00010000", "01", "1", " /run/gate.sock") + row.format(3, "00000000", "03", "2", " /run/gate.sock")
-        + row.format(3, "00000000", "03", "3", "") + row.format(3, "00000000", "03", "4", "")
+        row.format(2, "00010000", "01", "1", " /run/gate.sock")
+        + row.format(3, "00000000", "03", "2", " /run/gate.sock")
+        + row.format(3, "00000000", "03", "3", "")
+        + row.format(3, "00000000", "03", "4", "")
     )
     assert count(MASTER, [WORKER], proc({MASTER: ["1", "4"], WORKER: ["1", "2", "3", "4"]}, unix_lines=unix)) == 1
 
@@ -88,7 +92,11 @@ def test_a_worker_that_is_gone_has_no_connections(proc):
 def test_where_processes_sockets_must_not_be_seen_the_account_does(proc, monkeypatch, hidden):
     root = proc(
         {MASTER: ["1"], WORKER: ["1", "2", "3"]},
-        tcp(443, "0A", "1", account=0) + tcp(443, "01", "2") + tcp(40000, "01", "3") + tcp(443, "01", "4", account=1000))
+        tcp(443, "0A", "1", account=0)
+        + tcp(443, "01", "2")
+        + tcp(40000, "01", "3")
+        + tcp(443, "01", "4", account=1000),
+    )
     for pid in (MASTER, WORKER):
         (Path(root) / str(pid) / "status").write_text("Name:\tnginx\nUid:\t33\t33\t33\t33\n")
     readlink = os.readlink

@@ -42,7 +42,8 @@ def link(target):
 def snapshot(root):
     return {
         str(path.relative_to(root)): identity(read_entry(str(path)))
-        for path in sorted(root.rglob("*")) if not str(path.relative_to(root)).startswith(WORK_PREFIX)
+        for path in sorted(root.rglob("*"))
+        if not str(path.relative_to(root)).startswith(WORK_PREFIX)
     }
 
 
@@ -61,7 +62,10 @@ def etc(tmp_path):
 @pytest.fixture
 def changes(etc):
     wanted = {
-        "d/changed": file("new"), "d/sub/deep/added": file("added", 0o640), "d/removed": None, "link": None,
+        "d/changed": file("new"),
+        "d/sub/deep/added": file("added", 0o640),
+        "d/removed": None,
+        "link": None,
         "link2": link("d/theirs"),
     }
     return [Change(path, read_entry(str(etc / path)), after) for path, after in wanted.items()]
@@ -76,8 +80,14 @@ def exchange(etc, changes, operations=None):
 
 
 AFTER = {
-    "d": "other", "d/changed": "file", "d/sub": "other", "d/sub/deep": "other", "d/sub/deep/added": "file", "d/theirs": "file",
-    "link2": "link", "secret": "file",
+    "d": "other",
+    "d/changed": "file",
+    "d/sub": "other",
+    "d/sub/deep": "other",
+    "d/sub/deep/added": "file",
+    "d/theirs": "file",
+    "link2": "link",
+    "secret": "file",
 }
 
 
@@ -157,6 +167,7 @@ def killed_at(etc, changes, number, first=None):
                 if next(count) == number:
                     os.kill(os.getpid(), signal.SIGKILL)
                 return method(*arguments)
+
             return step
 
         for name in STEPS:
@@ -217,7 +228,9 @@ def test_a_work_folder_of_somebody_else_is_not_believed(etc, changes, monkeypatc
 
 
 def test_nothing_is_undone_without_a_work_folder(etc, monkeypatch):
-    (etc / "journal.json").write_text('{"folders": [], "changes": [{"path": "secret", "before": "nothing", "after": "x"}]}')
+    (etc / "journal.json").write_text(
+        '{"folders": [], "changes": [{"path": "secret", "before": "nothing", "after": "x"}]}'
+    )
     monkeypatch.chdir(etc)
     assert Exchange(str(etc), Operations()).undo() == []
 
@@ -259,30 +272,52 @@ def test_everything_is_on_the_disk_in_the_order_in_which_it_is_needed(etc, chang
     done = []
     operations = Operations()
     for name in STEPS:
+
         def step(*paths, name=name, method=getattr(operations, name)):  # noqa: B008  one default a loop is the point
             relative = [os.path.relpath(path, etc).split("/", 1) for path in paths if str(path).startswith(str(etc))]
-            done.append((name, *("/".join(["W", *parts[1:]]) if parts[0].startswith(WORK_PREFIX) else "/".join(parts) for parts in relative)))
+            done.append(
+                (
+                    name,
+                    *(
+                        "/".join(["W", *parts[1:]]) if parts[0].startswith(WORK_PREFIX) else "/".join(parts)
+                        for parts in relative
+                    ),
+                )
+            )
             return method(*paths)
+
         setattr(operations, name, step)
     work = exchange(etc, changes, operations)
     work.close()
     begin = done.index(("sync_directory", "W/new"))
     assert done[begin:] == [
-        ("sync_directory", "W/new"), ("sync_directory", "W/kept"),
-        ("write", "W/journal.json.part"), ("rename", "W/journal.json.part", "W/journal.json"),
-        ("sync_directory", "W"), ("sync_directory", "."),
-        ("make_directory", "d/sub"), ("make_directory", "d/sub/deep"),
-        ("rename", "W/new/0", "d/changed"), ("rename", "W/new/1", "d/sub/deep/added"),
-        ("unlink", "d/removed"), ("unlink", "link"), ("rename", "W/new/4", "link2"),
-        ("sync_directory", "."), ("sync_directory", "d"), ("sync_directory", "d/sub/deep"),
-        ("unlink", "W/journal.json"), ("sync_directory", "W"),
+        ("sync_directory", "W/new"),
+        ("sync_directory", "W/kept"),
+        ("write", "W/journal.json.part"),
+        ("rename", "W/journal.json.part", "W/journal.json"),
+        ("sync_directory", "W"),
+        ("sync_directory", "."),
+        ("make_directory", "d/sub"),
+        ("make_directory", "d/sub/deep"),
+        ("rename", "W/new/0", "d/changed"),
+        ("rename", "W/new/1", "d/sub/deep/added"),
+        ("unlink", "d/removed"),
+        ("unlink", "link"),
+        ("rename", "W/new/4", "link2"),
+        ("sync_directory", "."),
+        ("sync_directory", "d"),
+        ("sync_directory", "d/sub/deep"),
+        ("unlink", "W/journal.json"),
+        ("sync_directory", "W"),
     ]
 
 
 def test_an_undo_is_on_the_disk_before_the_journal_goes(etc, changes):
     work = exchange(etc, changes)
     done = []
-    work._operations.sync_directory = lambda path: done.append((os.path.relpath(path, etc), os.path.lexists(work.work + "/journal.json")))
+    work._operations.sync_directory = lambda path: done.append(
+        (os.path.relpath(path, etc), os.path.lexists(work.work + "/journal.json"))
+    )
     work.undo()
     assert {(".", True), ("d", True)} <= set(done)
 
@@ -370,9 +405,15 @@ def test_a_lock_is_had_as_soon_as_it_is_free(tmp_path):
     timer.join()
 
 
-@pytest.mark.parametrize(("content", "marked"), [
-    ("# wssgate.nginx\n", True), ("\n\n\n\n# x wssgate.nginx x", True), ("\n\n\n\n\n# wssgate.nginx", False), ("", False),
-])
+@pytest.mark.parametrize(
+    ("content", "marked"),
+    [
+        ("# wssgate.nginx\n", True),
+        ("\n\n\n\n# x wssgate.nginx x", True),
+        ("\n\n\n\n\n# wssgate.nginx", False),
+        ("", False),
+    ],
+)
 def test_the_marker_counts_in_the_first_five_lines(content, marked):
     assert file(content).is_marked("wssgate.nginx") == marked
     assert not link(content).is_marked("wssgate.nginx")

@@ -28,11 +28,16 @@ OWNER = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.ge
 
 def test_the_package_that_is_installed_tells_the_version():
     assert parse_dpkg("nginx-common ii  1.22.1-9+deb12u9\nnginx ii  1.22.1-9+deb12u9\n") == "1.22.1-9+deb12u9"
-    assert parse_dpkg("nginx un  \nnginx-core ii  1.18.0-6ubuntu14\nnginx-common ii  1.18.0-6ubuntu14\n") == "1.18.0-6ubuntu14"
+    assert (
+        parse_dpkg("nginx un  \nnginx-core ii  1.18.0-6ubuntu14\nnginx-common ii  1.18.0-6ubuntu14\n")
+        == "1.18.0-6ubuntu14"
+    )
 
 
 def test_a_package_that_was_removed_tells_nothing():
-    assert parse_dpkg("nginx rc  1.22.1-9\nnginx-common un  \ndpkg-query: no packages found matching nginx-core\n") == ""
+    assert (
+        parse_dpkg("nginx rc  1.22.1-9\nnginx-common un  \ndpkg-query: no packages found matching nginx-core\n") == ""
+    )
 
 
 def test_a_binary_from_elsewhere_has_no_package():
@@ -40,10 +45,21 @@ def test_a_binary_from_elsewhere_has_no_package():
 
 
 def test_modules_in_the_binary_and_loadable_ones_are_told_apart():
-    build = Build("1.22.1", [
-        "--prefix=/x", "--with-http_ssl_module", "--with-http_v2_module", "--with-stream=dynamic", "--with-mail", "--with-threads",
-        "--with-http_geoip_module=dynamic", "--with-stream_ssl_preread_module", "--with-cc-opt=-O2", "--add-module=http_x_module",
-    ])
+    build = Build(
+        "1.22.1",
+        [
+            "--prefix=/x",
+            "--with-http_ssl_module",
+            "--with-http_v2_module",
+            "--with-stream=dynamic",
+            "--with-mail",
+            "--with-threads",
+            "--with-http_geoip_module=dynamic",
+            "--with-stream_ssl_preread_module",
+            "--with-cc-opt=-O2",
+            "--add-module=http_x_module",
+        ],
+    )
     assert modules(build, False) == ["http_ssl", "http_v2", "mail", "stream_ssl_preread"]
     assert modules(build, True) == ["http_geoip", "stream"]
 
@@ -56,8 +72,14 @@ def test_a_host_without_nginx_gets_an_answer_of_the_same_form():
 @pytest.mark.parametrize(
     ("program", "answer"),
     [
-        ("/usr/bin/dpkg-query", "nginx ii \ncertbot rc \nhalf iU \niproute2 ii \ndpkg-query: no packages found matching absent\n"),
-        ("/usr/bin/rpm", "nginx\npackage certbot is not installed\npackage half is not installed\niproute2\npackage absent is not installed\n"),
+        (
+            "/usr/bin/dpkg-query",
+            "nginx ii \ncertbot rc \nhalf iU \niproute2 ii \ndpkg-query: no packages found matching absent\n",
+        ),
+        (
+            "/usr/bin/rpm",
+            "nginx\npackage certbot is not installed\npackage half is not installed\niproute2\npackage absent is not installed\n",
+        ),
     ],
 )
 def test_packages_count_when_they_are_wholly_installed(monkeypatch, program, answer):

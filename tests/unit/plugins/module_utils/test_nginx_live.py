@@ -24,7 +24,11 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import (
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Finished, Process
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.syntax import Tree
 
-WORKER, ENDING, FORKED = "nginx: worker process", "nginx: worker process is shutting down", "nginx: master process nginx"
+WORKER, ENDING, FORKED = (
+    "nginx: worker process",
+    "nginx: worker process is shutting down",
+    "nginx: master process nginx",
+)
 MASTER = Process(10, 1, 5, "nginx: master process nginx")
 
 
@@ -254,9 +258,13 @@ def test_the_last_words_of_a_worker_that_died_are_told(tmp_path):
     words, seconds = told(
         tmp_path / "log",
         '1 [emerg] 31#31: chdir("/x") failed\n1 [crit] 44#44: *7 not ours\n'
-        "1 [alert] 10#10: worker process 31 exited with fatal code 2 and cannot be respawned\n")
+        "1 [alert] 10#10: worker process 31 exited with fatal code 2 and cannot be respawned\n",
+    )
     assert seconds < 1
-    assert words == '[emerg] chdir("/x") failed; [alert] worker process 31 exited with fatal code 2 and cannot be respawned'
+    assert (
+        words
+        == '[emerg] chdir("/x") failed; [alert] worker process 31 exited with fatal code 2 and cannot be respawned'
+    )
 
 
 def test_warnings_are_not_the_reason(tmp_path):
@@ -267,7 +275,7 @@ def test_warnings_are_not_the_reason(tmp_path):
 def test_sayings_are_found_in_the_output_of_any_version():
     assert sayings(
         'nginx: [emerg] unknown directive "x" in /etc/nginx/nginx.conf:1\n'
-        '2026/11/21 04:27:35 [emerg] 25832#25832: *1 other\nnginx: configuration file /etc/nginx/nginx.conf test failed\n'
+        "2026/11/21 04:27:35 [emerg] 25832#25832: *1 other\nnginx: configuration file /etc/nginx/nginx.conf test failed\n"
         "nginx: [warn] careful\n"
     ) == ['[emerg] unknown directive "x" in /etc/nginx/nginx.conf:1', "[emerg] other", "[warn] careful"]
 
@@ -287,11 +295,14 @@ def test_without_a_service_the_binary_is_started():
     assert system.commands == [["/usr/sbin/nginx", "-c", "/etc/nginx/nginx.conf"]]
 
 
-@pytest.mark.parametrize(("systemd", "commands"), [
-    # A unit that failed too often is refused until it is reset.
-    (True, [["systemctl", "reset-failed", "web"], ["systemctl", "start", "web"]]),
-    (False, [["service", "web", "start"]]),
-])
+@pytest.mark.parametrize(
+    ("systemd", "commands"),
+    [
+        # A unit that failed too often is refused until it is reset.
+        (True, [["systemctl", "reset-failed", "web"], ["systemctl", "start", "web"]]),
+        (False, [["service", "web", "start"]]),
+    ],
+)
 def test_a_service_is_started_by_what_runs_services_here(monkeypatch, systemd, commands):
     monkeypatch.setattr(os.path, "isdir", lambda path: systemd)
     system = Script((9, [MASTER, NEW]))
@@ -409,8 +420,8 @@ def test_the_change_time_counts_and_not_what_anybody_can_set(tmp_path):
     path.write_text("")
     os.utime(path, (1, 1))
     assert changed_at(str(path)) == path.stat().st_ctime > 1
-    os.utime(path, (2 ** 33, 2 ** 33))
-    assert changed_at(str(path)) == path.stat().st_ctime < 2 ** 32
+    os.utime(path, (2**33, 2**33))
+    assert changed_at(str(path)) == path.stat().st_ctime < 2**32
 
 
 def test_every_link_on_the_way_counts(tmp_path, monkeypatch):
@@ -446,6 +457,11 @@ def test_the_newest_of_files_certificates_and_folders_is_named(tmp_path, monkeyp
     module = "ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live.changed_at"
     monkeypatch.setattr(module, lambda path: times[os.path.basename(path)])
     everything = Tree(
-        files=[str(tmp_path / "main")], loaded=[str(tmp_path / "cert")], error_logs=[], sockets=[], pid_owner=None,
-        directories=[str(tmp_path / "folder"), str(tmp_path / "x" / ".." / "itself")])
+        files=[str(tmp_path / "main")],
+        loaded=[str(tmp_path / "cert")],
+        error_logs=[],
+        sockets=[],
+        pid_owner=None,
+        directories=[str(tmp_path / "folder"), str(tmp_path / "x" / ".." / "itself")],
+    )
     assert newest_change(everything, str(tmp_path / "itself")) == (3.0, str(tmp_path / "folder"))

@@ -9,7 +9,12 @@ import os
 import pytest
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.plan import Planner, Settings, check_settings, saved_name
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.plan import (
+    Planner,
+    Settings,
+    check_settings,
+    saved_name,
+)
 
 MARK = "# wssgate.nginx\n"
 FILES = {"nginx.conf": (MARK + "main", 0o644), "wssgate.d/a.conf": (MARK + "a", 0o644)}
@@ -17,8 +22,12 @@ FILES = {"nginx.conf": (MARK + "main", 0o644), "wssgate.d/a.conf": (MARK + "a", 
 
 def settings(directory="/etc/nginx", **values):
     defaults = {
-        "directory": str(directory), "binary": "/usr/sbin/nginx", "main_file": "nginx.conf", "pid_file": "/run/nginx.pid",
-        "files": FILES, "owned_directories": ["wssgate.d"],
+        "directory": str(directory),
+        "binary": "/usr/sbin/nginx",
+        "main_file": "nginx.conf",
+        "pid_file": "/run/nginx.pid",
+        "files": FILES,
+        "owned_directories": ["wssgate.d"],
     }
     return Settings(**{**defaults, **values})
 
@@ -39,28 +48,31 @@ def etc(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize(("values", "message"), [
-    ({"directory": "etc"}, "absolute"),
-    ({"marker": " "}, "marker has to be"),
-    ({"marker": "a\nb"}, "marker has to be"),
-    ({"live_timeout": 0}, "live_timeout"),
-    ({"main_file": "a/nginx.conf"}, "directory itself"),
-    ({"files": {}}, "have to contain main_file"),
-    ({"files": {**FILES, "../x.conf": (MARK, 0o644)}}, "relative"),
-    ({"files": {**FILES, "/x.conf": (MARK, 0o644)}}, "relative"),
-    ({"files": {**FILES, "wssgate.d//x.conf": (MARK, 0o644)}}, "relative"),
-    ({"files": {**FILES, "wssgate.d/./x.conf": (MARK, 0o644)}}, "relative"),
-    ({"files": {**FILES, "wssgate.d/x\x1f.conf": (MARK, 0o644)}}, "control character"),
-    ({"files": {**FILES, "wssgate.d/x\x7f.conf": (MARK, 0o644)}}, "control character"),
-    ({"files": {**FILES, "wssgate.d/x.wssgate-saved": (MARK, 0o644)}}, "itself"),
-    ({"files": {**FILES, "conf.d/x.conf": (MARK, 0o644)}}, "owned_directories"),
-    ({"files": {**FILES, "wssgate.d/a.conf/b.conf": (MARK, 0o644)}}, "itself one of files"),
-    ({"files": {**FILES, "wssgate.d/b.conf": ("b", 0o644)}}, "marker 'wssgate.nginx' in its first five lines"),
-    ({"owned_directories": ["wssgate.d", "."]}, "relative"),
-    ({"owned_directories": ["wssgate.d", ".wssgate-work-x"]}, "itself"),
-    ({"absent": ["../x"]}, "relative"),
-    ({"absent": ["wssgate.d/a.conf"]}, "in files and in absent"),
-])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"directory": "etc"}, "absolute"),
+        ({"marker": " "}, "marker has to be"),
+        ({"marker": "a\nb"}, "marker has to be"),
+        ({"live_timeout": 0}, "live_timeout"),
+        ({"main_file": "a/nginx.conf"}, "directory itself"),
+        ({"files": {}}, "have to contain main_file"),
+        ({"files": {**FILES, "../x.conf": (MARK, 0o644)}}, "relative"),
+        ({"files": {**FILES, "/x.conf": (MARK, 0o644)}}, "relative"),
+        ({"files": {**FILES, "wssgate.d//x.conf": (MARK, 0o644)}}, "relative"),
+        ({"files": {**FILES, "wssgate.d/./x.conf": (MARK, 0o644)}}, "relative"),
+        ({"files": {**FILES, "wssgate.d/x\x1f.conf": (MARK, 0o644)}}, "control character"),
+        ({"files": {**FILES, "wssgate.d/x\x7f.conf": (MARK, 0o644)}}, "control character"),
+        ({"files": {**FILES, "wssgate.d/x.wssgate-saved": (MARK, 0o644)}}, "itself"),
+        ({"files": {**FILES, "conf.d/x.conf": (MARK, 0o644)}}, "owned_directories"),
+        ({"files": {**FILES, "wssgate.d/a.conf/b.conf": (MARK, 0o644)}}, "itself one of files"),
+        ({"files": {**FILES, "wssgate.d/b.conf": ("b", 0o644)}}, "marker 'wssgate.nginx' in its first five lines"),
+        ({"owned_directories": ["wssgate.d", "."]}, "relative"),
+        ({"owned_directories": ["wssgate.d", ".wssgate-work-x"]}, "itself"),
+        ({"absent": ["../x"]}, "relative"),
+        ({"absent": ["wssgate.d/a.conf"]}, "in files and in absent"),
+    ],
+)
 def test_what_can_not_be_meant_is_refused_by_name(values, message):
     with pytest.raises(NginxError, match=message):
         check_settings(settings(**values))
@@ -78,7 +90,9 @@ def test_nothing_to_do_is_no_change(etc):
 
 
 def test_folders_need_not_be_there(tmp_path):
-    changes, warnings = plan(tmp_path, files={**FILES, "wssgate.d/sub/b.conf": (MARK, 0o644)}, absent=["sites-enabled/default"])
+    changes, warnings = plan(
+        tmp_path, files={**FILES, "wssgate.d/sub/b.conf": (MARK, 0o644)}, absent=["sites-enabled/default"]
+    )
     assert set(changes) == {*FILES, "wssgate.d/sub/b.conf"} and not warnings
 
 
@@ -136,7 +150,13 @@ def test_an_older_saved_main_file_is_not_lost(etc):
 
 def test_unwanted_files_of_ours_go_and_others_stay(etc):
     (etc / "wssgate.d" / "sub").mkdir()
-    for name, content in {"ours.conf": MARK, "sub/ours.conf": MARK, "theirs.conf": "x", "sub/theirs": "y", ".ours.conf.swp": MARK}.items():
+    for name, content in {
+        "ours.conf": MARK,
+        "sub/ours.conf": MARK,
+        "theirs.conf": "x",
+        "sub/theirs": "y",
+        ".ours.conf.swp": MARK,
+    }.items():
         (etc / "wssgate.d" / name).write_text(content)
     (etc / "wssgate.d" / "link.conf").symlink_to("ours.conf")
     (etc / "ours.conf").write_text(MARK)
@@ -157,11 +177,14 @@ def test_folders_that_are_links_are_not_looked_into(etc, tmp_path_factory):
         plan(etc, files={**FILES, "wssgate.d/sub/ours.conf": (MARK, 0o644)})
 
 
-@pytest.mark.parametrize(("make", "what"), [
-    (lambda path: path.mkdir(), "not a file"),
-    (lambda path: path.symlink_to("elsewhere"), "a symbolic link"),
-    (os.mkfifo, "not a file"),
-])
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda path: path.mkdir(), "not a file"),
+        (lambda path: path.symlink_to("elsewhere"), "a symbolic link"),
+        (os.mkfifo, "not a file"),
+    ],
+)
 def test_only_a_file_is_replaced(etc, make, what):
     (etc / "wssgate.d" / "a.conf").unlink()
     make(etc / "wssgate.d" / "a.conf")

@@ -40,11 +40,22 @@ class Proc:
         (root / "self" / "ns").mkdir(parents=True)
         (root / "self" / "ns" / "pid").symlink_to("pid:[1]")
 
-    def add(self, pid, parent=1, title="nginx: master process nginx", program=None, namespace="pid:[1]", state="S", opened=()):
+    def add(
+        self,
+        pid,
+        parent=1,
+        title="nginx: master process nginx",
+        program=None,
+        namespace="pid:[1]",
+        state="S",
+        opened=(),
+    ):
         folder = self.root / str(pid)
         (folder / "ns").mkdir(parents=True)
         (folder / "fd").mkdir()
-        (folder / "stat").write_text("{0} (nginx: (odd) name) {1} {2} {3} 77 0 0\n".format(pid, state, parent, " ".join("0" * 17)))
+        (folder / "stat").write_text(
+            "{0} (nginx: (odd) name) {1} {2} {3} 77 0 0\n".format(pid, state, parent, " ".join("0" * 17))
+        )
         (folder / "cmdline").write_bytes(title.replace(" ", "\0").encode() + b"\0")
         (folder / "exe").symlink_to(program or self.binary)
         (folder / "ns" / "pid").symlink_to(namespace)
@@ -62,7 +73,9 @@ def proc(tmp_path):
 @pytest.fixture
 def finder(proc, tmp_path):
     build = Build("1.22.1", ["--conf-path={0}/etc/nginx.conf".format(tmp_path)])
-    return Finder(proc.binary, str(tmp_path / "etc" / "nginx.conf"), str(tmp_path / "pid"), lambda: build, str(proc.root))
+    return Finder(
+        proc.binary, str(tmp_path / "etc" / "nginx.conf"), str(tmp_path / "pid"), lambda: build, str(proc.root)
+    )
 
 
 def master(finder, proc):
@@ -89,12 +102,17 @@ def test_the_build_is_read_with_quoted_arguments():
     ],
 )
 def test_the_openssl_is_the_one_that_nginx_runs_with(line, version):
-    assert parse_build("nginx version: nginx/1.26.3\n{0}\nTLS SNI support enabled\n".format(line)).openssl_version == version
+    assert (
+        parse_build("nginx version: nginx/1.26.3\n{0}\nTLS SNI support enabled\n".format(line)).openssl_version
+        == version
+    )
 
 
 def test_a_finder_asks_its_own_binary(tmp_path):
     binary = tmp_path / "nginx"
-    binary.write_text("#!/bin/sh\necho 'nginx version: nginx/1.0' >&2; echo 'configure arguments: --conf-path=/x/nginx.conf' >&2\n")
+    binary.write_text(
+        "#!/bin/sh\necho 'nginx version: nginx/1.0' >&2; echo 'configure arguments: --conf-path=/x/nginx.conf' >&2\n"
+    )
     binary.chmod(0o755)
     assert Finder(str(binary), "/x/nginx.conf", "/pid")._runs_our_main(Process(1, 1, 1, "nginx: master process nginx"))
 
@@ -129,12 +147,15 @@ def test_other_programs_are_not_listed(proc):
     assert [process.pid for process in read_processes(str(proc.root))] == [10]
 
 
-@pytest.mark.parametrize(("title", "states"), [
-    ("nginx: worker process", (True, False, False)),
-    ("nginx: worker process is shutting down", (False, True, False)),
-    ("nginx: master process /usr/sbin/nginx", (False, False, True)),
-    ("nginx: cache manager process", (False, False, False)),
-])
+@pytest.mark.parametrize(
+    ("title", "states"),
+    [
+        ("nginx: worker process", (True, False, False)),
+        ("nginx: worker process is shutting down", (False, True, False)),
+        ("nginx: master process /usr/sbin/nginx", (False, False, True)),
+        ("nginx: cache manager process", (False, False, False)),
+    ],
+)
 def test_titles_tell_what_a_process_does(title, states):
     process = Process(1, 1, 1, title)
     assert (process.is_worker, process.is_shutting_down, process.is_starting) == states
@@ -245,7 +266,9 @@ def test_the_clocks_agree_with_the_kernel():
 def test_a_command_is_given_no_locale_no_socket_and_no_terminal():
     os.environ["NGINX"] = "3;"
     try:
-        finished = run([sys.executable, "-c", "import os, sys; print(sorted(os.environ), os.getcwd(), sys.stdin.read())"], 10)
+        finished = run(
+            [sys.executable, "-c", "import os, sys; print(sorted(os.environ), os.getcwd(), sys.stdin.read())"], 10
+        )
     finally:
         del os.environ["NGINX"]
     assert finished.status == 0

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.syntax import LOADED_ONCE, directives, read_tree, with_pid
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.syntax import (
+    LOADED_ONCE,
+    directives,
+    read_tree,
+    with_pid,
+)
 
 
 def words(text):
@@ -62,10 +67,14 @@ def test_no_text_makes_the_reader_fail_or_hang(text):
     with_pid(text, "/x", True)
 
 
-@given(st.lists(st.lists(st.text(min_size=1, alphabet=st.characters(codec="utf-8")), min_size=1, max_size=4), max_size=4))
+@given(
+    st.lists(st.lists(st.text(min_size=1, alphabet=st.characters(codec="utf-8")), min_size=1, max_size=4), max_size=4)
+)
 def test_quoted_words_come_back_whatever_is_in_them(lines):
     text = "".join(
-        " ".join('"{0}"'.format(word.replace("\\", "\\\\").replace('"', '\\"')) for word in line) + ";" for line in lines)
+        " ".join('"{0}"'.format(word.replace("\\", "\\\\").replace('"', '\\"')) for word in line) + ";"
+        for line in lines
+    )
     assert words(text) == [tuple(line) for line in lines]
 
 
@@ -77,6 +86,7 @@ def tree(tmp_path):
             path.parent.mkdir(exist_ok=True)
             path.write_text(content)
         return read_tree(str(tmp_path / "nginx.conf"))
+
     return write
 
 
@@ -86,7 +96,9 @@ def test_includes_are_relative_to_the_main_file_wherever_they_stand(tree, tmp_pa
 
 
 def test_wildcards_name_files_in_order_and_the_folder_that_is_looked_into(tree, tmp_path):
-    found = tree(nginx_conf="include a/*.conf; include b/*.conf;", a__2_conf="", a__1_conf="", a__1_conf_off="", a__x="")
+    found = tree(
+        nginx_conf="include a/*.conf; include b/*.conf;", a__2_conf="", a__1_conf="", a__1_conf_off="", a__x=""
+    )
     assert found.files == [str(tmp_path / name) for name in ("nginx.conf", "a/1.conf", "a/2.conf")]
     assert found.directories == [str(tmp_path / "a")]
 
@@ -100,7 +112,8 @@ def test_files_that_include_each_other_end(tree):
 
 
 def test_certificates_and_their_kin_are_found_and_what_is_read_later_is_not(tree, tmp_path):
-    found = tree(nginx_conf="""
+    found = tree(
+        nginx_conf="""
         http {
             ssl_certificate one/fullchain.pem;
             ssl_certificate_key /two/privkey.pem;
@@ -111,34 +124,74 @@ def test_certificates_and_their_kin_are_found_and_what_is_read_later_is_not(tree
             js_import gate from gate.js;
         }
         load_module modules/x.so;
-    """, gate_js="")
+    """,
+        gate_js="",
+    )
     (tmp_path / "gate.js").write_text("")
     found = read_tree(str(tmp_path / "nginx.conf"))
     assert found.loaded == [
-        str(tmp_path / "one/fullchain.pem"), "/two/privkey.pem", str(tmp_path / "three.pem"), str(tmp_path / "ticket.key"),
-        str(tmp_path / "dh.pem"), str(tmp_path / "crl.pem"), str(tmp_path / "gate.js"),
+        str(tmp_path / "one/fullchain.pem"),
+        "/two/privkey.pem",
+        str(tmp_path / "three.pem"),
+        str(tmp_path / "ticket.key"),
+        str(tmp_path / "dh.pem"),
+        str(tmp_path / "crl.pem"),
+        str(tmp_path / "gate.js"),
     ]
 
 
 def test_what_is_named_twice_is_looked_at_once(tree):
-    found = tree(nginx_conf="server { ssl_crl a.pem; include a/*.conf; } server { ssl_crl a.pem; include a/*.conf; }", a__1_conf="")
+    found = tree(
+        nginx_conf="server { ssl_crl a.pem; include a/*.conf; } server { ssl_crl a.pem; include a/*.conf; }",
+        a__1_conf="",
+    )
     assert (len(found.loaded), len(found.files), len(found.directories)) == (1, 2, 1)
 
 
-@pytest.mark.parametrize("name", [
-    "ssl_certificate", "ssl_certificate_key", "ssl_trusted_certificate", "ssl_client_certificate", "ssl_crl", "ssl_dhparam",
-    "ssl_password_file", "ssl_session_ticket_key", "ssl_stapling_file", "proxy_ssl_certificate", "proxy_ssl_certificate_key",
-    "proxy_ssl_trusted_certificate", "proxy_ssl_crl", "proxy_ssl_password_file", "grpc_ssl_certificate", "uwsgi_ssl_crl",
-    "access_by_lua_file", "geoip_country", "perl_require",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ssl_certificate",
+        "ssl_certificate_key",
+        "ssl_trusted_certificate",
+        "ssl_client_certificate",
+        "ssl_crl",
+        "ssl_dhparam",
+        "ssl_password_file",
+        "ssl_session_ticket_key",
+        "ssl_stapling_file",
+        "proxy_ssl_certificate",
+        "proxy_ssl_certificate_key",
+        "proxy_ssl_trusted_certificate",
+        "proxy_ssl_crl",
+        "proxy_ssl_password_file",
+        "grpc_ssl_certificate",
+        "uwsgi_ssl_crl",
+        "access_by_lua_file",
+        "geoip_country",
+        "perl_require",
+    ],
+)
 def test_files_that_nginx_opens_with_its_configuration_make_a_reload_due(name):
     assert LOADED_ONCE.match(name)
 
 
-@pytest.mark.parametrize("name", [
-    "auth_basic_user_file", "load_module", "ssl_certificate_cache", "ssl_certificate_compression", "ssl_verify_client", "ssl_ciphers",
-    "include", "root", "proxy_ssl_name", "geoip_proxy", "ssl_crl_something",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "auth_basic_user_file",
+        "load_module",
+        "ssl_certificate_cache",
+        "ssl_certificate_compression",
+        "ssl_verify_client",
+        "ssl_ciphers",
+        "include",
+        "root",
+        "proxy_ssl_name",
+        "geoip_proxy",
+        "ssl_crl_something",
+    ],
+)
 def test_other_directives_do_not(name):
     assert not LOADED_ONCE.match(name)
 

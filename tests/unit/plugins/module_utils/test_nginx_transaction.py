@@ -42,9 +42,13 @@ class Nginx(System):
 
     def run(self, command, limit):
         if "-t" in command:
-            self.tested.append({
-                str(path.relative_to(Path(command[-1]).parent)): path.read_text()
-                for path in Path(command[-1]).parent.rglob("*") if path.is_file()})
+            self.tested.append(
+                {
+                    str(path.relative_to(Path(command[-1]).parent)): path.read_text()
+                    for path in Path(command[-1]).parent.rglob("*")
+                    if path.is_file()
+                }
+            )
             return self.verdict._replace(output=self.verdict.output.replace("TREE", os.path.dirname(command[-1])))
         self.events.append("start")
         self.renew()
@@ -85,8 +89,13 @@ def host(tmp_path, monkeypatch):
 
     def apply(files=None, operations=None, **settings):
         values = {
-            "directory": str(tmp_path / "etc"), "binary": str(tmp_path / "nginx"), "main_file": "nginx.conf", "service": "",
-            "pid_file": str(tmp_path / "pid"), "owned_directories": ["wssgate.d"], "live_timeout": 0.3,
+            "directory": str(tmp_path / "etc"),
+            "binary": str(tmp_path / "nginx"),
+            "main_file": "nginx.conf",
+            "service": "",
+            "pid_file": str(tmp_path / "pid"),
+            "owned_directories": ["wssgate.d"],
+            "live_timeout": 0.3,
             "files": {path: (MARK + content, 0o644) for path, content in (files or {}).items()},
         }
         return Transaction(Settings(**{**values, **settings}), operations, nginx).run()
@@ -94,12 +103,22 @@ def host(tmp_path, monkeypatch):
     nginx.apply = apply
     nginx.etc = tmp_path / "etc"
     nginx.snapshot = lambda: {
-        str(path.relative_to(tmp_path)): path.read_text() if path.is_file() else None for path in sorted((tmp_path / "etc").rglob("*"))}
+        str(path.relative_to(tmp_path)): path.read_text() if path.is_file() else None
+        for path in sorted((tmp_path / "etc").rglob("*"))
+    }
     return nginx
 
 
-OLD = {"nginx.conf": "pid /run/nginx.pid; include wssgate.d/*.conf;", "wssgate.d/a.conf": "old", "wssgate.d/gone.conf": "gone"}
-NEW = {"nginx.conf": "pid /run/nginx.pid; include wssgate.d/*.conf; # new", "wssgate.d/a.conf": "new", "wssgate.d/b/b.conf": "b"}
+OLD = {
+    "nginx.conf": "pid /run/nginx.pid; include wssgate.d/*.conf;",
+    "wssgate.d/a.conf": "old",
+    "wssgate.d/gone.conf": "gone",
+}
+NEW = {
+    "nginx.conf": "pid /run/nginx.pid; include wssgate.d/*.conf; # new",
+    "wssgate.d/a.conf": "new",
+    "wssgate.d/b/b.conf": "b",
+}
 
 
 def test_what_is_tested_is_the_wanted_tree_with_another_pid_file(host):
@@ -131,7 +150,9 @@ def test_one_signal_a_run(host):
 def test_a_refused_test_touches_nothing_and_names_the_real_path(host):
     host.apply(OLD)
     before, inodes = host.snapshot(), {path: path.stat().st_ctime_ns for path in host.etc.rglob("*")}
-    host.verdict = Finished(1, 'nginx: [emerg] unknown directive "x" in TREE/wssgate.d/a.conf:2\nnginx: configuration file failed\n')
+    host.verdict = Finished(
+        1, 'nginx: [emerg] unknown directive "x" in TREE/wssgate.d/a.conf:2\nnginx: configuration file failed\n'
+    )
     with pytest.raises(NginxError) as caught:
         host.apply(NEW)
     assert '"x" in {0}/wssgate.d/a.conf:2'.format(host.etc) in str(caught.value)
@@ -140,12 +161,15 @@ def test_a_refused_test_touches_nothing_and_names_the_real_path(host):
 
 
 @pytest.mark.parametrize("check", [False, True])
-@pytest.mark.parametrize(("output", "told"), [
-    ("", "it does not say why"),
-    ("Segmentation fault\n", "Segmentation fault"),
-    ("nginx: [alert] a\nnginx: [emerg] b\nnginx: [warn] c\nnginx: configuration file failed\n", "[emerg] b"),
-    ("nginx: [alert] a\nnginx: configuration file failed\n", "[alert] a"),
-])
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("", "it does not say why"),
+        ("Segmentation fault\n", "Segmentation fault"),
+        ("nginx: [alert] a\nnginx: [emerg] b\nnginx: [warn] c\nnginx: configuration file failed\n", "[emerg] b"),
+        ("nginx: [alert] a\nnginx: configuration file failed\n", "[alert] a"),
+    ],
+)
 def test_a_failed_test_is_told_by_the_most_telling_line(host, output, told, check):
     host.verdict = Finished(1, output)
     with pytest.raises(NginxError) as caught:
@@ -228,6 +252,7 @@ def test_an_interrupt_at_any_step_puts_everything_back(host):
                 if next(count) == number:
                     raise KeyboardInterrupt
                 return method(*arguments)
+
             return step
 
         for name in STEPS:
@@ -260,6 +285,7 @@ def test_errors_of_the_system_say_where_and_what_to_do(host):
         errno.ENOSPC: "/x, /y: No space left on device",
     }
     for number, hint in told.items():
+
         def fail(*_, number=number):
             raise OSError(number, os.strerror(number), "/x", None, "/y")
 
@@ -306,13 +332,19 @@ def test_check_mode_tells_of_a_killed_run_and_leaves_it_to_the_next(host):
     assert not work.exists()
 
 
-@pytest.mark.parametrize(("missing", "forgiven"), [
-    ('[emerg] cannot load certificate "{0}/certificates/x.pem": BIO_new_file() failed (SSL: error:80000002:system library::No such file or directory)', True),
-    ('[emerg] open() "/var/log/nginx/wssgate/sessions.log" failed (2: No such file or directory)', True),
-    ('[emerg] open() "{0}/wssgate.d/x.inc" failed (2: No such file or directory) in {0}/nginx.conf:1', False),
-    ('[emerg] open() "/var/log/nginx/x" failed (13: Permission denied)', False),
-    ('[emerg] unknown directive "x"', False),
-])
+@pytest.mark.parametrize(
+    ("missing", "forgiven"),
+    [
+        (
+            '[emerg] cannot load certificate "{0}/certificates/x.pem": BIO_new_file() failed (SSL: error:80000002:system library::No such file or directory)',
+            True,
+        ),
+        ('[emerg] open() "/var/log/nginx/wssgate/sessions.log" failed (2: No such file or directory)', True),
+        ('[emerg] open() "{0}/wssgate.d/x.inc" failed (2: No such file or directory) in {0}/nginx.conf:1', False),
+        ('[emerg] open() "/var/log/nginx/x" failed (13: Permission denied)', False),
+        ('[emerg] unknown directive "x"', False),
+    ],
+)
 def test_check_mode_forgives_only_a_file_that_may_yet_come(host, missing, forgiven):
     host.verdict = Finished(1, "nginx: " + missing.format("TREE") + "\n")
     if forgiven:
@@ -537,7 +569,11 @@ def test_copies_of_what_was_displaced_are_not_shown(host):
     outcome = host.apply(OLD)
     assert len(outcome.changes) == 4
     assert outcome.result()["changed_files"] == ["wssgate.d/a.conf", "wssgate.d/gone.conf", "nginx.conf"]
-    assert [change["before_header"] for change in outcome.diff()] == ["wssgate.d/a.conf", "wssgate.d/gone.conf", "nginx.conf"]
+    assert [change["before_header"] for change in outcome.diff()] == [
+        "wssgate.d/a.conf",
+        "wssgate.d/gone.conf",
+        "nginx.conf",
+    ]
 
 
 def test_what_was_altered_while_nginx_refused_is_left_and_told(host):

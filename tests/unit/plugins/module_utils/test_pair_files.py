@@ -43,7 +43,9 @@ class Place(t.NamedTuple):
         pair_files.replace(self.certificate_path, self.key_path, self.name, wanted)
 
     def found(self) -> pair_files.PairFiles:
-        files = [Path(path).read_bytes() if os.path.exists(path) else None for path in (self.certificate_path, self.key_path)]
+        files = [
+            Path(path).read_bytes() if os.path.exists(path) else None for path in (self.certificate_path, self.key_path)
+        ]
         return pair_files.PairFiles(*files)
 
     def left(self) -> list[str]:
@@ -61,7 +63,9 @@ def in_two_folders(tmp_path: Path) -> Place:
     return Place(str(tmp_path / "certificates" / "wcs.pem"), str(tmp_path / "keys" / "wcs.key"))
 
 
-def killed_at(step: int, place: Place, wanted: pair_files.PairFiles, patch: t.Callable[[], None] = lambda: None) -> bool:
+def killed_at(
+    step: int, place: Place, wanted: pair_files.PairFiles, patch: t.Callable[[], None] = lambda: None
+) -> bool:
     """Replace a pair in a process that is killed right before its step of that number; whether there was one."""
     child = os.fork()
     if child == 0:
@@ -94,7 +98,9 @@ def killed_at(step: int, place: Place, wanted: pair_files.PairFiles, patch: t.Ca
     return False
 
 
-def every_step(place: Place, wanted: pair_files.PairFiles, patch: t.Callable[[], None] = lambda: None) -> t.Iterator[pair_files.PairFiles]:
+def every_step(
+    place: Place, wanted: pair_files.PairFiles, patch: t.Callable[[], None] = lambda: None
+) -> t.Iterator[pair_files.PairFiles]:
     """What is there after a kill at each step, from the former pair on."""
     for step in range(MOST_STEPS):
         place.put(OLD)
@@ -133,7 +139,9 @@ def test_killed_at_any_step_with_two_folders_the_next_run_has_a_pair(apart: Plac
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EBUSY])
-def test_where_folders_cannot_change_places_the_files_are_renamed(together: Place, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_where_folders_cannot_change_places_the_files_are_renamed(
+    together: Place, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     together.put(OLD)
 
     class Library:
@@ -173,7 +181,9 @@ def test_an_error_of_the_disk_leaves_the_former_pair(together: Place, monkeypatc
     assert together.left() == []
 
 
-def test_the_former_key_comes_back_when_the_certificate_cannot_follow(apart: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_former_key_comes_back_when_the_certificate_cannot_follow(
+    apart: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     apart.put(OLD)
     rename = os.rename
 
@@ -189,7 +199,9 @@ def test_the_former_key_comes_back_when_the_certificate_cannot_follow(apart: Pla
     assert apart.left() == []
 
 
-def test_a_pair_that_another_process_has_completed_meanwhile_stays(apart: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pair_that_another_process_has_completed_meanwhile_stays(
+    apart: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     apart.put(OLD)
     rename = os.rename
 
@@ -216,7 +228,9 @@ def test_what_else_is_in_the_folder_stays_and_so_do_its_owner_and_mode(together:
     after = os.stat(folder), os.stat(folder / "README")
     assert together.found() == NEW
     assert sorted(os.listdir(folder)) == ["README", "fullchain.pem", "privkey.pem", "privkey.pem.next"]
-    assert [(status.st_mode, status.st_uid, status.st_gid) for status in after] == [(status.st_mode, status.st_uid, status.st_gid) for status in before]
+    assert [(status.st_mode, status.st_uid, status.st_gid) for status in after] == [
+        (status.st_mode, status.st_uid, status.st_gid) for status in before
+    ]
     assert before[0].st_ino != after[0].st_ino
     assert before[1].st_ino == after[1].st_ino
     assert stat.S_IMODE(os.stat(together.key_path).st_mode) == 0o600

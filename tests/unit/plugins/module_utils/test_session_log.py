@@ -186,7 +186,9 @@ def test_a_path_that_changed_twice_and_back_is_followed_and_no_further(old_worke
 
 
 @as_root
-def test_a_former_log_is_forgotten_once_no_worker_of_its_time_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_former_log_is_forgotten_once_no_worker_of_its_time_runs(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_session_log, "_oldest_worker", lambda: 0.0)
     remember(["/b"], ["/a"])
     assert former_logs("/b") == ["/a"]
@@ -198,7 +200,11 @@ def test_a_former_log_is_forgotten_once_no_worker_of_its_time_runs(place: Path, 
 
 def test_the_oldest_worker_is_looked_for_and_none_that_is_seen_is_no_proof(tmp_path: Path) -> None:
     assert _session_log._oldest_worker(str(tmp_path)) == 0.0
-    workers = {"7": ("nginx: worker process", 900), "8": ("nginx: worker process is shutting down", 500), "9": ("nginx: master process", 100)}
+    workers = {
+        "7": ("nginx: worker process", 900),
+        "8": ("nginx: worker process is shutting down", 500),
+        "9": ("nginx: master process", 100),
+    }
     for pid, (title, ticks) in workers.items():
         (tmp_path / pid).mkdir()
         (tmp_path / pid / "cmdline").write_bytes(title.encode() + b"\0")

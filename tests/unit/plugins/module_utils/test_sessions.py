@@ -36,8 +36,14 @@ TWO = "two-token-of-16ch"
 
 
 def start(
-    token: str = ONE, connection: int = 1, port: int = 50001, client: str = "203.0.113.7", server: str = "192.0.2.1",
-    request: int = 1, pid: int | str = 700, kind: str = "S",
+    token: str = ONE,
+    connection: int = 1,
+    port: int = 50001,
+    client: str = "203.0.113.7",
+    server: str = "192.0.2.1",
+    request: int = 1,
+    pid: int | str = 700,
+    kind: str = "S",
 ) -> str:
     return f"{kind} 1800000000.123 {pid} {connection} {request} {client} {port} {server} 443 198.51.100.9 {token}\n"
 
@@ -125,9 +131,21 @@ def test_a_line_kept_from_before_is_open_unless_its_end_was_written() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "", "S", "garbage\n", "S 1 2 3 4\n", "\0\0\0\n", "E 1 2\n", start("short"), start("../../etc/passwd-0000"),
-        start(client="nowhere"), start().replace("1800000000.123", "then"), start().rstrip("\n"), "\xff\xfe\n",
-        start()[5:], start(pid="-1"), start(pid="x"),
+        "",
+        "S",
+        "garbage\n",
+        "S 1 2 3 4\n",
+        "\0\0\0\n",
+        "E 1 2\n",
+        start("short"),
+        start("../../etc/passwd-0000"),
+        start(client="nowhere"),
+        start().replace("1800000000.123", "then"),
+        start().rstrip("\n"),
+        "\xff\xfe\n",
+        start()[5:],
+        start(pid="-1"),
+        start(pid="x"),
     ],
 )
 def test_a_line_that_is_none_of_ours_is_passed_over(line: str) -> None:
@@ -277,7 +295,9 @@ def test_a_first_look_that_takes_longer_than_the_deadline_is_no_reason_to_leave_
     assert end_sessions(str(log), Wanted([ONE])) == Ended(1, 1, 0, "")
 
 
-def test_a_session_that_stays_without_a_complaint_is_told(log: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_stays_without_a_complaint_is_told(
+    log: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log.write_text(start(ONE))
     kernel.connect(50001)
     monkeypatch.setattr(sessions, "close_sockets", lambda _ends: "")
@@ -291,7 +311,9 @@ def test_a_complaint_about_a_session_that_ended_all_the_same_is_not_told(
 ) -> None:
     log.write_text(start(ONE))
     kernel.connect(50001)
-    monkeypatch.setattr(sessions, "close_sockets", lambda ends: kernel.close(ends) or "RTNETLINK answers: Invalid argument")
+    monkeypatch.setattr(
+        sessions, "close_sockets", lambda ends: kernel.close(ends) or "RTNETLINK answers: Invalid argument"
+    )
     assert end_sessions(str(log), Wanted([ONE])) == Ended(1, 1, 0, "")
 
 

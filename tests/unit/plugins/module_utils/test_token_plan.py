@@ -438,7 +438,9 @@ def test_a_diff_tells_by_fingerprint_what_the_plan_does(path: Path) -> None:
 
 def test_a_diff_in_check_mode_does_not_name_tokens_that_will_be_others(path: Path) -> None:
     plan = plan_for(path, apply=False, generate=1, subject="x", ttl=60)
-    assert plan.diff(Attributes(), check_mode=True)[1] == ['(new token) managed subject="x" expires=2027-01-15T08:01:00Z']
+    assert plan.diff(Attributes(), check_mode=True)[1] == [
+        '(new token) managed subject="x" expires=2027-01-15T08:01:00Z'
+    ]
 
 
 # The list

@@ -468,7 +468,9 @@ def test_a_removal_that_does_not_reach_the_disk_is_told(path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.EROFS])
-def test_a_file_system_that_cannot_be_told_to_write_is_no_error(path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_a_file_system_that_cannot_be_told_to_write_is_no_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
     with open_store(str(path)) as store:
         store.create([ONE], ANY)
         monkeypatch.setattr(os, "fsync", failing_after(0, os.fsync, code))
@@ -492,9 +494,7 @@ def test_a_store_that_cannot_be_written_is_a_clear_error(path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("count", [1, token_store.FSYNC_EACH + 1])
-def test_a_file_is_on_the_disk_before_it_gets_its_name(
-    path: Path, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
+def test_a_file_is_on_the_disk_before_it_gets_its_name(path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     events: list[str] = []
     real_fsync, real_rename, real_syncfs = os.fsync, os.rename, token_store._sync_file_system
     monkeypatch.setattr(os, "fsync", lambda fd: (events.append("sync"), real_fsync(fd)))

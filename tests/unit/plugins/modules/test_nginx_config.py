@@ -24,7 +24,9 @@ def run(module, capsys, **arguments):
 @pytest.fixture
 def arguments(tmp_path):
     return {
-        "directory": str(tmp_path / "etc"), "binary": str(tmp_path / "nginx"), "_ansible_check_mode": True,
+        "directory": str(tmp_path / "etc"),
+        "binary": str(tmp_path / "nginx"),
+        "_ansible_check_mode": True,
         "files": [{"path": "nginx.conf", "content": MARK}, {"path": "wssgate.d/a.conf", "content": MARK}],
     }
 
@@ -32,7 +34,12 @@ def arguments(tmp_path):
 def test_check_mode_on_a_bare_host_says_what_would_be_there(arguments, capsys):
     result = run(nginx_config, capsys, _ansible_diff=True, **arguments)
     assert result["changed"] and result["changed_files"] == ["nginx.conf", "wssgate.d/a.conf"]
-    assert result["diff"][0] == {"before": "", "after": MARK, "before_header": "nginx.conf", "after_header": "nginx.conf"}
+    assert result["diff"][0] == {
+        "before": "",
+        "after": MARK,
+        "before_header": "nginx.conf",
+        "after_header": "nginx.conf",
+    }
 
 
 def test_check_mode_with_a_folder_but_no_nginx_compares(arguments, capsys, tmp_path):
@@ -65,7 +72,9 @@ def test_absent_works_without_nginx(arguments, capsys, tmp_path):
 
 
 def test_absent_on_a_host_without_the_folder_has_nothing_to_do(arguments, capsys):
-    assert not run(nginx_config, capsys, directory=arguments["directory"], binary=arguments["binary"], state="absent")["changed"]
+    assert not run(nginx_config, capsys, directory=arguments["directory"], binary=arguments["binary"], state="absent")[
+        "changed"
+    ]
 
 
 def test_a_file_that_is_listed_twice_is_told_by_its_index():
@@ -96,7 +105,10 @@ def test_a_fix_that_this_nginx_lacks_is_warned_of_with_the_version_that_has_it(c
     result = run(nginx_info, capsys, binary=str(tmp_path / "nginx"))
     assert result["missing_fixes"] == [fix]
     (warning,) = result["warnings"]
-    assert "nginx 1.22.1-9+deb12u9 lacks the fix for CVE-2026-42533 (buffer overflow in maps); 1.22.1-9+deb12u10 has it" in str(warning)
+    assert (
+        "nginx 1.22.1-9+deb12u9 lacks the fix for CVE-2026-42533 (buffer overflow in maps); 1.22.1-9+deb12u10 has it"
+        in str(warning)
+    )
 
 
 @pytest.mark.parametrize("mode", ["rw", "", "9", "0888", "4644", "0o660", "660 "])

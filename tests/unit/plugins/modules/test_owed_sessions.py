@@ -205,7 +205,9 @@ def test_revoking_a_subject_goes_past_an_immutable_token_and_fails_with_its_fing
     assert not any(is_open(client) for client in clients)
 
 
-def test_a_name_that_is_no_file_keeps_no_other_from_being_revoked(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_is_no_file_keeps_no_other_from_being_revoked(
+    gate: Gate, capsys: pytest.CaptureFixture[str]
+) -> None:
     for token in (ONE, THREE):
         gate.issue(token, ends=2**31)
     (gate.store / TWO).symlink_to("/etc/passwd")
@@ -263,7 +265,9 @@ def test_half_a_character_in_a_subject_is_no_readable_json(gate: Gate, capsys: p
     assert listed["totals"]["corrupt"] == 1
 
 
-def test_a_file_that_cannot_be_read_keeps_no_other(gate: Gate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_cannot_be_read_keeps_no_other(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for token in TOKENS:
         gate.issue(token)
     bad = os.listdir(gate.store)[0]
@@ -297,7 +301,9 @@ def test_what_was_set_aside_before_is_not_lost_and_stops_nothing(gate: Gate) -> 
     assert not (gate.store / TWO).exists()
 
 
-def test_many_failures_are_told_in_few_lines(gate: Gate, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_failures_are_told_in_few_lines(
+    gate: Gate, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(100):
         gate.issue(f"many-tokens-that-stay-{number:03d}")
 
@@ -316,10 +322,17 @@ def test_many_failures_are_told_in_few_lines(gate: Gate, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize(
     "script",
-    ["exit 1", "echo 'Cannot open netlink socket' >&2; exit 255", "kill -9 $$", 'case " $* " in *" --kill "*) exit 1;; esac; exec /usr/bin/ss "$@"'],
+    [
+        "exit 1",
+        "echo 'Cannot open netlink socket' >&2; exit 255",
+        "kill -9 $$",
+        'case " $* " in *" --kill "*) exit 1;; esac; exec /usr/bin/ss "$@"',
+    ],
     ids=["silent", "with words", "killed", "when it closes"],
 )
-def test_a_session_outlives_no_failure_of_ss(gate: Gate, failing_ss: Any, script: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_session_outlives_no_failure_of_ss(
+    gate: Gate, failing_ss: Any, script: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     gate.issue(ONE)
     gate.spoil(TWO)
     clients = [gate.open(ONE), gate.open(TWO)]
@@ -352,7 +365,14 @@ def test_an_ss_that_cannot_be_run_is_told(
 
 @pytest.mark.parametrize(
     ("by", "gone_before"),
-    [("tokens", False), ("tokens", True), ("fingerprints", False), ("fingerprints", True), ("subject", False), ("expired", False)],
+    [
+        ("tokens", False),
+        ("tokens", True),
+        ("fingerprints", False),
+        ("fingerprints", True),
+        ("subject", False),
+        ("expired", False),
+    ],
 )
 def test_what_a_revocation_could_not_end_the_pruner_ends(
     gate: Gate, failing_ss: Any, capsys: pytest.CaptureFixture[str], by: str, gone_before: bool
@@ -382,7 +402,9 @@ def test_without_disconnect_or_a_session_log_nothing_is_owed(gate: Gate, capsys:
     assert is_open(client)
 
 
-def test_check_mode_owes_and_forgets_nothing(gate: Gate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_mode_owes_and_forgets_nothing(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     settled(monkeypatch)
     for token in (ONE, TWO):
         gate.issue(token)
@@ -480,7 +502,12 @@ def test_what_is_owed_is_no_token_and_nothing_foreign(gate: Gate, capsys: pytest
 @pytest.mark.parametrize("obstacle", ["a folder in the record's place", "a symlink", "a file", "no room"])
 @pytest.mark.parametrize("by", ["the pruner", "wss_token"])
 def test_a_token_goes_and_its_session_ends_where_nothing_can_be_noted(
-    gate: Gate, obstacle: str, by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    gate: Gate,
+    obstacle: str,
+    by: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     gate.issue(ONE)
     client = gate.open(ONE)
@@ -493,6 +520,7 @@ def test_a_token_goes_and_its_session_ends_where_nothing_can_be_noted(
     elif obstacle == "a file":
         (gate.store / ENDED).touch()
     else:
+
         def full(*_arguments: object, **_options: object) -> None:
             raise OSError(28, "No space left on device")
 
@@ -508,7 +536,17 @@ def test_a_token_goes_and_its_session_ends_where_nothing_can_be_noted(
 
 # Killed runs
 
-STEPS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.utime", "os.scandir", "os.listdir", "subprocess.Popen", "open")
+STEPS = (
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.utime",
+    "os.scandir",
+    "os.listdir",
+    "subprocess.Popen",
+    "open",
+)
 
 
 def killed_before_step(number: int, work: Any) -> bool:
@@ -535,7 +573,9 @@ def killed_before_step(number: int, work: Any) -> bool:
 
 
 @pytest.mark.parametrize("by", ["the pruner", "a revocation"])
-def test_a_run_killed_before_any_step_leaves_no_session_behind(gate: Gate, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_killed_before_any_step_leaves_no_session_behind(
+    gate: Gate, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settled(monkeypatch)  # so that records are forgotten within the run, too
     monkeypatch.setattr(_token_store, "QUARANTINE_GRACE", -1)
 

@@ -52,9 +52,18 @@ DAY = datetime.timedelta(days=1)
 
 def certificate(folder: Path, days: float = 10) -> tuple[Path, Path]:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example"), x509.NameAttribute(NameOID.COMMON_NAME, "gate.example.com")])
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example"),
+            x509.NameAttribute(NameOID.COMMON_NAME, "gate.example.com"),
+        ]
+    )
     now = datetime.datetime.now(datetime.timezone.utc)
-    names = [x509.DNSName("gate.example.com"), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [
+        x509.DNSName("gate.example.com"),
+        x509.DNSName("localhost"),
+        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    ]
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -148,11 +157,18 @@ def accept_key(head: bytes) -> bytes:
 
 
 def switching(accept: bytes, more: bytes = b"") -> bytes:
-    lines = [b"HTTP/1.1 101 Switching Protocols", b"Upgrade: websocket", b"Connection: upgrade", b"Sec-WebSocket-Accept: " + accept]
+    lines = [
+        b"HTTP/1.1 101 Switching Protocols",
+        b"Upgrade: websocket",
+        b"Connection: upgrade",
+        b"Sec-WebSocket-Accept: " + accept,
+    ]
     return b"\r\n".join(lines) + b"\r\n" + more + b"\r\n"
 
 
-def answering(answer: Callable[[bytes], bytes], then: Callable[[socket.socket], None] | None = None) -> Callable[[socket.socket], None]:
+def answering(
+    answer: Callable[[bytes], bytes], then: Callable[[socket.socket], None] | None = None
+) -> Callable[[socket.socket], None]:
     def act(connection: socket.socket) -> None:
         connection.sendall(answer(read_head(connection)))
         if then is not None:
@@ -221,7 +237,16 @@ def test_a_websocket_that_opens_is_a_success_with_the_time_of_each_step(probe: R
     assert not result["changed"]
     for step in ("connect_seconds", "upgrade_seconds", "ping_seconds"):
         assert 0 < result[step] < 5
-    for absent in ("tls_seconds", "tls_version", "cipher", "key_exchange_group", "certificate", "subprotocol", "reply", "message_seconds"):
+    for absent in (
+        "tls_seconds",
+        "tls_version",
+        "cipher",
+        "key_exchange_group",
+        "certificate",
+        "subprotocol",
+        "reply",
+        "message_seconds",
+    ):
         assert result[absent] is None
 
 
@@ -229,7 +254,9 @@ def test_it_probes_in_check_mode_too(probe: Run, plain: Echo) -> None:
     assert probe(f"ws://127.0.0.1:{plain.port}/", _ansible_check_mode=True)["upgraded"]
 
 
-def test_the_facts_of_tls_and_of_a_verified_certificate_are_told(probe: Run, secure: Echo, tls_files: tuple[Path, Path]) -> None:
+def test_the_facts_of_tls_and_of_a_verified_certificate_are_told(
+    probe: Run, secure: Echo, tls_files: tuple[Path, Path]
+) -> None:
     result = probe(f"wss://localhost:{secure.port}/", connect_to=f"127.0.0.1:{secure.port}", ca_path=str(tls_files[0]))
     assert result["tls_version"] == "TLSv1.3"
     assert result["cipher"].startswith("TLS_")
@@ -245,7 +272,9 @@ def _refuse(_self: ssl.SSLSocket) -> str:
     raise NotImplementedError("OpenSSL 3.2 is needed")
 
 
-@pytest.mark.parametrize(("method", "told"), [(lambda _self: "X25519MLKEM768", "X25519MLKEM768"), (_refuse, None), (None, None)])
+@pytest.mark.parametrize(
+    ("method", "told"), [(lambda _self: "X25519MLKEM768", "X25519MLKEM768"), (_refuse, None), (None, None)]
+)
 def test_the_group_of_the_key_exchange_is_told_where_python_can(
     probe: Run, secure: Echo, monkeypatch: pytest.MonkeyPatch, method: Any, told: str | None
 ) -> None:
@@ -258,7 +287,9 @@ def test_the_group_of_the_key_exchange_is_told_where_python_can(
     assert result["upgraded"] and result["key_exchange_group"] == told
 
 
-def test_a_certificate_that_is_not_verified_tells_the_same_facts(probe: Run, secure: Echo, tls_files: tuple[Path, Path]) -> None:
+def test_a_certificate_that_is_not_verified_tells_the_same_facts(
+    probe: Run, secure: Echo, tls_files: tuple[Path, Path]
+) -> None:
     verified = probe(f"wss://127.0.0.1:{secure.port}/", ca_path=str(tls_files[0]))
     unverified = probe(f"wss://127.0.0.1:{secure.port}/", validate_certs=False)
     assert verified["certificate"] == unverified["certificate"]
@@ -288,7 +319,9 @@ def test_an_unknown_issuer_is_a_failure_that_says_so(probe: Run, secure: Echo) -
     assert re.search(r"the certificate is not accepted: self.signed certificate", result["msg"])
 
 
-def test_a_certificate_for_another_name_is_a_failure_that_says_so(probe: Run, secure: Echo, tls_files: tuple[Path, Path]) -> None:
+def test_a_certificate_for_another_name_is_a_failure_that_says_so(
+    probe: Run, secure: Echo, tls_files: tuple[Path, Path]
+) -> None:
     result = probe("wss://other.example.com/", connect_to=f"127.0.0.1:{secure.port}", ca_path=str(tls_files[0]))
     assert result["failed"]
     assert "not valid for 'other.example.com'" in result["msg"]
@@ -416,7 +449,9 @@ def test_what_ansible_takes_for_secret_leaves_an_encoded_token_showable() -> Non
 
 def test_a_failure_holds_no_secret_and_no_query(probe: Run) -> None:
     with scripted(answering(lambda _head: b"HTTP/1.1 403 Forbidden\r\n\r\n")) as port:
-        result = probe(f"ws://127.0.0.1:{port}/wss?key=in-the-query", token=TOKEN, username="operator", password=PASSWORD)
+        result = probe(
+            f"ws://127.0.0.1:{port}/wss?key=in-the-query", token=TOKEN, username="operator", password=PASSWORD
+        )
     assert TOKEN not in result.text and PASSWORD not in result.text
     assert "in-the-query" not in result["msg"]
 
@@ -432,11 +467,16 @@ def test_an_answer_in_fragments_is_put_together(probe: Run, plain: Echo) -> None
 
 
 def test_a_refusal_is_a_failure_that_tells_what_the_gate_means(probe: Run) -> None:
-    with scripted(answering(lambda _head: b"HTTP/1.1 403 Forbidden\r\nContent-Length: 1000\r\n\r\nno", until_gone)) as port:
+    with scripted(
+        answering(lambda _head: b"HTTP/1.1 403 Forbidden\r\nContent-Length: 1000\r\n\r\nno", until_gone)
+    ) as port:
         result = probe(f"ws://127.0.0.1:{port}/wss?x=1")
     assert result["failed"]
     assert result["status"] == 403
-    assert result["msg"] == f"ws://127.0.0.1:{port}/wss: expected 101, got 403 Forbidden (the origin or the token is not accepted)"
+    assert (
+        result["msg"]
+        == f"ws://127.0.0.1:{port}/wss: expected 101, got 403 Forbidden (the origin or the token is not accepted)"
+    )
     assert not result["upgraded"] and not result["accept_valid"]
 
 
@@ -459,7 +499,9 @@ def test_an_open_gate_is_a_failure_where_a_shut_one_is_expected(probe: Run, plai
     [
         pytest.param(lambda head: switching(accept_key(head)[::-1]), id="wrong"),
         pytest.param(lambda head: switching(b""), id="empty"),
-        pytest.param(lambda head: switching(accept_key(head), b"Sec-WebSocket-Accept: " + accept_key(head) + b"\r\n"), id="twice"),
+        pytest.param(
+            lambda head: switching(accept_key(head), b"Sec-WebSocket-Accept: " + accept_key(head) + b"\r\n"), id="twice"
+        ),
         pytest.param(lambda head: b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", id="missing"),
     ],
 )
@@ -478,7 +520,10 @@ def test_a_101_with_another_accept_is_a_failure_with_all_facts(probe: Run, answe
     [
         (lambda answer: answer.replace(b"Upgrade: websocket", b"Upgrade: h2c"), "Upgrade"),
         (lambda answer: answer.replace(b"Connection: upgrade", b"Connection: close"), "Connection"),
-        (lambda answer: answer.replace(b"Connection:", b"Sec-WebSocket-Protocol: unasked\r\nConnection:"), "subprotocol"),
+        (
+            lambda answer: answer.replace(b"Connection:", b"Sec-WebSocket-Protocol: unasked\r\nConnection:"),
+            "subprotocol",
+        ),
     ],
 )
 def test_a_101_that_is_no_websocket_is_a_failure(probe: Run, spoilt: Callable[[bytes], bytes], reason: str) -> None:
@@ -512,7 +557,9 @@ def test_a_pong_to_something_else_does_not_count(probe: Run) -> None:
 
 
 def test_frames_right_behind_the_answer_are_not_lost(probe: Run) -> None:
-    with scripted(answering(lambda head: switching(accept_key(head)) + b"\x88\x02" + struct.pack("!H", 1013), until_gone)) as port:
+    with scripted(
+        answering(lambda head: switching(accept_key(head)) + b"\x88\x02" + struct.pack("!H", 1013), until_gone)
+    ) as port:
         result = probe(f"ws://127.0.0.1:{port}/")
     assert result["msg"].endswith("the server closed the WebSocket with 1013 while waiting for the pong")
 
@@ -569,7 +616,10 @@ def test_a_closed_port_is_a_failure_unless_no_answer_is_expected(probe: Run) -> 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     result = probe(f"wss://127.0.0.1:{port}/wss")
-    assert result["msg"] == f"wss://127.0.0.1:{port}/wss: expected 101, but cannot connect to 127.0.0.1:{port}: Connection refused"
+    assert (
+        result["msg"]
+        == f"wss://127.0.0.1:{port}/wss: expected 101, but cannot connect to 127.0.0.1:{port}: Connection refused"
+    )
     assert result["connect_seconds"] is None
     assert "failed" not in probe(f"wss://127.0.0.1:{port}/", expected_status=[-1])
 
@@ -609,7 +659,10 @@ def test_without_the_library_it_says_what_to_install(probe: Run, monkeypatch: py
         ({"timeout": "nan"}, "timeout must be more"),
         ({"expected_status": []}, "at least one status"),
         ({"password": PASSWORD}, "username"),
-        ({"url": "wss://127.0.0.1:1/", "ca_path": "/nonexistent.pem"}, "ca_path '/nonexistent.pem' cannot be used: No such file"),
+        (
+            {"url": "wss://127.0.0.1:1/", "ca_path": "/nonexistent.pem"},
+            "ca_path '/nonexistent.pem' cannot be used: No such file",
+        ),
     ],
 )
 def test_bad_input_gets_one_clear_error(probe: Run, arguments: dict[str, Any], words: str) -> None:
@@ -684,7 +737,9 @@ def test_what_is_not_to_be_shown_is_not_in_a_repr() -> None:
 
 
 def test_a_cookie_needs_no_more_than_one_header_line() -> None:
-    assert build_headers({"Cookie": "a=1", "cookie": "b=2"}, "AUTH", TOKEN, None, None) == (("Cookie", f"a=1; b=2; AUTH={TOKEN}"),)
+    assert build_headers({"Cookie": "a=1", "cookie": "b=2"}, "AUTH", TOKEN, None, None) == (
+        ("Cookie", f"a=1; b=2; AUTH={TOKEN}"),
+    )
 
 
 def test_an_error_in_arguments_names_no_value() -> None:

@@ -45,7 +45,13 @@ def run(capsys: pytest.CaptureFixture[str], module: Any = wss_token, **arguments
 
 
 def test_no_output_holds_a_given_token(capsys: pytest.CaptureFixture[str], path: Path) -> None:
-    for extra in ({}, {"subject": "x", "ttl": 60}, {"state": "absent"}, {"exclusive": True}, {"_ansible_check_mode": True}):
+    for extra in (
+        {},
+        {"subject": "x", "ttl": 60},
+        {"state": "absent"},
+        {"exclusive": True},
+        {"_ansible_check_mode": True},
+    ):
         answer = run(capsys, path=str(path), tokens=[ONE, TWO], **extra)
         assert "failed" not in answer
         assert ONE not in answer.text and TWO not in answer.text
@@ -219,7 +225,11 @@ def test_in_every_state_check_mode_and_diff_say_what_the_run_then_does(
     new = {fingerprint(name) for name in picture(stocked)} - {fingerprint(name) for name in before}
     gone = {fingerprint(name) for name in before} - {fingerprint(name) for name in picture(stocked)}
     lines = {side: {line.split()[0] for line in done["diff"][side].splitlines()} for side in ("before", "after")}
-    told = {fingerprint_ for fingerprint_ in lines["after"] - lines["before"] if f"{fingerprint_} quarantined" not in done["diff"]["after"]}
+    told = {
+        fingerprint_
+        for fingerprint_ in lines["after"] - lines["before"]
+        if f"{fingerprint_} quarantined" not in done["diff"]["after"]
+    }
     assert new - {fingerprint(".corrupt-corrupt-token-of-16")} == told
     assert gone == (lines["before"] - lines["after"]) | set(done["fingerprints"]["quarantined"])
     if "generate" in arguments:
@@ -275,7 +285,9 @@ def test_a_result_with_many_tokens_is_not_searched_for_each_of_them(
     from ansible.module_utils import basic
 
     real = basic.remove_values
-    monkeypatch.setattr(basic, "remove_values", lambda value, hidden: (seen.append(len(hidden)), real(value, hidden))[1])
+    monkeypatch.setattr(
+        basic, "remove_values", lambda value, hidden: (seen.append(len(hidden)), real(value, hidden))[1]
+    )
     run(capsys, path=str(path), tokens=["token-number-%06d" % number for number in range(100)])
     assert seen[-1] == 0
 

@@ -80,7 +80,9 @@ def test_calls_at_once_lose_nothing(path: Path, tmp_path: Path) -> None:
         before = [f"gone-{turn:04d}-token-{number:04d}" for number in range(20)]
         for token in before:
             (path / token).touch()
-        managed, plain = ([f"{kind}-{turn:04d}-token-{number:04d}" for number in range(20)] for kind in ("managed", "plain"))
+        managed, plain = (
+            [f"{kind}-{turn:04d}-token-{number:04d}" for number in range(20)] for kind in ("managed", "plain")
+        )
         calls = [
             Call(tmp_path / "a", path=str(path), tokens=managed, subject="x", expires_at=ENDS),
             Call(tmp_path / "b", path=str(path), tokens=plain),
@@ -88,7 +90,12 @@ def test_calls_at_once_lose_nothing(path: Path, tmp_path: Path) -> None:
             Call(tmp_path / "d", path=str(path), generate=20, subject="y", ttl=600),
         ]
         created = [call.result() for call in calls]
-        assert [(result.get("created"), result.get("removed")) for result in created] == [(20, 0), (20, 0), (0, 20), (20, 0)]
+        assert [(result.get("created"), result.get("removed")) for result in created] == [
+            (20, 0),
+            (20, 0),
+            (0, 20),
+            (20, 0),
+        ]
         assert names(path) == {*managed, *plain, *created[3]["tokens"]}
         for entry in path.iterdir():
             entry.unlink()
@@ -170,7 +177,9 @@ def test_a_killed_rewrite_leaves_each_token_old_or_new(path: Path, tmp_path: Pat
 
 def test_a_killed_removal_is_completed_by_the_next_run(path: Path, tmp_path: Path) -> None:
     def fill() -> None:
-        Call(tmp_path / "fill", path=str(path), tokens=[*BATCH, "other-token-of-16"], subject="x", expires_at=ENDS).result()
+        Call(
+            tmp_path / "fill", path=str(path), tokens=[*BATCH, "other-token-of-16"], subject="x", expires_at=ENDS
+        ).result()
 
     fill()
     arguments = {"tokens": BATCH, "state": "absent"}

@@ -68,7 +68,9 @@ class Machine:
         self.service = {"Result": "success", "ExecMainStatus": "0"}
         self.timer = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}
 
-    def run_command(self, _module: object, words: list[str], *_more: object, **_options: object) -> tuple[int, str, str]:
+    def run_command(
+        self, _module: object, words: list[str], *_more: object, **_options: object
+    ) -> tuple[int, str, str]:
         if words[0] == "journalctl":
             return 0, "".join(f"{line}\n" for line in self.journal), ""
         if words[0] != "systemctl":
@@ -137,7 +139,9 @@ def library() -> set[str]:
 # systemd
 
 
-def test_with_systemd_the_pruner_its_unit_and_its_timer_are_there_and_the_timer_runs(machine: Machine, run: Any) -> None:
+def test_with_systemd_the_pruner_its_unit_and_its_timer_are_there_and_the_timer_runs(
+    machine: Machine, run: Any
+) -> None:
     answer = run()
     assert (answer["changed"], answer["scheduler"]) == (True, "systemd")
     units = {f"systemd/wssgate-token-prune.{kind}" for kind in ("service", "timer")}
@@ -279,7 +283,9 @@ def test_the_scheduler_is_what_the_host_runs(
     monkeypatch.setattr(
         pruner.os.path, "isdir", lambda path: bool(systemd) if path == "/run/systemd/system" else real(path)
     )
-    monkeypatch.setattr(pruner.shutil, "which", lambda name, path: "/usr/sbin/cron" if cron and name == "cron" else None)
+    monkeypatch.setattr(
+        pruner.shutil, "which", lambda name, path: "/usr/sbin/cron" if cron and name == "cron" else None
+    )
     assert pruner.detect_scheduler() == expected
 
 
@@ -357,7 +363,9 @@ def python_at(path: Path, script: str) -> str:
     return str(path)
 
 
-def test_the_pruner_runs_with_the_first_python_of_the_system_that_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pruner_runs_with_the_first_python_of_the_system_that_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = f'exec {sys.executable} "$@"'
     old = python_at(tmp_path / "old", "exit 1")
     broken = python_at(tmp_path / "broken", "echo no module named ctypes >&2; exit 1")
@@ -414,7 +422,9 @@ def test_a_pruner_that_left_something_is_a_warning(machine: Machine, run: Any) -
     machine.journal = ["open sessions could not be ended"]
     answer = run()
     assert "failed" not in answer
-    assert any("could not do all of it: open sessions could not be ended" in str(warning) for warning in answer["warnings"])
+    assert any(
+        "could not do all of it: open sessions could not be ended" in str(warning) for warning in answer["warnings"]
+    )
     machine.calls.clear()
     run(_ansible_check_mode=True)
     assert machine.calls == [], "a dry run starts nothing"

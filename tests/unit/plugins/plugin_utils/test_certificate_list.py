@@ -20,7 +20,9 @@ from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list im
 
 KEY = crypto.new_key("P-256")
 KEY_PEM = crypto.key_pem(KEY).decode()
-PEM = crypto.certificate_pem(crypto.new_certificate(KEY.public_key(), ["DNS:wcs.example.com"], "wcs", 90, crypto.utc_now(), KEY)).decode()
+PEM = crypto.certificate_pem(
+    crypto.new_certificate(KEY.public_key(), ["DNS:wcs.example.com"], "wcs", 90, crypto.utc_now(), KEY)
+).decode()
 
 SELF_SIGNED = {"name": "wcs", "provider": "selfsigned", "subject_alt_names": ["wcs.example.com"]}
 FILES = {"name": "wcs", "provider": "files", "subject_alt_names": ["wcs.example.com"]}
@@ -61,7 +63,10 @@ def test_a_good_certificate_has_no_problem(certificate: dict[str, t.Any]) -> Non
         ({**SELF_SIGNED, "name": "../wcs"}, "name ('../wcs') has to be"),
         ({**SELF_SIGNED, "name": ".."}, "name ('..') has to be"),
         ({"provider": "selfsigned"}, "name ('') has to be"),
-        ({**SELF_SIGNED, "provider": "letsencrypt"}, "provider is 'letsencrypt', and there are selfsigned, files, acme"),
+        (
+            {**SELF_SIGNED, "provider": "letsencrypt"},
+            "provider is 'letsencrypt', and there are selfsigned, files, acme",
+        ),
         ({**SELF_SIGNED, "subject_alt_names": []}, "subject_alt_names is empty"),
         ({**SELF_SIGNED, "subject_alt_names": "wcs.example.com"}, "subject_alt_names is not a list"),
         ({**SELF_SIGNED, "subject_alt_names": ["a b"]}, "'a b' is neither a host name"),
@@ -120,10 +125,16 @@ def test_the_module_gets_the_content_of_files_and_nothing_that_is_for_the_role()
         ({"name": "../clients", "certificate_source": "wcs.pem"}, "name ('../clients') has to be"),
         ({"name": "clients"}, "give certificate_source (a file of the controller) or certificate_content"),
         ({"name": "clients", "certificate_source": "wcs.pem", "certificate_content": PEM}, "not both"),
-        ({"name": "clients", "certificate_source": "none.pem"}, "certificate_source: none.pem is not on the controller"),
+        (
+            {"name": "clients", "certificate_source": "none.pem"},
+            "certificate_source: none.pem is not on the controller",
+        ),
         ({"name": "clients", "certificate_source": "wcs.pem"}, "is not the certificate of an authority"),
         ({"name": "clients", "certificate_content": PEM + KEY_PEM}, "there is a private key beside the certificate"),
-        ({"name": "clients", "certificate_content": PEM, "crl_source": "none.crl"}, "crl_source: none.crl is not on the controller"),
+        (
+            {"name": "clients", "certificate_content": PEM, "crl_source": "none.crl"},
+            "crl_source: none.crl is not on the controller",
+        ),
         ({"name": "clients", "certificate_content": PEM, "crl_content": PEM}, "there is no PEM revocation list in it"),
     ],
 )

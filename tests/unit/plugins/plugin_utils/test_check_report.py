@@ -64,22 +64,40 @@ def test_the_table_tells_how_keys_are_exchanged() -> None:
 @pytest.mark.parametrize(
     "found, words",
     [
-        (with_certificate(days_left=13), "certificate wcs ends in 13 days (2027-01-01T00:00:00Z): a run of site.yml makes a new one"),
-        (with_certificate(days_left=13, provider="acme", self_signed=False), "ends in 13 days (2027-01-01T00:00:00Z): its renewal fails or does not run"),
+        (
+            with_certificate(days_left=13),
+            "certificate wcs ends in 13 days (2027-01-01T00:00:00Z): a run of site.yml makes a new one",
+        ),
+        (
+            with_certificate(days_left=13, provider="acme", self_signed=False),
+            "ends in 13 days (2027-01-01T00:00:00Z): its renewal fails or does not run",
+        ),
         (with_certificate(days_left=0, provider="files"), "ends in 0 days (2027-01-01T00:00:00Z): bring a new one"),
         (with_certificate(problems=["the chain is out of order"]), "certificate wcs: the chain is out of order"),
         (with_certificate(provider="acme"), "certificate wcs is a placeholder"),
         (with_certificate(served=False), "certificate wcs is not the one that clients get"),
         (problems(tls_versions=[]), "nothing answers in TLS at 127.0.0.1:443"),
         (problems(tls_versions=["TLSv1.1", "TLSv1.2"]), "it speaks TLSv1.1, which clients have given up"),
-        (problems(client_authority={"problems": [], "days_left": 400, "crl_days_left": 3}), "the revocation list ends in 3 days"),
-        (problems(client_authority={"problems": [], "days_left": 3, "crl_days_left": None}), "the authority ends in 3 days"),
+        (
+            problems(client_authority={"problems": [], "days_left": 400, "crl_days_left": 3}),
+            "the revocation list ends in 3 days",
+        ),
+        (
+            problems(client_authority={"problems": [], "days_left": 3, "crl_days_left": None}),
+            "the authority ends in 3 days",
+        ),
         (problems(client_authority={"problems": ["there is none"]}), "client certificates: there is none"),
         (with_location(without_token=101), "/wss answers 101 to a client without a token, not 403"),
         (with_location(without_token=-1), "/wss answers nothing to a client without a token, not 403"),
         (with_location(with_token=502), "/wss answers 502 to a client with a token, not 101"),
-        (with_location(auth="none", without_token=502, with_token=None), "/wss answers 502 to a client without a token, not 101"),
-        (with_location(client_certificate=True, without_token=101), "/wss answers 101 to a client without a token, not 403"),
+        (
+            with_location(auth="none", without_token=502, with_token=None),
+            "/wss answers 502 to a client without a token, not 101",
+        ),
+        (
+            with_location(client_certificate=True, without_token=101),
+            "/wss answers 101 to a client without a token, not 403",
+        ),
     ],
 )
 def test_what_is_wrong_or_will_be_is_told_once(found: list[str], words: str) -> None:
@@ -124,7 +142,9 @@ def test_a_host_that_cannot_carry_its_sessions_is_a_problem(words: str) -> None:
     results = {"a": {"targets": [SERVER], "capacity": {"problem": words}}, "b": {"targets": [SERVER], "capacity": None}}
     found = _check_report.report(results, 14)["problems"]
     assert found == ([{"host": "a", "server": "", "problem": words}] if words else [])
-    assert _check_report.lines(results, 14)[-1] == (f"WRONG a: {words}" if words else "Nothing will break within 14 days.")
+    assert _check_report.lines(results, 14)[-1] == (
+        f"WRONG a: {words}" if words else "Nothing will break within 14 days."
+    )
 
 
 def test_each_server_is_asked_where_it_is_most_like_its_clients() -> None:
@@ -136,8 +156,19 @@ def test_each_server_is_asked_where_it_is_most_like_its_clients() -> None:
             "certificate": "wcs",
             "client_certificates": {"ca_path": "/ca.pem", "required": False},
             "locations": [
-                {"path": "/wss", "upstream": "http://127.0.0.1:1", "origins": ["https://app.example.com"], "cookie_name": "T"},
-                {"path": "/in", "upstream": "http://127.0.0.1:1", "auth": "none", "origins": ["https://app.example.com"], "client_certificate_required": True},
+                {
+                    "path": "/wss",
+                    "upstream": "http://127.0.0.1:1",
+                    "origins": ["https://app.example.com"],
+                    "cookie_name": "T",
+                },
+                {
+                    "path": "/in",
+                    "upstream": "http://127.0.0.1:1",
+                    "auth": "none",
+                    "origins": ["https://app.example.com"],
+                    "client_certificate_required": True,
+                },
             ],
         },
         {
@@ -156,11 +187,18 @@ def test_each_server_is_asked_where_it_is_most_like_its_clients() -> None:
         "ca_bundle_path": "/ca",
     }
     (target,) = _check_report.targets(_gate.gate_model(given, context), certificates, "/etc/nginx/certificates")
-    assert (target["server_name"], target["host"], target["port"], target["tls"]) == ("any.example.com", "192.0.2.1", 8443, True)
+    assert (target["server_name"], target["host"], target["port"], target["tls"]) == (
+        "any.example.com",
+        "192.0.2.1",
+        8443,
+        True,
+    )
     assert target["server_names"] == ["*.example.com", "wcs.example.org"]
     assert target["certificates"][0]["provider"] == "acme"
     assert (target["ca_path"], target["crl_path"]) == ("/ca.pem", None)
-    assert [(loc["path"], loc["cookie_name"], loc["origin"], loc["client_certificate"]) for loc in target["locations"]] == [
+    assert [
+        (loc["path"], loc["cookie_name"], loc["origin"], loc["client_certificate"]) for loc in target["locations"]
+    ] == [
         ("/wss", "T", "https://app.example.com", False),
         ("/in", "", "https://app.example.com", True),
     ]

@@ -27,7 +27,9 @@ class Read:
 
     def __init__(self, name: str) -> None:
         # Python spells a named group (?P<name>…); the rest is the same in PCRE.
-        self.patterns = {key: re.compile(pattern.replace("(?<wss", "(?P<wss")) for key, pattern in cookie_patterns(name, "x").items()}
+        self.patterns = {
+            key: re.compile(pattern.replace("(?<wss", "(?P<wss")) for key, pattern in cookie_patterns(name, "x").items()
+        }
 
     def token(self, header: str) -> str:
         match = self.patterns["token"].search(header)
@@ -121,12 +123,16 @@ def parts(name: str) -> st.SearchStrategy[str]:
         st.integers(126, 130).map(lambda length: "b" * length),
         st.text(alphabet=sorted(ALPHABET) + [".", "/", "%", " ", "\0"], max_size=20),
     )
-    cookies = st.tuples(st.sampled_from(["", "", " ", "\t", "  "]), names, st.sampled_from(["=", "=", "=", "", " ="]), values).map("".join)
+    cookies = st.tuples(
+        st.sampled_from(["", "", " ", "\t", "  "]), names, st.sampled_from(["=", "=", "=", "", " ="]), values
+    ).map("".join)
     return st.one_of(cookies, cookies, st.text(alphabet='a =\t,"\\' + name, max_size=8))
 
 
 def headers(name: str) -> st.SearchStrategy[str]:
-    honest = st.lists(st.sampled_from([f"{name}={TOKEN}", "a=1", "b=2", f"{name.lower()}=3"]), max_size=4).map("; ".join)
+    honest = st.lists(st.sampled_from([f"{name}={TOKEN}", "a=1", "b=2", f"{name.lower()}=3"]), max_size=4).map(
+        "; ".join
+    )
     spoilt = st.lists(parts(name), max_size=5).map(";".join)
     return st.one_of(honest, spoilt)
 

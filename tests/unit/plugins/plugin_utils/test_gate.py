@@ -115,25 +115,50 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
             other_server(server_names=["wcs.example.com"], listen=[{"port": 443, "address": "[2001:db8::1]"}]),
         ],
         {},
-        ("server 'other'", "'wcs.example.com' on [2001:db8::1]:443 is served by server 'wcs' already", "another name or port"),
+        (
+            "server 'other'",
+            "'wcs.example.com' on [2001:db8::1]:443 is served by server 'wcs' already",
+            "another name or port",
+        ),
     ),
     "two servers with one server name on a unix socket": (
         [
             server(location(origins=["https://a.example"]), listen=[{"unix": "/run/gate.sock"}]),
-            other_server(location(origins=["https://a.example"]), server_names=["wcs.example.com"], listen=[{"unix": "/run/gate.sock"}]),
+            other_server(
+                location(origins=["https://a.example"]),
+                server_names=["wcs.example.com"],
+                listen=[{"unix": "/run/gate.sock"}],
+            ),
         ],
         {},
-        ("server 'other'", "'wcs.example.com' on unix:/run/gate.sock is served by server 'wcs' already", "another name or port"),
+        (
+            "server 'other'",
+            "'wcs.example.com' on unix:/run/gate.sock is served by server 'wcs' already",
+            "another name or port",
+        ),
     ),
     "PROXY protocol and plain connections on one address and port": (
         [server(), other_server(listen=[{"port": 443, "proxy_protocol": True}], trusted_proxies=["10.0.0.1"])],
         {"ipv6": False},
-        ("server 'other'", "443 has PROXY protocol here and plain connections in server 'wcs'", "one address takes one kind"),
+        (
+            "server 'other'",
+            "443 has PROXY protocol here and plain connections in server 'wcs'",
+            "one address takes one kind",
+        ),
     ),
     "PROXY protocol and plain connections on the wildcard in two spellings": (
-        [server(), other_server(listen=[{"port": 443, "address": "0.0.0.0", "proxy_protocol": True}], trusted_proxies=["10.0.0.1"])],
+        [
+            server(),
+            other_server(
+                listen=[{"port": 443, "address": "0.0.0.0", "proxy_protocol": True}], trusted_proxies=["10.0.0.1"]
+            ),
+        ],
         {"ipv6": False},
-        ("server 'other'", "443 has PROXY protocol here and plain connections in server 'wcs'", "one address takes one kind"),
+        (
+            "server 'other'",
+            "443 has PROXY protocol here and plain connections in server 'wcs'",
+            "one address takes one kind",
+        ),
     ),
     "TLS and plain text on one address and port": (
         [server(), other_server(location(origins=["https://a.example"]), listen=[{"port": 443, "tls": False}])],
@@ -141,7 +166,10 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         ("server 'other'", "443 has plain text here and TLS in server 'wcs'", "one address takes one kind"),
     ),
     "two default servers on one address": (
-        [server(listen=[{"port": 443, "default_server": True}]), other_server(listen=[{"port": 443, "default_server": True}])],
+        [
+            server(listen=[{"port": 443, "default_server": True}]),
+            other_server(listen=[{"port": 443, "default_server": True}]),
+        ],
         {"ipv6": False},
         ("server 'other'", "server 'wcs' is the default server of 443 already", "keep one"),
     ),
@@ -153,12 +181,20 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "a port that redirects and serves": (
         [server(listen=[{"port": 443}, {"port": 80, "tls": False}])],
         {},
-        ("server 'wcs'", "port 80 cannot both redirect to https and be listened on", "set http_redirect_enabled: false or another http_redirect_port"),
+        (
+            "server 'wcs'",
+            "port 80 cannot both redirect to https and be listened on",
+            "set http_redirect_enabled: false or another http_redirect_port",
+        ),
     ),
     "a port that redirects for one server and serves for another": (
         [server(), other_server(location(origins=["https://a.example"]), listen=[{"port": 80, "tls": False}])],
         {},
-        ("server 'wcs'", "port 80 cannot both redirect to https and be listened on", "set http_redirect_enabled: false or another http_redirect_port"),
+        (
+            "server 'wcs'",
+            "port 80 cannot both redirect to https and be listened on",
+            "set http_redirect_enabled: false or another http_redirect_port",
+        ),
     ),
     "a redirect port that is none": (
         [server(http_redirect_port=0)],
@@ -208,10 +244,16 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "one unix socket with two modes": (
         [
             server(location(origins=["https://a.example"]), listen=[{"unix": "/run/gate.sock"}]),
-            other_server(location(origins=["https://a.example"]), listen=[{"unix": "/run/gate.sock", "unix_mode": "0600"}]),
+            other_server(
+                location(origins=["https://a.example"]), listen=[{"unix": "/run/gate.sock", "unix_mode": "0600"}]
+            ),
         ],
         {},
-        ("server 'other'", "unix:/run/gate.sock has another unix_mode or unix_group in server 'wcs'", "one socket has one of each"),
+        (
+            "server 'other'",
+            "unix:/run/gate.sock has another unix_mode or unix_group in server 'wcs'",
+            "one socket has one of each",
+        ),
     ),
     "one unix socket with two groups": (
         [
@@ -219,7 +261,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
             other_server(location(origins=["https://a.example"]), listen=[{"unix": "/run/gate.sock"}]),
         ],
         {},
-        ("server 'other'", "unix:/run/gate.sock has another unix_mode or unix_group in server 'wcs'", "one socket has one of each"),
+        (
+            "server 'other'",
+            "unix:/run/gate.sock has another unix_mode or unix_group in server 'wcs'",
+            "one socket has one of each",
+        ),
     ),
     "HTTP/2 for one of two servers on a port, where it is the port's": (
         [server(http2_enabled=True), other_server()],
@@ -229,7 +275,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "a path that no request can have": (
         [server(location(path="/a/../wss"))],
         {},
-        ("server 'wcs', locations[0]", "path '/a/../wss' has an empty, '.' or '..' part", "no request would ever match it"),
+        (
+            "server 'wcs', locations[0]",
+            "path '/a/../wss' has an empty, '.' or '..' part",
+            "no request would ever match it",
+        ),
     ),
     "a path of two slashes": (
         [server(location(path="//wss"))],
@@ -262,37 +312,66 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
             )
         ],
         {},
-        ("server 'wcs', location '/wss'", "https://ws.example.com:443 is verified differently", "give both the same settings"),
+        (
+            "server 'wcs', location '/wss'",
+            "https://ws.example.com:443 is verified differently",
+            "give both the same settings",
+        ),
     ),
     "two verifications of one https socket": (
         [
             server(
                 location(upstream="https://unix:/run/ws.sock"),
-                location(path="/other", upstream="https://unix:/run/ws.sock", upstream_verify_enabled=True, upstream_tls_name="ws.example.com"),
+                location(
+                    path="/other",
+                    upstream="https://unix:/run/ws.sock",
+                    upstream_verify_enabled=True,
+                    upstream_tls_name="ws.example.com",
+                ),
             )
         ],
         {},
-        ("server 'wcs', location '/other'", "https://unix:/run/ws.sock is verified differently", "give both the same settings"),
+        (
+            "server 'wcs', location '/other'",
+            "https://unix:/run/ws.sock is verified differently",
+            "give both the same settings",
+        ),
     ),
     "a service that decides under an upstream's name": (
         [server(location(upstream="app", auth="external", external_auth_url="http://app:9000/check"))],
         LOADED,
-        ("server 'wcs', locations[0]", "external_auth_url 'http://app:9000/check' has the name of one in wss_proxy_upstreams", "name the service's own host"),
+        (
+            "server 'wcs', locations[0]",
+            "external_auth_url 'http://app:9000/check' has the name of one in wss_proxy_upstreams",
+            "name the service's own host",
+        ),
     ),
     "the client's address in a header that every handshake has": (
         [server(location(client_ip_header="Sec-WebSocket-Key"))],
         {},
-        ("server 'wcs', locations[0]", "client_ip_header 'Sec-WebSocket-Key' is a header that the gate or the handshake itself sets", "name another"),
+        (
+            "server 'wcs', locations[0]",
+            "client_ip_header 'Sec-WebSocket-Key' is a header that the gate or the handshake itself sets",
+            "name another",
+        ),
     ),
     "a page to try locations that are not there": (
         [{**server(root="/srv/www", connection_check_path="/check"), "locations": []}],
         {},
-        ("server 'wcs'", "connection_check_path is set, and no location lets pages of this server connect", "there are no locations to try"),
+        (
+            "server 'wcs'",
+            "connection_check_path is set, and no location lets pages of this server connect",
+            "there are no locations to try",
+        ),
     ),
     "a drain file where the workers see nothing": (
         [server()],
         {"drain_path": "/root/drain"},
-        ("wss_proxy", "drain_path '/root/drain' is in root's own folder, where nginx's workers see nothing", "choose another"),
+        (
+            "wss_proxy",
+            "drain_path '/root/drain' is in root's own folder, where nginx's workers see nothing",
+            "choose another",
+        ),
     ),
     "a unix listener's path that is too long": (
         [server(location(origins=["https://a.example"]), listen=[{"unix": LONG_PATH}])],
@@ -312,17 +391,29 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "PROXY protocol from anybody": (
         [server(listen=[{"port": 443, "proxy_protocol": True}])],
         {},
-        ("server 'wcs', listen[0]", "proxy_protocol without trusted_proxies would let every client choose its address", "name the proxies"),
+        (
+            "server 'wcs', listen[0]",
+            "proxy_protocol without trusted_proxies would let every client choose its address",
+            "name the proxies",
+        ),
     ),
     "a client's address from a header that anybody can send": (
         [server(real_ip_header="X-Forwarded-For")],
         {},
-        ("server 'wcs'", "real_ip_header without trusted_proxies would let every client choose its address", "name the proxies"),
+        (
+            "server 'wcs'",
+            "real_ip_header without trusted_proxies would let every client choose its address",
+            "name the proxies",
+        ),
     ),
     "the whole Internet as a trusted proxy": (
         [server(trusted_proxies=["0.0.0.0/0"])],
         {},
-        ("server 'wcs', trusted_proxies[0]", "0.0.0.0/0 would trust the whole Internet", "name the load balancers only"),
+        (
+            "server 'wcs', trusted_proxies[0]",
+            "0.0.0.0/0 would trust the whole Internet",
+            "name the load balancers only",
+        ),
     ),
     "the whole IPv6 Internet as a trusted proxy": (
         [server(trusted_proxies=["10.0.0.1", "::/0"])],
@@ -332,12 +423,20 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "the whole Internet in two halves": (
         [server(trusted_proxies=["0.0.0.0/1", "10.0.0.1", "128.0.0.0/1"])],
         {},
-        ("server 'wcs', trusted_proxies", "these together would trust the whole Internet of IPv4", "name the load balancers only"),
+        (
+            "server 'wcs', trusted_proxies",
+            "these together would trust the whole Internet of IPv4",
+            "name the load balancers only",
+        ),
     ),
     "the whole IPv6 Internet in two halves": (
         [server(trusted_proxies=["::/1", "8000::/1"])],
         {},
-        ("server 'wcs', trusted_proxies", "these together would trust the whole Internet of IPv6", "name the load balancers only"),
+        (
+            "server 'wcs', trusted_proxies",
+            "these together would trust the whole Internet of IPv6",
+            "name the load balancers only",
+        ),
     ),
     "the PROXY protocol's address where no listener has it": (
         [server(trusted_proxies=["10.0.0.1"], real_ip_header="proxy_protocol")],
@@ -347,17 +446,29 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "a trusted network with host bits": (
         [server(trusted_proxies=["10.0.0.1/8"])],
         {},
-        ("server 'wcs', trusted_proxies[0]", "'10.0.0.1/8' is not an address or a network in CIDR notation", "host bits set"),
+        (
+            "server 'wcs', trusted_proxies[0]",
+            "'10.0.0.1/8' is not an address or a network in CIDR notation",
+            "host bits set",
+        ),
     ),
     "a trusted proxy by its name": (
         [server(trusted_proxies=["lb.example.com"])],
         {},
-        ("server 'wcs', trusted_proxies[0]", "'lb.example.com' is not an address or a network", "such as 192.0.2.7 or 10.0.0.0/8"),
+        (
+            "server 'wcs', trusted_proxies[0]",
+            "'lb.example.com' is not an address or a network",
+            "such as 192.0.2.7 or 10.0.0.0/8",
+        ),
     ),
     "a trusted proxy with an IPv6 zone, after which Python would take anything": (
         [server(trusted_proxies=["fe80::1%x; return 200"])],
         {},
-        ("server 'wcs', trusted_proxies[0]", "'fe80::1%x; return 200' is not an address or a network", "such as 192.0.2.7 or 10.0.0.0/8"),
+        (
+            "server 'wcs', trusted_proxies[0]",
+            "'fe80::1%x; return 200' is not an address or a network",
+            "such as 192.0.2.7 or 10.0.0.0/8",
+        ),
     ),
     "error pages without a folder to find them in": (
         [server(error_pages=[{"codes": [404], "path": "/404.html"}])],
@@ -380,7 +491,12 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         ("server 'wcs', error_pages[0]", "499 is a client that went away", "leave it out"),
     ),
     "one status with two error pages": (
-        [server(root="/srv/www", error_pages=[{"codes": [404], "path": "/a.html"}, {"codes": [500, 404], "path": "/b.html"}])],
+        [
+            server(
+                root="/srv/www",
+                error_pages=[{"codes": [404], "path": "/a.html"}, {"codes": [500, 404], "path": "/b.html"}],
+            )
+        ],
         {},
         ("server 'wcs'", "error_pages names 404 twice", "each status has one page"),
     ),
@@ -407,7 +523,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "basic auth without a password file": (
         [server(location(auth="token"), auth="basic")],
         {},
-        ("server 'wcs'", "basic authentication needs a password file", "set htpasswd_file (htpasswd_files has 0 to choose from)"),
+        (
+            "server 'wcs'",
+            "basic authentication needs a password file",
+            "set htpasswd_file (htpasswd_files has 0 to choose from)",
+        ),
     ),
     "a server's auth that is a location's": (
         [server(auth="token")],
@@ -415,7 +535,13 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         ("server 'wcs'", "auth 'token' is none of", "none, basic"),
     ),
     "client certificates where nothing is encrypted": (
-        [server(location(origins=["https://a.example"]), listen=[{"port": 8080, "tls": False}], client_certificates=CLIENTS)],
+        [
+            server(
+                location(origins=["https://a.example"]),
+                listen=[{"port": 8080, "tls": False}],
+                client_certificates=CLIENTS,
+            )
+        ],
         {},
         ("server 'wcs', client_certificates", "client certificates need", "a listener with TLS"),
     ),
@@ -427,17 +553,35 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "a subject in a header that the gate sets": (
         [server(client_certificates={**CLIENTS, "subject_header": "X-Real-IP"})],
         {},
-        ("server 'wcs', client_certificates", "subject_header 'X-Real-IP' is a header that the gate or the handshake itself sets", "name another"),
+        (
+            "server 'wcs', client_certificates",
+            "subject_header 'X-Real-IP' is a header that the gate or the handshake itself sets",
+            "name another",
+        ),
     ),
     "clients of two authorities on one address": (
-        [server(client_certificates=CLIENTS), other_server(client_certificates={**CLIENTS, "ca_path": "/etc/ssl/others.pem"})],
+        [
+            server(client_certificates=CLIENTS),
+            other_server(client_certificates={**CLIENTS, "ca_path": "/etc/ssl/others.pem"}),
+        ],
         {},
-        ("server 'other', client_certificates", "ca_path differs from that of server 'wcs' on 443,", "give both the same ca_path, crl_path and depth"),
+        (
+            "server 'other', client_certificates",
+            "ca_path differs from that of server 'wcs' on 443,",
+            "give both the same ca_path, crl_path and depth",
+        ),
     ),
     "one of two servers of an address that knows of no revocation": (
-        [server(client_certificates=CLIENTS), other_server(client_certificates={**CLIENTS, "crl_path": "/etc/ssl/clients.crl"})],
+        [
+            server(client_certificates=CLIENTS),
+            other_server(client_certificates={**CLIENTS, "crl_path": "/etc/ssl/clients.crl"}),
+        ],
         {},
-        ("server 'other', client_certificates", "crl_path differs from that of server 'wcs' on 443,", "or one of them another port or address"),
+        (
+            "server 'other', client_certificates",
+            "crl_path differs from that of server 'wcs' on 443,",
+            "or one of them another port or address",
+        ),
     ),
     "longer chains in one of two servers of an address, far apart in the list": (
         [
@@ -446,7 +590,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
             other_server(client_certificates={**CLIENTS, "depth": 2}),
         ],
         {},
-        ("server 'other', client_certificates", "depth differs from that of server 'wcs' on 443,", "give both the same"),
+        (
+            "server 'other', client_certificates",
+            "depth differs from that of server 'wcs' on 443,",
+            "give both the same",
+        ),
     ),
     "clients of two authorities on the second address of a server": (
         [
@@ -457,7 +605,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
             ),
         ],
         {},
-        ("server 'other', client_certificates", "ca_path, crl_path differs from that of server 'wcs' on 443,", "give both the same"),
+        (
+            "server 'other', client_certificates",
+            "ca_path, crl_path differs from that of server 'wcs' on 443,",
+            "give both the same",
+        ),
     ),
     "a body size that is none": (
         [server(client_max_body_size="much")],
@@ -521,14 +673,28 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         ("server 'wcs'", "connection_check_path '/check/' ends with /", "leave the / out"),
     ),
     "a connection check that is not encrypted": (
-        [server(location(origins=["https://a.example"]), listen=[{"port": 8080, "tls": False}], connection_check_path="/check")],
+        [
+            server(
+                location(origins=["https://a.example"]),
+                listen=[{"port": 8080, "tls": False}],
+                connection_check_path="/check",
+            )
+        ],
         {},
-        ("server 'wcs'", "connection_check_path needs a listener with TLS", "no browser keeps a Secure cookie of a plain page"),
+        (
+            "server 'wcs'",
+            "connection_check_path needs a listener with TLS",
+            "no browser keeps a Secure cookie of a plain page",
+        ),
     ),
     "a connection check that may connect nowhere": (
         [server(location(origins=["https://a.example"]), connection_check_path="/check")],
         {},
-        ("server 'wcs'", "no location lets pages of this server connect", "add https://wcs.example.com to the origins of one"),
+        (
+            "server 'wcs'",
+            "no location lets pages of this server connect",
+            "add https://wcs.example.com to the origins of one",
+        ),
     ),
     "a path among the gate's own": (
         [server(location(path="/.wssgate/token/AUTH"))],
@@ -538,27 +704,47 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "an origin with a path": (
         [server(location(origins=["https://app.example.com", "https://app.example.com/"]))],
         {},
-        ("server 'wcs', locations[0], origins[1]", "'https://app.example.com/' is not scheme://host[:port]", "with nothing after it"),
+        (
+            "server 'wcs', locations[0], origins[1]",
+            "'https://app.example.com/' is not scheme://host[:port]",
+            "with nothing after it",
+        ),
     ),
     "an origin without a scheme": (
         [server(location(origins=["app.example.com"]))],
         {},
-        ("server 'wcs', locations[0], origins[0]", "'app.example.com' is not scheme://host[:port]", "such as https://app.example.com"),
+        (
+            "server 'wcs', locations[0], origins[0]",
+            "'app.example.com' is not scheme://host[:port]",
+            "such as https://app.example.com",
+        ),
     ),
     "an origin with a wildcard": (
         [server(location(origins=["https://*.example.com"]))],
         {},
-        ("server 'wcs', locations[0], origins[0]", "'https://*.example.com' is not scheme://host[:port]", "such as https://app.example.com"),
+        (
+            "server 'wcs', locations[0], origins[0]",
+            "'https://*.example.com' is not scheme://host[:port]",
+            "such as https://app.example.com",
+        ),
     ),
     "the origin null, which every sandboxed page has": (
         [server(location(origins=["null"]))],
         {},
-        ("server 'wcs', locations[0], origins[0]", "'null' is not scheme://host[:port]", "such as https://app.example.com"),
+        (
+            "server 'wcs', locations[0], origins[0]",
+            "'null' is not scheme://host[:port]",
+            "such as https://app.example.com",
+        ),
     ),
     "an origin in brackets that are around no address": (
         [server(location(origins=["https://[::1::2]"]))],
         {},
-        ("server 'wcs', locations[0], origins[0]", "'https://[::1::2]' is not scheme://host[:port]", "such as https://app.example.com"),
+        (
+            "server 'wcs', locations[0], origins[0]",
+            "'https://[::1::2]' is not scheme://host[:port]",
+            "such as https://app.example.com",
+        ),
     ),
     "an origin with a port beyond the last": (
         [server(location(origins=["https://app.example.com:65536"]))],
@@ -568,27 +754,47 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "an origin with the port that no browser sends": (
         [server(location(origins=["https://app.example.com:443"]))],
         {},
-        ("server 'wcs', locations[0], origins[0]", "'https://app.example.com:443' names the default port, which no browser sends", "leave :443 out"),
+        (
+            "server 'wcs', locations[0], origins[0]",
+            "'https://app.example.com:443' names the default port, which no browser sends",
+            "leave :443 out",
+        ),
     ),
     "no origins where none can be derived from the names": (
         [server(server_names=["_", "*.example.com"])],
         {},
-        ("server 'wcs', locations[0]", "origins is empty, and the server has no plain name and https port", "list the origins"),
+        (
+            "server 'wcs', locations[0]",
+            "origins is empty, and the server has no plain name and https port",
+            "list the origins",
+        ),
     ),
     "no origins where nothing is served over https": (
         [server(listen=[{"port": 8080, "tls": False}])],
         {},
-        ("server 'wcs', locations[0]", "origins is empty, and the server has no plain name and https port", "list the origins"),
+        (
+            "server 'wcs', locations[0]",
+            "origins is empty, and the server has no plain name and https port",
+            "list the origins",
+        ),
     ),
     "an upstream that is neither a URL nor a name": (
         [server(location(upstream="backend"))],
         LOADED,
-        ("server 'wcs', locations[0]", "upstream 'backend' is neither a URL such as http://127.0.0.1:8080", "nor a name from wss_proxy_upstreams (there: app)"),
+        (
+            "server 'wcs', locations[0]",
+            "upstream 'backend' is neither a URL such as http://127.0.0.1:8080",
+            "nor a name from wss_proxy_upstreams (there: app)",
+        ),
     ),
     "no upstream": (
         [server({"path": "/wss"})],
         {},
-        ("server 'wcs', locations[0]", "upstream '' is neither a URL", "nor a name from wss_proxy_upstreams (there: none)"),
+        (
+            "server 'wcs', locations[0]",
+            "upstream '' is neither a URL",
+            "nor a name from wss_proxy_upstreams (there: none)",
+        ),
     ),
     "an upstream of a scheme that nginx does not speak": (
         [server(location(upstream="ftp://127.0.0.1:21"))],
@@ -618,12 +824,20 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "a URL made of an upstream's name": (
         [server(location(upstream="http://App"))],
         LOADED,
-        ("server 'wcs', locations[0]", "upstream 'http://App' has the name of one in wss_proxy_upstreams for its host", "write upstream: App"),
+        (
+            "server 'wcs', locations[0]",
+            "upstream 'http://App' has the name of one in wss_proxy_upstreams for its host",
+            "write upstream: App",
+        ),
     ),
     "a URL made of an upstream's name in another case": (
         [server(location(upstream="ws://app:8080"))],
         {"upstreams": [upstream(name="App")]},
-        ("server 'wcs', locations[0]", "upstream 'ws://app:8080' has the name of one in wss_proxy_upstreams for its host", "write upstream: app"),
+        (
+            "server 'wcs', locations[0]",
+            "upstream 'ws://app:8080' has the name of one in wss_proxy_upstreams for its host",
+            "write upstream: app",
+        ),
     ),
     "a folder that would be cut in the middle of a name": (
         [server(location(path="/app/", upstream="http://127.0.0.1:8080/x"))],
@@ -633,12 +847,20 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "TLS options of an upstream that is not encrypted": (
         [server(location(upstream_verify_enabled=True))],
         {},
-        ("server 'wcs', locations[0]", "upstream_verify_enabled goes with an https or wss upstream", "this one is not encrypted"),
+        (
+            "server 'wcs', locations[0]",
+            "upstream_verify_enabled goes with an https or wss upstream",
+            "this one is not encrypted",
+        ),
     ),
     "TLS options beside an upstream's name": (
         [server(location(upstream="app", upstream_ca_path="/etc/ssl/ca.pem"))],
         LOADED,
-        ("server 'wcs', locations[0]", "upstream_ca_path has no effect on an upstream from wss_proxy_upstreams", "set it there, without 'upstream_'"),
+        (
+            "server 'wcs', locations[0]",
+            "upstream_ca_path has no effect on an upstream from wss_proxy_upstreams",
+            "set it there, without 'upstream_'",
+        ),
     ),
     "verification of an address, which nginx never lets pass": (
         [server(location(upstream="https://192.0.2.1"))],
@@ -652,32 +874,56 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "verification of a unix socket without a name": (
         [server(location(upstream="https://unix:/run/app.sock", upstream_verify_enabled=True))],
         {},
-        ("server 'wcs', locations[0]", "an upstream's certificate is checked against a host name, and there is none", "set upstream_tls_name"),
+        (
+            "server 'wcs', locations[0]",
+            "an upstream's certificate is checked against a host name, and there is none",
+            "set upstream_tls_name",
+        ),
     ),
     "verification against an address for a name": (
         [server(location(upstream="https://192.0.2.1", upstream_tls_name="192.0.2.1"))],
         {},
-        ("server 'wcs', locations[0]", "an upstream's certificate is checked against a host name, and there is none", "set upstream_tls_name"),
+        (
+            "server 'wcs', locations[0]",
+            "an upstream's certificate is checked against a host name, and there is none",
+            "set upstream_tls_name",
+        ),
     ),
     "an auth kind that is none": (
         [server(location(auth="magic"))],
         {},
-        ("server 'wcs', locations[0]", "auth 'magic' is none of", "token, basic, token_or_basic, token_and_basic, external, none"),
+        (
+            "server 'wcs', locations[0]",
+            "auth 'magic' is none of",
+            "token, basic, token_or_basic, token_and_basic, external, none",
+        ),
     ),
     "auth external without its URL": (
         [server(location(auth="external"))],
         {},
-        ("server 'wcs', locations[0]", "auth external needs external_auth_url, the http(s) URL of the service that decides", "('' is none)"),
+        (
+            "server 'wcs', locations[0]",
+            "auth external needs external_auth_url, the http(s) URL of the service that decides",
+            "('' is none)",
+        ),
     ),
     "auth external over a WebSocket": (
         [server(location(auth="external", external_auth_url="ws://127.0.0.1:9000"))],
         {},
-        ("server 'wcs', locations[0]", "auth external needs external_auth_url, the http(s) URL", "('ws://127.0.0.1:9000' is none)"),
+        (
+            "server 'wcs', locations[0]",
+            "auth external needs external_auth_url, the http(s) URL",
+            "('ws://127.0.0.1:9000' is none)",
+        ),
     ),
     "auth external over a unix socket": (
         [server(location(auth="external", external_auth_url="http://unix:/run/auth.sock"))],
         {},
-        ("server 'wcs', locations[0]", "auth external needs external_auth_url, the http(s) URL", "('http://unix:/run/auth.sock' is none)"),
+        (
+            "server 'wcs', locations[0]",
+            "auth external needs external_auth_url, the http(s) URL",
+            "('http://unix:/run/auth.sock' is none)",
+        ),
     ),
     "auth external at a port beyond the last": (
         [server(location(auth="external", external_auth_url="http://127.0.0.1:65536"))],
@@ -706,7 +952,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         f"auth {kind} with several password files to choose from": (
             [server(location(auth=kind))],
             {"htpasswd_files": [{"path": "/etc/nginx/a"}, {"path": "/etc/nginx/b"}]},
-            ("server 'wcs', locations[0]", "basic authentication needs a password file", "set htpasswd_file (htpasswd_files has 2 to choose from)"),
+            (
+                "server 'wcs', locations[0]",
+                "basic authentication needs a password file",
+                "set htpasswd_file (htpasswd_files has 2 to choose from)",
+            ),
         )
         for kind in ("basic", "token_or_basic", "token_and_basic")
     },
@@ -748,7 +998,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "a location's way around the server's client certificates": (
         [server(location(client_certificate_required=False), client_certificates=CLIENTS)],
         {},
-        ("server 'wcs', locations[0]", "the server asks every path for a client certificate", "set client_certificates.required: false there"),
+        (
+            "server 'wcs', locations[0]",
+            "the server asks every path for a client certificate",
+            "set client_certificates.required: false there",
+        ),
     ),
     "a header's name that is too long for nginx": (
         [server(location(client_ip_header="X" * 47))],
@@ -758,17 +1012,29 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "the client's address in a header that the gate clears": (
         [server(location(client_ip_header="Forwarded"))],
         {},
-        ("server 'wcs', locations[0]", "client_ip_header 'Forwarded' is a header that the gate or the handshake itself sets", "name another"),
+        (
+            "server 'wcs', locations[0]",
+            "client_ip_header 'Forwarded' is a header that the gate or the handshake itself sets",
+            "name another",
+        ),
     ),
     "the client's address in a header that the gate sets": (
         [server(location(client_ip_header="x-forwarded-for"))],
         {},
-        ("server 'wcs', locations[0]", "client_ip_header 'x-forwarded-for' is a header that the gate or the handshake itself sets", "name another"),
+        (
+            "server 'wcs', locations[0]",
+            "client_ip_header 'x-forwarded-for' is a header that the gate or the handshake itself sets",
+            "name another",
+        ),
     ),
     "the client's address and subject in one header": (
         [server(location(client_ip_header="x-client-SUBJECT"), client_certificates=CLIENTS)],
         {},
-        ("server 'wcs', locations[0]", "client_ip_header and the server's subject_header are the same", "name two headers"),
+        (
+            "server 'wcs', locations[0]",
+            "client_ip_header and the server's subject_header are the same",
+            "name two headers",
+        ),
     ),
     "a cookie name too long for nginx": (
         [server(location(cookie_name="A" * 65))],
@@ -809,7 +1075,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     **{
         f"a backup with balancing {method}": (
             [server()],
-            {"upstreams": [upstream(balancing=method, servers=["127.0.0.1:1", {"address": "127.0.0.1:2", "backup": True}])]},
+            {
+                "upstreams": [
+                    upstream(balancing=method, servers=["127.0.0.1:1", {"address": "127.0.0.1:2", "backup": True}])
+                ]
+            },
             ("upstream 'app'", f"nginx has no backup servers with balancing {method}", "use round_robin or least_conn"),
         )
         for method in ("ip_hash", "hash", "random")
@@ -842,7 +1112,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
     "an upstream of several https hosts without the name to verify": (
         [server()],
         {"upstreams": [upstream(scheme="wss", servers=["a.example:443", "b.example:443"])]},
-        ("upstream 'app'", "an upstream's certificate is checked against a host name, and there is none", "set tls_name, or verify_enabled: false"),
+        (
+            "upstream 'app'",
+            "an upstream's certificate is checked against a host name, and there is none",
+            "set tls_name, or verify_enabled: false",
+        ),
     ),
     "an upstream's TLS options where nothing is encrypted": (
         [server()],
@@ -878,19 +1152,29 @@ def test_bad_input_gets_one_sentence_that_says_what_where_and_what_to_do(case: t
 
 @pytest.mark.parametrize("context", ["wcs", ["wcs"], 5])
 def test_a_context_that_is_no_mapping_is_refused(context: t.Any) -> None:
-    assert _gate.gate_errors([], context) == [f"wss_proxy: {context!r} is not a set of options; write 'option: value', one a line"]
+    assert _gate.gate_errors([], context) == [
+        f"wss_proxy: {context!r} is not a set of options; write 'option: value', one a line"
+    ]
 
 
 def test_client_certificates_that_are_no_mapping_are_refused() -> None:
     found = errors(server(client_certificates="/etc/ssl/clients.pem"))
-    assert found[0] == "server 'wcs', client_certificates: '/etc/ssl/clients.pem' is not a set of options; write 'option: value', one a line"
+    assert (
+        found[0]
+        == "server 'wcs', client_certificates: '/etc/ssl/clients.pem' is not a set of options; write 'option: value', one a line"
+    )
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
-    found = errors(server(location(path="wss"), location(auth="magic"), certificate="nope"), upstreams=[upstream(balancing="x")])
+    found = errors(
+        server(location(path="wss"), location(auth="magic"), certificate="nope"), upstreams=[upstream(balancing="x")]
+    )
     assert len(found) == 4
     with pytest.raises(_gate.GateError) as error:
-        model(server(location(path="wss"), location(auth="magic"), certificate="nope"), upstreams=[upstream(balancing="x")])
+        model(
+            server(location(path="wss"), location(auth="magic"), certificate="nope"),
+            upstreams=[upstream(balancing="x")],
+        )
     assert str(error.value) == "\n".join(found)
 
 
@@ -917,14 +1201,31 @@ def test_what_is_right_has_no_errors() -> None:
         ([server(trusted_proxies=["10.0.0.0/8", "2001:db8::/32", "192.0.2.1", "unix:"])], {}),
         ([server(location(path="/app"), location(path="/app/"), location(path="/"))], {}),
         ([server(locations=[], root="/srv/www")], {}),
-        ([server(location(origins=["http://localhost:3000", "chrome-extension://abcdef", "https://[2001:db8::1]:8443"]))], {}),
+        (
+            [
+                server(
+                    location(
+                        origins=["http://localhost:3000", "chrome-extension://abcdef", "https://[2001:db8::1]:8443"]
+                    )
+                )
+            ],
+            {},
+        ),
         ([server(location(path="/app/", upstream="http://127.0.0.1:8080/"))], {}),
         ([server(location(path="/wss", upstream="http://127.0.0.1:8080/"))], {}),
         ([server(http_redirect_enabled=False, listen=[{"port": 443}, {"port": 80, "tls": False}])], {}),
         ([server(http_redirect_port=8080, listen=[{"port": 443}, {"port": 80, "tls": False}])], {}),
         ([server(location(path="/.wssgateway"))], {}),
         ([server(location(client_ip_header="X" * 46))], {}),
-        ([server(root="/srv/www", error_pages=[{"codes": [404], "path": "/e.html"}, {"codes": [500, 502], "path": "/e.html"}])], {}),
+        (
+            [
+                server(
+                    root="/srv/www",
+                    error_pages=[{"codes": [404], "path": "/e.html"}, {"codes": [500, 502], "path": "/e.html"}],
+                )
+            ],
+            {},
+        ),
     ],
 )
 def test_what_only_looks_like_a_clash_is_taken(servers: t.List[Options], context: Options) -> None:
@@ -1049,7 +1350,30 @@ NOT_CHECKED = {
     ("context", "openssl_version"),
     ("context", "htpasswd_files"),
 }
-SMUGGLERS = [";", "; return 200", "{", "}", "\n", "\r\n", "\0", '"', "'", "$", "$cookie_AUTH", "\\", "#", " #", "\t", "%;", "`", "<", "|", "*", "\u2028", "é"]
+SMUGGLERS = [
+    ";",
+    "; return 200",
+    "{",
+    "}",
+    "\n",
+    "\r\n",
+    "\0",
+    '"',
+    "'",
+    "$",
+    "$cookie_AUTH",
+    "\\",
+    "#",
+    " #",
+    "\t",
+    "%;",
+    "`",
+    "<",
+    "|",
+    "*",
+    "\u2028",
+    "é",
+]
 FIELDS = [(kind, key) for kind, options in SANE.items() for key in options]
 
 
@@ -1123,13 +1447,23 @@ def test_numbers_have_bounds(kind: str, key: str, low: int, high: int) -> None:
         assert errors(item, **context) == []
     for value in (low - 1, high + 1):
         item, context = placed(kind, key, value)
-        assert any(f"{key} {value} is not a whole number from {low} to {high}" in line for line in errors(item, **context))
+        assert any(
+            f"{key} {value} is not a whole number from {low} to {high}" in line for line in errors(item, **context)
+        )
 
 
 def test_a_hash_takes_variables_and_nothing_else() -> None:
     for key in ("$remote_addr", "$remote_addr consistent", "$host$request_uri consistent"):
         assert errors(server(), upstreams=[upstream(balancing="hash", hash_key=key)]) == []
-    for key in ("", "$", "$remote_addr;", "$remote_addr other", "$remote_addr consistent;", "${remote_addr}", "$remote_addr\nconsistent"):
+    for key in (
+        "",
+        "$",
+        "$remote_addr;",
+        "$remote_addr other",
+        "$remote_addr consistent;",
+        "${remote_addr}",
+        "$remote_addr\nconsistent",
+    ):
         assert errors(server(), upstreams=[upstream(balancing="hash", hash_key=key)])
 
 
@@ -1142,13 +1476,23 @@ ANYTHING = st.recursive(
 TEXT = st.one_of(
     st.sampled_from(sorted({v for options in SANE.values() for v in options.values() if isinstance(v, str)})),
     st.text(alphabet="/a.:-_1[]", max_size=12),
-    st.builds("".join, st.lists(st.sampled_from(["/", "a", "https://", "unix:", "1", ":", ".", ";", "}", "$", "\n", " ", '"', "%"]), max_size=8)),
+    st.builds(
+        "".join,
+        st.lists(
+            st.sampled_from(["/", "a", "https://", "unix:", "1", ":", ".", ";", "}", "$", "\n", " ", '"', "%"]),
+            max_size=8,
+        ),
+    ),
 )
 VALUE = st.one_of(TEXT, st.integers(-1, 70000), st.booleans(), st.lists(TEXT, max_size=2), ANYTHING)
 
 
 def some(kind: str, base: Options) -> st.SearchStrategy[Options]:
-    keys = sorted(set(SCHEMAS[kind]) - {"locations", "listen", "client_certificates", "error_pages", "upstreams", "servers"} - set(base))
+    keys = sorted(
+        set(SCHEMAS[kind])
+        - {"locations", "listen", "client_certificates", "error_pages", "upstreams", "servers"}
+        - set(base)
+    )
     return st.dictionaries(st.sampled_from(keys), VALUE, max_size=3).map(lambda changes: {**base, **changes})
 
 
@@ -1163,9 +1507,21 @@ def test_nothing_makes_it_stumble(servers: t.Any, context: t.Any) -> None:
 @given(st.data())
 def test_nothing_in_the_model_could_end_a_directive(data: st.DataObject) -> None:
     item = data.draw(some("server", {"name": "wcs", "certificate": "wcs"}))
-    item["locations"] = [data.draw(some("location", {"path": "/wss", "upstream": "https://app.example", "origins": ["https://a.example"]}))]
+    item["locations"] = [
+        data.draw(
+            some("location", {"path": "/wss", "upstream": "https://app.example", "origins": ["https://a.example"]})
+        )
+    ]
     item["listen"] = [data.draw(some("listen", {"port": 443}))]
-    context = {**CONTEXT, "upstreams": [{**data.draw(some("upstream", {"name": "app"})), "servers": [data.draw(some("peer", {"address": "127.0.0.1:1"}))]}]}
+    context = {
+        **CONTEXT,
+        "upstreams": [
+            {
+                **data.draw(some("upstream", {"name": "app"})),
+                "servers": [data.draw(some("peer", {"address": "127.0.0.1:1"}))],
+            }
+        ],
+    }
     item.pop("extra_directives", None)
     item["locations"][0].pop("extra_directives", None)
     found = _gate.gate_errors([item], context)
@@ -1213,7 +1569,12 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
             }
         ],
         "tls": True,
-        "certificates": [{"certificate": "/etc/nginx/certificates/wcs/fullchain.pem", "key": "/etc/nginx/certificates/wcs/privkey.pem"}],
+        "certificates": [
+            {
+                "certificate": "/etc/nginx/certificates/wcs/fullchain.pem",
+                "key": "/etc/nginx/certificates/wcs/privkey.pem",
+            }
+        ],
         "client_certificates": None,
         "tls_resumption": True,
         "redirect": {"port": 80, "to": "", "addresses": ["80", "[::]:80"], "server_names": ["wcs.example.com"]},
@@ -1259,7 +1620,9 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
         ],
     }
     assert made["cookies"][0]["name"] == made["cookies"][0]["slug"] == "AUTH"
-    assert made["origins"] == [{"slug": "wcs_0", "server": "wcs", "path": "/wss", "allowed": ["https://wcs.example.com"], "missing": False}]
+    assert made["origins"] == [
+        {"slug": "wcs_0", "server": "wcs", "path": "/wss", "allowed": ["https://wcs.example.com"], "missing": False}
+    ]
     assert made["zones"] == []
     assert made["forwarded"] == []
     assert made["redirect_addresses"] == ["80", "[::]:80"]
@@ -1278,7 +1641,11 @@ def test_the_input_is_left_as_it_was() -> None:
 def test_null_means_the_default() -> None:
     nothing = {key: None for key in _gate_options.LOCATION_DEFAULTS if key not in ("path", "upstream")}
     assert model(server(location(**nothing))) == model(server())
-    empty = {key: None for key in _gate_options.SERVER_DEFAULTS if key not in ("name", "server_names", "certificate", "locations")}
+    empty = {
+        key: None
+        for key in _gate_options.SERVER_DEFAULTS
+        if key not in ("name", "server_names", "certificate", "locations")
+    }
     assert model(server(**empty)) == model(server())
 
 
@@ -1312,7 +1679,9 @@ def test_the_version_of_nginx_decides(version: str, http2_directive: bool, rotat
     assert (made["has_http2_directive"], made["has_rotating_tickets"]) == (http2_directive, rotating_tickets)
 
 
-@pytest.mark.parametrize(("version", "is_there"), [("1.18.0", False), ("1.19.3", False), ("1.19.4", True), ("1.22.1", True), ("", False)])
+@pytest.mark.parametrize(
+    ("version", "is_there"), [("1.18.0", False), ("1.19.3", False), ("1.19.4", True), ("1.22.1", True), ("", False)]
+)
 def test_settings_of_openssl_are_for_an_nginx_that_knows_the_directive(version: str, is_there: bool) -> None:
     assert model(server(), nginx_version=version)["has_conf_command"] is is_there
 
@@ -1343,8 +1712,14 @@ def test_listeners_become_addresses(listen: Options, ipv6: bool, addresses: t.Li
         ({}, {"port": 80, "to": "", "addresses": ["80", "[::]:80"]}),
         ({"listen": [{"port": 8443}, {"port": 443}]}, {"port": 80, "to": ":8443", "addresses": ["80", "[::]:80"]}),
         ({"listen": [{"port": 443, "address": "127.0.0.1"}]}, {"port": 80, "to": "", "addresses": ["127.0.0.1:80"]}),
-        ({"listen": [{"port": 443, "address": "127.0.0.1"}, {"port": 8443}]}, {"port": 80, "to": "", "addresses": ["80", "[::]:80"]}),
-        ({"listen": [{"port": 443, "address": "192.0.2.1"}, {"port": 8443, "address": "192.0.2.1"}]}, {"port": 80, "to": "", "addresses": ["192.0.2.1:80"]}),
+        (
+            {"listen": [{"port": 443, "address": "127.0.0.1"}, {"port": 8443}]},
+            {"port": 80, "to": "", "addresses": ["80", "[::]:80"]},
+        ),
+        (
+            {"listen": [{"port": 443, "address": "192.0.2.1"}, {"port": 8443, "address": "192.0.2.1"}]},
+            {"port": 80, "to": "", "addresses": ["192.0.2.1:80"]},
+        ),
         ({"http_redirect_port": 8080}, {"port": 8080, "to": "", "addresses": ["8080", "[::]:8080"]}),
         ({"http_redirect_enabled": False}, None),
         ({"listen": [{"unix": "/run/gate.sock"}]}, None),
@@ -1367,17 +1742,27 @@ def test_a_name_is_redirected_once_and_to_its_first_server() -> None:
     second = other_server(server_names=["B.example", "c.example"], listen=[{"port": 8443}])
     third = server(name="third", server_names=["c.example"], listen=[{"port": 9443}])
     elsewhere = server(name="elsewhere", server_names=["c.example"], listen=[{"port": 9443, "address": "192.0.2.1"}])
-    redirects = [s["redirect"] and s["redirect"]["server_names"] for s in model(first, second, third, elsewhere)["servers"]]
+    redirects = [
+        s["redirect"] and s["redirect"]["server_names"] for s in model(first, second, third, elsewhere)["servers"]
+    ]
     assert redirects == [["a.example", "b.example"], ["c.example"], None, ["c.example"]]
 
 
 def test_the_plain_port_is_shared_by_all_and_its_names_are_those_of_hosts() -> None:
     made = model(
         server(server_names=["_", "a.example", "*.a.example"]),
-        other_server(location(origins=["https://a.example"]), server_names=["_"], listen=[{"port": 443, "address": "192.0.2.1"}]),
-        server(location(origins=["https://a.example"]), name="third", server_names=["c.example"], listen=[{"port": 8443}]),
+        other_server(
+            location(origins=["https://a.example"]), server_names=["_"], listen=[{"port": 443, "address": "192.0.2.1"}]
+        ),
+        server(
+            location(origins=["https://a.example"]), name="third", server_names=["c.example"], listen=[{"port": 8443}]
+        ),
     )
-    assert [s["redirect"] and s["redirect"]["server_names"] for s in made["servers"]] == [["a.example", "*.a.example"], None, ["c.example"]]
+    assert [s["redirect"] and s["redirect"]["server_names"] for s in made["servers"]] == [
+        ["a.example", "*.a.example"],
+        None,
+        ["c.example"],
+    ]
     assert made["redirect_addresses"] == ["80", "[::]:80", "192.0.2.1:80"]
     assert model(server(http_redirect_enabled=False))["redirect_addresses"] == []
 
@@ -1385,7 +1770,9 @@ def test_the_plain_port_is_shared_by_all_and_its_names_are_those_of_hosts() -> N
 def test_every_location_clears_the_identity_headers_that_others_set() -> None:
     clients = {"ca_path": "/etc/ssl/clients.pem", "subject_header": "X-Who"}
     made = model(
-        server(location(client_ip_header="X-Caller"), location(path="/b"), location(path="/c", client_ip_header="x-caller")),
+        server(
+            location(client_ip_header="X-Caller"), location(path="/b"), location(path="/c", client_ip_header="x-caller")
+        ),
         other_server(location(client_ip_header="X-Peer"), client_certificates=clients),
     )
     assert [[loc["cleared_headers"] for loc in s["locations"]] for s in made["servers"]] == [
@@ -1410,7 +1797,9 @@ def test_every_location_clears_the_identity_headers_that_others_set() -> None:
         ("/", "http://127.0.0.1:8080", "$wss_path_wcs_0$is_args$args"),
     ],
 )
-def test_the_service_that_decides_learns_what_the_upstream_will_get(path: str, given_upstream: str, forwarded: str) -> None:
+def test_the_service_that_decides_learns_what_the_upstream_will_get(
+    path: str, given_upstream: str, forwarded: str
+) -> None:
     item = location(path=path, upstream=given_upstream, auth="external", external_auth_url="http://127.0.0.1:9000")
     made = model(server(item))
     assert made["servers"][0]["locations"][0]["forwarded"] == forwarded
@@ -1433,7 +1822,7 @@ def test_the_service_that_decides_learns_what_the_upstream_will_get(path: str, g
         ("/app/%20/..", None, None),
         ("/app/%20/.?x", None, None),
         ("/app/%20%2Fb", None, None),
-        ("/app/%20\"", None, None),
+        ('/app/%20"', None, None),
         ("/app/%20#x", None, None),
         ("/%61pp/%20", None, None),
         ("/application/%20", None, None),
@@ -1452,7 +1841,14 @@ def test_a_path_is_told_as_it_came_only_where_nginx_would_write_it_so(
 
 
 def test_certificates_are_where_the_role_puts_them_unless_they_say_otherwise() -> None:
-    provided = [{"name": "wcs", "certificate_path": "/etc/pki/tls/yourdomain/a.crt", "key_path": "/etc/pki/tls/yourdomain/a.key"}, {"name": "rsa"}]
+    provided = [
+        {
+            "name": "wcs",
+            "certificate_path": "/etc/pki/tls/yourdomain/a.crt",
+            "key_path": "/etc/pki/tls/yourdomain/a.key",
+        },
+        {"name": "rsa"},
+    ]
     made = model(server(certificate=["wcs", "rsa"]), certificates=provided, certificates_directory="/srv/certs/")
     assert made["servers"][0]["certificates"] == [
         {"certificate": "/etc/pki/tls/yourdomain/a.crt", "key": "/etc/pki/tls/yourdomain/a.key"},
@@ -1461,7 +1857,9 @@ def test_certificates_are_where_the_role_puts_them_unless_they_say_otherwise() -
 
 
 def test_a_server_without_tls_needs_no_certificate() -> None:
-    made = only_server(certificate="", listen=[{"port": 8080, "tls": False}], locations=[location(origins=["https://a.example"])])
+    made = only_server(
+        certificate="", listen=[{"port": 8080, "tls": False}], locations=[location(origins=["https://a.example"])]
+    )
     assert (made["tls"], made["certificates"]) == (False, [])
 
 
@@ -1508,7 +1906,10 @@ def test_no_server_resumes_tls_on_an_address_where_one_asks_for_client_certifica
         server(
             name=f"s{index}",
             server_names=[f"s{index}.example.com"],
-            listen=[{"port": listen} if isinstance(listen, int) else {"port": 443, "address": listen} for listen in listens[index]],
+            listen=[
+                {"port": listen} if isinstance(listen, int) else {"port": 443, "address": listen}
+                for listen in listens[index]
+            ],
             client_certificates=CLIENTS if index in with_clients else {},
         )
         for index in range(len(listens))
@@ -1520,8 +1921,17 @@ def test_a_plain_listener_is_no_address_where_tls_could_be_resumed() -> None:
     plain = {"port": 8080, "tls": False}
     servers = [
         server(location(origins=["https://a.example"]), listen=[{"port": 443}, plain], client_certificates=CLIENTS),
-        other_server(location(origins=["https://a.example"]), listen=[{"port": 8443}, plain], client_certificates={"ca_path": "/etc/ssl/others.pem"}),
-        other_server(location(origins=["https://a.example"]), name="third", server_names=["third.example.com"], listen=[{"port": 9443}, plain]),
+        other_server(
+            location(origins=["https://a.example"]),
+            listen=[{"port": 8443}, plain],
+            client_certificates={"ca_path": "/etc/ssl/others.pem"},
+        ),
+        other_server(
+            location(origins=["https://a.example"]),
+            name="third",
+            server_names=["third.example.com"],
+            listen=[{"port": 9443}, plain],
+        ),
     ]
     assert [made["tls_resumption"] for made in model(*servers)["servers"]] == [False, False, True]
 
@@ -1531,7 +1941,12 @@ def test_servers_of_one_authority_may_share_an_address() -> None:
         server(client_certificates={**CLIENTS, "subject_header": "X-Member"}),
         other_server(client_certificates={**CLIENTS, "required": False}),
         other_server(name="open", server_names=["open.example.com"]),
-        other_server(name="far", server_names=["far.example.com"], listen=[{"port": 8443}], client_certificates={"ca_path": "/etc/ssl/others.pem"}),
+        other_server(
+            name="far",
+            server_names=["far.example.com"],
+            listen=[{"port": 8443}],
+            client_certificates={"ca_path": "/etc/ssl/others.pem"},
+        ),
     ]
     assert errors(*servers) == []
 
@@ -1544,7 +1959,10 @@ def test_client_certificates_get_their_defaults() -> None:
         "subject_header": "X-Client-Subject",
         "depth": 1,
     }
-    made = only_server(client_certificates={**CLIENTS, "required": False}, locations=[location(client_certificate_required=True), location(path="/open")])
+    made = only_server(
+        client_certificates={**CLIENTS, "required": False},
+        locations=[location(client_certificate_required=True), location(path="/open")],
+    )
     assert [item["client_certificate_required"] for item in made["locations"]] == [True, False]
 
 
@@ -1555,7 +1973,14 @@ def test_client_certificates_get_their_defaults() -> None:
         ({"trusted_proxies": ["10.0.0.1"]}, "X-Forwarded-For"),
         ({"trusted_proxies": ["10.0.0.1"], "real_ip_header": "X-Real-IP"}, "X-Real-IP"),
         ({"trusted_proxies": ["10.0.0.1"], "listen": [{"port": 443, "proxy_protocol": True}]}, "proxy_protocol"),
-        ({"trusted_proxies": ["10.0.0.1"], "listen": [{"port": 443, "proxy_protocol": True}], "real_ip_header": "X-Real-IP"}, "X-Real-IP"),
+        (
+            {
+                "trusted_proxies": ["10.0.0.1"],
+                "listen": [{"port": 443, "proxy_protocol": True}],
+                "real_ip_header": "X-Real-IP",
+            },
+            "X-Real-IP",
+        ),
     ],
 )
 def test_only_a_load_balancer_names_the_client(changes: Options, header: str) -> None:
@@ -1585,7 +2010,9 @@ def test_trusted_networks_are_written_as_nginx_reads_them() -> None:
         ("none", "none", "none", False, False),
     ],
 )
-def test_auth_kinds_ask_for_what_their_names_say(server_auth: str, auth: str, expected: str, uses_token: bool, uses_basic: bool) -> None:
+def test_auth_kinds_ask_for_what_their_names_say(
+    server_auth: str, auth: str, expected: str, uses_token: bool, uses_basic: bool
+) -> None:
     url = {"external_auth_url": "http://127.0.0.1:9000"} if auth == "external" else {}
     made = model(server(location(auth=auth, **url), auth=server_auth), **BASIC)["servers"][0]
     item = made["locations"][0]
@@ -1601,8 +2028,18 @@ def test_a_kind_without_tokens_needs_no_store() -> None:
 
 def test_the_nearest_password_file_and_realm_win() -> None:
     files = {"htpasswd_files": [{"path": "/etc/nginx/only"}]}
-    made = model(server(location(auth="basic"), location(path="/own", auth="basic", htpasswd_file="/etc/nginx/own", realm="Own"), realm="All"), **files)
-    assert [(item["htpasswd_path"], item["realm"]) for item in made["servers"][0]["locations"]] == [("/etc/nginx/only", "All"), ("/etc/nginx/own", "Own")]
+    made = model(
+        server(
+            location(auth="basic"),
+            location(path="/own", auth="basic", htpasswd_file="/etc/nginx/own", realm="Own"),
+            realm="All",
+        ),
+        **files,
+    )
+    assert [(item["htpasswd_path"], item["realm"]) for item in made["servers"][0]["locations"]] == [
+        ("/etc/nginx/only", "All"),
+        ("/etc/nginx/own", "Own"),
+    ]
     made = model(server(location(auth="basic"), htpasswd_file="/etc/nginx/server"), **files)
     assert made["servers"][0]["locations"][0]["htpasswd_path"] == "/etc/nginx/server"
 
@@ -1616,19 +2053,36 @@ FILE = {"htpasswd_file": "/etc/nginx/a"}
     [
         ([location(**OWN)], "none", ["/wss"], ("", "")),
         ([location(auth="basic", **FILE)], "none", ["/wss"], ("/etc/nginx/a", "Restricted")),
-        ([location(auth="basic", **FILE), location(path="/b", auth="token_and_basic", **FILE)], "none", ["/wss", "/b"], ("/etc/nginx/a", "Restricted")),
-        ([location(auth="basic", **FILE), location(path="/b", auth="basic", realm="Other", **FILE)], "none", ["/wss", "/b"], ("", "")),
+        (
+            [location(auth="basic", **FILE), location(path="/b", auth="token_and_basic", **FILE)],
+            "none",
+            ["/wss", "/b"],
+            ("/etc/nginx/a", "Restricted"),
+        ),
+        (
+            [location(auth="basic", **FILE), location(path="/b", auth="basic", realm="Other", **FILE)],
+            "none",
+            ["/wss", "/b"],
+            ("", ""),
+        ),
         ([location(auth="basic", **FILE), location(path="/b", auth="token")], "none", ["/wss", "/b"], ("", "")),
         ([location(auth="token_or_basic", **FILE)], "none", ["/wss"], ("", "")),
         ([location(auth="basic", **FILE)], "basic", ["/wss"], ("", "")),
         ([location(**OWN), location(path="/b", origins=["https://app.example.com"])], "none", ["/wss"], ("", "")),
-        ([location(auth="basic", **FILE), location(path="/b", origins=["https://app.example.com"])], "none", ["/wss"], ("/etc/nginx/a", "Restricted")),
+        (
+            [location(auth="basic", **FILE), location(path="/b", origins=["https://app.example.com"])],
+            "none",
+            ["/wss"],
+            ("/etc/nginx/a", "Restricted"),
+        ),
     ],
 )
 def test_the_connection_check_offers_what_its_page_may_open_and_asks_for_the_one_password(
     locations: t.List[Options], server_auth: str, offered: t.List[str], password: t.Tuple[str, str]
 ) -> None:
-    made = model(server(*locations, auth=server_auth, connection_check_path="/check"), **BASIC)["servers"][0]["connection_check"]
+    made = model(server(*locations, auth=server_auth, connection_check_path="/check"), **BASIC)["servers"][0][
+        "connection_check"
+    ]
     assert made["path"] == "/check"
     assert [item["path"] for item in made["locations"]] == offered
     assert (made["htpasswd_path"], made["realm"]) == password
@@ -1644,8 +2098,14 @@ def test_a_path_is_that_path_alone_unless_it_ends_with_a_slash(path: str, exact:
     [
         ({}, ["https://wcs.example.com"]),
         ({"listen": [{"port": 443}, {"port": 8443}]}, ["https://wcs.example.com", "https://wcs.example.com:8443"]),
-        ({"listen": [{"port": 8443, "address": "192.0.2.1"}, {"port": 8443, "address": "192.0.2.2"}]}, ["https://wcs.example.com:8443"]),
-        ({"server_names": ["WCS.example.com", "*.example.com", "b.example"]}, ["https://wcs.example.com", "https://b.example"]),
+        (
+            {"listen": [{"port": 8443, "address": "192.0.2.1"}, {"port": 8443, "address": "192.0.2.2"}]},
+            ["https://wcs.example.com:8443"],
+        ),
+        (
+            {"server_names": ["WCS.example.com", "*.example.com", "b.example"]},
+            ["https://wcs.example.com", "https://b.example"],
+        ),
         ({"listen": [{"port": 443}, {"port": 8080, "tls": False}]}, ["https://wcs.example.com"]),
         ({"listen": [{"port": 443}, {"unix": "/run/gate.sock"}]}, ["https://wcs.example.com"]),
     ],
@@ -1655,7 +2115,12 @@ def test_a_server_lets_in_its_own_https_pages(changes: Options, origins: t.List[
 
 
 def test_given_origins_replace_the_servers_own() -> None:
-    item = only_location(location(origins=["https://App.example.com", "https://app.example.com", "http://localhost:3000"], allow_missing_origin=True))
+    item = only_location(
+        location(
+            origins=["https://App.example.com", "https://app.example.com", "http://localhost:3000"],
+            allow_missing_origin=True,
+        )
+    )
     assert item["origins"]["allowed"] == ["https://app.example.com", "http://localhost:3000"]
     assert item["origins"]["missing"] is True
 
@@ -1694,11 +2159,25 @@ BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
         ({"upstream": "wss://localhost:8443"}, {"verified": False, "ca_path": BUNDLE, "name": "localhost"}),
         ({"upstream": "https://unix:/run/app.sock"}, {"verified": False, "ca_path": BUNDLE, "name": ""}),
         ({"upstream": "https://app.example"}, {"verified": True, "ca_path": BUNDLE, "name": "app.example"}),
-        ({"upstream": "https://app.example", "upstream_verify_enabled": False}, {"verified": False, "ca_path": BUNDLE, "name": "app.example"}),
-        ({"upstream": "https://192.0.2.1", "upstream_verify_enabled": False}, {"verified": False, "ca_path": BUNDLE, "name": ""}),
-        ({"upstream": "https://192.0.2.1", "upstream_tls_name": "app.example"}, {"verified": True, "ca_path": BUNDLE, "name": "app.example"}),
         (
-            {"upstream": "https://127.0.0.1", "upstream_verify_enabled": True, "upstream_tls_name": "app.example", "upstream_ca_path": "/etc/ssl/own.pem"},
+            {"upstream": "https://app.example", "upstream_verify_enabled": False},
+            {"verified": False, "ca_path": BUNDLE, "name": "app.example"},
+        ),
+        (
+            {"upstream": "https://192.0.2.1", "upstream_verify_enabled": False},
+            {"verified": False, "ca_path": BUNDLE, "name": ""},
+        ),
+        (
+            {"upstream": "https://192.0.2.1", "upstream_tls_name": "app.example"},
+            {"verified": True, "ca_path": BUNDLE, "name": "app.example"},
+        ),
+        (
+            {
+                "upstream": "https://127.0.0.1",
+                "upstream_verify_enabled": True,
+                "upstream_tls_name": "app.example",
+                "upstream_ca_path": "/etc/ssl/own.pem",
+            },
             {"verified": True, "ca_path": "/etc/ssl/own.pem", "name": "app.example"},
         ),
     ],
@@ -1712,12 +2191,23 @@ def test_https_upstreams_outside_loopback_are_verified(changes: Options, tls: t.
     [
         ({"scheme": "ws"}, None),
         ({"scheme": "wss"}, {"verified": False, "ca_path": BUNDLE, "name": ""}),
-        ({"scheme": "https", "servers": ["app.example:443", "127.0.0.1:8443"]}, {"verified": True, "ca_path": BUNDLE, "name": "app.example"}),
         (
-            {"scheme": "https", "servers": ["a.example:443", "b.example:443"], "tls_name": "app.example", "ca_path": "/etc/ssl/own.pem"},
+            {"scheme": "https", "servers": ["app.example:443", "127.0.0.1:8443"]},
+            {"verified": True, "ca_path": BUNDLE, "name": "app.example"},
+        ),
+        (
+            {
+                "scheme": "https",
+                "servers": ["a.example:443", "b.example:443"],
+                "tls_name": "app.example",
+                "ca_path": "/etc/ssl/own.pem",
+            },
             {"verified": True, "ca_path": "/etc/ssl/own.pem", "name": "app.example"},
         ),
-        ({"scheme": "https", "servers": ["a.example:443", "b.example:443"], "verify_enabled": False}, {"verified": False, "ca_path": BUNDLE, "name": ""}),
+        (
+            {"scheme": "https", "servers": ["a.example:443", "b.example:443"], "verify_enabled": False},
+            {"verified": False, "ca_path": BUNDLE, "name": ""},
+        ),
     ],
 )
 def test_groups_of_https_upstreams_are_verified_too(changes: Options, tls: t.Optional[Options]) -> None:
@@ -1735,9 +2225,36 @@ def test_a_group_of_upstreams_keeps_its_servers_in_order() -> None:
     group = model(server(), upstreams=[upstream(servers=peers, balancing="least_conn")])["upstreams"][0]
     assert group["balancing"] == "least_conn"
     assert group["peers"] == [
-        {"address": "127.0.0.1:8080", "host": "127.0.0.1", "local": True, "weight": 1, "max_fails": 1, "fail_timeout": 10, "backup": False, "down": False},
-        {"address": "unix:/run/app.sock", "host": "", "local": True, "weight": 3, "max_fails": 0, "fail_timeout": 30, "backup": False, "down": True},
-        {"address": "[::1]:1", "host": "[::1]", "local": True, "weight": 1, "max_fails": 1, "fail_timeout": 10, "backup": True, "down": False},
+        {
+            "address": "127.0.0.1:8080",
+            "host": "127.0.0.1",
+            "local": True,
+            "weight": 1,
+            "max_fails": 1,
+            "fail_timeout": 10,
+            "backup": False,
+            "down": False,
+        },
+        {
+            "address": "unix:/run/app.sock",
+            "host": "",
+            "local": True,
+            "weight": 3,
+            "max_fails": 0,
+            "fail_timeout": 30,
+            "backup": False,
+            "down": True,
+        },
+        {
+            "address": "[::1]:1",
+            "host": "[::1]",
+            "local": True,
+            "weight": 1,
+            "max_fails": 1,
+            "fail_timeout": 10,
+            "backup": True,
+            "down": False,
+        },
     ]
 
 
@@ -1746,18 +2263,34 @@ def test_a_group_of_upstreams_keeps_its_servers_in_order() -> None:
     [
         ("http://127.0.0.1:9000", "http://127.0.0.1:9000/", None),
         ("http://127.0.0.1:9000/check", "http://127.0.0.1:9000/check", None),
-        ("https://auth.example/check", "https://auth.example:443/check", {"verified": True, "ca_path": BUNDLE, "name": "auth.example"}),
+        (
+            "https://auth.example/check",
+            "https://auth.example:443/check",
+            {"verified": True, "ca_path": BUNDLE, "name": "auth.example"},
+        ),
         ("https://127.0.0.1/check", "https://127.0.0.1:443/check", {"verified": False, "ca_path": BUNDLE, "name": ""}),
     ],
 )
-def test_the_service_that_decides_is_asked_at_its_own_path_and_verified(given_url: str, url: str, tls: t.Optional[Options]) -> None:
+def test_the_service_that_decides_is_asked_at_its_own_path_and_verified(
+    given_url: str, url: str, tls: t.Optional[Options]
+) -> None:
     item = only_location(location(auth="external", external_auth_url=given_url))
     assert (item["external"], item["external_tls"]) == (url, tls)
 
 
 def test_limits_get_a_zone_each() -> None:
-    made = model(server(location(max_attempts_per_second=5, max_sessions_per_address=10, max_sessions_per_token=2, cookie_name="a.b")))
-    assert made["servers"][0]["locations"][0]["limits"] == {"attempts": 5, "sessions_per_address": 10, "sessions_per_token": 2}
+    made = model(
+        server(
+            location(
+                max_attempts_per_second=5, max_sessions_per_address=10, max_sessions_per_token=2, cookie_name="a.b"
+            )
+        )
+    )
+    assert made["servers"][0]["locations"][0]["limits"] == {
+        "attempts": 5,
+        "sessions_per_address": 10,
+        "sessions_per_token": 2,
+    }
     assert made["zones"] == [
         {"kind": "req", "key": "$wss_network", "name": "wss_attempts64_wcs_0", "rate": 5},
         {"kind": "conn", "key": "$wss_network", "name": "wss_sessions64_wcs_0", "rate": 0},
@@ -1766,7 +2299,9 @@ def test_limits_get_a_zone_each() -> None:
 
 
 def test_raw_directives_pass_as_they_are() -> None:
-    made = only_server(extra_directives="gzip off;\n", locations=[location(extra_directives="proxy_buffering off;  \n")])
+    made = only_server(
+        extra_directives="gzip off;\n", locations=[location(extra_directives="proxy_buffering off;  \n")]
+    )
     assert (made["extra_directives"], made["locations"][0]["extra_directives"]) == ("gzip off;", "proxy_buffering off;")
 
 
@@ -1776,7 +2311,10 @@ def test_raw_directives_pass_as_they_are() -> None:
 def test_one_cookie_is_read_once_however_many_locations_use_it() -> None:
     made = model(server(location(), location(path="/b")), other_server())
     assert [cookie["name"] for cookie in made["cookies"]] == ["AUTH"]
-    assert all(item["cookie"] == made["cookies"][0] for item in made["servers"][0]["locations"] + made["servers"][1]["locations"])
+    assert all(
+        item["cookie"] == made["cookies"][0]
+        for item in made["servers"][0]["locations"] + made["servers"][1]["locations"]
+    )
 
 
 def test_names_that_nginx_would_take_for_the_same_stay_apart() -> None:
@@ -1793,7 +2331,10 @@ def test_servers_whose_names_differ_by_a_dot_do_not_share_origins() -> None:
 
 
 def test_zones_of_two_servers_do_not_clash() -> None:
-    made = model(server(location(max_attempts_per_second=1), name="a.b"), other_server(location(max_attempts_per_second=2), name="a-b"))
+    made = model(
+        server(location(max_attempts_per_second=1), name="a.b"),
+        other_server(location(max_attempts_per_second=2), name="a-b"),
+    )
     assert len({zone["name"] for zone in made["zones"]}) == 2
 
 
@@ -1806,10 +2347,19 @@ def test_what_is_the_same_twice_is_no_contradiction() -> None:
     mixed = server(both, http2_enabled=True, listen=[{"port": 443}, *plain])
     assert errors(mixed, other_server(both, listen=plain), nginx_version="1.22.1") == []
     # Upstreams of one address and two names do not share their TLS sessions.
-    groups = [upstream(name=name, scheme="https", servers=["ws.example.com:443"], **more) for name, more in (("a", {}), ("b", {"ca_path": "/etc/ssl/b.pem"}))]
+    groups = [
+        upstream(name=name, scheme="https", servers=["ws.example.com:443"], **more)
+        for name, more in (("a", {}), ("b", {"ca_path": "/etc/ssl/b.pem"}))
+    ]
     assert errors(server(location(upstream="a"), location(path="/b", upstream="b")), upstreams=groups) == []
 
 
 def test_nginx_s_own_word_for_the_proxy_protocol_is_understood() -> None:
-    made = model(server(listen=[{"port": 443, "proxy_protocol": True}], trusted_proxies=["10.0.0.1"], real_ip_header="proxy_protocol"))
+    made = model(
+        server(
+            listen=[{"port": 443, "proxy_protocol": True}],
+            trusted_proxies=["10.0.0.1"],
+            real_ip_header="proxy_protocol",
+        )
+    )
     assert made["servers"][0]["real_ip_header"] == "proxy_protocol"

@@ -39,7 +39,14 @@ def test_a_token_of_all_proxies_is_one_line_and_its_sessions_are_added_up() -> N
     (entry,) = report.merge(results)["tokens"]
     assert (entry["proxies"], entry["missing"], entry["sessions"]) == (["a", "b"], [], 4)
     assert report.lines(results)[1].split() == [
-        "3b1f0a9c77de", "client-42", "managed", "2027-01-15T08:00:00", "2027-01-15T09:00:00", "1h", "4", "all",
+        "3b1f0a9c77de",
+        "client-42",
+        "managed",
+        "2027-01-15T08:00:00",
+        "2027-01-15T09:00:00",
+        "1h",
+        "4",
+        "all",
     ]
 
 
@@ -91,7 +98,10 @@ def test_a_duration_has_two_units_at_most(seconds: int | None, text: str) -> Non
 
 def test_what_was_revoked_is_told_by_proxy() -> None:
     sessions = {"found": 3, "ended": 2, "remaining": 1}
-    results = {"b": removed(sessions=sessions, failed=True, msg="1 open session(s) could not be ended: why"), "a": removed()}
+    results = {
+        "b": removed(sessions=sessions, failed=True, msg="1 open session(s) could not be ended: why"),
+        "a": removed(),
+    }
     assert report.change_lines(results) == [
         "a: 1 removed (3b1f0a9c77de)",
         "b: 1 removed (3b1f0a9c77de), 2 open sessions ended, 1 could NOT be ended",
