@@ -542,7 +542,7 @@ class TokenModule(AnsibleModule):
     def _log_invocation(self) -> None:
         # Called at the end of __init__, after errors about arguments were told with the search still on.
         # The log has NOT_LOGGING_PARAMETER for tokens because of the argument's own no_log.
-        self.no_log_values = set()
+        self.no_log_values: t.Set[str] = set()
         super()._log_invocation()
 
     def invocation(self) -> t.Dict[str, t.Any]:

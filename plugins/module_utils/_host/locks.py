@@ -70,7 +70,7 @@ def _open_lock(folder: int) -> int:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             lock = os.open(name, flags, 0o600, dir_fd=place)
         except OSError as error:
-            raise LockError("cannot open %s/%s: %s" % (PLACE, name, os.strerror(error.errno))) from None
+            raise LockError("cannot open %s/%s: %s" % (PLACE, name, os.strerror(error.errno or 0))) from None
         if not stat.S_ISREG(os.fstat(lock).st_mode):
             os.close(lock)
             raise LockError("%s/%s is not a file: remove it" % (PLACE, name))

@@ -46,7 +46,7 @@ def parse_tcp(text: str) -> List[Socket]:
 
 def parse_unix(text: str) -> Set[str]:
     """Return the inodes of the connections that were accepted on a path; the other end of such a connection has no path."""
-    found = set()
+    found: Set[str] = set()
     for line in text.splitlines()[1:]:
         fields = line.split(None, 7)
         if len(fields) == 8 and fields[5] == _UNIX_CONNECTED:
@@ -57,7 +57,7 @@ def parse_unix(text: str) -> Set[str]:
 def inodes(pid: int, proc: str = "/proc") -> Optional[Set[str]]:
     """Return the inodes of the sockets that a process has open, none when it is gone; nothing when that must not be seen."""
     folder = "{0}/{1}/fd".format(proc, pid)
-    found = set()
+    found: Set[str] = set()
     try:
         names = os.listdir(folder)
     except PermissionError:

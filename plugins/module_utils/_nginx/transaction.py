@@ -225,7 +225,7 @@ class Transaction:
     def _may_come(self, complaint: str) -> bool:
         """Whether nginx misses a file that this run does not decide about."""
         missing = _MISSING_FILE.search(complaint)
-        return bool(missing) and not any(
+        return missing is not None and not any(
             missing.group(1).startswith(self.settings.path(folder) + "/") for folder in self.settings.owned_directories
         )
 

@@ -167,7 +167,7 @@ class LogFile:
         except FileNotFoundError:
             raise MissingLog("%s does not exist: the gate writes no session log" % path) from None
         except OSError as error:
-            raise StoreError("cannot open %s: %s" % (path, os.strerror(error.errno))) from None
+            raise StoreError("cannot open %s: %s" % (path, os.strerror(error.errno or 0))) from None
         try:
             if not stat.S_ISREG(os.fstat(self.fd).st_mode):
                 raise StoreError("%s is not a file" % path)
@@ -206,7 +206,7 @@ class LogFile:
             return os.fstat(self.fd).st_size  # nothing but a hole
 
     def read_new(self) -> bytes:
-        parts = []
+        parts: t.List[bytes] = []
         while True:
             part = os.pread(self.fd, 1 << 20, self._offset)
             if not part:

@@ -54,7 +54,8 @@ class Request(t.NamedTuple):
     tokens: t.Optional[t.Sequence[str]] = None
     generate: t.Optional[int] = None
     subject: t.Optional[str] = None
-    count: t.Optional[int] = None
+    # A tuple has a method of this name, which nobody calls here.
+    count: t.Optional[int] = None  # type: ignore[assignment]
     ttl: t.Optional[int] = None
     expires_at: t.Optional[int] = None
     renew_before: t.Optional[int] = None
@@ -350,10 +351,10 @@ class _Planner:
             for name in others:
                 self._present(name)
         if request.exclusive:
-            others, self.plan.foreign = self.store.scan(skip=wanted, problems=self.plan.failures)
-            mine = [token for token in others if request.subject in (None, token.subject)]
+            present, self.plan.foreign = self.store.scan(skip=wanted, problems=self.plan.failures)
+            mine = [token for token in present if request.subject in (None, token.subject)]
             self.plan.remove = mine
-            self._check_clock(others)
+            self._check_clock(present)
         self._generate(request.generate or 0)
 
     def _present(self, name: str) -> None:

@@ -219,7 +219,7 @@ def parse_document(data: bytes) -> t.Optional[t.Dict[str, t.Any]]:
         (subject or "").encode("utf-8")
     except UnicodeEncodeError:
         return None  # half a character, escaped: no output could show it
-    return document_of(subject, _bounded(issued_at), _bounded(expires_at))
+    return document_of(subject, t.cast(int, _bounded(issued_at)), _bounded(expires_at))
 
 
 def _bounded(moment: t.Optional[int]) -> t.Optional[int]:
@@ -233,7 +233,7 @@ def _telling(action: str, name: t.Optional[str] = None) -> t.Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else "unknown error"
+        reason = os.strerror(error.errno or 0) if error.errno else "unknown error"
         about = "" if name is None else " token %s" % fingerprint(name)
         raise StoreError("cannot %s%s: %s" % (action, about, reason)) from None
 
@@ -269,7 +269,9 @@ class TokenStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StoreError("cannot look at token %s: %s" % (fingerprint(name), os.strerror(error.errno))) from None
+            raise StoreError(
+                "cannot look at token %s: %s" % (fingerprint(name), os.strerror(error.errno or 0))
+            ) from None
         if not stat.S_ISREG(found.st_mode):
             raise StoreError(
                 "token %s exists in %s as a %s, which is never followed and never removed: remove it by hand (inode %d)"
@@ -299,7 +301,7 @@ class TokenStore:
                 continue
             except OSError as error:
                 raise StoreError(
-                    "cannot look at token %s: %s" % (fingerprint(name), os.strerror(error.errno))
+                    "cannot look at token %s: %s" % (fingerprint(name), os.strerror(error.errno or 0))
                 ) from None
             if found.st_size == 0 and stat.S_ISREG(found.st_mode):
                 count += 1
@@ -381,7 +383,9 @@ class TokenStore:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise StoreError("cannot look at token %s: %s" % (fingerprint(name), os.strerror(error.errno))) from None
+            raise StoreError(
+                "cannot look at token %s: %s" % (fingerprint(name), os.strerror(error.errno or 0))
+            ) from None
         return True
 
     def names(self) -> t.Iterator[str]:
@@ -439,7 +443,7 @@ class TokenStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StoreError("cannot read token %s: %s" % (fingerprint(name), os.strerror(error.errno))) from None
+            raise StoreError("cannot read token %s: %s" % (fingerprint(name), os.strerror(error.errno or 0))) from None
         try:
             with _telling("read", name):
                 data = os.read(fd, DOCUMENT_LIMIT + 1)
@@ -478,7 +482,7 @@ class TokenStore:
         except OSError as error:
             self._undo(made)
             raise StoreError(
-                "cannot create token %s: %s; nothing was created" % (fingerprint(name), os.strerror(error.errno))
+                "cannot create token %s: %s; nothing was created" % (fingerprint(name), os.strerror(error.errno or 0))
             ) from None
         except StoreError:
             self._undo(made)
@@ -514,7 +518,7 @@ class TokenStore:
                     "cannot write token %s: %s; nothing was created%s"
                     % (
                         fingerprint(draft.name),
-                        os.strerror(error.errno),
+                        os.strerror(error.errno or 0),
                         ", %d were already replaced" % replaced if replaced else "",
                     )
                 ) from None
@@ -578,7 +582,7 @@ class TokenStore:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise StoreError("cannot open %s in %s: %s" % (ENDED, self.path, os.strerror(error.errno))) from None
+            raise StoreError("cannot open %s in %s: %s" % (ENDED, self.path, os.strerror(error.errno or 0))) from None
 
     def _ended_folder(self) -> t.Optional[int]:
         """The folder of removed tokens; None where it cannot be made or opened, which must not keep a token valid."""
@@ -627,7 +631,7 @@ class TokenStore:
                     continue
                 except OSError as error:
                     problems.append(
-                        "cannot forget removed token %s: %s" % (fingerprint(record.name), os.strerror(error.errno))
+                        "cannot forget removed token %s: %s" % (fingerprint(record.name), os.strerror(error.errno or 0))
                     )
         finally:
             os.close(folder)
@@ -730,7 +734,7 @@ class TokenStore:
         except FileNotFoundError:
             return 0
         except OSError as error:
-            raise StoreError("cannot open %s in %s: %s" % (STAGING, self.path, os.strerror(error.errno))) from None
+            raise StoreError("cannot open %s in %s: %s" % (STAGING, self.path, os.strerror(error.errno or 0))) from None
         try:
             with _telling("remove what an earlier run left"):
                 names = os.listdir(staging)
@@ -752,7 +756,7 @@ class TokenStore:
             os.fsync(self.fd if fd is None else fd)
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EROFS):
-                raise StoreError("cannot write the store to the disk: %s" % os.strerror(error.errno)) from None
+                raise StoreError("cannot write the store to the disk: %s" % os.strerror(error.errno or 0)) from None
 
 
 class MissingStore(TokenStore):
@@ -838,7 +842,7 @@ def open_store(
             if os.path.islink(path):
                 raise StoreError("%s is a symlink, which is never followed: give the directory itself" % path) from None
             raise StoreError("%s is not a directory" % path) from None
-        raise StoreError("cannot open %s: %s" % (path, os.strerror(error.errno))) from None
+        raise StoreError("cannot open %s: %s" % (path, os.strerror(error.errno or 0))) from None
     try:
         store = TokenStore(path, fd)
         with contextlib.ExitStack() as stack:
