@@ -290,7 +290,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ..module_utils._certificates import x509 as crypto
-from ..module_utils._certificates import store as store
+from ..module_utils._certificates import store
 
 CERTIFICATE_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
     "name": {"type": "str", "required": True},

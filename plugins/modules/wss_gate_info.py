@@ -199,7 +199,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ..module_utils._certificates import x509 as crypto
-from ..module_utils._handshake import check as check
+from ..module_utils._handshake import check
 from ..module_utils._nginx.capacity import measure_running
 from ..module_utils._nginx.error import NginxError
 

@@ -14,7 +14,7 @@ import re
 import typing as t
 
 from ..module_utils._certificates import x509 as crypto
-from ..module_utils._certificates import store as store
+from ..module_utils._certificates import store
 
 PROVIDERS = ("selfsigned", "files", "acme")
 # What wss_certificate takes; the rest is for the role

@@ -12,7 +12,7 @@ import stat
 import typing as t
 
 from . import x509 as crypto
-from . import store as store
+from . import store
 from .x509 import CertificateError
 
 DIRECTORY_MODE = 0o700

@@ -21,8 +21,8 @@ import typing as t
 import warnings
 
 from .._certificates import x509 as crypto
-from .._certificates import store as store
-from . import key_exchange as key_exchange
+from .._certificates import store
+from . import key_exchange
 
 NO_ANSWER = -1
 _VERSIONS = ("TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3")

@@ -17,7 +17,7 @@ pytest.importorskip("cryptography")
 from ansible_collections.wssgate.nginx.plugins.filter.certificates import signing_requests
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import authority as _authority
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
-from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import store as store
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import store
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.x509 import CertificateError
 
 NOW = crypto.utc_now()

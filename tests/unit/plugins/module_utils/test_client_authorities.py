@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("cryptography")
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
-from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import store as store
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import store
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.x509 import CertificateError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization

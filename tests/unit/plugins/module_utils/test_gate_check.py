@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("cryptography")
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
-from ansible_collections.wssgate.nginx.plugins.module_utils._handshake import check as check
+from ansible_collections.wssgate.nginx.plugins.module_utils._handshake import check
 
 NOW = crypto.utc_now()
 

@@ -11,7 +11,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._handshake import key_exchange as key_exchange
+from ansible_collections.wssgate.nginx.plugins.module_utils._handshake import key_exchange
 
 RETRY = hashlib.sha256(b"HelloRetryRequest").digest()
 VERSION = struct.pack("!HHH", 43, 2, 0x0304)
