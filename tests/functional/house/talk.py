@@ -107,6 +107,8 @@ class Client:
             return self._socket.recv(65536)
         except ConnectionResetError:
             return b""
+        except TimeoutError:
+            raise AssertionError(f"no answer, and no end, within {LIMIT:g} s") from None
 
 
 def stop_listening(listener: socket.socket) -> None:
