@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils import _gate_options
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import options as gate_options
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "unit" / "data" / "golden"
@@ -141,10 +141,10 @@ def test_the_golden_set_has_every_option() -> None:
         "wss_proxy_upstreams": upstreams,
         "wss_proxy_upstreams.servers": dictionaries(item for group in upstreams for item in group["servers"]),
     }
-    assert set(used) == set(_gate_options.OPTIONS)
-    for name, options in _gate_options.OPTIONS.items():
+    assert set(used) == set(gate_options.OPTIONS)
+    for name, options in gate_options.OPTIONS.items():
         missing = set(options).difference(*used[name])
         assert not missing, f"options.yml has no {', '.join(sorted(missing))} in {name}"
-    assert {item.get("auth", "token") for item in locations} == set(_gate_options.AUTH_KINDS)
-    assert {item["balancing"] for item in upstreams} == set(_gate_options.BALANCING_METHODS) - {"round_robin"}
-    assert {item["scheme"] for item in upstreams} == set(_gate_options.SCHEMES)
+    assert {item.get("auth", "token") for item in locations} == set(gate_options.AUTH_KINDS)
+    assert {item["balancing"] for item in upstreams} == set(gate_options.BALANCING_METHODS) - {"round_robin"}
+    assert {item["scheme"] for item in upstreams} == set(gate_options.SCHEMES)

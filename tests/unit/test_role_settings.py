@@ -14,7 +14,8 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils import _gate, _gate_options, _role_variables
+from ansible_collections.wssgate.nginx.plugins.plugin_utils import _role_variables
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import model as _gate, options as _gate_options
 
 try:
     from ansible.template import trust_as_template
