@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import options as gate_options
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import auth, options as gate_options
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "unit" / "data" / "golden"
@@ -148,3 +148,8 @@ def test_the_golden_set_has_every_option() -> None:
     assert {item.get("auth", "token") for item in locations} == set(gate_options.AUTH_KINDS)
     assert {item["balancing"] for item in upstreams} == set(gate_options.BALANCING_METHODS) - {"round_robin"}
     assert {item["scheme"] for item in upstreams} == set(gate_options.SCHEMES)
+
+
+def test_every_method_of_authentication_has_its_part_of_the_templates() -> None:
+    parts = {path.stem for path in (ROOT / "roles/wss_proxy/templates/parts/auth").glob("*.j2")}
+    assert parts == {method.name for method in auth.METHODS}

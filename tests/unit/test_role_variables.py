@@ -139,7 +139,7 @@ def test_the_defaults_pass_the_validation_that_comes_before_the_first_task(role:
     assert complaints(role, resolved(role)) == []
 
 
-# -- wss_proxy, whose options live in _gate_options.py too
+# -- wss_proxy, whose options live in _gate/options.py too
 
 
 def nested(*names: str) -> Options:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import checks, servers as servers_, tls, upstreams
+from . import auth, checks, servers as servers_, tls, upstreams
 from .context import Gate
 
 # What the templates render of the context, as it was checked.
@@ -64,6 +64,8 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         "zones": gate.zones,
         "forwarded": gate.forwarded,
         "redirect_addresses": gate.redirect_addresses,
+        "auth_kinds": {name: kind.rendered() for name, kind in auth.KINDS.items()},
+        "auth_methods": [method.name for method in auth.METHODS],
         "key_exchange_groups": tls.key_exchange_groups(gate),
         **{key: gate.context[key] for key in RENDERED_CONTEXT},
         "has_http2_directive": gate.has_http2_directive(),

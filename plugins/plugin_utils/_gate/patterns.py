@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What may stand in a configuration: patterns that leave no way to smuggle a second directive in, and what a text says."""
+"""Patterns that leave no way to smuggle a second directive in, and what a text says that fits one."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ def realm(gate: Gate, where: str, given: t.Any) -> str:
 
 class _Basic(Method):
     name = "basic"
+    credential = "password"
     answers = (401,)
 
     def read(self, gate: Gate, where: str, kind: Kind, options: Options, inherited: Options) -> t.Dict[str, t.Any]:

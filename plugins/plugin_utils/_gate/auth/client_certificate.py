@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A certificate that the client shows in TLS.
 
-The option auth does not name it: a server or a location asks for it besides, and TLS has verified it before anything else.
+The option auth does not name it: a server or a location asks for it besides, and TLS has verified it before anything
+else is looked at.
 """
 
 from __future__ import annotations

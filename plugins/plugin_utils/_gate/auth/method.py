@@ -16,6 +16,8 @@ class Method:
     """One way to tell who may connect to a location."""
 
     name = ""
+    # What a client has to bring, in a word.
+    credential = ""
     # Answers to a client that brings nothing; 101: it is let in.
     answers: t.Tuple[int, ...] = ()
 
@@ -48,6 +50,14 @@ class Kind(t.NamedTuple):
     def is_content_with(self, method: Method) -> bool:
         """Nothing else is needed."""
         return self.uses(method) and (self.is_any or len(self.methods) == 1)
+
+    def rendered(self) -> t.Dict[str, t.Any]:
+        """What the templates go by."""
+        return {
+            "methods": [method.name for method in self.methods],
+            "credentials": [method.credential for method in self.methods],
+            "is_any": self.is_any,
+        }
 
     def answers(self) -> t.Tuple[int, ...]:
         """What a client may get that brings nothing."""

@@ -22,6 +22,7 @@ def _cookie(gate: Gate, name: str) -> t.Dict[str, t.Any]:
 
 class _Token(Method):
     name = "token"
+    credential = "token"
     answers = (403,)
 
     def read(self, gate: Gate, where: str, kind: Kind, options: Options, inherited: Options) -> t.Dict[str, t.Any]:
