@@ -64,6 +64,11 @@ unit: venv ## Unit tests, with plain pytest
 	@echo "== Unit tests"
 	@$(WITH) pytest -q tests/unit $(ARGS)
 
+.PHONY: golden
+golden: venv ## Write the golden configurations anew (tests/unit/data/golden), for a diff of what a change renders
+	@WSSGATE_GOLDEN=1 $(WITH) pytest -q tests/unit/test_golden_configuration.py
+	@git --no-pager diff --stat -- tests/unit/data/golden
+
 .PHONY: roles
 roles: venv ## The part of the unit tests that ansible-test does not know: what the roles consist of
 	@echo "== What the roles consist of"

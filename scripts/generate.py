@@ -5,7 +5,7 @@ An option's type, default, choices and description stand once, in roles/ROLE/met
 - roles/ROLE/defaults/main.yml, together with roles/ROLE/meta/computed_defaults.yml, which has the defaults that Ansible
   works out from other variables (argument_specs can only state fixed ones),
 - the tables of roles/ROLE/README.md, between the two markers below,
-- plugins/plugin_utils/_gate_defaults.py, which gives the gate's filters the defaults and choices of role wss_proxy.
+- plugins/plugin_utils/_gate/defaults.py, which gives the gate's filters the defaults and choices of role wss_proxy.
 
 With --check nothing is written; each file that differs from what would be written is named, and the exit status is 1.
 """
@@ -37,7 +37,7 @@ WIDTH = 120
 
 # The role whose nested options the gate's filters read.
 GATE_ROLE = "wss_proxy"
-GATE_FILE = "plugins/plugin_utils/_gate_defaults.py"
+GATE_FILE = "plugins/plugin_utils/_gate/defaults.py"
 
 # What an option without a default has in Python: nothing, of its own type where there is such a value.
 NOTHING: t.Dict[str, t.Any] = {"str": "", "path": "", "list": [], "dict": {}}
@@ -386,7 +386,7 @@ def readme_file(role: Role) -> str:
     return before + readme_section(role) + after
 
 
-# -- plugins/plugin_utils/_gate_defaults.py ----------------------------------------------------------------------
+# -- plugins/plugin_utils/_gate/defaults.py ----------------------------------------------------------------------
 
 GATE_HEADER = f'''\
 # Copyright: (c) 2026, wssgate contributors

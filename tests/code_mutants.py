@@ -75,7 +75,7 @@ class HarnessError(Exception):
 def tests_of(copy: Path, path: Path) -> list[str]:
     """Test files that import the module, or one of plugins/modules that does, the nearest first."""
     folder, stem = path.parent.name, path.stem
-    # from ….module_utils._tokens.store import …, from ….module_utils._tokens import store, from ….plugin_utils._gate import …
+    # from ….module_utils._tokens.store import …, from ….module_utils._tokens import store, from ….plugin_utils._gate import model
     named = re.compile(rf"\b{re.escape(folder)}(?:\.| import (?:\w+(?: as \w+)?, )*){re.escape(stem)}\b")
     found = [file for file in (copy / "tests/unit").rglob("test_*.py") if named.search(file.read_text())]
     # What the modules do with it is tested with the modules: wss_token.py imports _tokens/plan.py.

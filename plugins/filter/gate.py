@@ -10,17 +10,17 @@ import hashlib
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ..plugin_utils import _gate
+from ..plugin_utils._gate import model
 
 
 def gate_errors(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.List[str]:
-    return _gate.gate_errors(servers, context)
+    return model.gate_errors(servers, context)
 
 
 def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
     try:
-        return _gate.gate_model(servers, context)
-    except _gate.GateError as error:
+        return model.gate_model(servers, context)
+    except model.GateError as error:
         raise AnsibleFilterError(str(error)) from error
 
 

@@ -9,19 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ._gate import auth
+from ._gate.auth import client_certificate
+
 COLUMNS = ("host", "server", "certificate", "names", "issuer", "left", "key", "chain", "TLS", "key exchange")
 ANSWER_COLUMNS = ("host", "location", "auth", "without token", "with token")
 NAMES_WIDTH = 40
 OLD_TLS = ("TLSv1", "TLSv1.1")
-# What a client gets that brings nothing, by what a location asks for
-CLOSED = {
-    "token": (403,),
-    "basic": (401,),
-    "token_or_basic": (401, 403),
-    "token_and_basic": (401, 403),
-    "external": (401, 403),
-    "none": (101,),
-}
 
 
 def targets(
@@ -67,12 +61,10 @@ def targets(
                         "path": location["path"],
                         "auth": location["auth"],
                         "cookie_name": location["cookie"]["name"]
-                        if location["auth"] in ("token", "token_or_basic")
+                        if auth.kind_of(location["auth"]).is_content_with(auth.TOKEN)
                         else "",
                         "origin": (location["origins"]["allowed"] or [""])[0],
-                        "client_certificate": bool(
-                            clients and (clients["required"] or location["client_certificate_required"])
-                        ),
+                        "client_certificate": client_certificate.is_required(server, location),
                     }
                     for location in server["locations"]
                 ],
@@ -101,10 +93,10 @@ def _certificate_problems(certificate: Mapping[str, Any], days: int) -> list[str
 
 
 def _location_problems(location: Mapping[str, Any]) -> list[str]:
-    expected = CLOSED.get(str(location["auth"]), ())
+    expected = auth.kind_of(str(location["auth"])).answers()
     without, with_token = location["without_token"], location["with_token"]
     if location["client_certificate"]:
-        expected, with_token = (403,), None
+        expected, with_token = client_certificate.ANSWERS, None
     found = []
     # 429 is an answer of the limits, and says nothing of the rest
     if without not in (*expected, 429):

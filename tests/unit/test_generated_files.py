@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-GATE_DEFAULTS = "plugins/plugin_utils/_gate_defaults.py"
+GATE_DEFAULTS = "plugins/plugin_utils/_gate/defaults.py"
 
 
 def loaded() -> t.Any:

@@ -14,7 +14,8 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils import _gate, _gate_options, _role_variables
+from ansible_collections.wssgate.nginx.plugins.plugin_utils import _role_variables
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import model as _gate, options as _gate_options
 
 try:
     from ansible.template import trust_as_template
@@ -136,7 +137,7 @@ def expressions(text: str) -> t.Iterator[str]:
 def test_tasks_and_templates_use_no_value_as_it_was_given(role: str, name: str, _kind: str) -> None:
     for path in [
         *(ROLES / role / "tasks").glob("*.yml"),
-        *(ROLES / role / "templates").glob("*"),
+        *(ROLES / role / "templates").rglob("*.j2"),
         ROLES / role / "vars" / "main.yml",
     ]:
         for expression in expressions(code_of(path.read_text(encoding="utf-8"))):
@@ -149,7 +150,7 @@ def test_tasks_and_templates_use_no_value_as_it_was_given(role: str, name: str, 
 
 
 def test_role_wss_proxy_renders_its_model_and_nothing_else() -> None:
-    for path in (ROLES / "wss_proxy" / "templates").glob("*"):
+    for path in (ROLES / "wss_proxy" / "templates").rglob("*.j2"):
         assert not re.search(
             r"(?<![a-z_.])(?:wss_proxy|nginx|token_store|certificates)_[a-z_]+",
             " ".join(expressions(path.read_text(encoding="utf-8"))),

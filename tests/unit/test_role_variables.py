@@ -16,7 +16,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils import _gate, _gate_options
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import model as _gate, options as _gate_options
 
 try:
     from ansible.template import trust_as_template
@@ -139,7 +139,7 @@ def test_the_defaults_pass_the_validation_that_comes_before_the_first_task(role:
     assert complaints(role, resolved(role)) == []
 
 
-# -- wss_proxy, whose options live in _gate_options.py too
+# -- wss_proxy, whose options live in _gate/options.py too
 
 
 def nested(*names: str) -> Options:

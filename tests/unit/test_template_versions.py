@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
-TEMPLATES = sorted(ROLES.glob("*/templates/*.conf.j2")) + sorted(ROLES.glob("*/templates/*.inc.j2"))
+TEMPLATES = sorted(path for path in ROLES.glob("*/templates/**/*.j2") if not path.match("*.html.j2"))
 
 # Directives and variables that nginx has had since later than 1.18.0, by the release that brought them: the entries of its modules'
 # tables of commands and variables in each release up to 1.31.4. Mail, stream and modules of other protocols are left out.
@@ -69,7 +69,7 @@ def is_guarded(name: str, conditions: t.Iterable[str]) -> bool:
     )
 
 
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: str(path.relative_to(ROLES)))
 def test_what_the_oldest_nginx_does_not_know_depends_on_the_version(path: Path) -> None:
     bare = [name for name, conditions in newer(path.read_text(encoding="utf-8")) if not is_guarded(name, conditions)]
     assert bare == []

@@ -15,7 +15,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 from ansible_collections.wssgate.nginx.plugins.filter import gate
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate_options import CONTEXT_DEFAULTS
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.options import CONTEXT_DEFAULTS
 
 try:
     from ansible.template import trust_as_template

@@ -8,7 +8,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils import _check_report, _gate
+from ansible_collections.wssgate.nginx.plugins.plugin_utils import _check_report
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import model as _gate
 
 CERTIFICATE: dict[str, t.Any] = {
     "name": "wcs",

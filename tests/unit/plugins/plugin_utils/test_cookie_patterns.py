@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._cookie_patterns import cookie_patterns
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import SLUG_MAX_LENGTH
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.patterns import SLUG_MAX_LENGTH
 
 TOKEN = "ABCDEF1234565789"
 OTHER_TOKEN = "zyxwvu-_98765432"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils import _gate, _gate_options
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import model as _gate, options as _gate_options
 
 STORE = "/var/lib/nginx/tokens"
 CONTEXT = {"certificates": [{"name": "wcs"}, {"name": "other"}], "token_store_path": STORE}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils import _gate
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import model as _gate
 
 CONTEXT: dict[str, t.Any] = {
     "certificates": [{"name": "wcs"}],

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every option of a gate, its default and its choices, by the names that the gate's code has for them.
 
-They stand in role wss_proxy's argument_specs.yml, from which _gate_defaults.py is generated. ``None``: the default comes
+They stand in role wss_proxy's argument_specs.yml, from which defaults.py is generated. ``None``: the default comes
 from somewhere else, such as the role's own variable or the operating system.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ._gate_defaults import CHOICES, OPTIONS, VARIABLES
+from .defaults import CHOICES, OPTIONS, VARIABLES
 
 AUTH_KINDS = CHOICES["wss_proxy_servers.locations.auth"]
 SERVER_AUTH_KINDS = CHOICES["wss_proxy_servers.auth"]

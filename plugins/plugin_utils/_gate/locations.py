@@ -1,0 +1,69 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The locations of a server: who may connect to which upstream, and how."""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import auth, limits, origins, upstreams
+from .auth import client_certificate
+from .context import Gate
+from .options import LOCATION_DEFAULTS
+from .patterns import LOCATION_PATH, is_plain
+
+
+def read(
+    gate: Gate, where: str, server: t.Dict[str, t.Any], htpasswd_path: str, slug: str, item: t.Mapping[str, t.Any]
+) -> t.Dict[str, t.Any]:
+    problems = gate.problems
+    options = problems.options(where, item, LOCATION_DEFAULTS)
+    path = problems.matches(where, "path", options["path"], LOCATION_PATH, "a path that starts with /")
+    if not is_plain(path):
+        # nginx compares locations with what is left of a request's path once these are resolved: ngx_http_core_module, location.
+        problems.add(
+            where,
+            f"path {path!r} has an empty, '.' or '..' part in it, and no request would ever match it; write it without",
+        )
+    kind = auth.kind_of(
+        problems.choice(
+            where,
+            "auth",
+            options["auth"] or ("basic" if server["auth"] == "basic" else "token"),
+            tuple(auth.KINDS),
+        )
+    )
+    inherited = {"htpasswd_file": htpasswd_path, "realm": server["realm"]}
+    location: t.Dict[str, t.Any] = {
+        "path": path,
+        # /wss is that path alone; /app/ is everything below it. A prefix without its slash would take in /appfoo too.
+        "exact": not path.endswith("/"),
+        "slug": slug,
+        "auth": kind.name,
+    }
+    for method in auth.METHODS:
+        location.update(method.read(gate, where, kind, options, inherited))
+    location["origins"] = origins.read(gate, where, slug, server, path, options)
+    location["upstream"] = upstreams.of_location(gate, where, path, options)
+    for method in auth.METHODS:
+        location.update(method.complete(gate, where, kind, options, location))
+    location.update(
+        {
+            "idle_timeout": problems.number(where, "idle_timeout", options["idle_timeout"], 1, 10**7),
+            "connect_timeout": problems.number(where, "connect_timeout", options["connect_timeout"], 1, 75),
+            "client_ip_header": gate.header(where, "client_ip_header", options["client_ip_header"]),
+            "forward_credentials": problems.flag(where, "forward_credentials", options["forward_credentials"]),
+            "client_certificate_required": client_certificate.required(
+                gate, where, server["client_certificates"], options["client_certificate_required"]
+            ),
+            "extra_directives": problems.raw(where, "extra_directives", options["extra_directives"]),
+        }
+    )
+    if (
+        server["client_certificates"]
+        and location["client_ip_header"].lower() == server["client_certificates"]["subject_header"].lower()
+    ):
+        problems.add(where, "client_ip_header and the server's subject_header are the same; name two headers")
+    location["limits"] = limits.read(gate, where, location, options)
+    return location

@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what an operator writes to what the templates of role wss_proxy render.
+
+Everything that goes into the configuration passes through here, where it is checked against a pattern that
+leaves no way to smuggle a second directive in (the one exception is ``extra_directives``, raw by intent).
+Nothing here imports Ansible, so all of it runs in unit tests.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import auth, checks, servers as servers_, tls, upstreams
+from .context import Gate
+
+# What the templates render of the context, as it was checked.
+RENDERED_CONTEXT = (
+    "token_store_path",
+    "nginx_directory",
+    "access_log_path",
+    "session_log_path",
+    "acme_webroot",
+    "drain_path",
+    "drain_retry_after",
+    "buffer_size",
+    "tls_tickets",
+    "tls_profile",
+)
+
+
+class GateError(ValueError):
+    """What was asked for cannot become a gate; the text says what, where and what to do, one line a problem."""
+
+
+def _read(servers: t.Any, context: t.Any) -> Gate:
+    gate = Gate(context)
+    gate.upstreams = upstreams.read(gate, gate.context["upstreams"])
+    for where, item in gate.problems.entries("wss_proxy", "wss_proxy_servers", servers):
+        gate.servers.append(servers_.read(gate, where, item))
+    checks.check(gate)
+    return gate
+
+
+def gate_errors(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.List[str]:
+    """All that is wrong with the servers, one sentence each; empty when nothing is."""
+    return _read(servers, context or {}).problems.found
+
+
+def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
+    """What the templates render.
+
+    Raises GateError when gate_errors would find anything.
+    """
+    gate = _read(servers, context or {})
+    if gate.problems.found:
+        raise GateError("\n".join(gate.problems.found))
+    return {
+        "servers": gate.servers,
+        "upstreams": list(gate.upstreams.values()),
+        "cookies": list(gate.cookies.values()),
+        "origins": gate.origins,
+        "zones": gate.zones,
+        "forwarded": gate.forwarded,
+        "redirect_addresses": gate.redirect_addresses,
+        "auth_kinds": {name: kind.rendered() for name, kind in auth.KINDS.items()},
+        "auth_methods": [method.name for method in auth.METHODS],
+        "key_exchange_groups": tls.key_exchange_groups(gate),
+        **{key: gate.context[key] for key in RENDERED_CONTEXT},
+        "has_http2_directive": gate.has_http2_directive(),
+        # Before 1.23.2 ticket keys never change while nginx runs: a stolen key would open every recorded session.
+        "has_rotating_tickets": gate.version() >= (1, 23, 2),
+        "has_conf_command": gate.version() >= (1, 19, 4),
+    }
