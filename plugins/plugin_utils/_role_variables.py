@@ -119,15 +119,21 @@ def value_problems(role: str, variables: t.Mapping[str, t.Any], template: Templa
     return problems
 
 
+# What the roles read of ansible_facts before they gather anything themselves.
+FACTS: t.Mapping[str, t.Sequence[str]] = {
+    "certificates": ("os_family", "service_mgr"),
+    "htpasswd": ("os_family",),
+    "nginx": ("os_family", "service_mgr"),
+    "token_store": ("os_family",),
+    "wcs": (),
+    "wss_proxy": ("os_family", "interfaces"),
+}
+
+
 def fact_problems(role: str, variables: t.Mapping[str, t.Any]) -> t.List[str]:
     """What a role needs to know of its host."""
     facts = variables.get("ansible_facts") or {}
-    needed = [
-        "os_family",
-        *(["service_mgr"] if role != "wcs" else []),
-        *(["interfaces"] if role == "wss_proxy" else []),
-    ]
-    missing = [name for name in needed if name not in facts]
+    missing = [name for name in FACTS[role] if name not in facts]
     if not missing:
         return []
     return [
