@@ -107,6 +107,7 @@ GATE_HEADERS = (
     "upgrade",
     "x-forwarded-for",
     "x-forwarded-proto",
+    "x-forwarded-host",
     "x-original-uri",
     "x-real-ip",
 )
@@ -115,6 +116,19 @@ GATE_HEADERS = (
 IDENTITY_HEADERS = (LOCATION_DEFAULTS["client_ip_header"], CLIENT_CERTIFICATES_DEFAULTS["subject_header"])
 
 # What nginx passes on of a path as it is, in every version, and what it writes as % and two digits in upper case:
+# Headers from which some frameworks take another path or method than the request has: Symfony's, Laminas' and Express'
+# middleware among them, and services of auth: external that also serve other proxies.
+TARGET_HEADERS = (
+    "X-Original-URL",
+    "X-Original-Method",
+    "X-Rewrite-URL",
+    "X-Forwarded-Uri",
+    "X-Forwarded-Method",
+    "X-HTTP-Method",
+    "X-HTTP-Method-Override",
+    "X-Method-Override",
+)
+
 # NGX_ESCAPE_URI of ngx_escape_uri(), the last line from 1.21.1 on. Control characters and the backslash are refused before.
 PLAIN_CHARACTERS = r"[A-Za-z0-9!$&'()*+,./:;=@\[\]_~-]"
 ENCODED_CHARACTERS = "%(?:2[035]|3F|[89A-F][0-9A-F])"
@@ -1097,7 +1111,7 @@ class _Builder:
 
     def _clear_identity_headers(self) -> None:
         """What one location sets, every other one has to clear: upstreams of all of them may trust it."""
-        names = {name.lower(): name for name in IDENTITY_HEADERS}
+        names = {name.lower(): name for name in [*IDENTITY_HEADERS, *TARGET_HEADERS]}
         for server in self.servers:
             for name in _subject_headers(server) + [location["client_ip_header"] for location in server["locations"]]:
                 names.setdefault(name.lower(), name)

@@ -493,6 +493,22 @@ def nobody_forges_who_it_is_for_the_service(site: Site) -> None:
     )
 
 
+def nobody_tells_the_service_of_another_request(site: Site) -> None:
+    """Services that serve other proxies, too, look for what is asked for in one of these."""
+    names = (
+        "X-Original-URL", "X-Original-Method", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Method",
+        "X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override",
+    )  # fmt: skip
+    request = site.handshake("service", "/app/secret").cookie("session=good")
+    for name in (*names, "X-Original-URI", "X-Forwarded-Host"):
+        request = request.adding(name, "/app/public")
+    headers = got(site.ask("service", request))
+    told = site.decider.asked[-1][1]
+    assert not {name.lower() for name in names} & (set(headers) | set(told)), f"{headers}, {told}"
+    assert (told["x-original-uri"], headers.get("x-original-uri")) == (["/app/secret"], None)
+    assert told["x-forwarded-host"] == headers["host"] == [site.authority("service")]
+
+
 def what_is_internal_is_not_there_for_clients(site: Site) -> None:
     found = set()
     for name, text in site.place.configuration().items():
@@ -782,6 +798,7 @@ CHECKS: tuple[Check, ...] = (
     the_service_learns_who_asks_for_what,
     the_service_is_told_what_the_upstream_gets,
     nobody_forges_who_it_is_for_the_service,
+    nobody_tells_the_service_of_another_request,
     what_is_internal_is_not_there_for_clients,
     a_servers_password_is_for_every_path,
     who_comes_by_password_keeps_the_other_cookies,

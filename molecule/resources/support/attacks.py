@@ -482,6 +482,17 @@ CASES: tuple[Case, ...] = (
     ),
     _refused("a NUL follows the token", 400, "protocol", lambda site: ask(site, token=None).cookie(f"AUTH={TOKEN}\0x"), path=""),
     _refused("a NUL comes in the place of the token", 400, "protocol", lambda site: ask(site, token=None).cookie("AUTH=\0"), path=""),
+    *(
+        _opened(
+            f"no other path or method reaches the upstream by {name}",
+            lambda site, name=name: ask(site).adding(name, "/open").adding(name.lower(), "POST"),
+            sent={name: []},
+        )
+        for name in (
+            "X-Original-URI", "X-Original-URL", "X-Original-Method", "X-Rewrite-URL", "X-Forwarded-Uri",
+            "X-Forwarded-Method", "X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override",
+        )
+    ),
     _refused(
         "the Cookie line is over 8 KiB", 400, "protocol",
         lambda site: ask(site, token=None).cookie(f"x={'x' * 9000}; AUTH={TOKEN}"), path="",

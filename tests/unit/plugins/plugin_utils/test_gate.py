@@ -1611,7 +1611,8 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "idle_timeout": 75,
                 "connect_timeout": 5,
                 "client_ip_header": "X-Client-IP",
-                "cleared_headers": ["X-Client-Subject"],
+                "cleared_headers": ["X-Client-Subject", *_gate.TARGET_HEADERS],
+                "readings": [],
                 "forward_credentials": False,
                 "client_certificate_required": False,
                 "extra_directives": "",
@@ -1775,13 +1776,14 @@ def test_every_location_clears_the_identity_headers_that_others_set() -> None:
         ),
         other_server(location(client_ip_header="X-Peer"), client_certificates=clients),
     )
+    target = list(_gate.TARGET_HEADERS)
     assert [[loc["cleared_headers"] for loc in s["locations"]] for s in made["servers"]] == [
         [
-            ["X-Client-IP", "X-Client-Subject", "X-Who", "X-Peer"],
-            ["X-Client-Subject", "X-Caller", "X-Who", "X-Peer"],
-            ["X-Client-IP", "X-Client-Subject", "X-Who", "X-Peer"],
+            ["X-Client-IP", "X-Client-Subject", *target, "X-Who", "X-Peer"],
+            ["X-Client-Subject", *target, "X-Caller", "X-Who", "X-Peer"],
+            ["X-Client-IP", "X-Client-Subject", *target, "X-Who", "X-Peer"],
         ],
-        [["X-Client-IP", "X-Client-Subject", "X-Caller"]],
+        [["X-Client-IP", "X-Client-Subject", *target, "X-Caller"]],
     ]
 
 
