@@ -33,6 +33,7 @@ from ._gate_options import (
     TLS_PROFILES,
     UPSTREAM_DEFAULTS,
 )
+from ._path_readings import readings
 from ._problems import Problems, shown
 
 # sun_path of struct sockaddr_un holds 108 bytes, the last of them NUL: unix(7).
@@ -106,8 +107,8 @@ GATE_HEADERS = (
     "transfer-encoding",
     "upgrade",
     "x-forwarded-for",
-    "x-forwarded-proto",
     "x-forwarded-host",
+    "x-forwarded-proto",
     "x-original-uri",
     "x-real-ip",
 )
@@ -115,7 +116,6 @@ GATE_HEADERS = (
 # Headers that name the client to the upstream, also where no server and no location has them by this name.
 IDENTITY_HEADERS = (LOCATION_DEFAULTS["client_ip_header"], CLIENT_CERTIFICATES_DEFAULTS["subject_header"])
 
-# What nginx passes on of a path as it is, in every version, and what it writes as % and two digits in upper case:
 # Headers from which some frameworks take another path or method than the request has: Symfony's, Laminas' and Express'
 # middleware among them, and services of auth: external that also serve other proxies.
 TARGET_HEADERS = (
@@ -129,6 +129,7 @@ TARGET_HEADERS = (
     "X-Method-Override",
 )
 
+# What nginx passes on of a path as it is, in every version, and what it writes as % and two digits in upper case:
 # NGX_ESCAPE_URI of ngx_escape_uri(), the last line from 1.21.1 on. Control characters and the backslash are refused before.
 PLAIN_CHARACTERS = r"[A-Za-z0-9!$&'()*+,./:;=@\[\]_~-]"
 ENCODED_CHARACTERS = "%(?:2[035]|3F|[89A-F][0-9A-F])"
@@ -195,6 +196,7 @@ class _Builder:
         self.origins: t.List[t.Dict[str, t.Any]] = []
         self.zones: t.List[t.Dict[str, t.Any]] = []
         self.forwarded: t.List[t.Dict[str, t.Any]] = []
+        self.readings: t.List[t.Dict[str, t.Any]] = []
         self.redirect_addresses: t.List[str] = []
         self.servers: t.List[t.Dict[str, t.Any]] = []
         for where, item in self.problems.entries("wss_proxy", "wss_proxy_servers", servers):
@@ -225,6 +227,7 @@ class _Builder:
             "origins": self.origins,
             "zones": self.zones,
             "forwarded": self.forwarded,
+            "readings": self.readings,
             "redirect_addresses": self.redirect_addresses,
             "key_exchange_groups": self._key_exchange_groups(),
             **{key: self.context[key] for key in RENDERED_CONTEXT},
@@ -447,6 +450,10 @@ class _Builder:
             self._location(here, server, htpasswd_path, f"{server['slug']}_{index}", item)
             for index, (here, item) in enumerate(problems.entries(where, "locations", options["locations"]))
         ]
+        for location in server["locations"]:
+            location["readings"] = readings(location, server["locations"])
+            if location["readings"]:
+                self.readings.append(location)
         server["connection_check"] = self._connection_check(where, server)
         self._check_paths(where, server)
         return server

@@ -2300,6 +2300,18 @@ def test_limits_get_a_zone_each() -> None:
     ]
 
 
+def test_another_cookie_means_a_zone_of_another_name() -> None:
+    def zones(*names: str) -> dict[str, str]:
+        locations = [
+            location(path=f"/{name}", cookie_name=name, max_sessions_per_token=1, auth="token") for name in names
+        ]
+        return {zone["name"]: zone["key"] for zone in model(server(*locations))["zones"]}
+
+    before, after = zones("A", "B_x", "B"), zones("C", "A", "B", "B_x")
+    assert len(before) == 3 and len(after) == 4
+    assert all(after[name] == before[name] for name in set(before) & set(after))
+
+
 def test_raw_directives_pass_as_they_are() -> None:
     made = only_server(
         extra_directives="gzip off;\n", locations=[location(extra_directives="proxy_buffering off;  \n")]
