@@ -33,7 +33,9 @@ def test_a_running_gate_takes_another_cookie_and_another_order_of_locations() ->
         master = house.master()
         for cookies in (("SESSION",), ("OTHER", "SESSION"), ("SESSION", "AUTH", "OTHER")):
             house.apply(wss_proxy_servers=servers(*cookies))
-            zones = [line for line in house.configuration()["wssgate.d/gate.conf"].splitlines() if "wss_tokens_" in line]
+            zones = [
+                line for line in house.configuration()["wssgate.d/gate.conf"].splitlines() if "wss_tokens_" in line
+            ]
             assert len(zones) == len(cookies)
         assert house.master() == master
         assert "previously it used" not in house.error_log()
