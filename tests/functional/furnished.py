@@ -690,6 +690,16 @@ def plain_http_leads_nobody_elsewhere(site: Site) -> None:
             assert (reply.status, reply.header("Location")) == (404, None), f"{request}: {reply.status} {reply.headers}"
         assert (site.last_line()["status"], site.last_line()["reason"]) == (404, "path")
     # An authority asks for each name of a certificate, which may have more than the server.
+    earlier = site.place.error_log()
+    for path, status in (("proof", 200), ("nothing", 404), ("", 404), ("%2e%2e/", 404), ("..%2f..%2fsecret", 404)):
+        for host in ("other.example.com", site.name("gate")):
+            request = wire.Request(f"/.well-known/acme-challenge/{path}", host=host, headers=())
+            if path.startswith(".") or path.startswith("%"):
+                status = 308 if host == site.name("gate") else 404
+            with wire.handshake(endpoint, request) as reply:
+                assert reply.status == status, f"{path} of {host}: {reply.status}"
+    # Whoever asks for what is not there fills no log of errors.
+    assert site.place.error_log() == earlier
     for path, status in (("proof", 200), ("nothing", 404)):
         with wire.handshake(
             endpoint, wire.Request(f"/.well-known/acme-challenge/{path}", host="other.example.com", headers=())
