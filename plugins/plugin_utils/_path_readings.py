@@ -50,4 +50,6 @@ def readings(location: t.Mapping[str, t.Any], others: t.Iterable[t.Mapping[str, 
         and other["path"].startswith(location["path"])
         and _guards(other) != _guards(location)
     ]
-    return [ENCODED_LETTER] * bool(within) + [reading(path) for path in within]
+    # What is read as a path below one of these is read as that one, too.
+    nearest = [path for path in within if not any(path != p and p.endswith("/") and path.startswith(p) for p in within)]
+    return [ENCODED_LETTER] * bool(nearest) + [reading(path) for path in nearest]

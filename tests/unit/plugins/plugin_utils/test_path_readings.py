@@ -56,10 +56,13 @@ def test_a_path_is_read_as_another_one(path: str, uri: str, is_read: bool) -> No
 def test_only_folders_with_others_in_them_that_let_others_in_refuse_anything() -> None:
     outer, twin = location("/"), location("/app/")
     strict, door = location("/app/staff/", auth="token"), location("/wss", auth="basic")
-    everything = [outer, twin, strict, door]
+    within, same = location("/app/staff/door", auth="basic"), location("/app/staff/open", auth="token")
+    everything = [outer, twin, strict, door, within, same]
     assert [readings(one, everything) for one in everything] == [
         [ENCODED_LETTER, reading("/app/staff/"), reading("/wss")],
         [ENCODED_LETTER, reading("/app/staff/")],
+        [ENCODED_LETTER, reading("/app/staff/door")],
+        [],
         [],
         [],
     ]
