@@ -120,6 +120,7 @@ MUTANTS = (
     Mutant("a folder without its slash is nothing", r"location = /app \{[^}]*\}"),
     Mutant("any other path is nothing", r"location / \{\s*return 404;\s*\}"),
     Mutant("a path below a folder reads one way", _without_if(r"\$wss_ambiguous")),
+    Mutant("a path below a folder is not read as a stricter one", _without_if(r"\$wss_reading_\w+")),
     Mutant("a backslash is refused", r"\\x1f\\x5c", r"\\x1f"),
     Mutant("control characters are refused", r"\[\\x00-\\x1f", "["),
     Mutant("DEL is refused", r"\\x5c\\x7f", r"\\x5c"),

@@ -493,6 +493,22 @@ def nobody_forges_who_it_is_for_the_service(site: Site) -> None:
     )
 
 
+def nobody_tells_the_service_of_another_request(site: Site) -> None:
+    """Services that serve other proxies, too, look for what is asked for in one of these."""
+    names = (
+        "X-Original-URL", "X-Original-Method", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Method",
+        "X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override",
+    )  # fmt: skip
+    request = site.handshake("service", "/app/secret").cookie("session=good")
+    for name in (*names, "X-Original-URI", "X-Forwarded-Host"):
+        request = request.adding(name, "/app/public")
+    headers = got(site.ask("service", request))
+    told = site.decider.asked[-1][1]
+    assert not {name.lower() for name in names} & (set(headers) | set(told)), f"{headers}, {told}"
+    assert (told["x-original-uri"], headers.get("x-original-uri")) == (["/app/secret"], None)
+    assert told["x-forwarded-host"] == headers["host"] == [site.authority("service")]
+
+
 def what_is_internal_is_not_there_for_clients(site: Site) -> None:
     found = set()
     for name, text in site.place.configuration().items():
@@ -674,6 +690,16 @@ def plain_http_leads_nobody_elsewhere(site: Site) -> None:
             assert (reply.status, reply.header("Location")) == (404, None), f"{request}: {reply.status} {reply.headers}"
         assert (site.last_line()["status"], site.last_line()["reason"]) == (404, "path")
     # An authority asks for each name of a certificate, which may have more than the server.
+    earlier = site.place.error_log()
+    for path, status in (("proof", 200), ("nothing", 404), ("", 404), ("%2e%2e/", 404), ("..%2f..%2fsecret", 404)):
+        for host in ("other.example.com", site.name("gate")):
+            request = wire.Request(f"/.well-known/acme-challenge/{path}", host=host, headers=())
+            if path.startswith(".") or path.startswith("%"):
+                status = 308 if host == site.name("gate") else 404
+            with wire.handshake(endpoint, request) as reply:
+                assert reply.status == status, f"{path} of {host}: {reply.status}"
+    # Whoever asks for what is not there fills no log of errors.
+    assert site.place.error_log() == earlier
     for path, status in (("proof", 200), ("nothing", 404)):
         with wire.handshake(
             endpoint, wire.Request(f"/.well-known/acme-challenge/{path}", host="other.example.com", headers=())
@@ -782,6 +808,7 @@ CHECKS: tuple[Check, ...] = (
     the_service_learns_who_asks_for_what,
     the_service_is_told_what_the_upstream_gets,
     nobody_forges_who_it_is_for_the_service,
+    nobody_tells_the_service_of_another_request,
     what_is_internal_is_not_there_for_clients,
     a_servers_password_is_for_every_path,
     who_comes_by_password_keeps_the_other_cookies,

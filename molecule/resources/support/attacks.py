@@ -342,6 +342,83 @@ def _spellings() -> Iterator[Case]:
         )
 
 
+# The deepest first.
+FOLDERS = ("/shop/staff/", "/shop/", "/app/")
+
+# Below a folder in which other folders and paths ask for more: what they are read as by upstreams that have no case, take
+# parameters out, take dots, blanks or slashes from an end, or decode twice. Each has a neighbour that says something else.
+READINGS = (
+    "/shop/Staff/x",
+    "/shop/STAFF/",
+    "/shop/staff;v=1/x",
+    "/shop/staff;/x",
+    "/shop/staff%3bv/x",
+    "/shop/staff;",
+    "/shop/;/staff/x",
+    "/shop/;v=1/;/staff/x",
+    "/shop/staff./x",
+    "/shop/staff%20/x",
+    "/shop/staff.%20;v=1/x",
+    "/shop/%2573taff/x",
+    "/shop/%252573taff/x",
+    "/shop/staff%252fx",
+    "/shop/staff%253bv=1/x",
+    "/shop/%c1%b3taff/x",
+    "/shop;/../shop/sTaff/x",
+    "/shop/staff;/door",
+    "/shop/Staff/Door",
+)
+STAFF_READINGS = (
+    "/shop/staff/Door",
+    "/shop/staff/door/",
+    "/shop/staff/door;v=1",
+    "/shop/staff/door;/",
+    "/shop/staff/door/;v=1",
+    "/shop/staff/door.",
+    "/shop/staff/door%20",
+    "/shop/staff/;/door",
+    "/shop/staff/%2564oor",
+)
+NEIGHBOURS = (
+    "/shop/",
+    "/shop/staffroom/x",
+    "/shop/staff-2;v=1/x",
+    "/shop/x/staff/y",
+    "/shop/room;v=1/x",
+    "/shop/room;staff",
+    "/shop/a.staff/x",
+)
+
+
+def _readings() -> Iterator[Case]:
+    for target in NEIGHBOURS:
+        yield _opened(
+            f"beside a stricter folder, {target} is open", lambda site, target=target: ask(site, target), target
+        )
+    for target in ("/shop/staff/x", "/shop/staff/x;v=1", "/shop/staff/doorbell", "/shop/staff/x/door"):
+        yield _opened(
+            f"in a stricter folder, {target} is open to a password and a token",
+            lambda site, target=target: ask(site, target).basic(USERNAME, PASSWORD),
+            target,
+        )
+        yield _refused(
+            f"in a stricter folder, {target} is closed to a token alone",
+            401,
+            "basic_auth",
+            lambda site, target=target: ask(site, target),
+            path="/shop/staff/",
+        )
+    for folder, targets in (("/shop/", READINGS), ("/shop/staff/", STAFF_READINGS)):
+        for target in targets:
+            yield _refused(
+                f"another way to say a stricter path, {target} is refused",
+                400,
+                "path_spelling",
+                lambda site, target=target: ask(site, target).basic(USERNAME, PASSWORD),
+                path=folder,
+            )
+
+
 CASES: tuple[Case, ...] = (
     # Honest clients. If these fail, the refusals below prove nothing.
     _opened("a live token from an allowed origin opens the gate"),
@@ -404,6 +481,17 @@ CASES: tuple[Case, ...] = (
         "a header with underscores does not stand in for it",
         lambda site: ask(site).adding("X_Client_IP", "192.0.2.1").adding("X_Forwarded_For", "192.0.2.4"),
         sent={"X_Client_IP": [], "X_Forwarded_For": []},
+    ),
+    *(
+        _opened(
+            f"no other path or method reaches the upstream by {name}",
+            lambda site, name=name: ask(site).adding(name, "/open").adding(name.lower(), "POST"),
+            sent={name: []},
+        )
+        for name in (
+            "X-Original-URI", "X-Original-URL", "X-Original-Method", "X-Rewrite-URL", "X-Forwarded-Uri",
+            "X-Forwarded-Method", "X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override",
+        )
     ),
     _opened(
         "what other locations tell their upstreams of a client does not reach this one from a client",
@@ -562,6 +650,7 @@ CASES: tuple[Case, ...] = (
     _path("the path is that of the token check", "/.wssgate/token/AUTH"),
     _refused("the path leads out of the root", 400, "protocol", lambda site: ask(site, "/../wss"), path=""),
     *_spellings(),
+    *_readings(),
     # The first check that fails answers.
     _refused("HTTP/1.0 is told before POST", 400, "protocol", lambda site: ask(site).but(version="HTTP/1.0", method="POST")),
     _refused("POST is told before a missing Upgrade", 405, "method", lambda site: ask(site).but(method="POST").without("Upgrade")),
@@ -771,7 +860,7 @@ def _complaints_of_log(site: Site, case: Case, seen: Observation) -> list[str]:
     (line,) = seen.log_lines
     if list(line) != LOG_KEYS:
         found.append(f"the access log has the keys {list(line)}")
-    folder = "/app/" if case.path.startswith("/app/") else case.path
+    folder = next((folder for folder in FOLDERS if case.path.startswith(folder)), case.path)
     expected = {"status": case.status, "reason": case.reason, "client": site.client, "server": HOST, "location": folder}
     for key, value in expected.items():
         if line.get(key) != value:

@@ -14,6 +14,19 @@ from .options import CLIENT_CERTIFICATES_DEFAULTS, LOCATION_DEFAULTS
 # Headers that name the client to the upstream, also where no server and no location has them by this name.
 IDENTITY_HEADERS = (LOCATION_DEFAULTS["client_ip_header"], CLIENT_CERTIFICATES_DEFAULTS["subject_header"])
 
+# Headers from which some frameworks take another path or method than the request has: Symfony's, Laminas' and Express'
+# middleware among them, and services of auth: external that also serve other proxies.
+TARGET_HEADERS = (
+    "X-Original-URL",
+    "X-Original-Method",
+    "X-Rewrite-URL",
+    "X-Forwarded-Uri",
+    "X-Forwarded-Method",
+    "X-HTTP-Method",
+    "X-HTTP-Method-Override",
+    "X-Method-Override",
+)
+
 
 def check(gate: Gate) -> None:
     """What no server can be asked for alone."""
@@ -156,7 +169,7 @@ def _check_verifications(gate: Gate) -> None:
 
 def _clear_identity_headers(gate: Gate) -> None:
     """What one location sets, every other one has to clear: upstreams of all of them may trust it."""
-    names = {name.lower(): name for name in IDENTITY_HEADERS}
+    names = {name.lower(): name for name in [*IDENTITY_HEADERS, *TARGET_HEADERS]}
     for server in gate.servers:
         for name in _subject_headers(server) + [location["client_ip_header"] for location in server["locations"]]:
             names.setdefault(name.lower(), name)

@@ -33,6 +33,7 @@ GATE_HEADERS = (
     "transfer-encoding",
     "upgrade",
     "x-forwarded-for",
+    "x-forwarded-host",
     "x-forwarded-proto",
     "x-original-uri",
     "x-real-ip",
@@ -52,6 +53,7 @@ class Gate:
         self.origins: t.List[t.Dict[str, t.Any]] = []
         self.zones: t.List[t.Dict[str, t.Any]] = []
         self.forwarded: t.List[t.Dict[str, t.Any]] = []
+        self.readings: t.List[t.Dict[str, t.Any]] = []
         self.redirect_addresses: t.List[str] = []
         self.servers: t.List[t.Dict[str, t.Any]] = []
 

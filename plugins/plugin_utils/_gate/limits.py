@@ -24,6 +24,8 @@ def read(gate: Gate, where: str, location: t.Mapping[str, t.Any], options: t.Map
     if per_address:
         gate.zones.append({"kind": "conn", "key": "$wss_network", "name": f"wss_sessions64_{slug}", "rate": 0})
     if per_token and location["cookie"]:
-        key = f"$wss_token_{location['cookie']['slug']}"
-        gate.zones.append({"kind": "conn", "key": key, "name": f"wss_tokens_{slug}", "rate": 0})
+        # Another cookie is another key, hence another name; no slug has a '-'.
+        cookie = location["cookie"]["slug"]
+        zone = {"kind": "conn", "key": f"$wss_token_{cookie}", "name": f"wss_tokens_{cookie}-{slug}", "rate": 0}
+        gate.zones.append(zone)
     return {"attempts": attempts, "sessions_per_address": per_address, "sessions_per_token": per_token}

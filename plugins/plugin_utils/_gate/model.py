@@ -63,6 +63,7 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         "origins": gate.origins,
         "zones": gate.zones,
         "forwarded": gate.forwarded,
+        "readings": gate.readings,
         "redirect_addresses": gate.redirect_addresses,
         "auth_kinds": {name: kind.rendered() for name, kind in auth.KINDS.items()},
         "auth_methods": [method.name for method in auth.METHODS],

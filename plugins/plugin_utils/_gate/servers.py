@@ -9,7 +9,7 @@ import collections
 import typing as t
 
 from ...module_utils._tokens.pattern import TOKEN_PATTERN
-from . import auth, listeners, locations, origins, tls
+from . import auth, listeners, locations, origins, path_readings, tls
 from .auth import basic
 from .context import Gate
 from .options import ERROR_PAGE_DEFAULTS, SERVER_AUTH_KINDS, SERVER_DEFAULTS
@@ -73,6 +73,10 @@ def read(gate: Gate, where: str, item: t.Mapping[str, t.Any]) -> t.Dict[str, t.A
         locations.read(gate, here, server, htpasswd_path, f"{server['slug']}_{index}", item)
         for index, (here, item) in enumerate(problems.entries(where, "locations", options["locations"]))
     ]
+    for location in server["locations"]:
+        location["readings"] = path_readings.readings(location, server["locations"])
+        if location["readings"]:
+            gate.readings.append(location)
     server["connection_check"] = _connection_check(gate, where, server)
     _check_paths(gate, where, server)
     return server

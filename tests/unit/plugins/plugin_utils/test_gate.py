@@ -13,7 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import model as _gate, options as _gate_options
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import (
+    checks as _checks,
+    model as _gate,
+    options as _gate_options,
+)
 
 STORE = "/var/lib/nginx/tokens"
 CONTEXT = {"certificates": [{"name": "wcs"}, {"name": "other"}], "token_store_path": STORE}
@@ -1611,7 +1615,8 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "idle_timeout": 75,
                 "connect_timeout": 5,
                 "client_ip_header": "X-Client-IP",
-                "cleared_headers": ["X-Client-Subject"],
+                "cleared_headers": ["X-Client-Subject", *_checks.TARGET_HEADERS],
+                "readings": [],
                 "forward_credentials": False,
                 "client_certificate_required": False,
                 "extra_directives": "",
@@ -1775,13 +1780,14 @@ def test_every_location_clears_the_identity_headers_that_others_set() -> None:
         ),
         other_server(location(client_ip_header="X-Peer"), client_certificates=clients),
     )
+    target = list(_checks.TARGET_HEADERS)
     assert [[loc["cleared_headers"] for loc in s["locations"]] for s in made["servers"]] == [
         [
-            ["X-Client-IP", "X-Client-Subject", "X-Who", "X-Peer"],
-            ["X-Client-Subject", "X-Caller", "X-Who", "X-Peer"],
-            ["X-Client-IP", "X-Client-Subject", "X-Who", "X-Peer"],
+            ["X-Client-IP", "X-Client-Subject", *target, "X-Who", "X-Peer"],
+            ["X-Client-Subject", *target, "X-Caller", "X-Who", "X-Peer"],
+            ["X-Client-IP", "X-Client-Subject", *target, "X-Who", "X-Peer"],
         ],
-        [["X-Client-IP", "X-Client-Subject", "X-Caller"]],
+        [["X-Client-IP", "X-Client-Subject", *target, "X-Caller"]],
     ]
 
 
@@ -2294,8 +2300,20 @@ def test_limits_get_a_zone_each() -> None:
     assert made["zones"] == [
         {"kind": "req", "key": "$wss_network", "name": "wss_attempts64_wcs_0", "rate": 5},
         {"kind": "conn", "key": "$wss_network", "name": "wss_sessions64_wcs_0", "rate": 0},
-        {"kind": "conn", "key": "$wss_token_a_b", "name": "wss_tokens_wcs_0", "rate": 0},
+        {"kind": "conn", "key": "$wss_token_a_b", "name": "wss_tokens_a_b-wcs_0", "rate": 0},
     ]
+
+
+def test_another_cookie_means_a_zone_of_another_name() -> None:
+    def zones(*names: str) -> dict[str, str]:
+        locations = [
+            location(path=f"/{name}", cookie_name=name, max_sessions_per_token=1, auth="token") for name in names
+        ]
+        return {zone["name"]: zone["key"] for zone in model(server(*locations))["zones"]}
+
+    before, after = zones("A", "B_x", "B"), zones("C", "A", "B", "B_x")
+    assert len(before) == 3 and len(after) == 4
+    assert all(after[name] == before[name] for name in set(before) & set(after))
 
 
 def test_raw_directives_pass_as_they_are() -> None:

@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is refused below a location for the sake of those within it. The attack table tries the same on nginx."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.path_readings import ENCODED_LETTER, reading, readings
+
+
+def location(path: str, **more: Any) -> dict[str, Any]:
+    return {
+        "path": path,
+        "exact": not path.endswith("/"),
+        "auth": "none",
+        "cookie": None,
+        "htpasswd_path": "",
+        "external": "",
+        "client_certificate_required": False,
+        "limits": {},
+        "forward_credentials": False,
+        "origins": {"allowed": ["https://a.example"], "missing": False},
+    } | more
+
+
+@pytest.mark.parametrize(
+    ("path", "uri", "is_read"),
+    [
+        ("/wss", "/WSS", True),
+        ("/wss", "/wss/", True),
+        ("/wss", "/wss;v=1", True),
+        ("/wss", "/wss;v=1/;", True),
+        ("/wss", "/;/wss", True),
+        ("/wss", "/wss .;v", True),
+        ("/wss", "/wss/x", False),
+        ("/wss", "/wss2", False),
+        ("/wss", "/x/wss", False),
+        ("/wss", "/w;ss", False),
+        ("/a.b/c/", "/A.B/C/", True),
+        ("/a.b/c/", "/a.b;x/c", True),
+        ("/a.b/c/", "/a.b/c;x/d", True),
+        ("/a.b/c/", "/a.b/;/c/d/e", True),
+        ("/a.b/c/", "/axb/c/", False),
+        ("/a.b/c/", "/a.b/cd", False),
+        ("/a.b/c/", "/a.b/d/c/", False),
+    ],
+)
+def test_a_path_is_read_as_another_one(path: str, uri: str, is_read: bool) -> None:
+    assert bool(re.search(reading(path), uri, re.IGNORECASE)) == is_read
+
+
+def test_only_folders_with_others_in_them_that_let_others_in_refuse_anything() -> None:
+    outer, twin = location("/"), location("/app/")
+    strict, door = location("/app/staff/", auth="token"), location("/wss", auth="basic")
+    within, same = location("/app/staff/door", auth="basic"), location("/app/staff/open", auth="token")
+    everything = [outer, twin, strict, door, within, same]
+    assert [readings(one, everything) for one in everything] == [
+        [ENCODED_LETTER, reading("/app/staff/"), reading("/wss")],
+        [ENCODED_LETTER, reading("/app/staff/")],
+        [ENCODED_LETTER, reading("/app/staff/door")],
+        [],
+        [],
+        [],
+    ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"auth": "token"},
+        {"cookie": {"name": "A"}},
+        {"htpasswd_path": "/x"},
+        {"external": "http://a.example/"},
+        {"client_certificate_required": True},
+        {"limits": {"attempts": 1}},
+        {"forward_credentials": True},
+        {"origins": {"allowed": [], "missing": False}},
+        {"origins": {"allowed": ["https://a.example"], "missing": True}},
+    ],
+)
+def test_whatever_decides_who_may_connect_makes_a_difference(more: dict[str, Any]) -> None:
+    outer = location("/")
+    assert readings(outer, [outer, location("/x")]) == []
+    assert readings(outer, [outer, location("/x", **more)]) == [ENCODED_LETTER, reading("/x")]
