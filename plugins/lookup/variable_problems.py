@@ -22,7 +22,9 @@ options:
     elements: str
     default: []
   parameters:
-    description: Types, V(bool) or V(int), of variables to be checked by name where they are set. The playbooks have their parameters checked so.
+    description:
+      - Types, V(bool), V(int) or V(str), of variables to be checked by name where they are set. The playbooks have their parameters checked so.
+      - A variable of the command line (C(-e)) that is nearly spelt like one of them is a problem, too.
     type: dict
     default: {}
 """
@@ -45,6 +47,7 @@ import typing as t
 
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
+from ansible.utils.vars import load_extra_vars
 
 from ..plugin_utils import _role_variables
 
@@ -61,7 +64,10 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=kwargs)
         found = variables or {}
         template = self._templar.template
-        problems = _role_variables.parameter_problems(self.get_option("parameters"), found, template)
+        parameters = self.get_option("parameters")
+        problems = _role_variables.parameter_problems(parameters, found, template)
+        if parameters:
+            problems += _role_variables.misspelt_parameters(parameters, load_extra_vars(self._loader), found, template)
         for role in terms:
             problems += _role_variables.fact_problems(role, found)
             problems += _role_variables.misspelt_names(role, found, template)

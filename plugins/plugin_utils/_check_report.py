@@ -16,6 +16,8 @@ COLUMNS = ("host", "server", "certificate", "names", "issuer", "left", "key", "c
 ANSWER_COLUMNS = ("host", "location", "auth", "without token", "with token")
 NAMES_WIDTH = 40
 OLD_TLS = ("TLSv1", "TLSv1.1")
+# The gate's answer while the host is drained
+DRAINING = 503
 
 
 def targets(
@@ -97,6 +99,9 @@ def _location_problems(location: Mapping[str, Any]) -> list[str]:
     without, with_token = location["without_token"], location["with_token"]
     if location["client_certificate"]:
         expected, with_token = client_certificate.ANSWERS, None
+    # No upstream is asked for such a client, so the answer is the gate's own.
+    if without == DRAINING and 101 not in expected:
+        return [f"{location['path']} takes no new sessions (503): the host is drained; playbook undrain puts it back"]
     found = []
     # 429 is an answer of the limits, and says nothing of the rest
     if without not in (*expected, 429):

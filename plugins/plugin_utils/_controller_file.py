@@ -13,6 +13,12 @@ from ansible.plugins.lookup import LookupBase
 
 from ._certificate_list import UnreadableError
 
+# Playbook site is within the installed collection, where nobody keeps files.
+BESIDE_THE_PLAYBOOK = (
+    ", neither in a folder 'files' nor beside the playbook; "
+    "for a file beside the inventory, begin the path with {{ inventory_dir }}"
+)
+
 
 def controller_file_reader(lookup: LookupBase, variables: t.Dict[str, t.Any]) -> t.Callable[[str], str]:
     """Return a function that returns the content of a file."""
@@ -21,7 +27,7 @@ def controller_file_reader(lookup: LookupBase, variables: t.Dict[str, t.Any]) ->
         path = lookup.find_file_in_search_path(variables, "files", source, ignore_missing=True)
         if not path:
             raise UnreadableError(
-                f"{source} is not on the controller, neither in a folder 'files' nor beside the playbook"
+                f"{source} is not on the controller" + ("" if source.startswith("/") else BESIDE_THE_PLAYBOOK)
             )
         loader = lookup._loader
         try:

@@ -27,6 +27,8 @@ PLAY_VARIABLES = ("wssgate_hosts", "wssgate_hosts_required")
 OTHER_VARIABLES = "wss_proxy_other_variables"
 # Of difflib: wss_proxies_servers is 0.89 like wss_proxy_servers.
 ALIKE = 0.88
+# Of the command line's few variables, more can be suspected: expires is 0.82 like expires_at.
+ALIKE_PARAMETER = 0.8
 
 _WANTED = {"bool": "true or false", "int": "a whole number"}
 
@@ -100,6 +102,33 @@ def parameter_problems(kinds: t.Mapping[str, str], variables: t.Mapping[str, t.A
     for name, kind in kinds.items():
         if name in variables:
             typed(template(variables[name]), {"type": kind}, name, problems)
+    return problems
+
+
+def misspelt_parameters(
+    kinds: t.Mapping[str, str], given: t.Iterable[str], variables: t.Mapping[str, t.Any], template: Template
+) -> t.List[str]:
+    """One sentence for each variable of the command line that was probably meant for a parameter of the playbook.
+
+    A token whose ttl was misspelt would have no end. Variables of the inventory are left alone: the names of parameters
+    are short, and somebody's own may well be like them.
+    """
+    problems = []
+    others = _other_names(variables, template)
+    for name in sorted(given):
+        if name in kinds or name in others or name in known_names():
+            continue
+        found = []
+        for known in kinds:
+            ratio = difflib.SequenceMatcher(None, name, known).ratio()
+            edits = distance(name, known)
+            if edits <= 1 or (len(known) > 4 and ratio >= ALIKE_PARAMETER):
+                found.append((edits, -ratio, known))
+        if found:
+            problems.append(
+                f"this playbook has no parameter {name}; did you mean {min(found)[2]}? "
+                f"If it is for something else, name it in {OTHER_VARIABLES}"
+            )
     return problems
 
 
@@ -203,9 +232,14 @@ def meant_by(name: str, value: t.Any, role: str) -> t.Optional[str]:
     return min(found)[2] if found else None
 
 
-def _candidates(variables: t.Mapping[str, t.Any], template: Template) -> t.List[str]:
+def _other_names(variables: t.Mapping[str, t.Any], template: Template) -> t.Sequence[t.Any]:
+    """The names that somebody has declared to be for something else."""
     others = template(variables.get(OTHER_VARIABLES) or [])
-    others = others if isinstance(others, (list, tuple)) else []
+    return others if isinstance(others, (list, tuple)) else []
+
+
+def _candidates(variables: t.Mapping[str, t.Any], template: Template) -> t.List[str]:
+    others = _other_names(variables, template)
     return [name for name in variables if isinstance(name, str) and name not in known_names() and name not in others]
 
 

@@ -334,6 +334,13 @@ def test_a_playbook_s_parameter_that_is_no_boolean_is_refused(inventory: Invento
     assert status != 0 and "disconnect is 'fasle'; it must be true or false" in output, output[-1000:]
 
 
+def test_a_misspelt_parameter_of_a_playbook_is_refused_before_a_token_is_issued(inventory: Inventory) -> None:
+    given = ("-e", "subject=client-42", "-e", "tll=60")
+    status, output = inventory.run("wssgate.nginx.token_issue", *given, ansible_become=False)
+    assert status != 0 and "this playbook has no parameter tll; did you mean ttl?" in output, output[-1000:]
+    assert "Issue the token on the first proxy" not in output
+
+
 # -- tags
 
 PARTS = {

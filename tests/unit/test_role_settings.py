@@ -393,6 +393,33 @@ def test_a_playbook_checks_every_boolean_and_number_that_it_takes(playbook: Path
     assert used <= checked, f"{playbook.name}: {used - checked}"
     parameters = re.findall(r"^#   ([a-z_]+)  ", text, re.MULTILINE)
     assert checked <= set(parameters), f"{playbook.name} explains no {checked - set(parameters)}"
+    given = set(re.findall(r"'([a-z_]+)': '(?:bool|int|str)'", text))
+    if given:
+        assert given == set(parameters), f"{playbook.name} finds no misspelt {set(parameters) - given}"
+
+
+PARAMETERS = {"subject": "str", "ttl": "int", "expires_at": "int", "token_file": "str", "output": "str"}
+
+
+@pytest.mark.parametrize(
+    "name, meant",
+    [("subjects", "subject"), ("tll", "ttl"), ("tt", "ttl"), ("expires", "expires_at"), ("tokenfile", "token_file")],
+)
+def test_a_misspelt_parameter_of_the_command_line_is_a_problem_that_names_the_one_that_was_meant(
+    name: str, meant: str
+) -> None:
+    (found,) = _role_variables.misspelt_parameters(PARAMETERS, {name}, {}, lambda value: value)
+    assert f"has no parameter {name}; did you mean {meant}?" in found
+    others = {"wss_proxy_other_variables": [name]}
+    assert _role_variables.misspelt_parameters(PARAMETERS, {name}, others, lambda value: value) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*PARAMETERS, "wssgate_hosts", "token_store_path", "ansible_user", "ansible_become", "title", "token", "host"],
+)
+def test_other_variables_of_the_command_line_are_no_misspelt_parameters(name: str) -> None:
+    assert _role_variables.misspelt_parameters(PARAMETERS, {name}, {}, lambda value: value) == []
 
 
 # -- entry points

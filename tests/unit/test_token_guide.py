@@ -136,7 +136,9 @@ def test_the_script_issues_a_token_for_an_hour_and_prolongs_none(root: Path, gat
     assert document["subject"] == "alice" and before + 3600 <= document["expires_at"] <= time.time() + 3600
     assert (root / "tokens" / ONE).stat().st_mtime == document["expires_at"]
     assert (root / "tokens" / ONE).stat().st_mode & 0o777 == 0o600
-    assert issue(gate_issue, subject="mallory", token=ONE).returncode != 0
+    again = issue(gate_issue, subject="mallory", token=ONE)
+    assert again.returncode == 1 and again.stderr.startswith("not added:")
+    assert ONE not in again.stdout + again.stderr
     for subject, token in (("a/b", TWO), ("alice", "../" + TWO), ("alice", "short")):
         assert issue(gate_issue, subject=subject, token=token).returncode != 0
     assert json.loads((root / "tokens" / ONE).read_text()) == document

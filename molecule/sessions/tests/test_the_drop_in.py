@@ -42,6 +42,12 @@ def test_a_changed_drop_in_restarts_nginx_only_where_that_is_allowed_and_is_refu
     assert "counts from its next start on. Drain the host first" in told.text
     assert master() == before
 
+    # Allowed only now, when the drop-in is there already: once, and not in each run from then on.
+    for is_due in (True, False):
+        deploy("[wssgate.nginx.nginx, wssgate.nginx.wss_proxy]", nginx_sessions=5000, nginx_allow_restart=True)
+        former, before = before, master()
+        assert (before != former) is is_due
+
     restarted = deploy("[wssgate.nginx.nginx, wssgate.nginx.wss_proxy]", nginx_sessions=4000, nginx_allow_restart=True)
     assert "nginx is restarted at the end of this run, which cuts every session" in restarted.text
     assert master() != before

@@ -421,8 +421,9 @@ class Probe:
         target = self._target
         self._protocol = ClientProtocol(
             parse_uri(f"{'wss' if target.secure else 'ws'}://{_netloc(target.host, target.port)}{target.resource}"),
-            origin=self._ask.origin,
-            subprotocols=list(self._ask.subprotocols) or None,
+            # Its types for these are texts by other names.
+            origin=t.cast(t.Any, self._ask.origin),
+            subprotocols=t.cast(t.Any, list(self._ask.subprotocols) or None),
         )
         request = self._protocol.connect()
         for name, value in self._ask.headers:

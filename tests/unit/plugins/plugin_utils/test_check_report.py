@@ -91,6 +91,8 @@ def test_the_table_tells_how_keys_are_exchanged() -> None:
         (with_location(without_token=101), "/wss answers 101 to a client without a token, not 403"),
         (with_location(without_token=-1), "/wss answers nothing to a client without a token, not 403"),
         (with_location(with_token=502), "/wss answers 502 to a client with a token, not 101"),
+        (with_location(without_token=503, with_token=503), "/wss takes no new sessions (503): the host is drained"),
+        (with_location(with_token=503), "/wss answers 503 to a client with a token, not 101"),
         (
             with_location(auth="none", without_token=502, with_token=None),
             "/wss answers 502 to a client without a token, not 101",

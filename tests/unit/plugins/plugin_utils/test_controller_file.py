@@ -39,5 +39,10 @@ def test_a_vaulted_file_without_its_password_is_named_and_not_shown(vaulted: Pat
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableError, match="none.key is not on the controller"):
+    with pytest.raises(UnreadableError, match="none.key is not on the controller$"):
         controller_file_reader(LookupModule(loader=DataLoader()), {})(str(tmp_path / "none.key"))
+
+
+def test_for_a_relative_path_the_message_has_where_it_was_looked_for_and_what_to_write_instead() -> None:
+    with pytest.raises(UnreadableError, match="beside the playbook; .* begin the path with {{ inventory_dir }}"):
+        controller_file_reader(LookupModule(loader=DataLoader()), {})("none.key")
