@@ -163,6 +163,14 @@ def _slug(text: str, taken: t.Iterable[str]) -> str:
     return slug
 
 
+def _token_zone(location: t.Mapping[str, t.Any]) -> str:
+    """With the cookie in it, which is the zone's key: another cookie, or another order of locations, is another zone.
+
+    No slug has a hyphen, so no two pairs make the same name.
+    """
+    return f"wss_tokens_{location['slug']}-{location['cookie']['slug']}"
+
+
 def _subject_headers(server: t.Mapping[str, t.Any]) -> t.List[str]:
     certificates = server["client_certificates"]
     return [certificates["subject_header"]] if certificates else []
@@ -959,7 +967,7 @@ class _Builder:
             self.zones.append({"kind": "conn", "key": "$wss_network", "name": f"wss_sessions64_{slug}", "rate": 0})
         if per_token and location["cookie"]:
             key = f"$wss_token_{location['cookie']['slug']}"
-            self.zones.append({"kind": "conn", "key": key, "name": f"wss_tokens_{slug}", "rate": 0})
+            self.zones.append({"kind": "conn", "key": key, "name": _token_zone(location), "rate": 0})
         return {"attempts": attempts, "sessions_per_address": per_address, "sessions_per_token": per_token}
 
     def _check_paths(self, where: str, server: t.Mapping[str, t.Any]) -> None:

@@ -2294,7 +2294,7 @@ def test_limits_get_a_zone_each() -> None:
     assert made["zones"] == [
         {"kind": "req", "key": "$wss_network", "name": "wss_attempts64_wcs_0", "rate": 5},
         {"kind": "conn", "key": "$wss_network", "name": "wss_sessions64_wcs_0", "rate": 0},
-        {"kind": "conn", "key": "$wss_token_a_b", "name": "wss_tokens_wcs_0", "rate": 0},
+        {"kind": "conn", "key": "$wss_token_a_b", "name": "wss_tokens_wcs_0-a_b", "rate": 0},
     ]
 
 
