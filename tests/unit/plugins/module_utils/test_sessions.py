@@ -417,7 +417,7 @@ def test_a_file_system_that_cannot_collapse_gets_a_hole(
 ) -> None:
     real = sessions._fallocate
     monkeypatch.setattr(
-        sessions, "_fallocate", lambda fd, mode, length: mode != sessions._COLLAPSE_RANGE and real(fd, mode, length)
+        sessions, "_fallocate", lambda fd, mode, *rest: mode != sessions._COLLAPSE_RANGE and real(fd, mode, *rest)
     )
     kernel.connect(50999)
     fill(log, 2000)
@@ -425,6 +425,25 @@ def test_a_file_system_that_cannot_collapse_gets_a_hole(
     assert log.stat().st_blocks * 512 < 50000
     assert [session.token for session in open_sessions(str(log))] == [TWO]
     assert shorten(str(log), limit=50000) == "short"
+
+
+def test_a_file_system_that_takes_nothing_out_of_a_file_does_not_make_the_log_longer_at_each_run(
+    log: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "_fallocate", lambda *_arguments: False)
+    kernel.connect(50999)
+    fill(log, 2000)
+    before = log.read_bytes()
+    assert [shorten(str(log), limit=50000) for _run in range(2)] == ["kept", "kept"]
+    assert log.read_bytes() == before
+
+
+def test_asking_whether_the_log_can_be_shortened_leaves_it_as_it_is(log: Path) -> None:
+    fill(log, 10)
+    before = log.read_bytes(), log.stat().st_blocks
+    with sessions.LogFile(str(log), shorten=True) as file:
+        assert file.can_discard()
+    assert (log.read_bytes(), log.stat().st_blocks) == before
 
 
 def test_shortening_forgets_sessions_whose_socket_is_gone(log: Path, kernel: Kernel) -> None:
