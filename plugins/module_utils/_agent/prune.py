@@ -106,6 +106,8 @@ def prune(
     problems: t.List[str] = []
     corrupt: t.List[str] = []
     with open_store(path) as store:
+        if store.leftover:
+            problems.append(store.leftover)
         if named:
             names = named.pick(store, problems)
         else:

@@ -377,7 +377,10 @@ def _rotated(path: str) -> t.List[str]:
     with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
         for entry in entries:
             if entry.name.startswith(name) and _ROTATED.match(entry.name[len(name) :]):
+                # A folder, a link or a socket of that name is no log that nginx was writing to.
                 with contextlib.suppress(OSError):
+                    if not entry.is_file(follow_symlinks=False):
+                        continue
                     found.append((entry.stat(follow_symlinks=False).st_mtime, os.path.join(folder, entry.name)))
     return [rotated for _changed, rotated in sorted(found)]
 
