@@ -417,7 +417,7 @@ def hurt(house: AttackedHouse, mutant: Mutant) -> Edit:
 SAMENESS = (
     (r"(?:__Host\\?[-_])?AUTH", "COOKIE"),
     (r"\b(?:gate_example_com|[a-z]+)_\d+\b", "SLUG"),
-    (r"(\$?wss_(?:origin|attempts64|sessions64|tokens|path|encoded))_\w+", r"\1_SLUG"),
+    (r"(\$?wss_(?:origin|attempts64|sessions64|tokens|path|encoded))_[\w-]+", r"\1_SLUG"),
     (r"(?<=:)\d{5}\b", "PORT"),
 )
 

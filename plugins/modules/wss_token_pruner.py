@@ -119,7 +119,7 @@ from ..module_utils._agent.install import (
     detect_scheduler,
 )
 from ..module_utils._agent.state import last_run
-from ..module_utils._sessions.protection import release
+from ..module_utils._sessions.protection import release_all
 from ..module_utils._tokens.store import StoreError, check_path
 
 TIMER = IDENTITY + ".timer"
@@ -224,17 +224,25 @@ def stop_timer(module: AnsibleModule, found: t.Sequence[Change]) -> None:
         systemctl(module, "disable", "--now", TIMER)
 
 
+def stop_service(module: AnsibleModule, found: t.Sequence[Change]) -> None:
+    """End a run that is under way: it would go on with a store and a log that are being removed."""
+    unit = "%s/%s" % (UNITS, SERVICE)
+    if any(change.path == unit and change.after is None for change in found) and detect_scheduler() == "systemd":
+        systemctl(module, "stop", SERVICE)
+
+
 def absent(module: AnsibleModule) -> t.Dict[str, t.Any]:
     settings = settings_of(module, "none")
     found = changes(settings, None)
-    if settings.session_log and not module.check_mode:
-        # So that it can be removed.
-        release(settings.session_log)
     if found and not module.check_mode:
         stop_timer(module, found)
+        stop_service(module, found)
         apply(settings, found)
         if detect_scheduler() == "systemd":
             systemctl(module, "daemon-reload")
+    if settings.session_log and not module.check_mode:
+        # So that they can be removed. Not before the pruner is gone: its run would take them back.
+        release_all(settings.session_log)
     return result_of(found, "none", bool(found), settings.directory)
 
 

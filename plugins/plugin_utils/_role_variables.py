@@ -76,6 +76,16 @@ def typed(value: t.Any, spec: t.Mapping[str, t.Any], name: str, problems: t.List
             shown = "empty" if value is None or value == "" else repr(str(value))
             problems.append(f"{name} is {shown}; it must be {_WANTED[kind]}")
             return value
+    if kind == "str" and name.endswith("mode") and not isinstance(value, str):
+        # YAML reads a bare 0710 as the number 456, and to the modules 710 is the mode 01306.
+        problems.append(
+            f"{name} is {value!r}; it must be an octal mode in quotes, such as {spec.get('default', '0640')!r}"
+        )
+        return value
+    if kind == "list" and spec.get("elements") == "str" and not isinstance(value, (list, tuple)):
+        shown = "empty" if value is None or value == "" else repr(str(value))
+        problems.append(f"{name} is {shown}; it must be a list, such as [one, two], or []")
+        return value
     # Raw with options: a list of dictionaries that Ansible is not to check, see argument_specs.yml.
     if kind in ("list", "raw") and isinstance(value, (list, tuple)):
         inner = {"type": spec.get("elements", "dict" if options else "raw"), "options": options}
@@ -139,7 +149,8 @@ def value_problems(role: str, variables: t.Mapping[str, t.Any], template: Templa
         if name not in variables:
             continue
         # Role wss_proxy's own lists are the gate's model's to check.
-        if spec["type"] in _WANTED or (spec.get("options") and role != "wss_proxy"):
+        is_deep = bool(spec.get("options")) or spec.get("elements") == "str"
+        if spec["type"] in _WANTED or name.endswith("_mode") or (is_deep and role != "wss_proxy"):
             typed(template(variables[name]), spec, name, problems)
         elif "choices" in spec:
             value = template(variables[name])

@@ -435,3 +435,26 @@ def test_what_plays_call_by_name_is_documented(role: str) -> None:
     for entry in entries.values():
         for name, spec in (entry.get("options") or {}).items():
             assert spec == entries["main"]["options"].get(name, spec), name
+
+
+@pytest.mark.parametrize("given", [710, 0o710])
+@pytest.mark.parametrize(("role", "name"), [("token_store", "token_store_mode"), ("htpasswd", "htpasswd_mode")])
+def test_a_mode_without_quotes_is_refused(role: str, name: str, given: int) -> None:
+    """The modules take 710 for the mode 01306, which lets everybody list a folder of tokens."""
+    (problem,) = _role_variables.value_problems(role, {name: given}, lambda value: value)
+    assert problem.startswith(f"{name} is {given}; it must be an octal mode in quotes")
+    assert _role_variables.value_problems(role, {name: "0710"}, lambda value: value) == []
+
+
+def test_the_mode_of_a_password_file_is_quoted_too() -> None:
+    files = [{"path": "/etc/nginx/.htpasswd", "users": [], "mode": 640}]
+    (problem,) = _role_variables.value_problems("htpasswd", {"htpasswd_files": files}, lambda value: value)
+    assert problem.startswith("htpasswd_files[0].mode is 640; it must be an octal mode in quotes")
+
+
+@pytest.mark.parametrize(("role", "name"), [("nginx", "nginx_packages"), ("token_store", "token_store_packages")])
+@pytest.mark.parametrize(("given", "shown"), [("nginx", "'nginx'"), ("", "empty"), (None, "empty")])
+def test_a_lone_text_is_no_list(role: str, name: str, given: t.Any, shown: str) -> None:
+    found = _role_variables.value_problems(role, {name: given}, lambda value: value)
+    assert found == [f"{name} is {shown}; it must be a list, such as [one, two], or []"]
+    assert _role_variables.value_problems(role, {name: ["nginx"]}, lambda value: value) == []

@@ -24,6 +24,10 @@ IDENTITY = "wssgate-token-prune"
 FINGERPRINTS_AT_MOST = 20
 PROBLEMS_AT_MOST = 20
 FAILED = "failed: "
+LEFT_LONG = {
+    "full of open sessions": "full of open sessions",
+    "kept": "its file system, or an attribute (lsattr), does not let lines be taken out of it; move it to another one",
+}
 # Exit codes. A pruner that ran and could not do all of it differs from one that cannot work.
 DONE, CANNOT_WORK, LEFT_SOMETHING = 0, 1, 3
 
@@ -83,8 +87,8 @@ class Pruned(t.NamedTuple):
         lines += self.problems[:PROBLEMS_AT_MOST]
         if len(self.problems) > PROBLEMS_AT_MOST:
             lines.append("and %d more problems" % (len(self.problems) - PROBLEMS_AT_MOST))
-        if self.log in ("full of open sessions", "kept") or self.log.startswith(FAILED):
-            lines.append("the session log cannot be shortened: %s" % self.log)
+        if self.log in LEFT_LONG or self.log.startswith(FAILED):
+            lines.append("the session log cannot be shortened: %s" % LEFT_LONG.get(self.log, self.log))
         return lines
 
 
@@ -102,6 +106,8 @@ def prune(
     problems: t.List[str] = []
     corrupt: t.List[str] = []
     with open_store(path) as store:
+        if store.leftover:
+            problems.append(store.leftover)
         if named:
             names = named.pick(store, problems)
         else:

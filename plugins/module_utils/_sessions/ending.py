@@ -218,6 +218,15 @@ class LogFile:
     def offset(self) -> int:
         return self._offset
 
+    def can_discard(self) -> bool:
+        """Whether something can be taken out of the file. Tried where it has nothing, and nginx will never get to."""
+        try:
+            if not set_append_only(self.fd, False):
+                return False
+            return _fallocate(self.fd, _PUNCH_HOLE | _KEEP_SIZE, 1 << 20, os.fstat(self.fd).st_size + (1 << 30))
+        finally:
+            self.secure()
+
     def discard(self, length: int) -> str:
         """Drop the first bytes without losing what is appended meanwhile; return how."""
         block = os.fstatvfs(self.fd).f_bsize
@@ -242,13 +251,13 @@ class LogFile:
         return secure(self.fd)
 
 
-def _fallocate(fd: int, mode: int, length: int) -> bool:
+def _fallocate(fd: int, mode: int, length: int, offset: int = 0) -> bool:
     try:
         call = ctypes.CDLL(None, use_errno=True).fallocate64
     except (OSError, AttributeError):
         return False
     call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    return bool(call(fd, mode, 0, length) == 0)
+    return bool(call(fd, mode, offset, length) == 0)
 
 
 # Sockets
@@ -368,7 +377,10 @@ def _rotated(path: str) -> t.List[str]:
     with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
         for entry in entries:
             if entry.name.startswith(name) and _ROTATED.match(entry.name[len(name) :]):
+                # A folder, a link or a socket of that name is no log that nginx was writing to.
                 with contextlib.suppress(OSError):
+                    if not entry.is_file(follow_symlinks=False):
+                        continue
                     found.append((entry.stat(follow_symlinks=False).st_mtime, os.path.join(folder, entry.name)))
     return [rotated for _changed, rotated in sorted(found)]
 
@@ -495,6 +507,9 @@ def shorten(path: str, limit: int = LOG_LIMIT) -> str:
         file.secure()
         if os.fstat(file.fd).st_size - file.data_start() <= limit:
             return "short"
+        # Before anything is appended: where nothing can be dropped, each run would make the log longer.
+        if not file.can_discard():
+            return "kept"
         log = Log()
         log.feed(file.read_new())
         length = file.offset

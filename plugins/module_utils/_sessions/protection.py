@@ -115,6 +115,19 @@ def release(path: str) -> None:
             os.close(fd)
 
 
+def release_all(path: str) -> None:
+    """The same for all files beside it: a log of a former path, or one that was renamed, has the attribute, too.
+
+    Only where the folder is the logs' own, which nobody else may enter.
+    """
+    release(path)
+    folder = os.path.dirname(path)
+    with contextlib.suppress(OSError):
+        if not stat.S_IMODE(os.stat(folder).st_mode) & 0o077:
+            for name in os.listdir(folder):
+                release(os.path.join(folder, name))
+
+
 # Where workers still write another log
 
 

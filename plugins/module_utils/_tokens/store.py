@@ -259,6 +259,8 @@ class TokenStore:
     def __init__(self, path: str, fd: int) -> None:
         self.path = path
         self.fd = fd
+        # Why what a killed run left is still there
+        self.leftover = ""
 
     # Looking
 
@@ -848,7 +850,11 @@ def open_store(
         with contextlib.ExitStack() as stack:
             if write:
                 stack.enter_context(_locked(fd, path, wait))
-                store.clean()
+                try:
+                    store.clean()
+                except StoreError as error:
+                    # Tokens can be removed all the same. Whoever writes some clears it again, and fails.
+                    store.leftover = str(error)
             yield store
     finally:
         os.close(fd)

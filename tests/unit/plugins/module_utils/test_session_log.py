@@ -18,6 +18,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection
     is_append_only,
     prepare,
     release,
+    release_all,
     remember,
     secure,
     set_append_only,
@@ -248,3 +249,18 @@ def test_logs_that_were_renamed_more_than_once_are_read(log: Path, sockets: None
     log.with_name("sessions.log.2.gz").write_text("no log")
     log.with_name("sessions.log.backup").write_text(start(9, 50009))
     assert sorted(session.key[1] for session in open_sessions(str(log))) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(("mode", "is_released"), [(0o700, True), (0o755, False)])
+def test_logs_of_former_paths_are_released_in_a_folder_of_their_own(
+    log: Path, append_only: None, mode: int, is_released: bool
+) -> None:
+    former = log.with_name("former.log")
+    for one in (log, former):
+        prepare(str(one))
+    log.parent.chmod(mode)
+    release_all(str(log))
+    try:
+        assert [flag(log), flag(former)] == [False, not is_released]
+    finally:
+        release(str(former))

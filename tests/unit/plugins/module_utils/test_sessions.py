@@ -24,8 +24,10 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending imp
 )
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import (
     ENDED,
+    STAGING,
     Attributes,
     Draft,
+    StoreError,
     document_of,
     fingerprint,
     open_store,
@@ -370,6 +372,16 @@ def test_a_log_that_was_renamed_is_read_before_the_new_one(tmp_path: Path, log: 
     assert end_sessions(str(log), Wanted([ONE])).ended == 1
 
 
+def test_what_has_the_name_of_a_renamed_log_and_is_none_keeps_no_session_open(
+    tmp_path: Path, log: Path, kernel: Kernel
+) -> None:
+    (tmp_path / "sessions.log.1").mkdir()
+    (tmp_path / "sessions.log.2").symlink_to("/etc/passwd")
+    log.write_text(start(ONE))
+    kernel.connect(50001)
+    assert end_sessions(str(log), Wanted([ONE])).ended == 1
+
+
 # Shortening
 
 
@@ -417,7 +429,7 @@ def test_a_file_system_that_cannot_collapse_gets_a_hole(
 ) -> None:
     real = sessions._fallocate
     monkeypatch.setattr(
-        sessions, "_fallocate", lambda fd, mode, length: mode != sessions._COLLAPSE_RANGE and real(fd, mode, length)
+        sessions, "_fallocate", lambda fd, mode, *rest: mode != sessions._COLLAPSE_RANGE and real(fd, mode, *rest)
     )
     kernel.connect(50999)
     fill(log, 2000)
@@ -427,6 +439,25 @@ def test_a_file_system_that_cannot_collapse_gets_a_hole(
     assert shorten(str(log), limit=50000) == "short"
 
 
+def test_a_file_system_that_takes_nothing_out_of_a_file_does_not_make_the_log_longer_at_each_run(
+    log: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "_fallocate", lambda *_arguments: False)
+    kernel.connect(50999)
+    fill(log, 2000)
+    before = log.read_bytes()
+    assert [shorten(str(log), limit=50000) for _run in range(2)] == ["kept", "kept"]
+    assert log.read_bytes() == before
+
+
+def test_asking_whether_the_log_can_be_shortened_leaves_it_as_it_is(log: Path) -> None:
+    fill(log, 10)
+    before = log.read_bytes(), log.stat().st_blocks
+    with sessions.LogFile(str(log), shorten=True) as file:
+        assert file.can_discard()
+    assert (log.read_bytes(), log.stat().st_blocks) == before
+
+
 def test_shortening_forgets_sessions_whose_socket_is_gone(log: Path, kernel: Kernel) -> None:
     fill(log, 2000)
     shorten(str(log), limit=50000)
@@ -434,6 +465,26 @@ def test_shortening_forgets_sessions_whose_socket_is_gone(log: Path, kernel: Ker
 
 
 # The pruner
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "folder in it"])
+def test_a_leftover_that_cannot_be_cleared_keeps_no_token_valid(tmp_path: Path, log: Path, kind: str) -> None:
+    store_path = tmp_path / "tokens"
+    store_path.mkdir()
+    staging = store_path / STAGING
+    if kind == "file":
+        staging.touch()
+    elif kind == "link":
+        staging.symlink_to(tmp_path)
+    else:
+        (staging / "folder").mkdir(parents=True)
+    (store_path / ONE).write_text('{"subject": "a", "issued_at": 1, "expires_at": 2}')
+    pruned = prune(str(store_path), str(log))
+    assert pruned.removed == [ONE] and not (store_path / ONE).exists()
+    assert pruned.is_failure and len(pruned.problems) == 1
+    with pytest.raises(StoreError), open_store(str(store_path)) as store:
+        store.write([Draft(TWO, document_of("a", 1, None))], Attributes())
+    assert not (store_path / TWO).exists()
 
 
 def test_the_pruner_removes_what_has_ended_and_ends_its_sessions(tmp_path: Path, log: Path, kernel: Kernel) -> None:

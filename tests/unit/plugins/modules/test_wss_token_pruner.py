@@ -304,7 +304,7 @@ def test_absent_leaves_nothing_but_tokens_and_other_people_s_files(machine: Mach
     assert said["changed"] and machine.on
     assert run(state="absent")["changed"]
     assert machine.files() == {"lib/wssgate/of-somebody-else", f"tokens/{ENDED}", f"tokens/{LASTING}"}
-    assert machine.calls == [["disable", "--now", TIMER], ["daemon-reload"]]
+    assert machine.calls == [["disable", "--now", TIMER], ["stop", "wssgate-token-prune.service"], ["daemon-reload"]]
     assert not (machine.library / "wssgate_tokens").exists()
     assert not run(state="absent")["changed"]
 
