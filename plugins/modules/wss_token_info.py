@@ -222,12 +222,12 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
         try:
             sessions = count_sessions(open_sessions(params["session_log"]))
         except (SocketError, StoreError) as error:
-            module.warn("open sessions are not counted: %s" % error)
+            module.warn(f"open sessions are not counted: {error}")
     with open_store(params["path"], write=False, missing_ok=module.check_mode) as store:
         result = listing(store, filters, int(time.time()), sessions)
     for token in result["tokens"]:
         if token["form"] == "corrupt":
-            module.warn("token %s holds no readable JSON" % token["fingerprint"])
+            module.warn(f"token {token['fingerprint']} holds no readable JSON")
     return result
 
 
@@ -241,7 +241,7 @@ def main() -> None:
         failure = str(error)
     except OSError as error:
         # Its text would name a file, and a file's name is a token.
-        failure = "unexpected operating system error %s" % error.errno
+        failure = f"unexpected operating system error {error.errno}"
     if failure is not None:
         module.fail_json(msg=failure)
     module.exit_json(changed=False, **result)

@@ -165,12 +165,12 @@ class LogFile:
         try:
             self.fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise MissingLog("%s does not exist: the gate writes no session log" % path) from None
+            raise MissingLog(f"{path} does not exist: the gate writes no session log") from None
         except OSError as error:
-            raise StoreError("cannot open %s: %s" % (path, os.strerror(error.errno or 0))) from None
+            raise StoreError(f"cannot open {path}: {os.strerror(error.errno or 0)}") from None
         try:
             if not stat.S_ISREG(os.fstat(self.fd).st_mode):
-                raise StoreError("%s is not a file" % path)
+                raise StoreError(f"{path} is not a file")
             if lock:
                 self._lock(shorten)
         except BaseException:
@@ -196,7 +196,7 @@ class LogFile:
         except LockError as error:
             raise StoreError(str(error)) from None
         except OSError as error:
-            raise StoreError("cannot open the folder of %s: %s" % (self.path, os.strerror(error.errno or 0))) from None
+            raise StoreError(f"cannot open the folder of {self.path}: {os.strerror(error.errno or 0)}") from None
 
     def data_start(self) -> int:
         """Where the content begins: what was punched out before it reads as zeros."""
@@ -268,13 +268,13 @@ def _ss(arguments: t.Sequence[str]) -> t.Tuple[str, str]:
     except FileNotFoundError:
         raise SocketError("ss is not installed (package iproute2, on EL iproute)") from None
     except OSError as error:
-        raise SocketError("ss cannot be run: %s" % os.strerror(error.errno or 0)) from None
+        raise SocketError(f"ss cannot be run: {os.strerror(error.errno or 0)}") from None
     except subprocess.TimeoutExpired:
-        raise SocketError("ss did not answer within %d s" % SS_TIMEOUT) from None
+        raise SocketError(f"ss did not answer within {SS_TIMEOUT} s") from None
     errors = done.stderr.decode("utf-8", "replace").strip()
     if done.returncode != 0:
         # No line from a program that failed is not the same as no connection.
-        raise SocketError("ss failed with %d: %s" % (done.returncode, (errors.splitlines() or ["no words"])[-1]))
+        raise SocketError(f"ss failed with {done.returncode}: {(errors.splitlines() or ['no words'])[-1]}")
     return done.stdout.decode("utf-8", "replace"), errors
 
 
@@ -301,13 +301,13 @@ def live_sockets(ports: t.Iterable[int]) -> t.Dict[Pair, t.Tuple[str, str]]:
     wanted = sorted(set(ports))
     if not wanted:
         return {}
-    condition = " or ".join("sport = :%d" % port for port in wanted)
+    condition = " or ".join(f"sport = :{port}" for port in wanted)
     output, errors = _ss([*_states(), condition])
     if errors and not output:
         # In a container without cgroup2 ss complains and still answers.
         lines = [line for line in errors.splitlines() if "cgroup" not in line]
         if lines:
-            raise SocketError("ss: %s" % lines[-1])
+            raise SocketError(f"ss: {lines[-1]}")
     return parse_sockets(output)
 
 
@@ -316,7 +316,7 @@ def close_sockets(ends: t.Sequence[t.Tuple[str, str]]) -> str:
     complaints: t.List[str] = []
     for start in range(0, len(ends), FILTERS_A_CALL):
         some = ends[start : start + FILTERS_A_CALL]
-        condition = " or ".join("( src %s and dst %s )" % (_bare(local), _bare(peer)) for local, peer in some)
+        condition = " or ".join(f"( src {_bare(local)} and dst {_bare(peer)} )" for local, peer in some)
         _output, errors = _ss(["--kill", *_states(), condition])
         complaints += [line for line in errors.splitlines() if "cgroup" not in line]
     return complaints[-1] if complaints else ""
@@ -325,7 +325,7 @@ def close_sockets(ends: t.Sequence[t.Tuple[str, str]]) -> str:
 def _bare(end: str) -> str:
     """Without the interface, which ss prints but does not take back everywhere."""
     address, port = end.rsplit(":", 1)
-    return "[%s]:%s" % (address.strip("[]").partition("%")[0], port) if ":" in address else end
+    return f"[{address.strip('[]').partition('%')[0]}]:{port}" if ":" in address else end
 
 
 # What the modules and the pruner ask
@@ -381,7 +381,7 @@ def _logs(path: str) -> t.Iterator[t.List[LogFile]]:
         try:
             formers = former_logs(path)
         except (LockError, OSError) as error:
-            raise StoreError("cannot tell which logs were written before: %s" % error) from None
+            raise StoreError(f"cannot tell which logs were written before: {error}") from None
         files = []
         for former in formers:
             for one in (*_rotated(former), former):
@@ -479,7 +479,7 @@ def _end_sessions(files: t.Sequence[LogFile], wanted: Wanted, dry: bool) -> Ende
     if any(session.pair is None for session in alive):
         reason = "a session over a unix socket can be ended by its client or by nginx only"
     remaining = 0 if dry else len(alive)
-    reason = reason or "the system was asked %d times to close them, and they are still there" % tries
+    reason = reason or f"the system was asked {tries} times to close them, and they are still there"
     if not remaining:
         return Ended(len(seen), len(seen))
     return Ended(len(seen), len(seen) - remaining, remaining, reason, frozenset(session.token for session in alive))

@@ -168,12 +168,12 @@ class Plan:
             before.append(_token_line(token))
         for token in self.quarantine:
             before.append(_token_line(token))
-            after.append("%s quarantined" % token.fingerprint)
+            after.append(f"{token.fingerprint} quarantined")
         return sorted(before), sorted(after)
 
 
 def _attributes(uid: int, gid: int, mode: int) -> str:
-    return " uid=%d gid=%d mode=%04o" % (uid, gid, mode)
+    return f" uid={uid} gid={gid} mode={mode:04o}"
 
 
 def _token_line(token: Token) -> str:
@@ -181,12 +181,9 @@ def _token_line(token: Token) -> str:
 
 
 def _line(hidden: bool, name: str, form: str, subject: t.Optional[str], ends: t.Optional[int]) -> str:
-    return "%s %s%s%s" % (
-        "(new token)" if hidden else fingerprint(name),
-        form,
-        "" if subject is None else " subject=%s" % json.dumps(subject, ensure_ascii=False),
-        "" if ends is None else " expires=%s" % time_text(ends),
-    )
+    about = "" if subject is None else f" subject={json.dumps(subject, ensure_ascii=False)}"
+    until = "" if ends is None else f" expires={time_text(ends)}"
+    return f"{'(new token)' if hidden else fingerprint(name)} {form}{about}{until}"
 
 
 def time_text(moment: int) -> str:
@@ -204,10 +201,10 @@ def check_subject(subject: str) -> None:
     except UnicodeEncodeError:
         raise StoreError("subject must be text that UTF-8 can hold") from None
     if size > SUBJECT_LIMIT:
-        raise StoreError("subject is too long: %d bytes, at most %d are allowed" % (size, SUBJECT_LIMIT))
+        raise StoreError(f"subject is too long: {size} bytes, at most {SUBJECT_LIMIT} are allowed")
     for position, character in enumerate(subject):
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-            raise StoreError("subject holds a control character at position %d" % position)
+            raise StoreError(f"subject holds a control character at position {position}")
 
 
 def check_tokens(tokens: t.Sequence[str]) -> None:
@@ -216,21 +213,15 @@ def check_tokens(tokens: t.Sequence[str]) -> None:
     if not bad:
         return
     more = [str(index) for index in bad[1 : NAMED_AT_MOST + 1]]
-    raise StoreError(
-        "tokens[%d] is not a token: %s%s; nothing was changed"
-        % (
-            bad[0],
-            why_not_a_token(tokens[bad[0]]),
-            "" if not more else " (and %d more, at %s)" % (len(bad) - 1, ", ".join(more)),
-        )
-    )
+    others = f" (and {len(bad) - 1} more, at {', '.join(more)})" if more else ""
+    raise StoreError(f"tokens[{bad[0]}] is not a token: {why_not_a_token(tokens[bad[0]])}{others}; nothing was changed")
 
 
 def check_fingerprints(fingerprints: t.Sequence[str]) -> None:
     for index, value in enumerate(fingerprints):
         if _FINGERPRINT.match(value) is None:
             # Not repeated: whoever mixes up the two options gives a token here.
-            raise StoreError("fingerprints[%d] is not a fingerprint: 8 to 64 digits of 0-9 and a-f are needed" % index)
+            raise StoreError(f"fingerprints[{index}] is not a fingerprint: 8 to 64 digits of 0-9 and a-f are needed")
 
 
 def check_request(request: Request, now: float) -> None:
@@ -239,20 +230,20 @@ def check_request(request: Request, now: float) -> None:
     check_fingerprints(request.fingerprints or ())
     if request.subject is not None:
         check_subject(request.subject)
-    for name, value in (("generate", request.generate), ("count", request.count)):
-        if value is not None and value < (1 if name == "count" else 0):
-            raise StoreError("%s must be %d or more, not %d" % (name, 1 if name == "count" else 0, value))
+    for name, value, least in (("generate", request.generate, 0), ("count", request.count, 1)):
+        if value is not None and value < least:
+            raise StoreError(f"{name} must be {least} or more, not {value}")
     if request.ttl is not None and request.expires_at is not None:
         raise StoreError("ttl and expires_at exclude each other: give one")
     if request.ttl is not None and request.ttl <= 0:
-        raise StoreError("ttl must be a number of seconds above 0, not %d" % request.ttl)
+        raise StoreError(f"ttl must be a number of seconds above 0, not {request.ttl}")
     if request.ttl is not None and now + request.ttl > LAST_SECOND:
         raise StoreError("ttl ends after the year 9999: is it in seconds?")
     if request.expires_at is not None:
         if request.expires_at > LAST_SECOND:
             raise StoreError("expires_at is after the year 9999: it must be in seconds, not milliseconds")
         if request.expires_at <= now:
-            raise StoreError("expires_at is in the past: %s" % time_text(request.expires_at))
+            raise StoreError(f"expires_at is in the past: {time_text(request.expires_at)}")
     if request.state == "present":
         _check_present(request)
     else:
@@ -264,7 +255,7 @@ def _check_present(request: Request) -> None:
         raise StoreError("disconnect is for state=absent and for exclusive")
     for name, given in (("fingerprints", request.fingerprints is not None), ("expired", request.expired)):
         if given:
-            raise StoreError("%s is for state=absent" % name)
+            raise StoreError(f"{name} is for state=absent")
     nothing_named = not request.tokens and not request.generate
     if request.exclusive and nothing_named and request.subject is None and not request.allow_empty:
         raise StoreError(
@@ -282,9 +273,7 @@ def _check_present(request: Request) -> None:
         if request.ttl is None:
             raise StoreError("renew_before needs ttl")
         if not 0 < request.renew_before < request.ttl:
-            raise StoreError(
-                "renew_before must be above 0 and below ttl (%d), not %d" % (request.ttl, request.renew_before)
-            )
+            raise StoreError(f"renew_before must be above 0 and below ttl ({request.ttl}), not {request.renew_before}")
 
 
 def _check_absent(request: Request) -> None:
@@ -297,7 +286,7 @@ def _check_absent(request: Request) -> None:
         ("exclusive", request.exclusive),
     ):
         if given:
-            raise StoreError("%s is for state=present" % name)
+            raise StoreError(f"{name} is for state=present")
     # Would subject and expired together mean both or either? A wrong guess removes valid tokens.
     named = request.tokens is not None or request.fingerprints is not None
     ways = [named, request.subject is not None, request.expired]
@@ -446,16 +435,13 @@ class _Planner:
                 newest = token
         if newest is None or newest.issued_at is None or newest.issued_at <= self.now + CLOCK_TOLERANCE:
             return
-        words = "the clock of this host (%s) is %d s behind token %s, issued %s" % (
-            time_text(self.now),
-            newest.issued_at - self.now,
-            newest.fingerprint,
-            time_text(newest.issued_at),
+        words = (
+            f"the clock of this host ({time_text(self.now)}) is {newest.issued_at - self.now} s behind token "
+            f"{newest.fingerprint}, issued {time_text(newest.issued_at)}"
         )
         if self.request.state == "present" and self.request.ttl is not None:
             raise StoreError(
-                "%s: a ttl counted from it would be wrong; set the clock, or give expires_at, or remove that token"
-                % words
+                f"{words}: a ttl counted from it would be wrong; set the clock, or give expires_at, or remove that token"
             )
         self.plan.warnings.append(words)
 
@@ -499,8 +485,8 @@ class _Planner:
         for value, names in found.items():
             if len(names) > 1:
                 raise StoreError(
-                    "fingerprint %s matches %d tokens: give more of its 64 digits (%s); nothing was changed"
-                    % (value, len(names), ", ".join(sorted(_distinct(names)))[:200])
+                    f"fingerprint {value} matches {len(names)} tokens: give more of its 64 digits "
+                    f"({', '.join(sorted(_distinct(names)))[:200]}); nothing was changed"
                 )
         self.plan.unchanged += sum(1 for names in found.values() if not names)
         return [name for names in found.values() for name in names]
@@ -521,4 +507,4 @@ def _longest_first(token: Token) -> t.Tuple[float, str]:
 
 
 def corrupt_warnings(tokens: t.Iterable[Token]) -> t.List[str]:
-    return ["token %s holds no readable JSON" % token.fingerprint for token in tokens if token.form == CORRUPT]
+    return [f"token {token.fingerprint} holds no readable JSON" for token in tokens if token.form == CORRUPT]

@@ -137,15 +137,13 @@ class Gone:
         """All failures in one line; empty where there was none."""
         if not self.failed:
             return self.unsynced
-        some = ["%s: %s" % (fingerprint(name), reason) for name, reason in self.failed.items()][:FAILURES_TOLD]
+        some = [f"{fingerprint(name)}: {reason}" for name, reason in self.failed.items()][:FAILURES_TOLD]
         more = len(self.failed) - len(some)
-        return "cannot %s token %s%s; %d of %d were removed, and %s the gate" % (
-            self.action,
-            ", ".join(some),
-            " and %d more" % more if more else "",
-            len(self.removed),
-            self.total,
-            "it still opens" if len(self.failed) == 1 else "the others still open",
+        rest = f" and {more} more" if more else ""
+        others = "it still opens" if len(self.failed) == 1 else "the others still open"
+        return (
+            f"cannot {self.action} token {', '.join(some)}{rest}; {len(self.removed)} of {self.total} were removed, "
+            f"and {others} the gate"
         )
 
 
@@ -186,9 +184,9 @@ def is_token(name: str) -> bool:
 def why_not_a_token(value: str) -> str:
     """Say what is wrong with a value without repeating any of it."""
     if len(value) < 16:
-        return "it has %d character%s, at least 16 are needed" % (len(value), "" if len(value) == 1 else "s")
+        return f"it has {len(value)} character{'' if len(value) == 1 else 's'}, at least 16 are needed"
     if len(value) > 128:
-        return "it has %d characters, at most 128 are allowed" % len(value)
+        return f"it has {len(value)} characters, at most 128 are allowed"
     return "it holds a character other than A-Z, a-z, 0-9, '_' and '-'"
 
 
@@ -234,8 +232,8 @@ def _telling(action: str, name: t.Optional[str] = None) -> t.Iterator[None]:
         yield
     except OSError as error:
         reason = os.strerror(error.errno or 0) if error.errno else "unknown error"
-        about = "" if name is None else " token %s" % fingerprint(name)
-        raise StoreError("cannot %s%s: %s" % (action, about, reason)) from None
+        about = "" if name is None else f" token {fingerprint(name)}"
+        raise StoreError(f"cannot {action}{about}: {reason}") from None
 
 
 @contextlib.contextmanager
@@ -269,13 +267,11 @@ class TokenStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StoreError(
-                "cannot look at token %s: %s" % (fingerprint(name), os.strerror(error.errno or 0))
-            ) from None
+            raise StoreError(f"cannot look at token {fingerprint(name)}: {os.strerror(error.errno or 0)}") from None
         if not stat.S_ISREG(found.st_mode):
             raise StoreError(
-                "token %s exists in %s as a %s, which is never followed and never removed: remove it by hand (inode %d)"
-                % (fingerprint(name), self.path, _kind(found.st_mode), found.st_ino)
+                f"token {fingerprint(name)} exists in {self.path} as a {_kind(found.st_mode)}, which is never "
+                f"followed and never removed: remove it by hand (inode {found.st_ino})"
             )
         return self._token(name, found)
 
@@ -300,9 +296,7 @@ class TokenStore:
                 missing.append(name)
                 continue
             except OSError as error:
-                raise StoreError(
-                    "cannot look at token %s: %s" % (fingerprint(name), os.strerror(error.errno or 0))
-                ) from None
+                raise StoreError(f"cannot look at token {fingerprint(name)}: {os.strerror(error.errno or 0)}") from None
             if found.st_size == 0 and stat.S_ISREG(found.st_mode):
                 count += 1
             else:
@@ -368,7 +362,7 @@ class TokenStore:
             return []
         found = []
         try:
-            with _telling("list %s" % ENDED), os.scandir(folder) as entries:
+            with _telling(f"list {ENDED}"), os.scandir(folder) as entries:
                 for entry in entries:
                     if is_token(entry.name):
                         status = entry.stat(follow_symlinks=False)
@@ -383,9 +377,7 @@ class TokenStore:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise StoreError(
-                "cannot look at token %s: %s" % (fingerprint(name), os.strerror(error.errno or 0))
-            ) from None
+            raise StoreError(f"cannot look at token {fingerprint(name)}: {os.strerror(error.errno or 0)}") from None
         return True
 
     def names(self) -> t.Iterator[str]:
@@ -443,7 +435,7 @@ class TokenStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StoreError("cannot read token %s: %s" % (fingerprint(name), os.strerror(error.errno or 0))) from None
+            raise StoreError(f"cannot read token {fingerprint(name)}: {os.strerror(error.errno or 0)}") from None
         try:
             with _telling("read", name):
                 data = os.read(fd, DOCUMENT_LIMIT + 1)
@@ -482,7 +474,7 @@ class TokenStore:
         except OSError as error:
             self._undo(made)
             raise StoreError(
-                "cannot create token %s: %s; nothing was created" % (fingerprint(name), os.strerror(error.errno or 0))
+                f"cannot create token {fingerprint(name)}: {os.strerror(error.errno or 0)}; nothing was created"
             ) from None
         except StoreError:
             self._undo(made)
@@ -514,13 +506,10 @@ class TokenStore:
             except OSError as error:
                 self._undo([done.name for done in renamed if done.replaces is None])
                 replaced = sum(1 for done in renamed if done.replaces is not None)
+                already = f", {replaced} were already replaced" if replaced else ""
                 raise StoreError(
-                    "cannot write token %s: %s; nothing was created%s"
-                    % (
-                        fingerprint(draft.name),
-                        os.strerror(error.errno or 0),
-                        ", %d were already replaced" % replaced if replaced else "",
-                    )
+                    f"cannot write token {fingerprint(draft.name)}: {os.strerror(error.errno or 0)}; "
+                    f"nothing was created{already}"
                 ) from None
         self._sync_directory()
 
@@ -582,7 +571,7 @@ class TokenStore:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise StoreError("cannot open %s in %s: %s" % (ENDED, self.path, os.strerror(error.errno or 0))) from None
+            raise StoreError(f"cannot open {ENDED} in {self.path}: {os.strerror(error.errno or 0)}") from None
 
     def _ended_folder(self) -> t.Optional[int]:
         """The folder of removed tokens; None where it cannot be made or opened, which must not keep a token valid."""
@@ -631,7 +620,7 @@ class TokenStore:
                     continue
                 except OSError as error:
                     problems.append(
-                        "cannot forget removed token %s: %s" % (fingerprint(record.name), os.strerror(error.errno or 0))
+                        f"cannot forget removed token {fingerprint(record.name)}: {os.strerror(error.errno or 0)}"
                     )
         finally:
             os.close(folder)
@@ -665,7 +654,7 @@ class TokenStore:
         free, number = name, 0
         while self._is_there(free):
             number += 1
-            free = "%s.%d" % (name, number)
+            free = f"{name}.{number}"
         return free
 
     def set_attributes(self, token: Token, wanted: Attributes) -> None:
@@ -673,7 +662,7 @@ class TokenStore:
             fd = os.open(token.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
             try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    raise StoreError("token %s is no longer a file" % token.fingerprint)
+                    raise StoreError(f"token {token.fingerprint} is no longer a file")
                 self._apply(fd, wanted)
             finally:
                 os.close(fd)
@@ -734,7 +723,7 @@ class TokenStore:
         except FileNotFoundError:
             return 0
         except OSError as error:
-            raise StoreError("cannot open %s in %s: %s" % (STAGING, self.path, os.strerror(error.errno or 0))) from None
+            raise StoreError(f"cannot open {STAGING} in {self.path}: {os.strerror(error.errno or 0)}") from None
         try:
             with _telling("remove what an earlier run left"):
                 names = os.listdir(staging)
@@ -756,7 +745,7 @@ class TokenStore:
             os.fsync(self.fd if fd is None else fd)
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EROFS):
-                raise StoreError("cannot write the store to the disk: %s" % os.strerror(error.errno or 0)) from None
+                raise StoreError(f"cannot write the store to the disk: {os.strerror(error.errno or 0)}") from None
 
 
 class MissingStore(TokenStore):
@@ -808,9 +797,9 @@ def _sync_file_system(fd: int, staging: int, count: int) -> None:
 def check_path(path: str) -> str:
     """Return the path in its plain form. A slash at its end would make the kernel follow a link."""
     if not os.path.isabs(path):
-        raise StoreError("path must be absolute, not %r" % path)
+        raise StoreError(f"path must be absolute, not {path!r}")
     if ".." in path.split("/"):
-        raise StoreError("path must not contain '..': %r" % path)
+        raise StoreError(f"path must not contain '..': {path!r}")
     return "/" + os.path.normpath(path).lstrip("/")
 
 
@@ -836,13 +825,13 @@ def open_store(
         if missing_ok:
             yield MissingStore(path)
             return
-        raise StoreError("%s does not exist: the role wssgate.nginx.token_store creates it" % path) from None
+        raise StoreError(f"{path} does not exist: the role wssgate.nginx.token_store creates it") from None
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
             if os.path.islink(path):
-                raise StoreError("%s is a symlink, which is never followed: give the directory itself" % path) from None
-            raise StoreError("%s is not a directory" % path) from None
-        raise StoreError("cannot open %s: %s" % (path, os.strerror(error.errno or 0))) from None
+                raise StoreError(f"{path} is a symlink, which is never followed: give the directory itself") from None
+            raise StoreError(f"{path} is not a directory") from None
+        raise StoreError(f"cannot open {path}: {os.strerror(error.errno or 0)}") from None
     try:
         store = TokenStore(path, fd)
         with contextlib.ExitStack() as stack:
