@@ -188,7 +188,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._sessions.ending import SocketError, open_sessions
+from ..module_utils._sessions.sockets import SocketError
+from ..module_utils._sessions.ending import open_sessions
 from ..module_utils._tokens.report import Filters, count_sessions, listing
 from ..module_utils._tokens.plan import check_fingerprints
 from ..module_utils._tokens.store import StoreError, open_store

@@ -26,6 +26,8 @@ CODE = (
     "_tokens.pattern",
     "_tokens.store",
     "_sessions.protection",
+    "_sessions.sockets",
+    "_sessions.log",
     "_sessions.ending",
     "_agent.prune",
 )

@@ -17,7 +17,13 @@ import syslog
 import time
 import typing as t
 
-from .._sessions.ending import LOG_LIMIT, SETTLE, Ended, Wanted, end_sessions, shorten
+from .._sessions.log import LOG_LIMIT, shorten
+from .._sessions.ending import (
+    SETTLE,
+    Ended,
+    Wanted,
+    end_sessions,
+)
 from .._tokens.store import MANAGED, Owed, StoreError, TokenStore, fingerprint, full_fingerprint, open_store
 
 IDENTITY = "wssgate-token-prune"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._sessions.ending import Session
+from .._sessions.log import Session
 from .store import CORRUPT, MANAGED, TOUCHED, Token, TokenStore, full_fingerprint
 
 

@@ -44,6 +44,8 @@ CODE = {
     "_host/locks.py",
     "_sessions/__init__.py",
     "_sessions/ending.py",
+    "_sessions/log.py",
+    "_sessions/sockets.py",
     "_sessions/protection.py",
     "_tokens/__init__.py",
     "_tokens/pattern.py",
