@@ -307,19 +307,15 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._agent.prune import owed_of, settle, wanted_of
 from ..module_utils._sessions.ending import Ended, end_sessions
-from ..module_utils._tokens.plan import (
-    Plan,
-    Request,
-    check_request,
-    make_plan,
-)
-from ..module_utils._tokens.store import (
+from ..module_utils._tokens.request import Request, check_request
+from ..module_utils._tokens.plan import Plan, make_plan
+from ..module_utils._tokens.record import (
     Attributes,
     Owed,
     StoreError,
     fingerprint,
-    open_store,
 )
+from ..module_utils._tokens.store import open_store
 
 # Ansible looks at every string of a result, which for many takes longer than the files themselves.
 FINGERPRINTS_AT_MOST = 1000

@@ -191,8 +191,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._sessions.sockets import SocketError
 from ..module_utils._sessions.ending import open_sessions
 from ..module_utils._tokens.report import Filters, count_sessions, listing
-from ..module_utils._tokens.plan import check_fingerprints
-from ..module_utils._tokens.store import StoreError, open_store
+from ..module_utils._tokens.request import check_fingerprints
+from ..module_utils._tokens.record import StoreError
+from ..module_utils._tokens.store import open_store
 
 
 def argument_spec() -> t.Dict[str, t.Any]:

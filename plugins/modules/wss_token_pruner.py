@@ -120,7 +120,8 @@ from ..module_utils._agent.install import (
 )
 from ..module_utils._agent.state import last_run
 from ..module_utils._sessions.protection import release
-from ..module_utils._tokens.store import StoreError, check_path
+from ..module_utils._tokens.record import StoreError
+from ..module_utils._tokens.store import check_path
 
 TIMER = IDENTITY + ".timer"
 SERVICE = IDENTITY + ".service"

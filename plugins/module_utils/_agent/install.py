@@ -24,6 +24,10 @@ MARKER = "# Ansible managed by wssgate.nginx: changes made here are lost"
 CODE = (
     "_host.locks",
     "_tokens.pattern",
+    "_tokens.record",
+    "_tokens.folder",
+    "_tokens.owed",
+    "_tokens.writing",
     "_tokens.store",
     "_sessions.protection",
     "_sessions.sockets",

@@ -24,7 +24,14 @@ from .._sessions.ending import (
     Wanted,
     end_sessions,
 )
-from .._tokens.store import MANAGED, Owed, StoreError, TokenStore, fingerprint, full_fingerprint, open_store
+from .._tokens.record import (
+    MANAGED,
+    Owed,
+    StoreError,
+    fingerprint,
+    full_fingerprint,
+)
+from .._tokens.store import TokenStore, open_store
 
 IDENTITY = "wssgate-token-prune"
 FINGERPRINTS_AT_MOST = 20

@@ -10,7 +10,7 @@ import contextlib
 import time
 import typing as t
 
-from .._tokens.store import StoreError, full_fingerprint
+from .._tokens.record import StoreError, full_fingerprint
 from . import sockets
 from .log import Key, Log, LogFile, Session, open_logs, ports_of, still_open
 from .sockets import SocketError

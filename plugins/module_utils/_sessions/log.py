@@ -27,7 +27,7 @@ import stat
 import typing as t
 
 from .._host.locks import LockError, hold
-from .._tokens.store import StoreError, is_token
+from .._tokens.record import StoreError, is_token
 from . import sockets
 from .protection import former_logs, secure, set_append_only
 from .sockets import Pair, SocketError, end_of

@@ -23,7 +23,8 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._host.locks import L
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import Lock
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import LogFile, shorten
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import Wanted, end_sessions
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import StoreError, open_store
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import StoreError
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has a folder to himself")
 NOBODY = 65534

@@ -20,14 +20,14 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending imp
     end_sessions,
     open_sessions,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import (
-    ENDED,
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import (
     Attributes,
     Draft,
     document_of,
     fingerprint,
-    open_store,
 )
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
 
 ONE = "one-token-of-16ch"
 TWO = "two-token-of-16ch"
