@@ -291,13 +291,13 @@ def read_files(files: Any) -> Dict[str, Tuple[str, int]]:
     found: Dict[str, Tuple[str, int]] = {}
     for number, file in enumerate(files):
         if file["path"] in found:
-            raise NginxError("files[{0}]: {1} is there twice".format(number, file["path"]))
+            raise NginxError(f"files[{number}]: {file['path']} is there twice")
         try:
             mode = int(file["mode"], 8)
         except ValueError:
             mode = -1
         if not 0o400 <= mode <= 0o777:
-            raise NginxError("files[{0}]: mode {1!r} is not an octal number like '0644'".format(number, file["mode"]))
+            raise NginxError(f"files[{number}]: mode {file['mode']!r} is not an octal number like '0644'")
         found[file["path"]] = (file["content"], mode)
     return found
 
@@ -308,7 +308,7 @@ def read_sockets(sockets: Any, check: bool) -> List[Socket]:
     for number, wanted in enumerate(sockets):
         mode, group, gid = wanted["mode"], wanted["group"], -1
         if not re.match(r"0?[0-7]{3}\Z", mode):
-            raise NginxError("sockets[{0}]: mode {1!r} is not an octal number like '0660'".format(number, mode))
+            raise NginxError(f"sockets[{number}]: mode {mode!r} is not an octal number like '0660'")
         if group and group.isdigit():
             gid = int(group)
         elif group:
@@ -317,7 +317,7 @@ def read_sockets(sockets: Any, check: bool) -> List[Socket]:
             except KeyError:
                 # In check mode an earlier task may be about to make it.
                 if not check:
-                    raise NginxError("sockets[{0}]: there is no group {1!r}".format(number, group)) from None
+                    raise NginxError(f"sockets[{number}]: there is no group {group!r}") from None
         found.append(Socket(wanted["path"], int(mode, 8), gid))
     return found
 

@@ -274,9 +274,8 @@ def main() -> None:
     found["paths"] = path_states(values["paths"])
     for fix in found["missing_fixes"]:
         module.warn(
-            "nginx {0} lacks the fix for {1} ({2}); {3} has it".format(
-                found["package_version"] or found["version"], fix["name"], fix["what"], fix["fixed_in"]
-            )
+            f"nginx {found['package_version'] or found['version']} lacks the fix for {fix['name']} "
+            f"({fix['what']}); {fix['fixed_in']} has it"
         )
     module.exit_json(changed=False, **found)
 

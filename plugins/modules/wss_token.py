@@ -307,19 +307,15 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._agent.prune import owed_of, settle, wanted_of
 from ..module_utils._sessions.ending import Ended, end_sessions
-from ..module_utils._tokens.plan import (
-    Plan,
-    Request,
-    check_request,
-    make_plan,
-)
-from ..module_utils._tokens.store import (
+from ..module_utils._tokens.request import Request, check_request
+from ..module_utils._tokens.plan import Plan, make_plan
+from ..module_utils._tokens.record import (
     Attributes,
     Owed,
     StoreError,
     fingerprint,
-    open_store,
 )
+from ..module_utils._tokens.store import open_store
 
 # Ansible looks at every string of a result, which for many takes longer than the files themselves.
 FINGERPRINTS_AT_MOST = 1000
@@ -360,9 +356,9 @@ def parse_mode(mode: t.Any) -> t.Optional[int]:
     try:
         value = mode if isinstance(mode, int) and not isinstance(mode, bool) else int(str(mode), 8)
     except ValueError:
-        raise StoreError("mode must be octal digits in quotes such as '0600', not %r" % (mode,)) from None
+        raise StoreError(f"mode must be octal digits in quotes such as '0600', not {mode!r}") from None
     if not 0 <= value <= 0o777 or value & 0o022:
-        raise StoreError("mode must be within 0777 and writable by nobody but the owner, not %04o (%r)" % (value, mode))
+        raise StoreError(f"mode must be within 0777 and writable by nobody but the owner, not {value:04o} ({mode!r})")
     return value
 
 
@@ -376,9 +372,9 @@ def _id(module: AnsibleModule, option: str, look_up: t.Callable[[str], int]) -> 
         return look_up(name)
     except KeyError:
         if module.check_mode:
-            module.warn("%s %r does not exist yet" % (option, name))
+            module.warn(f"{option} {name!r} does not exist yet")
             return None
-        raise StoreError("%s %r does not exist on this host" % (option, name)) from None
+        raise StoreError(f"{option} {name!r} does not exist on this host") from None
 
 
 def wanted_attributes(module: AnsibleModule) -> Attributes:
@@ -398,7 +394,7 @@ def given_tokens(params: t.Mapping[str, t.Any]) -> t.Optional[t.List[str]]:
             tokens.append(base64.b64decode(value, validate=True).decode("ascii"))
         except ValueError:
             # Not repeated: whoever mixes up the two options gives a token here.
-            raise StoreError("encoded_tokens[%d] is not a token in base64; nothing was changed" % index) from None
+            raise StoreError(f"encoded_tokens[{index}] is not a token in base64; nothing was changed") from None
     return tokens
 
 
@@ -454,8 +450,8 @@ def result_of(plan: Plan, check_mode: bool) -> t.Dict[str, t.Any]:
 def _problem(ended: Ended, noted: bool) -> str:
     later = "; each run of the pruner tries again" if noted else ""
     if ended.remaining:
-        return "%d open session(s) could not be ended: %s%s" % (ended.remaining, ended.reason, later)
-    return "open sessions could not be ended: %s%s" % (ended.reason, later)
+        return f"{ended.remaining} open session(s) could not be ended: {ended.reason}{later}"
+    return f"open sessions could not be ended: {ended.reason}{later}"
 
 
 def _note(path: str, names: t.FrozenSet[str], ended: Ended) -> bool:
@@ -510,8 +506,8 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     if module._diff:
         before, after = plan.diff(request.attributes, module.check_mode)
         result["diff"] = {
-            "before_header": "%s (by fingerprint)" % module.params["path"],
-            "after_header": "%s (by fingerprint)" % module.params["path"],
+            "before_header": f"{module.params['path']} (by fingerprint)",
+            "after_header": f"{module.params['path']} (by fingerprint)",
             "before": "".join(line + "\n" for line in before),
             "after": "".join(line + "\n" for line in after),
         }
@@ -520,15 +516,15 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     for thing in plan.foreign:
         if thing.kind not in ("foreign name", "quarantined token"):
             module.warn(
-                "the store holds a %s (inode %d), which is never removed: the gate may take its name for a token"
-                % (thing.kind, thing.inode)
+                f"the store holds a {thing.kind} (inode {thing.inode}), which is never removed: the gate may take "
+                "its name for a token"
             )
     return result
 
 
 def _first(failures: t.Sequence[str]) -> t.List[str]:
     more = len(failures) - FAILURES_AT_MOST
-    return [*failures[:FAILURES_AT_MOST], *(["and %d more" % more] if more > 0 else [])]
+    return [*failures[:FAILURES_AT_MOST], *([f"and {more} more"] if more > 0 else [])]
 
 
 class TokenModule(AnsibleModule):
@@ -569,7 +565,7 @@ def main() -> None:
         failure = str(error)
     except OSError as error:
         # Its text would name a file, and a file's name is a token.
-        failure = "unexpected operating system error %s" % error.errno
+        failure = f"unexpected operating system error {error.errno}"
     if failure is not None:
         module.fail_json(msg=failure, invocation=invocation)
     problem = result.pop("problem", None)

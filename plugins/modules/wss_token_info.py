@@ -188,10 +188,12 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._sessions.ending import SocketError, open_sessions
+from ..module_utils._sessions.sockets import SocketError
+from ..module_utils._sessions.ending import open_sessions
 from ..module_utils._tokens.report import Filters, count_sessions, listing
-from ..module_utils._tokens.plan import check_fingerprints
-from ..module_utils._tokens.store import StoreError, open_store
+from ..module_utils._tokens.request import check_fingerprints
+from ..module_utils._tokens.record import StoreError
+from ..module_utils._tokens.store import open_store
 
 
 def argument_spec() -> t.Dict[str, t.Any]:
@@ -222,12 +224,12 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
         try:
             sessions = count_sessions(open_sessions(params["session_log"]))
         except (SocketError, StoreError) as error:
-            module.warn("open sessions are not counted: %s" % error)
+            module.warn(f"open sessions are not counted: {error}")
     with open_store(params["path"], write=False, missing_ok=module.check_mode) as store:
         result = listing(store, filters, int(time.time()), sessions)
     for token in result["tokens"]:
         if token["form"] == "corrupt":
-            module.warn("token %s holds no readable JSON" % token["fingerprint"])
+            module.warn(f"token {token['fingerprint']} holds no readable JSON")
     return result
 
 
@@ -241,7 +243,7 @@ def main() -> None:
         failure = str(error)
     except OSError as error:
         # Its text would name a file, and a file's name is a token.
-        failure = "unexpected operating system error %s" % error.errno
+        failure = f"unexpected operating system error {error.errno}"
     if failure is not None:
         module.fail_json(msg=failure)
     module.exit_json(changed=False, **result)

@@ -120,7 +120,8 @@ from ..module_utils._agent.install import (
 )
 from ..module_utils._agent.state import last_run
 from ..module_utils._sessions.protection import release_all
-from ..module_utils._tokens.store import StoreError, check_path
+from ..module_utils._tokens.record import StoreError
+from ..module_utils._tokens.store import check_path
 
 TIMER = IDENTITY + ".timer"
 SERVICE = IDENTITY + ".service"
@@ -143,14 +144,14 @@ def settings_of(module: AnsibleModule, scheduler: str) -> Settings:
     interval = params["interval"]
     longest = 60 if scheduler == "cron" else 3600
     if not 1 <= interval <= longest:
-        raise StoreError("interval must be 1 to %d seconds with %s, not %d" % (longest, scheduler, interval))
+        raise StoreError(f"interval must be 1 to {longest} seconds with {scheduler}, not {interval}")
     if params["log_limit"] < 65536:
-        raise StoreError("log_limit must be 65536 bytes or more, not %d" % params["log_limit"])
+        raise StoreError(f"log_limit must be 65536 bytes or more, not {params['log_limit']}")
     paths = {}
     for name in ("store", "session_log", "directory"):
         value = params[name]
         if value and any(character.isspace() for character in value):
-            raise StoreError("%s must not hold blanks: %r" % (name, value))
+            raise StoreError(f"{name} must not hold blanks: {value!r}")
         paths[name] = check_path(value) if value else ""
     return Settings(
         store=paths["store"],
@@ -165,7 +166,7 @@ def settings_of(module: AnsibleModule, scheduler: str) -> Settings:
 def systemctl(module: AnsibleModule, *words: str) -> None:
     code, output, errors = module.run_command(["systemctl", *words])
     if code != 0:
-        raise StoreError("systemctl %s failed: %s" % (" ".join(words), (errors or output).strip()))
+        raise StoreError(f"systemctl {' '.join(words)} failed: {(errors or output).strip()}")
 
 
 def timer_is_on(module: AnsibleModule) -> bool:
@@ -210,23 +211,22 @@ def try_once(module: AnsibleModule, settings: Settings, scheduler: str) -> None:
         return
     words = "; ".join(told) or "it reports nothing"
     if code == LEFT_SOMETHING:
-        module.warn("the pruner could not do all of it: %s" % words)
+        module.warn(f"the pruner could not do all of it: {words}")
     elif code != DONE:
         raise StoreError(
-            "the pruner does not work, so expired tokens would stay valid: %s ended with %s: %s"
-            % (settings.python, code, words)
+            f"the pruner does not work, so expired tokens would stay valid: {settings.python} ended with {code}: {words}"
         )
 
 
 def stop_timer(module: AnsibleModule, found: t.Sequence[Change]) -> None:
-    unit = "%s/%s" % (UNITS, TIMER)
+    unit = f"{UNITS}/{TIMER}"
     if any(change.path == unit and change.after is None for change in found) and detect_scheduler() == "systemd":
         systemctl(module, "disable", "--now", TIMER)
 
 
 def stop_service(module: AnsibleModule, found: t.Sequence[Change]) -> None:
     """End a run that is under way: it would go on with a store and a log that are being removed."""
-    unit = "%s/%s" % (UNITS, SERVICE)
+    unit = f"{UNITS}/{SERVICE}"
     if any(change.path == unit and change.after is None for change in found) and detect_scheduler() == "systemd":
         systemctl(module, "stop", SERVICE)
 
@@ -250,7 +250,7 @@ def result_of(found: t.Sequence[Change], scheduler: str, changed: bool, director
     programs = [change for change in found if change.path.startswith(directory + "/")]
     diff = [_diff(change.path, change.before or "", change.after or "") for change in found if change not in programs]
     if programs:
-        header = "%s (programs, a line each)" % directory
+        header = f"{directory} (programs, a line each)"
         diff.insert(0, _diff(header, _lines_of(programs, "before"), _lines_of(programs, "after")))
     return {
         "changed": changed,
@@ -266,7 +266,7 @@ def _diff(header: str, before: str, after: str) -> t.Dict[str, str]:
 
 def _lines_of(programs: t.Iterable[Change], side: str) -> str:
     texts = [(change.path, getattr(change, side)) for change in programs]
-    return "".join("%s: %s" % (path, in_one_line(text)) for path, text in texts if text is not None)
+    return "".join(f"{path}: {in_one_line(text)}" for path, text in texts if text is not None)
 
 
 def main() -> None:
@@ -276,7 +276,7 @@ def main() -> None:
     except StoreError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
-        module.fail_json(msg="%s: %s" % (error.filename or module.params["directory"], os.strerror(error.errno or 0)))
+        module.fail_json(msg=f"{error.filename or module.params['directory']}: {os.strerror(error.errno or 0)}")
     module.exit_json(**result)
 
 

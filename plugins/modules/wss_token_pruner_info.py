@@ -71,7 +71,7 @@ def main() -> None:
     try:
         state = look(module.run_command)
     except OSError as error:
-        module.fail_json(msg="%s: %s" % (error.filename or "the pruner", os.strerror(error.errno or 0)))
+        module.fail_json(msg=f"{error.filename or 'the pruner'}: {os.strerror(error.errno or 0)}")
     module.exit_json(changed=False, scheduler=state.scheduler, problems=state.problems)
 
 

@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import release
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import ENDED, fingerprint
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import fingerprint
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
 from support import upstream as upstream_module
 from support import wire
 

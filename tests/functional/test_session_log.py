@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import protection as _session_log
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import System
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import shorten
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import shorten
 
 from conftest import wait_for
 

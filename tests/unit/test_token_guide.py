@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.install import Settings, wanted_files
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.plan import new_tokens
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import ENDED, fingerprint
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import fingerprint
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "tokens.md").read_text()
 MANY = 70_000

@@ -307,6 +307,13 @@ def test_a_pruner_that_stands_still_or_cannot_be_run_is_reported_and_fails_a_run
 
 def test_the_pruner_is_there_once_and_its_code_is_the_module_s_own(proxies):
     ours = os.path.join(os.environ.get("MOLECULE_PROJECT_DIRECTORY", "."), "plugins", "module_utils")
-    for name in ("_tokens/pattern.py", "_tokens/store.py", "_sessions/ending.py", "_agent/prune.py"):
+    for name in (
+        "_tokens/pattern.py",
+        "_tokens/store.py",
+        "_tokens/record.py",
+        "_sessions/log.py",
+        "_sessions/ending.py",
+        "_agent/prune.py",
+    ):
         with open(os.path.join(ours, name), "rb") as file:
             assert proxies[0].gate.read(f"/usr/local/lib/wssgate/wssgate_tokens/{name}") == file.read()

@@ -24,8 +24,14 @@ MARKER = "# Ansible managed by wssgate.nginx: changes made here are lost"
 CODE = (
     "_host.locks",
     "_tokens.pattern",
+    "_tokens.record",
+    "_tokens.folder",
+    "_tokens.owed",
+    "_tokens.writing",
     "_tokens.store",
     "_sessions.protection",
+    "_sessions.sockets",
+    "_sessions.log",
     "_sessions.ending",
     "_agent.prune",
 )
@@ -104,7 +110,7 @@ CRONTAB = """\
 # The interpreters of the system, which outlive Ansible's choice: that may be a virtual environment in somebody's home,
 # where the unit may not look, or a version that goes with the next release of the system.
 PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/local/bin/python3") + tuple(
-    "/usr/bin/python3.%d" % minor for minor in range(20, 7, -1)
+    f"/usr/bin/python3.{minor}" for minor in range(20, 7, -1)
 )
 # Debian's python3-minimal has not all of them.
 PYTHON_TEST = "import argparse, ctypes, ipaddress, json, subprocess, syslog, sys; sys.exit(sys.version_info < (3, 8))"
@@ -174,7 +180,7 @@ def source_of(name: str) -> str:
     loader = t.cast(t.Any, module.__spec__).loader
     source: t.Union[str, bytes, None] = loader.get_source(module.__name__)
     if source is None:
-        raise OSError("the source of %s is not there" % name)
+        raise OSError(f"the source of {name} is not there")
     # Python's loaders return text, that of Ansible's controller returns bytes.
     return source.decode("utf-8") if isinstance(source, bytes) else source
 
@@ -185,8 +191,8 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
     files = {package + "/__init__.py": MARKER + "\n"}
     for name in CODE:
         folder, _dot, file = name.partition(".")
-        files["%s/%s/__init__.py" % (package, folder)] = MARKER + "\n"
-        files["%s/%s/%s.py" % (package, folder, file)] = source_of(name)
+        files[f"{package}/{folder}/__init__.py"] = MARKER + "\n"
+        files[f"{package}/{folder}/{file}.py"] = source_of(name)
     files[settings.directory + "/prune"] = START.format(
         python=settings.python, marker=MARKER, directory=settings.directory, package=PACKAGE
     )
@@ -195,7 +201,7 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
         writable = ["-" + settings.store]
         if settings.session_log:
             writable.append("-" + os.path.dirname(settings.session_log))
-        files["%s/%s.service" % (UNITS, IDENTITY)] = SERVICE.format(
+        files[f"{UNITS}/{IDENTITY}.service"] = SERVICE.format(
             marker=MARKER,
             identity=IDENTITY,
             command=command.replace("%", "%%"),
@@ -203,9 +209,9 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
             limit=TIME_LIMIT,
             locks=os.path.basename(LOCKS),
         )
-        files["%s/%s.timer" % (UNITS, IDENTITY)] = TIMER.format(marker=MARKER, interval=settings.interval)
+        files[f"{UNITS}/{IDENTITY}.timer"] = TIMER.format(marker=MARKER, interval=settings.interval)
     elif scheduler == "cron":
-        files["%s/%s" % (CRON, IDENTITY)] = CRONTAB.format(
+        files[f"{CRON}/{IDENTITY}"] = CRONTAB.format(
             marker=MARKER, command=command.replace("%", "\\%"), interval=settings.interval, limit=TIME_LIMIT
         )
     return files
@@ -216,7 +222,7 @@ def possible_files(settings: Settings) -> t.List[str]:
     names: t.Dict[str, None] = {}
     for scheduler in SCHEDULERS:
         names.update(dict.fromkeys(wanted_files(settings, scheduler)))
-    names.update(dict.fromkeys("%s/%s/%s.py" % (settings.directory, PACKAGE, name) for name in FORMER_CODE))
+    names.update(dict.fromkeys(f"{settings.directory}/{PACKAGE}/{name}.py" for name in FORMER_CODE))
     return list(names)
 
 

@@ -17,8 +17,21 @@ import syslog
 import time
 import typing as t
 
-from .._sessions.ending import LOG_LIMIT, SETTLE, Ended, Wanted, end_sessions, shorten
-from .._tokens.store import MANAGED, Owed, StoreError, TokenStore, fingerprint, full_fingerprint, open_store
+from .._sessions.log import LOG_LIMIT, shorten
+from .._sessions.ending import (
+    SETTLE,
+    Ended,
+    Wanted,
+    end_sessions,
+)
+from .._tokens.record import (
+    MANAGED,
+    Owed,
+    StoreError,
+    fingerprint,
+    full_fingerprint,
+)
+from .._tokens.store import TokenStore, open_store
 
 IDENTITY = "wssgate-token-prune"
 FINGERPRINTS_AT_MOST = 20
@@ -67,35 +80,28 @@ class Pruned(t.NamedTuple):
         """One line for the journal about each thing that happened; none when nothing did."""
         lines = []
         if self.named:
-            lines.append(("removed %d: %s" % (len(self.removed), _fingerprints(self.removed))).rstrip(": "))
+            lines.append(f"removed {len(self.removed)}: {_fingerprints(self.removed)}".rstrip(": "))
         elif self.removed:
-            lines.append("removed %d expired: %s" % (len(self.removed), _fingerprints(self.removed)))
+            lines.append(f"removed {len(self.removed)} expired: {_fingerprints(self.removed)}")
         if self.quarantined:
-            lines.append(
-                "set aside %d without readable JSON: %s" % (len(self.quarantined), _fingerprints(self.quarantined))
-            )
+            lines.append(f"set aside {len(self.quarantined)} without readable JSON: {_fingerprints(self.quarantined)}")
         if self.sessions.found or self.named:
-            lines.append("ended %d of %d open sessions" % (self.sessions.ended, self.sessions.found))
+            lines.append(f"ended {self.sessions.ended} of {self.sessions.found} open sessions")
         if self.sessions.reason:
-            lines.append(
-                "%s could not be ended and are tried again at the next run: %s"
-                % (
-                    "%d open sessions" % self.sessions.remaining if self.sessions.remaining else "open sessions",
-                    self.sessions.reason,
-                )
-            )
+            some = f"{self.sessions.remaining} open sessions" if self.sessions.remaining else "open sessions"
+            lines.append(f"{some} could not be ended and are tried again at the next run: {self.sessions.reason}")
         lines += self.problems[:PROBLEMS_AT_MOST]
         if len(self.problems) > PROBLEMS_AT_MOST:
-            lines.append("and %d more problems" % (len(self.problems) - PROBLEMS_AT_MOST))
+            lines.append(f"and {len(self.problems) - PROBLEMS_AT_MOST} more problems")
         if self.log in LEFT_LONG or self.log.startswith(FAILED):
-            lines.append("the session log cannot be shortened: %s" % LEFT_LONG.get(self.log, self.log))
+            lines.append(f"the session log cannot be shortened: {LEFT_LONG.get(self.log, self.log)}")
         return lines
 
 
 def _fingerprints(names: t.Sequence[str]) -> str:
     words = [fingerprint(name) for name in names[:FINGERPRINTS_AT_MOST]]
     if len(names) > len(words):
-        words.append("and %d more" % (len(names) - len(words)))
+        words.append(f"and {len(names) - len(words)} more")
     return " ".join(words)
 
 
@@ -176,7 +182,7 @@ def _once(arguments: argparse.Namespace, say: t.Callable[[str], None]) -> int:
         return CANNOT_WORK
     except OSError as error:
         # Its text would name a file, and a file's name is a token.
-        say("unexpected operating system error %s" % error.errno)
+        say(f"unexpected operating system error {error.errno}")
         return CANNOT_WORK
     for line in pruned.words():
         say(line)

@@ -47,23 +47,23 @@ def last_run(run: Run) -> t.Tuple[int, t.List[str]]:
     if found.get("InvocationID"):
         _code, output, _errors = run(
             [
-                "journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=%d" % JOURNAL_LINES,
+                "journalctl", "--quiet", "--no-pager", "--output=cat", f"--lines={JOURNAL_LINES}",
                 "_SYSTEMD_INVOCATION_ID=" + found["InvocationID"],
             ]
         )  # fmt: skip
         lines = output.splitlines()
     if not lines and code == 203:
         lines = ["systemd cannot run its interpreter"]
-    return code, lines or ["result %s" % found.get("Result", "unknown")]
+    return code, lines or [f"result {found.get('Result', 'unknown')}"]
 
 
 def look(run: Run) -> State:
     """What is wrong with the pruner of this host; nothing where it runs and its last run did all of it."""
-    if os.path.exists("%s/%s" % (UNITS, TIMER)):
+    if os.path.exists(f"{UNITS}/{TIMER}"):
         return State("systemd", _systemd_problems(run))
-    if os.path.exists("%s/%s" % (CRON, IDENTITY)):
+    if os.path.exists(f"{CRON}/{IDENTITY}"):
         return State("cron", _cron_problems(run))
-    return State("none", ["nothing removes expired tokens here: %s, or see token_store_pruner" % REMEDY])
+    return State("none", [f"nothing removes expired tokens here: {REMEDY}, or see token_store_pruner"])
 
 
 def _systemd_problems(run: Run) -> t.List[str]:
@@ -71,14 +71,14 @@ def _systemd_problems(run: Run) -> t.List[str]:
     timer = _properties(run, TIMER, "LoadState", "ActiveState", "UnitFileState")
     if timer.get("ActiveState") != "active":
         problems.append(
-            "the timer of the pruner does not run (%s, %s): %s"
-            % (timer.get("LoadState", "unknown"), timer.get("ActiveState", "unknown"), REMEDY)
+            f"the timer of the pruner does not run ({timer.get('LoadState', 'unknown')}, "
+            f"{timer.get('ActiveState', 'unknown')}): {REMEDY}"
         )
     elif timer.get("UnitFileState") not in ("enabled", "enabled-runtime"):
-        problems.append("the timer of the pruner does not start at the next boot: %s" % REMEDY)
+        problems.append(f"the timer of the pruner does not start at the next boot: {REMEDY}")
     code, lines = last_run(run)
     if code != DONE:
-        problems.append("the last run of the pruner ended with %d: %s" % (code, "; ".join(lines)))
+        problems.append(f"the last run of the pruner ended with {code}: {'; '.join(lines)}")
     return problems
 
 
@@ -88,7 +88,7 @@ def _cron_problems(run: Run) -> t.List[str]:
         problems.append("cron does not run, so nothing removes expired tokens")
     command = _cron_command()
     if not command:
-        problems.append("%s/%s holds no command: %s" % (CRON, IDENTITY, REMEDY))
+        problems.append(f"{CRON}/{IDENTITY} holds no command: {REMEDY}")
         return problems
     # Its help, which needs the interpreter and all of its code, and changes nothing.
     try:
@@ -96,13 +96,13 @@ def _cron_problems(run: Run) -> t.List[str]:
     except OSError as error:
         code, output, errors = 127, "", str(error)
     if code != DONE:
-        problems.append("the pruner cannot be run (%d): %s" % (code, (errors or output).strip()))
+        problems.append(f"the pruner cannot be run ({code}): {(errors or output).strip()}")
     return problems
 
 
 def _cron_command() -> t.List[str]:
     """The interpreter and the program of the crontab's one line."""
-    with contextlib.suppress(OSError, ValueError), open("%s/%s" % (CRON, IDENTITY), encoding="utf-8") as file:
+    with contextlib.suppress(OSError, ValueError), open(f"{CRON}/{IDENTITY}", encoding="utf-8") as file:
         for line in file:
             words = [] if line.startswith("#") else shlex.split(line)
             # "timeout -k SECONDS SECONDS" stands before the interpreter.
@@ -115,7 +115,7 @@ def _cron_command() -> t.List[str]:
 def _runs(names: t.Container[str]) -> bool:
     for entry in os.listdir("/proc"):
         if entry.isdigit():
-            with contextlib.suppress(OSError), open("/proc/%s/comm" % entry, "rb") as file:
+            with contextlib.suppress(OSError), open(f"/proc/{entry}/comm", "rb") as file:
                 if file.read().decode("utf-8", "replace").strip() in names:
                     return True
     return False

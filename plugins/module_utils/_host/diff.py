@@ -13,4 +13,5 @@ def in_one_line(text: str) -> str:
     """Number of lines and digest, as sha256sum shows the start of it."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     count = len(text.splitlines())
-    return "{0} line{1}, SHA-256 {2}…\n".format(count, "" if count == 1 else "s", digest[:12])
+    lines = "1 line" if count == 1 else f"{count} lines"
+    return f"{lines}, SHA-256 {digest[:12]}…\n"

@@ -40,7 +40,7 @@ def _open_place() -> int:
     try:
         found = os.fstat(place)
         if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            raise LockError("%s is not root's alone: remove it, the next run makes it anew" % PLACE)
+            raise LockError(f"{PLACE} is not root's alone: remove it, the next run makes it anew")
         if found.st_mode & 0o077:
             os.fchmod(place, 0o700)
     except BaseException:
@@ -55,7 +55,7 @@ def open_place() -> t.Iterator[int]:
     try:
         place = _open_place()
     except OSError as error:
-        raise LockError("cannot use %s, the folder of the locks: %s" % (PLACE, os.strerror(error.errno or 0))) from None
+        raise LockError(f"cannot use {PLACE}, the folder of the locks: {os.strerror(error.errno or 0)}") from None
     try:
         yield place
     finally:
@@ -64,16 +64,16 @@ def open_place() -> t.Iterator[int]:
 
 def _open_lock(folder: int) -> int:
     found = os.fstat(folder)
-    name = "%d-%d.lock" % (found.st_dev, found.st_ino)
+    name = f"{found.st_dev}-{found.st_ino}.lock"
     with open_place() as place:
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             lock = os.open(name, flags, 0o600, dir_fd=place)
         except OSError as error:
-            raise LockError("cannot open %s/%s: %s" % (PLACE, name, os.strerror(error.errno or 0))) from None
+            raise LockError(f"cannot open {PLACE}/{name}: {os.strerror(error.errno or 0)}") from None
         if not stat.S_ISREG(os.fstat(lock).st_mode):
             os.close(lock)
-            raise LockError("%s/%s is not a file: remove it" % (PLACE, name))
+            raise LockError(f"{PLACE}/{name} is not a file: remove it")
         return lock
 
 
@@ -99,7 +99,7 @@ def _wait(handle: int, kind: int, seconds: float) -> bool:
 def holders(handle: int, table: str = "/proc/locks") -> t.List[str]:
     """Who holds a lock on this open file, as far as the kernel tells."""
     found = os.fstat(handle)
-    wanted = "%02x:%02x:%d" % (os.major(found.st_dev), os.minor(found.st_dev), found.st_ino)
+    wanted = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
     pids: t.List[int] = []
     with contextlib.suppress(OSError), open(table, encoding="ascii", errors="replace") as lines:
         for line in lines:
@@ -107,13 +107,13 @@ def holders(handle: int, table: str = "/proc/locks") -> t.List[str]:
             fields = line.split()
             if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == wanted and fields[4].isdigit():
                 pids.append(int(fields[4]))
-    return ["process %d%s" % (pid, _name(pid)) for pid in sorted(set(pids) - {0, os.getpid()})]
+    return [f"process {pid}{_name(pid)}" for pid in sorted(set(pids) - {0, os.getpid()})]
 
 
 def _name(pid: int) -> str:
     # Its name and no more: what it was started with may be secret.
-    with contextlib.suppress(OSError), open("/proc/%d/comm" % pid, encoding="ascii", errors="replace") as stream:
-        return " (%s)" % stream.read().strip()
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="ascii", errors="replace") as stream:
+        return f" ({stream.read().strip()})"
     return ""
 
 
@@ -133,17 +133,15 @@ def hold(
         lock = _open_lock(folder) if os.geteuid() == 0 else os.dup(former)
         if not _wait(lock, kind, wait):
             by = holders(lock)
-            raise LockError(
-                "%s is locked by another run; it did not end within %g seconds%s"
-                % (path, wait, ". It is held by " + ", ".join(by) if by else "")
-            )
+            holder = ". It is held by " + ", ".join(by) if by else ""
+            raise LockError(f"{path} is locked by another run; it did not end within {wait:g} seconds{holder}")
         if os.geteuid() == 0:
             _wait(former, kind, FORMER_WAIT)
         yield
     except OSError as error:
         if lock != -1:
             raise
-        raise LockError("cannot lock %s: %s" % (path, os.strerror(error.errno or 0))) from None
+        raise LockError(f"cannot lock {path}: {os.strerror(error.errno or 0)}") from None
     finally:
         if lock != -1:
             os.close(lock)

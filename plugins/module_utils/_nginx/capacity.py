@@ -49,21 +49,20 @@ class Capacity(NamedTuple):
         """Say what is lacking and what to set; nothing when all is well."""
         if self.sessions >= self.wanted:
             return ""
-        have = "{0} sessions were asked for (nginx_sessions), and nginx carries {1}: {2} may have {3} open files and {4} connections".format(
-            self.wanted,
-            self.sessions,
-            "its worker" if self.workers == 1 else "each of its {0} workers".format(self.workers),
-            self.descriptors,
-            self.connections,
+        who = "its worker" if self.workers == 1 else f"each of its {self.workers} workers"
+        have = (
+            f"{self.wanted} sessions were asked for (nginx_sessions), and nginx carries {self.sessions}: "
+            f"{who} may have {self.descriptors} open files and {self.connections} connections"
         )
         if self.connections <= self.descriptors - BESIDES:
             return have + ". Its configuration was written for fewer: run site.yml"
-        remedy = "Let a worker have {0} open files (a limit of the service, the container or the machine; it counts from nginx's next start on)".format(
-            2 * self.wanted + 2 * BESIDES
+        remedy = (
+            f"Let a worker have {2 * self.wanted + 2 * BESIDES} open files (a limit of the service, the container or "
+            "the machine; it counts from nginx's next start on)"
         )
         if self.each:
-            remedy += ", or set nginx_worker_processes to {0} or more".format(-(-self.wanted // self.each))
-        return "{0}. {1}".format(have, remedy)
+            remedy += f", or set nginx_worker_processes to {-(-self.wanted // self.each)} or more"
+        return f"{have}. {remedy}"
 
     def result(self) -> Dict[str, Any]:
         """Return it as modules do."""
@@ -80,7 +79,7 @@ class Capacity(NamedTuple):
 def descriptors(pid: int, proc: str = "/proc") -> Optional[int]:
     """Return how many files a process may have open; nothing when there is no such process."""
     try:
-        with open("{0}/{1}/limits".format(proc, pid), encoding="ascii") as stream:
+        with open(f"{proc}/{pid}/limits", encoding="ascii") as stream:
             found = _OPEN_FILES.search(stream.read())
     except OSError:
         return None

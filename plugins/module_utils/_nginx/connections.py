@@ -56,7 +56,7 @@ def parse_unix(text: str) -> Set[str]:
 
 def inodes(pid: int, proc: str = "/proc") -> Optional[Set[str]]:
     """Return the inodes of the sockets that a process has open, none when it is gone; nothing when that must not be seen."""
-    folder = "{0}/{1}/fd".format(proc, pid)
+    folder = f"{proc}/{pid}/fd"
     found: Set[str] = set()
     try:
         names = os.listdir(folder)
@@ -66,7 +66,7 @@ def inodes(pid: int, proc: str = "/proc") -> Optional[Set[str]]:
         return found
     for name in names:
         try:
-            socket = re.match(r"socket:\[([0-9]+)\]\Z", os.readlink("{0}/{1}".format(folder, name)))
+            socket = re.match(r"socket:\[([0-9]+)\]\Z", os.readlink(f"{folder}/{name}"))
         except PermissionError:
             return None
         except OSError:
@@ -80,7 +80,7 @@ def accounts(pids: Iterable[int], proc: str = "/proc") -> Set[str]:
     """Return the numbers of the accounts that processes work as."""
     found = set()
     for pid in pids:
-        line = re.search(r"^Uid:\s+[0-9]+\s+([0-9]+)", _read("{0}/{1}/status".format(proc, pid)), re.MULTILINE)
+        line = re.search(r"^Uid:\s+[0-9]+\s+([0-9]+)", _read(f"{proc}/{pid}/status"), re.MULTILINE)
         if line:
             found.add(line.group(1))
     return found
@@ -89,9 +89,9 @@ def accounts(pids: Iterable[int], proc: str = "/proc") -> Set[str]:
 def count(master: int, workers: Iterable[int], proc: str = "/proc") -> int:
     """Return how many clients are connected with ``workers``."""
     pids = list(workers)
-    folder = "{0}/{1}/net".format(proc, master)
+    folder = f"{proc}/{master}/net"
     sockets = parse_tcp(_read(folder + "/tcp")) + parse_tcp(_read(folder + "/tcp6"))
-    ephemeral = _first_ephemeral(_read("{0}/sys/net/ipv4/ip_local_port_range".format(proc)))
+    ephemeral = _first_ephemeral(_read(f"{proc}/sys/net/ipv4/ip_local_port_range"))
     held = [inodes(pid, proc) for pid in pids]
     listeners = inodes(master, proc)
     if listeners is None or None in held:

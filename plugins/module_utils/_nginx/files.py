@@ -102,7 +102,7 @@ class Entry(NamedTuple):
     def identity(self) -> str:
         """A short text that differs when anything in here does."""
         digest = hashlib.sha256(self.content).hexdigest()
-        return "{0} {1} {2:o} {3}".format(self.kind, digest, self.mode, self.owner)
+        return f"{self.kind} {digest} {self.mode:o} {self.owner}"
 
     def is_marked(self, marker: str) -> bool:
         """Whether the first lines say that the file is ours."""
@@ -278,9 +278,7 @@ class Exchange:
             return self._undo(journal)
         except OSError as error:
             raise NginxError(
-                "what was there before could not be put back: {0}; {1} has it, and the next run tries again".format(
-                    error, self.work
-                )
+                f"what was there before could not be put back: {error}; {self.work} has it, and the next run tries again"
             ) from error
 
     def _undo(self, journal: Dict[str, Any]) -> List[str]:

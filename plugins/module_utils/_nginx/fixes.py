@@ -89,7 +89,7 @@ def missing_fixes(version: str, package_version: str) -> List[Dict[str, str]]:
             {
                 "name": fix.name,
                 "what": fix.what,
-                "fixed_in": "{0}+{1}u{2}".format(fix.debian[release][0], release, fix.debian[release][1]),
+                "fixed_in": f"{fix.debian[release][0]}+{release}u{fix.debian[release][1]}",
             }
             for fix in FIXES
             if release in fix.debian

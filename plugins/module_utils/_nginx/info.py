@@ -114,7 +114,7 @@ def path_states(paths: List[str]) -> Dict[str, Dict[str, str]]:
             kind,
             owner=_owner_name(details.st_uid),
             group=_group_name(details.st_gid),
-            mode="{0:04o}".format(stat.S_IMODE(details.st_mode)),
+            mode=f"{stat.S_IMODE(details.st_mode):04o}",
         )
     return found
 

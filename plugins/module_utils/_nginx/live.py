@@ -188,7 +188,7 @@ class LogWatch:
 
     @staticmethod
     def _of(pid: int, lines: Sequence[str]) -> List[str]:
-        return [line for line in lines if "] {0}#".format(pid) in line]
+        return [line for line in lines if f"] {pid}#" in line]
 
     @staticmethod
     def _worse_than_warnings(lines: Sequence[str]) -> List[str]:
@@ -244,7 +244,7 @@ class Activator:
         try:
             self._system.signal(master.pid, signal.SIGHUP)
         except ProcessLookupError:
-            raise NotLive("nginx's master, process {0}, has just ended".format(master.pid)) from None
+            raise NotLive(f"nginx's master, process {master.pid}, has just ended") from None
         return self._wait(since, watch)
 
     def start(self, tree: Tree) -> List[int]:
@@ -261,7 +261,7 @@ class Activator:
             deadline = self._system.clock() + self._live_timeout
             while self.family().master:
                 if self._system.clock() > deadline:
-                    raise NotLive("nginx's master, process {0}, does not end".format(master.pid))
+                    raise NotLive(f"nginx's master, process {master.pid}, does not end")
                 self._system.sleep(POLL)
         return self._wait(since, watch, self._start(after))
 
@@ -301,16 +301,14 @@ class Activator:
         for worker in self._finder.orphans(self._system.processes(), self._logs([tree])):
             # QUIT: it frees the listeners at once and sees its sessions through.
             self._system.signal(worker.pid, signal.SIGQUIT)
-            self.warnings.append(
-                "worker {0} of a killed nginx held its listeners and was told to quit".format(worker.pid)
-            )
+            self.warnings.append(f"worker {worker.pid} of a killed nginx held its listeners and was told to quit")
         # A process on its way out still answers for a moment.
         deadline = self._system.clock() + UNSERVED
         for path in tree.sockets:
             while _is_socket(path):
                 if not _answers(path):
                     self._operations.unlink(path)
-                    self.warnings.append("{0}, left by a killed nginx, was removed".format(path))
+                    self.warnings.append(f"{path}, left by a killed nginx, was removed")
                 elif self._system.clock() > deadline:
                     break
                 else:
@@ -349,7 +347,7 @@ class Activator:
                 complaints = watch.complaints(master.pid if master else 0) or said.splitlines()
                 raise NotLive(
                     "; ".join(complaints)
-                    or "no steady new worker within {0:g} s, and its log does not say why".format(self._live_timeout)
+                    or f"no steady new worker within {self._live_timeout:g} s, and its log does not say why"
                 )
             self._system.sleep(POLL)
 

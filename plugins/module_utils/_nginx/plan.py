@@ -95,47 +95,48 @@ def check_path(path: str) -> None:
     parts = path.split("/")
     # An absolute path begins with an empty part.
     if any(part in ("", ".", "..") for part in parts):
-        raise NginxError("path {0!r} has to be relative to directory, without empty, . or .. parts".format(path))
+        raise NginxError(f"path {path!r} has to be relative to directory, without empty, . or .. parts")
     if any(ord(character) < 32 or ord(character) == 127 for character in path):
-        raise NginxError("path {0!r} contains a control character".format(path))
+        raise NginxError(f"path {path!r} contains a control character")
     if parts[0].startswith(WORK_PREFIX) or SAVED_SUFFIX in path:
-        raise NginxError("path {0!r} is one of those that nginx_config uses itself".format(path))
+        raise NginxError(f"path {path!r} is one of those that nginx_config uses itself")
 
 
 def check_settings(settings: Settings) -> None:
     """Refuse what can't be meant, before anything is looked at."""
     if not os.path.isabs(settings.directory):
-        raise NginxError("directory {0!r} has to be an absolute path".format(settings.directory))
+        raise NginxError(f"directory {settings.directory!r} has to be an absolute path")
     if not settings.marker.strip() or "\n" in settings.marker:
         raise NginxError("marker has to be one line and not blank")
     if settings.live_timeout <= 0:
         raise NginxError("live_timeout has to be greater than 0 seconds")
     if "/" in settings.main_file:
-        raise NginxError("main_file {0!r} has to be in directory itself".format(settings.main_file))
+        raise NginxError(f"main_file {settings.main_file!r} has to be in directory itself")
     for wanted in settings.sockets:
         if not os.path.isabs(wanted.path) or not 0 <= wanted.mode <= 0o777:
-            raise NginxError("sockets: {0!r} has to be an absolute path, its mode 0777 at most".format(wanted.path))
+            raise NginxError(f"sockets: {wanted.path!r} has to be an absolute path, its mode 0777 at most")
     for path in [settings.main_file, *settings.owned_directories, *settings.absent, *settings.files]:
         check_path(path)
     if not settings.present:
         return
     if settings.main_file not in settings.files:
-        raise NginxError("files have to contain main_file ({0})".format(settings.main_file))
+        raise NginxError(f"files have to contain main_file ({settings.main_file})")
     for path in settings.files:
         folders = list(parents(path))
         if path != settings.main_file and not any(folder in settings.owned_directories for folder in folders):
             raise NginxError(
-                "{0} is neither main_file nor in one of owned_directories ({1}): it could not be found again when it is "
-                "no longer wanted".format(path, ", ".join(settings.owned_directories) or "none")
+                f"{path} is neither main_file nor in one of owned_directories "
+                f"({', '.join(settings.owned_directories) or 'none'}): it could not be found again when it is no "
+                "longer wanted"
             )
         if any(folder in settings.files for folder in folders):
-            raise NginxError("{0} is in a folder that is itself one of files".format(path))
+            raise NginxError(f"{path} is in a folder that is itself one of files")
         if path in settings.absent:
-            raise NginxError("{0} is in files and in absent".format(path))
+            raise NginxError(f"{path} is in files and in absent")
         if not settings.entry(path).is_marked(settings.marker):
             raise NginxError(
-                "the content of {0} does not have the marker {1!r} in its first five lines: "
-                "put it in a comment there".format(path, settings.marker)
+                f"the content of {path} does not have the marker {settings.marker!r} in its first five lines: "
+                "put it in a comment there"
             )
 
 
@@ -157,11 +158,8 @@ class Planner:
         path = self.settings.path(folder)
         entry = read_entry(path)
         if entry and (entry.kind != "other" or not os.path.isdir(path)):
-            raise NginxError(
-                "{0} is {1}, not a folder, and nothing is written through it: remove it first".format(
-                    path, "a symbolic link" if entry.kind == "link" else "in the way"
-                )
-            )
+            what = "a symbolic link" if entry.kind == "link" else "in the way"
+            raise NginxError(f"{path} is {what}, not a folder, and nothing is written through it: remove it first")
         return entry is not None
 
     def plan(self) -> List[Change]:
@@ -174,16 +172,13 @@ class Planner:
             found = self._found(path)
             where = self.settings.path(path)
             if found and found.kind != "file":
-                raise NginxError(
-                    "{0} is {1}: remove it first".format(
-                        where, "a symbolic link" if found.kind == "link" else "not a file"
-                    )
-                )
+                what = "a symbolic link" if found.kind == "link" else "not a file"
+                raise NginxError(f"{where} is {what}: remove it first")
             if found and not found.is_marked(settings.marker):
                 if path != settings.main_file:
                     raise NginxError(
-                        "{0} is there without the marker {1!r} in its first five lines, so it is somebody else's: "
-                        "move it away first".format(where, settings.marker)
+                        f"{where} is there without the marker {settings.marker!r} in its first five lines, "
+                        "so it is somebody else's: move it away first"
                     )
                 changes += self._save(path, found)
             entry = settings.entry(path)
@@ -204,9 +199,9 @@ class Planner:
         changes = [Change(name, saved, _copy(found))]
         if saved:
             number = 1
-            while os.path.lexists(self.settings.path("{0}.{1}".format(name, number))):
+            while os.path.lexists(self.settings.path(f"{name}.{number}")):
                 number += 1
-            changes.insert(0, Change("{0}.{1}".format(name, number), None, _copy(saved)))
+            changes.insert(0, Change(f"{name}.{number}", None, _copy(saved)))
         return changes
 
     def _remove_unwanted(self) -> List[Change]:
@@ -222,13 +217,8 @@ class Planner:
             elif entry:
                 others.append(path)
         if others:
-            self.warnings.append(
-                "not ours and left alone in {0}: {1}{2}".format(
-                    settings.directory,
-                    ", ".join(others[:_NOT_OURS_LIMIT]),
-                    " …" if len(others) > _NOT_OURS_LIMIT else "",
-                )
-            )
+            some = ", ".join(others[:_NOT_OURS_LIMIT]) + (" …" if len(others) > _NOT_OURS_LIMIT else "")
+            self.warnings.append(f"not ours and left alone in {settings.directory}: {some}")
         if not settings.present:
             main = self._found(settings.main_file)
             if main and main.is_marked(settings.marker):
@@ -251,7 +241,7 @@ class Planner:
             if found is None:
                 continue
             if found.kind != "link":
-                self.warnings.append("{0} is not a symbolic link and is left alone".format(self.settings.path(path)))
+                self.warnings.append(f"{self.settings.path(path)} is not a symbolic link and is left alone")
                 continue
             changes += self._save(path, found)
             changes.append(Change(path, found, None))
@@ -273,7 +263,7 @@ class Planner:
                 continue
             if path == settings.main_file and found and not found.is_marked(settings.marker):
                 self.warnings.append(
-                    "{0} is no longer ours and stays; {1} stays as well".format(settings.main, self.settings.path(name))
+                    f"{settings.main} is no longer ours and stays; {self.settings.path(name)} stays as well"
                 )
                 continue
             if found is None and not os.path.isdir(os.path.dirname(self.settings.path(path))):

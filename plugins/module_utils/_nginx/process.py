@@ -66,7 +66,7 @@ class Build(NamedTuple):
 
     def option(self, name: str) -> str:
         """Return the value of ``--name=`` or nothing."""
-        start = "--{0}=".format(name)
+        start = f"--{name}="
         for argument in self.arguments:
             if argument.startswith(start):
                 return argument[len(start) :]
@@ -97,13 +97,13 @@ def run(command: Sequence[str], limit: float) -> Finished:
                 start_new_session=True,
             )
         except OSError as error:
-            raise NginxError("cannot run {0}: {1}".format(command[0], error.strerror)) from error
+            raise NginxError(f"cannot run {command[0]}: {error.strerror}") from error
         try:
             status = process.wait(limit)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise NginxError("{0} did not end within {1:g} seconds".format(" ".join(command), limit)) from None
+            raise NginxError(f"{' '.join(command)} did not end within {limit:g} seconds") from None
         output.seek(0)
         return Finished(status, output.read().decode("utf-8", "replace"))
 
@@ -155,7 +155,7 @@ def _booted_at() -> float:
 def read_process(pid: int, proc: str = "/proc") -> Optional[Process]:
     """Return process ``pid``; nothing when there is none or it is a zombie."""
     try:
-        with open("{0}/{1}/stat".format(proc, pid), "rb") as stream:
+        with open(f"{proc}/{pid}/stat", "rb") as stream:
             # The name in parentheses may hold anything, also blanks and parentheses.
             fields = stream.read().rpartition(b")")[2].split()
     except OSError:
@@ -179,7 +179,7 @@ def read_processes(proc: str = "/proc") -> List[Process]:
 
 def _title(proc: str, name: str) -> str:
     try:
-        with open("{0}/{1}/cmdline".format(proc, name), "rb") as stream:
+        with open(f"{proc}/{name}/cmdline", "rb") as stream:
             return stream.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()
     except OSError:
         return ""
@@ -210,7 +210,7 @@ class Finder:
 
     def _runs_our_binary(self, process: Process) -> bool:
         """Compare binary and pid namespace: a container's nginx is seen from the host and must be left alone."""
-        folder = "{0}/{1}".format(self.proc, process.pid)
+        folder = f"{self.proc}/{process.pid}"
         program = _link(folder + "/exe")
         if program is None:
             # Another user's process: its title has to do. A signal could not be sent to it anyway.
@@ -218,7 +218,7 @@ class Finder:
         if program.endswith(_DELETED):
             program = program[: -len(_DELETED)]
         return program == os.path.realpath(self.binary) and (
-            _link(folder + "/ns/pid") == _link("{0}/self/ns/pid".format(self.proc))
+            _link(folder + "/ns/pid") == _link(f"{self.proc}/self/ns/pid")
         )
 
     def _main_of(self, process: Process) -> str:
@@ -264,10 +264,9 @@ class Finder:
         found = [process for process in found if process.pid == wanted] or found
         if len(found) > 1:
             raise NginxError(
-                "{0} is run by more than one nginx master (pids {1}) and {2} names none of them: "
-                "end all but one, then try again".format(
-                    self.main, ", ".join(str(process.pid) for process in found), self.pid_file
-                )
+                f"{self.main} is run by more than one nginx master (pids "
+                f"{', '.join(str(process.pid) for process in found)}) and {self.pid_file} names none of them: "
+                "end all but one, then try again"
             )
         return found[0] if found else None
 
@@ -287,9 +286,9 @@ class Finder:
         ]
 
     def _has_open(self, process: Process, paths: Sequence[str]) -> bool:
-        folder = "{0}/{1}/fd".format(self.proc, process.pid)
+        folder = f"{self.proc}/{process.pid}/fd"
         try:
             names = os.listdir(folder)
         except OSError:
             return False
-        return any(_link("{0}/{1}".format(folder, name)) in paths for name in names)
+        return any(_link(f"{folder}/{name}") in paths for name in names)

@@ -48,15 +48,12 @@ def protect(wanted: Socket, check: bool = False) -> Optional[bool]:
     try:
         found = os.fstat(handle)
         if not stat.S_ISSOCK(found.st_mode):
-            raise NginxError(
-                "{0} is {1}, not a socket, and nothing is done to it: remove it first".format(
-                    wanted.path, "a symbolic link" if stat.S_ISLNK(found.st_mode) else "in the way"
-                )
-            )
+            what = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "in the way"
+            raise NginxError(f"{wanted.path} is {what}, not a socket, and nothing is done to it: remove it first")
         if not _differs(wanted, found):
             return False
         if not check:
-            itself = "/proc/self/fd/{0}".format(handle)
+            itself = f"/proc/self/fd/{handle}"
             # The mode first, so that at no moment another group may do what the former mode lets it.
             os.chmod(itself, wanted.mode)
             if wanted.gid not in (-1, found.st_gid):
@@ -112,9 +109,9 @@ def problem(sockets: Sequence[Socket]) -> str:
     for wanted in sockets:
         try:
             if protect(wanted) is None:
-                return "nginx does not listen on {0}".format(wanted.path)
+                return f"nginx does not listen on {wanted.path}"
         except OSError as error:
-            return "the mode or group of {0} cannot be set: {1}".format(wanted.path, error.strerror)
+            return f"the mode or group of {wanted.path} cannot be set: {error.strerror}"
         except NginxError as error:
             return str(error)
     return ""

@@ -190,9 +190,9 @@ def with_pid(text: str, pid_path: str, add: bool) -> str:
 
     Without a pid directive in ``text`` one is put in front when ``add`` is true.
     """
-    wanted = 'pid "{0}"'.format(pid_path)
+    wanted = f'pid "{pid_path}"'
     for directive in directives(text):
         if directive.words[0] == "pid" and not directive.context:
             lines = text.count("\n", directive.start, directive.end)
             return text[: directive.start] + wanted + "\n" * lines + text[directive.end :]
-    return "{0}; {1}".format(wanted, text) if add else text
+    return f"{wanted}; {text}" if add else text

@@ -102,7 +102,7 @@ def _text(path: str, entry: Optional[Entry]) -> str:
         return ""
     content = entry.content.decode("utf-8", "replace")
     if entry.kind == "link":
-        return "link to {0}\n".format(content)
+        return f"link to {content}\n"
     return in_one_line(content) if path.endswith(PAGE_SUFFIX) else content
 
 
@@ -137,7 +137,7 @@ class Transaction:
         settings = self.settings
         check_settings(settings)
         if not self._is_installed() and settings.present and not settings.check:
-            raise NginxError("{0} is not there: install nginx first".format(settings.binary))
+            raise NginxError(f"{settings.binary} is not there: install nginx first")
         if not os.path.isdir(settings.directory):
             return self._without_directory()
         planner = Planner(settings)
@@ -166,7 +166,7 @@ class Transaction:
     def _without_directory(self) -> Outcome:
         settings = self.settings
         if settings.present and not settings.check:
-            raise NginxError("{0} is not there: install nginx first".format(settings.directory))
+            raise NginxError(f"{settings.directory} is not there: install nginx first")
         if settings.present:
             self.outcome.reason = "the configuration differs"
             self.outcome.changes = [Change(path, None, settings.entry(path)) for path in settings.files]
@@ -177,14 +177,12 @@ class Transaction:
         interrupted = self._exchange.interrupted()
         if interrupted and self.settings.check:
             self.outcome.warnings.append(
-                "a killed run has left {0}; the next run puts that right".format(", ".join(interrupted))
+                f"a killed run has left {', '.join(interrupted)}; the next run puts that right"
             )
         elif interrupted:
             for path in self._exchange.recover():
                 self.outcome.warnings.append(
-                    "{0} was altered after a killed run had written it and is left as it is".format(
-                        self.settings.path(path)
-                    )
+                    f"{self.settings.path(path)} was altered after a killed run had written it and is left as it is"
                 )
 
     # -- test --------------------------------------------------------------------------------------------------------
@@ -195,7 +193,7 @@ class Transaction:
         main = os.path.join(tree, settings.main_file)
         entry = read_entry(os.path.realpath(main))
         if entry is None:
-            raise NginxError("{0} leads nowhere; nothing was changed".format(settings.main))
+            raise NginxError(f"{settings.main} leads nowhere; nothing was changed")
         # nginx -t opens the pid file; the real one it would create, owned and labelled as the caller.
         has_no_pid = read_tree(main).pid_owner is None
         content = with_pid(
@@ -211,14 +209,10 @@ class Transaction:
             return
         fatal = [line for line in said if line.startswith("[emerg]")] or said or output.splitlines()
         if settings.check and fatal and self._may_come(fatal[0]):
-            self.outcome.warnings.append(
-                "nginx -t misses a file that an earlier task may yet put there: {0}".format(fatal[0])
-            )
+            self.outcome.warnings.append(f"nginx -t misses a file that an earlier task may yet put there: {fatal[0]}")
             return
         raise NginxError(
-            "nginx refuses this configuration; nothing was changed: {0}".format(
-                "; ".join(fatal) or "it does not say why"
-            ),
+            f"nginx refuses this configuration; nothing was changed: {'; '.join(fatal) or 'it does not say why'}",
             output,
         )
 
@@ -247,7 +241,7 @@ class Transaction:
         has_main = fate.get(settings.main_file, os.path.lexists(settings.main))
         if not has_main and master:
             outcome.warnings.append(
-                "there is no former {0} to go back to; nginx keeps running with what it has read".format(settings.main)
+                f"there is no former {settings.main} to go back to; nginx keeps running with what it has read"
             )
             master = None
         if settings.check:
@@ -289,9 +283,7 @@ class Transaction:
                 except OSError as error:
                     what = {errno.ELOOP: "it is a symbolic link", errno.EEXIST: "it is not a file"}
                     raise NginxError(
-                        "{0} cannot be made a log for root alone: {1}; nothing was changed".format(
-                            path, what.get(error.errno or 0, error.strerror)
-                        )
+                        f"{path} cannot be made a log for root alone: {what.get(error.errno or 0, error.strerror)}; nothing was changed"
                     ) from error
         formers = [path for path in before.session_logs if path not in wanted]
         if wanted and formers:
@@ -299,9 +291,7 @@ class Transaction:
                 remember(wanted, formers)
             except (LockError, OSError) as error:
                 raise NginxError(
-                    "that sessions are logged in {0} cannot be noted: {1}; nothing was changed".format(
-                        ", ".join(formers), error
-                    )
+                    f"that sessions are logged in {', '.join(formers)} cannot be noted: {error}; nothing was changed"
                 ) from error
 
     def _protect_what_is_there(self, family: Family) -> None:
@@ -313,8 +303,8 @@ class Transaction:
             changed = protect(wanted, settings.check)
             if changed is None:
                 raise NginxError(
-                    "{0} is not there any more, though nginx listens on it: nobody can connect until nginx is "
-                    "restarted".format(wanted.path)
+                    f"{wanted.path} is not there any more, though nginx listens on it: nobody can connect until nginx is "
+                    "restarted"
                 )
             if changed:
                 self.outcome.sockets.append(wanted.path)
@@ -323,7 +313,7 @@ class Transaction:
     def _test_only(self) -> None:
         if not os.access(self.settings.directory, os.W_OK):
             self.outcome.warnings.append(
-                "{0} is not writable, so nginx did not test the configuration".format(self.settings.directory)
+                f"{self.settings.directory} is not writable, so nginx did not test the configuration"
             )
             return
         try:
@@ -337,9 +327,7 @@ class Transaction:
             self._exchange.close()
         except OSError as error:
             self.outcome.warnings.append(
-                "{0} could not be removed ({1}): the next run undoes and does all this once more".format(
-                    self._exchange.work, error.strerror
-                )
+                f"{self._exchange.work} could not be removed ({error.strerror}): the next run undoes and does all this once more"
             )
 
     def _reason(self, before: Tree, family: Family) -> str:
@@ -355,19 +343,19 @@ class Transaction:
         newest, path = newest_change(before, self.settings.directory)
         if newest > time.time():
             self.outcome.warnings.append(
-                "the clock was set back: {0} changed in the future, and until then every run reloads".format(path)
+                f"the clock was set back: {path} changed in the future, and until then every run reloads"
             )
         if any(started_at(worker) < newest for worker in family.workers):
-            return "{0} is newer than the running workers".format(path)
+            return f"{path} is newer than the running workers"
         return ""
 
     def _note_pid_file(self, master: Optional[Process]) -> None:
         named = self._finder.pid_in_file()
         if master and named != master.pid:
+            what = f"process {named}" if named else "no process"
             self.outcome.warnings.append(
-                "{0} names {1}, but nginx's master is process {2}: scripts that rely on it fail".format(
-                    self.settings.pid_file, "process {0}".format(named) if named else "no process", master.pid
-                )
+                f"{self.settings.pid_file} names {what}, but nginx's master is process {master.pid}: "
+                "scripts that rely on it fail"
             )
 
     def _remove_empty_folders(self) -> None:
@@ -410,7 +398,7 @@ class Transaction:
                 return
             except NotLive as error:
                 complaint = str(error)
-        message = "nginx found the configuration right but does not run it: {0}".format(complaint)
+        message = f"nginx found the configuration right but does not run it: {complaint}"
         if outcome.changes:
             message += self._go_back(before, after, bool(master), former)
         if master and "bind()" in complaint and not settings.allow_restart:
@@ -448,15 +436,15 @@ class Transaction:
                 raise NotLive(complaint)
             message += " and is live" if running or was_running else "; nginx is not running, as before"
         except NotLive as error:
-            message += ", but that did not become live either: {0}".format(error)
+            message += f", but that did not become live either: {error}"
         if left:
-            message += ". Altered by somebody else in the meantime and left: {0}".format(", ".join(left))
+            message += f". Altered by somebody else in the meantime and left: {', '.join(left)}"
         return message
 
 
 def _explain(error: OSError) -> str:
     where = ", ".join(str(name) for name in (error.filename, error.filename2) if name)
-    message = "{0}: {1}".format(where, error.strerror) if where else str(error.strerror or error)
+    message = f"{where}: {error.strerror}" if where else str(error.strerror or error)
     if error.errno in (errno.EACCES, errno.EPERM):
         message += ": this has to run as a user who may do that (become: true)"
     elif error.errno in (errno.EXDEV, errno.EBUSY):

@@ -167,10 +167,10 @@ def _oldest_worker(proc: str = "/proc") -> float:
         if not name.isdigit():
             continue
         with contextlib.suppress(OSError, ValueError, IndexError):
-            with open("%s/%s/cmdline" % (proc, name), "rb") as stream:
+            with open(f"{proc}/{name}/cmdline", "rb") as stream:
                 if not stream.read(64).startswith(b"nginx: worker process"):
                     continue
-            with open("%s/%s/stat" % (proc, name), "rb") as stream:
+            with open(f"{proc}/{name}/stat", "rb") as stream:
                 # The name in parentheses may hold anything.
                 moments.append(int(stream.read().rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK"))
     return min(moments, default=0.0)
@@ -206,7 +206,7 @@ def remember(paths: t.Iterable[str], formers: t.Iterable[str]) -> None:
     entries = [entry for entry in _read() if oldest <= entry.since and (entry.path, entry.former) not in again] + added
     text = "".join(json.dumps(entry._asdict()) + "\n" for entry in entries).encode("utf-8")
     with open_place() as place:
-        temporary = ".%s-%d" % (FORMER, os.getpid())
+        temporary = f".{FORMER}-{os.getpid()}"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=place)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -13,13 +13,11 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
-import time
 import typing as t
-import unicodedata
 
 from .._sessions.ending import Wanted
-from .store import (
+from .request import Request, time_text
+from .record import (
     CORRUPT,
     LAST_SECOND,
     MANAGED,
@@ -30,45 +28,15 @@ from .store import (
     Gone,
     StoreError,
     Token,
-    TokenStore,
     document_of,
     fingerprint,
     full_fingerprint,
-    is_token,
-    why_not_a_token,
 )
+from .store import TokenStore
 
 TOKEN_BYTES = 24
 TOKEN_LENGTH = 32
-SUBJECT_LIMIT = 255
 CLOCK_TOLERANCE = 300  # seconds that the clocks of a group of proxies may differ
-NAMED_AT_MOST = 10  # indexes in one error message
-
-_FINGERPRINT = re.compile(r"[0-9a-f]{8,64}\Z")
-
-
-class Request(t.NamedTuple):
-    """The arguments of wss_token that decide what happens to files."""
-
-    state: str = "present"
-    tokens: t.Optional[t.Sequence[str]] = None
-    generate: t.Optional[int] = None
-    subject: t.Optional[str] = None
-    # A tuple has a method of this name, which nobody calls here.
-    count: t.Optional[int] = None  # type: ignore[assignment]
-    ttl: t.Optional[int] = None
-    expires_at: t.Optional[int] = None
-    renew_before: t.Optional[int] = None
-    exclusive: bool = False
-    allow_empty: bool = False
-    fingerprints: t.Optional[t.Sequence[str]] = None
-    expired: bool = False
-    disconnect: bool = False
-    attributes: Attributes = Attributes()
-
-    @property
-    def is_managed(self) -> bool:
-        return self.subject is not None or self.ttl is not None or self.expires_at is not None
 
 
 class Plan:
@@ -168,12 +136,12 @@ class Plan:
             before.append(_token_line(token))
         for token in self.quarantine:
             before.append(_token_line(token))
-            after.append("%s quarantined" % token.fingerprint)
+            after.append(f"{token.fingerprint} quarantined")
         return sorted(before), sorted(after)
 
 
 def _attributes(uid: int, gid: int, mode: int) -> str:
-    return " uid=%d gid=%d mode=%04o" % (uid, gid, mode)
+    return f" uid={uid} gid={gid} mode={mode:04o}"
 
 
 def _token_line(token: Token) -> str:
@@ -181,130 +149,9 @@ def _token_line(token: Token) -> str:
 
 
 def _line(hidden: bool, name: str, form: str, subject: t.Optional[str], ends: t.Optional[int]) -> str:
-    return "%s %s%s%s" % (
-        "(new token)" if hidden else fingerprint(name),
-        form,
-        "" if subject is None else " subject=%s" % json.dumps(subject, ensure_ascii=False),
-        "" if ends is None else " expires=%s" % time_text(ends),
-    )
-
-
-def time_text(moment: int) -> str:
-    try:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
-    except (ValueError, OverflowError, OSError):
-        return str(moment)
-
-
-def check_subject(subject: str) -> None:
-    if not subject:
-        raise StoreError("subject must not be empty")
-    try:
-        size = len(subject.encode("utf-8"))
-    except UnicodeEncodeError:
-        raise StoreError("subject must be text that UTF-8 can hold") from None
-    if size > SUBJECT_LIMIT:
-        raise StoreError("subject is too long: %d bytes, at most %d are allowed" % (size, SUBJECT_LIMIT))
-    for position, character in enumerate(subject):
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-            raise StoreError("subject holds a control character at position %d" % position)
-
-
-def check_tokens(tokens: t.Sequence[str]) -> None:
-    """Refuse what is not a token, by its index: the value may be a secret with one character too many."""
-    bad = [index for index, token in enumerate(tokens) if not is_token(token)]
-    if not bad:
-        return
-    more = [str(index) for index in bad[1 : NAMED_AT_MOST + 1]]
-    raise StoreError(
-        "tokens[%d] is not a token: %s%s; nothing was changed"
-        % (
-            bad[0],
-            why_not_a_token(tokens[bad[0]]),
-            "" if not more else " (and %d more, at %s)" % (len(bad) - 1, ", ".join(more)),
-        )
-    )
-
-
-def check_fingerprints(fingerprints: t.Sequence[str]) -> None:
-    for index, value in enumerate(fingerprints):
-        if _FINGERPRINT.match(value) is None:
-            # Not repeated: whoever mixes up the two options gives a token here.
-            raise StoreError("fingerprints[%d] is not a fingerprint: 8 to 64 digits of 0-9 and a-f are needed" % index)
-
-
-def check_request(request: Request, now: float) -> None:
-    """Refuse what contradicts itself, before anything is looked at."""
-    check_tokens(request.tokens or ())
-    check_fingerprints(request.fingerprints or ())
-    if request.subject is not None:
-        check_subject(request.subject)
-    for name, value in (("generate", request.generate), ("count", request.count)):
-        if value is not None and value < (1 if name == "count" else 0):
-            raise StoreError("%s must be %d or more, not %d" % (name, 1 if name == "count" else 0, value))
-    if request.ttl is not None and request.expires_at is not None:
-        raise StoreError("ttl and expires_at exclude each other: give one")
-    if request.ttl is not None and request.ttl <= 0:
-        raise StoreError("ttl must be a number of seconds above 0, not %d" % request.ttl)
-    if request.ttl is not None and now + request.ttl > LAST_SECOND:
-        raise StoreError("ttl ends after the year 9999: is it in seconds?")
-    if request.expires_at is not None:
-        if request.expires_at > LAST_SECOND:
-            raise StoreError("expires_at is after the year 9999: it must be in seconds, not milliseconds")
-        if request.expires_at <= now:
-            raise StoreError("expires_at is in the past: %s" % time_text(request.expires_at))
-    if request.state == "present":
-        _check_present(request)
-    else:
-        _check_absent(request)
-
-
-def _check_present(request: Request) -> None:
-    if request.disconnect and not request.exclusive:
-        raise StoreError("disconnect is for state=absent and for exclusive")
-    for name, given in (("fingerprints", request.fingerprints is not None), ("expired", request.expired)):
-        if given:
-            raise StoreError("%s is for state=absent" % name)
-    nothing_named = not request.tokens and not request.generate
-    if request.exclusive and nothing_named and request.subject is None and not request.allow_empty:
-        raise StoreError(
-            "exclusive with an empty list would remove every token of the store: "
-            "set allow_empty=true if that is what you want"
-        )
-    if request.tokens is None and request.generate is None and request.subject is None and not request.exclusive:
-        raise StoreError("nothing is asked for: give tokens, generate or subject")
-    if request.count is not None:
-        if request.subject is None:
-            raise StoreError("count needs subject")
-        if request.tokens is not None or request.generate is not None:
-            raise StoreError("count is for a subject alone: leave out tokens and generate")
-    if request.renew_before is not None:
-        if request.ttl is None:
-            raise StoreError("renew_before needs ttl")
-        if not 0 < request.renew_before < request.ttl:
-            raise StoreError(
-                "renew_before must be above 0 and below ttl (%d), not %d" % (request.ttl, request.renew_before)
-            )
-
-
-def _check_absent(request: Request) -> None:
-    for name, given in (
-        ("generate", request.generate is not None),
-        ("count", request.count is not None),
-        ("ttl", request.ttl is not None),
-        ("expires_at", request.expires_at is not None),
-        ("renew_before", request.renew_before is not None),
-        ("exclusive", request.exclusive),
-    ):
-        if given:
-            raise StoreError("%s is for state=present" % name)
-    # Would subject and expired together mean both or either? A wrong guess removes valid tokens.
-    named = request.tokens is not None or request.fingerprints is not None
-    ways = [named, request.subject is not None, request.expired]
-    if sum(ways) == 0:
-        raise StoreError("nothing is asked for: give tokens, fingerprints, subject or expired=true")
-    if sum(ways) > 1:
-        raise StoreError("give one of tokens and fingerprints, subject, expired=true, not several")
+    about = "" if subject is None else f" subject={json.dumps(subject, ensure_ascii=False)}"
+    until = "" if ends is None else f" expires={time_text(ends)}"
+    return f"{'(new token)' if hidden else fingerprint(name)} {form}{about}{until}"
 
 
 def new_tokens(number: int) -> t.List[str]:
@@ -446,16 +293,13 @@ class _Planner:
                 newest = token
         if newest is None or newest.issued_at is None or newest.issued_at <= self.now + CLOCK_TOLERANCE:
             return
-        words = "the clock of this host (%s) is %d s behind token %s, issued %s" % (
-            time_text(self.now),
-            newest.issued_at - self.now,
-            newest.fingerprint,
-            time_text(newest.issued_at),
+        words = (
+            f"the clock of this host ({time_text(self.now)}) is {newest.issued_at - self.now} s behind token "
+            f"{newest.fingerprint}, issued {time_text(newest.issued_at)}"
         )
         if self.request.state == "present" and self.request.ttl is not None:
             raise StoreError(
-                "%s: a ttl counted from it would be wrong; set the clock, or give expires_at, or remove that token"
-                % words
+                f"{words}: a ttl counted from it would be wrong; set the clock, or give expires_at, or remove that token"
             )
         self.plan.warnings.append(words)
 
@@ -499,8 +343,8 @@ class _Planner:
         for value, names in found.items():
             if len(names) > 1:
                 raise StoreError(
-                    "fingerprint %s matches %d tokens: give more of its 64 digits (%s); nothing was changed"
-                    % (value, len(names), ", ".join(sorted(_distinct(names)))[:200])
+                    f"fingerprint {value} matches {len(names)} tokens: give more of its 64 digits "
+                    f"({', '.join(sorted(_distinct(names)))[:200]}); nothing was changed"
                 )
         self.plan.unchanged += sum(1 for names in found.values() if not names)
         return [name for names in found.values() for name in names]
@@ -521,4 +365,4 @@ def _longest_first(token: Token) -> t.Tuple[float, str]:
 
 
 def corrupt_warnings(tokens: t.Iterable[Token]) -> t.List[str]:
-    return ["token %s holds no readable JSON" % token.fingerprint for token in tokens if token.form == CORRUPT]
+    return [f"token {token.fingerprint} holds no readable JSON" for token in tokens if token.form == CORRUPT]

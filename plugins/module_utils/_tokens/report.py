@@ -8,8 +8,15 @@ from __future__ import annotations
 
 import typing as t
 
-from .._sessions.ending import Session
-from .store import CORRUPT, MANAGED, TOUCHED, Token, TokenStore, full_fingerprint
+from .._sessions.log import Session
+from .record import (
+    CORRUPT,
+    MANAGED,
+    TOUCHED,
+    Token,
+    full_fingerprint,
+)
+from .store import TokenStore
 
 
 class Filters(t.NamedTuple):

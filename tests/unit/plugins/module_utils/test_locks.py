@@ -21,13 +21,10 @@ import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import locks as _locks
 from ansible_collections.wssgate.nginx.plugins.module_utils._host.locks import LockError, hold
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import Lock
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import (
-    LogFile,
-    Wanted,
-    end_sessions,
-    shorten,
-)
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import StoreError, open_store
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import LogFile, shorten
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import Wanted, end_sessions
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import StoreError
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has a folder to himself")
 NOBODY = 65534
@@ -217,7 +214,7 @@ def test_a_link_in_a_lock_s_place_is_not_followed(folder: Path, place: Path, tmp
 def test_readers_of_the_log_share_it_and_whoever_shortens_it_is_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import ending as _sessions
+    from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import log as _sessions
 
     monkeypatch.setattr(_sessions, "LOCK_WAIT", 0.1)
     log = str(folder / "sessions.log")

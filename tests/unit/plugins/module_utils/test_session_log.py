@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import locks as _locks
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import ending as _sessions
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import sockets as _sockets
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import protection as _session_log
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import (
     former_logs,
@@ -23,12 +23,8 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection
     secure,
     set_append_only,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import (
-    Wanted,
-    end_sessions,
-    open_sessions,
-    shorten,
-)
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import shorten
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import Wanted, end_sessions, open_sessions
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="what is given away is root's")
 WORKER = 33
@@ -120,7 +116,7 @@ def test_it_can_be_neither_given_away_nor_emptied_nor_moved(log: Path, append_on
 
 @as_root
 def test_shortening_leaves_it_append_only(log: Path, append_only: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sessions, "live_sockets", lambda ports: {})
+    monkeypatch.setattr(_sockets, "live_sockets", lambda ports: {})
     log.write_text(start() * 2000)
     prepare(str(log))
     assert shorten(str(log), limit=50000) in ("collapsed", "punched")
@@ -163,7 +159,7 @@ def old_worker(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = {(("192.0.2.1", 443), ("203.0.113.7", port)): ("", "") for port in range(50001, 50010)}
-    monkeypatch.setattr(_sessions, "live_sockets", lambda ports: pairs)
+    monkeypatch.setattr(_sockets, "live_sockets", lambda ports: pairs)
 
 
 @as_root

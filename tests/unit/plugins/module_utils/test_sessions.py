@@ -10,28 +10,26 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import ending as sessions
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import ending, log as session_log, sockets
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import prune
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.sockets import parse_sockets, plain_address
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import Log, shorten
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import (
     Ended,
-    Log,
     Wanted,
     end_sessions,
     open_sessions,
-    parse_sockets,
-    plain_address,
-    shorten,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import (
-    ENDED,
-    STAGING,
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import (
     Attributes,
     Draft,
     StoreError,
     document_of,
     fingerprint,
-    open_store,
 )
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.writing import STAGING
 
 ONE = "one-token-of-16ch"
 TWO = "two-token-of-16ch"
@@ -64,7 +62,7 @@ class Kernel:
     """Sockets that are up; closing obeys unless it may not."""
 
     def __init__(self) -> None:
-        self.up: dict[sessions.Pair, tuple[str, str]] = {}
+        self.up: dict[sockets.Pair, tuple[str, str]] = {}
         self.crashed: set[int] = set()
         self.complaint = ""
         self.closed: list[tuple[str, str]] = []
@@ -72,7 +70,7 @@ class Kernel:
     def connect(self, port: int, client: str = "203.0.113.7", server: str = "192.0.2.1") -> None:
         self.up[((server, 443), (client, port))] = (f"{server}:443", f"{client}:{port}")
 
-    def live(self, ports: object) -> dict[sessions.Pair, tuple[str, str]]:
+    def live(self, ports: object) -> dict[sockets.Pair, tuple[str, str]]:
         return {pair: ends for pair, ends in self.up.items() if pair[0][1] in set(ports)}  # type: ignore[call-overload]
 
     def close(self, ends: list[tuple[str, str]]) -> str:
@@ -85,10 +83,10 @@ class Kernel:
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     fake = Kernel()
-    monkeypatch.setattr(sessions, "live_sockets", fake.live)
-    monkeypatch.setattr(sessions, "close_sockets", fake.close)
-    monkeypatch.setattr(sessions, "is_running", lambda pid: pid not in fake.crashed)
-    monkeypatch.setattr(sessions, "DEADLINE", 0.2)
+    monkeypatch.setattr(sockets, "live_sockets", fake.live)
+    monkeypatch.setattr(sockets, "close_sockets", fake.close)
+    monkeypatch.setattr(session_log, "is_running", lambda pid: pid not in fake.crashed)
+    monkeypatch.setattr(ending, "DEADLINE", 0.2)
     return fake
 
 
@@ -238,8 +236,8 @@ def test_a_session_over_a_unix_socket_went_with_its_worker(log: Path, kernel: Ke
 def test_a_process_that_runs_is_told_from_one_that_is_gone() -> None:
     with subprocess.Popen(["true"]) as gone:
         pass
-    assert not sessions.is_running(gone.pid)
-    assert sessions.is_running(os.getpid()) and sessions.is_running(1)
+    assert not session_log.is_running(gone.pid)
+    assert session_log.is_running(os.getpid()) and session_log.is_running(1)
 
 
 def test_a_session_without_a_socket_is_over(log: Path, kernel: Kernel) -> None:
@@ -260,7 +258,7 @@ def test_a_session_that_starts_while_others_are_ended_is_ended_too(
             kernel.connect(50002)
         return kernel.close(ends)
 
-    monkeypatch.setattr(sessions, "close_sockets", close_and_open)
+    monkeypatch.setattr(sockets, "close_sockets", close_and_open)
     assert end_sessions(str(log), Wanted([ONE])) == Ended(2, 2, 0, "")
 
 
@@ -276,8 +274,8 @@ def test_a_session_that_was_let_in_just_before_and_logged_just_after_is_ended(
         pauses.append(seconds)
         real_sleep(seconds)
 
-    real_sleep = sessions.time.sleep
-    monkeypatch.setattr(sessions.time, "sleep", pause)
+    real_sleep = ending.time.sleep
+    monkeypatch.setattr(ending.time, "sleep", pause)
     assert end_sessions(str(log), Wanted([ONE])).ended == 1
 
 
@@ -293,7 +291,7 @@ def test_a_first_look_that_takes_longer_than_the_deadline_is_no_reason_to_leave_
 ) -> None:
     log.write_text(start(ONE))
     kernel.connect(50001)
-    monkeypatch.setattr(sessions, "DEADLINE", 0.0)
+    monkeypatch.setattr(ending, "DEADLINE", 0.0)
     assert end_sessions(str(log), Wanted([ONE])) == Ended(1, 1, 0, "")
 
 
@@ -302,7 +300,7 @@ def test_a_session_that_stays_without_a_complaint_is_told(
 ) -> None:
     log.write_text(start(ONE))
     kernel.connect(50001)
-    monkeypatch.setattr(sessions, "close_sockets", lambda _ends: "")
+    monkeypatch.setattr(sockets, "close_sockets", lambda _ends: "")
     ended = end_sessions(str(log), Wanted([ONE]))
     assert (ended.found, ended.remaining) == (1, 1)
     assert "they are still there" in ended.reason
@@ -314,7 +312,7 @@ def test_a_complaint_about_a_session_that_ended_all_the_same_is_not_told(
     log.write_text(start(ONE))
     kernel.connect(50001)
     monkeypatch.setattr(
-        sessions, "close_sockets", lambda ends: kernel.close(ends) or "RTNETLINK answers: Invalid argument"
+        sockets, "close_sockets", lambda ends: kernel.close(ends) or "RTNETLINK answers: Invalid argument"
     )
     assert end_sessions(str(log), Wanted([ONE])) == Ended(1, 1, 0, "")
 
@@ -339,11 +337,11 @@ def test_a_log_that_is_no_file_is_told(tmp_path: Path) -> None:
 
 def test_what_ss_complains_of_is_told_and_a_missing_cgroup_is_no_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
     complaint = "Failed to open cgroup2 by ID"
-    monkeypatch.setattr(sessions, "_ss", lambda _arguments: ("", complaint))
-    assert sessions.live_sockets([443]) == {}
+    monkeypatch.setattr(sockets, "_ss", lambda _arguments: ("", complaint))
+    assert sockets.live_sockets([443]) == {}
     complaint += "\nCannot open netlink socket: Protocol not supported"
-    with pytest.raises(sessions.SocketError, match="ss: Cannot open netlink socket"):
-        sessions.live_sockets([443])
+    with pytest.raises(sockets.SocketError, match="ss: Cannot open netlink socket"):
+        sockets.live_sockets([443])
 
 
 def test_a_dry_run_counts_and_closes_nothing(log: Path, kernel: Kernel) -> None:
@@ -358,7 +356,7 @@ def test_no_ss_is_told(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise FileNotFoundError("ss")
 
     log.write_text(start(ONE))
-    monkeypatch.setattr(sessions.subprocess, "run", none)
+    monkeypatch.setattr(sockets.subprocess, "run", none)
     ended = end_sessions(str(log), Wanted([ONE]))
     assert (ended.found, ended.remaining) == (1, 1) and "iproute2" in ended.reason
 
@@ -427,9 +425,11 @@ def test_a_log_is_shortened_again_and_again_while_nginx_writes(log: Path, kernel
 def test_a_file_system_that_cannot_collapse_gets_a_hole(
     log: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = sessions._fallocate
+    real = session_log._fallocate
     monkeypatch.setattr(
-        sessions, "_fallocate", lambda fd, mode, *rest: mode != sessions._COLLAPSE_RANGE and real(fd, mode, *rest)
+        session_log,
+        "_fallocate",
+        lambda fd, mode, *rest: mode != session_log._COLLAPSE_RANGE and real(fd, mode, *rest),
     )
     kernel.connect(50999)
     fill(log, 2000)
@@ -442,7 +442,7 @@ def test_a_file_system_that_cannot_collapse_gets_a_hole(
 def test_a_file_system_that_takes_nothing_out_of_a_file_does_not_make_the_log_longer_at_each_run(
     log: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "_fallocate", lambda *_arguments: False)
+    monkeypatch.setattr(session_log, "_fallocate", lambda *_arguments: False)
     kernel.connect(50999)
     fill(log, 2000)
     before = log.read_bytes()
@@ -453,7 +453,7 @@ def test_a_file_system_that_takes_nothing_out_of_a_file_does_not_make_the_log_lo
 def test_asking_whether_the_log_can_be_shortened_leaves_it_as_it_is(log: Path) -> None:
     fill(log, 10)
     before = log.read_bytes(), log.stat().st_blocks
-    with sessions.LogFile(str(log), shorten=True) as file:
+    with session_log.LogFile(str(log), shorten=True) as file:
         assert file.can_discard()
     assert (log.read_bytes(), log.stat().st_blocks) == before
 

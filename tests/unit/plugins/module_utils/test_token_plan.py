@@ -10,14 +10,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.report import Filters, listing
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.plan import (
-    Plan,
-    Request,
-    check_request,
-    make_plan,
-    new_tokens,
-)
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.request import Request, check_request
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.plan import Plan, make_plan, new_tokens
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import (
     Attributes,
     Draft,
     StoreError,
@@ -25,8 +20,8 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import
     fingerprint,
     full_fingerprint,
     is_token,
-    open_store,
 )
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
 
 ONE = "one-token-of-16ch"
 TWO = "two-token-of-16ch"

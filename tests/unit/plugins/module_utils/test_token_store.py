@@ -17,11 +17,11 @@ import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import record, writing
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import store as token_store
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import (
     CORRUPT,
     MANAGED,
-    STAGING,
     TOUCHED,
     Attributes,
     Draft,
@@ -29,8 +29,9 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import
     document_of,
     fingerprint,
     is_token,
-    open_store,
 )
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.writing import STAGING
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
 
 ONE = "one-token-of-16ch"
 TWO = "two-token-of-16ch"
@@ -189,7 +190,7 @@ def test_a_managed_file_holds_json_and_ends_with_its_mtime(path: Path) -> None:
         store.write([managed(ONE), managed(TWO, ends=None)], ANY)
     assert json.loads((path / ONE).read_text()) == {"subject": "somebody", "issued_at": NOW, "expires_at": NOW + 60}
     assert (path / ONE).stat().st_mtime == NOW + 60
-    assert (path / TWO).stat().st_mtime == token_store.NO_EXPIRY_MTIME
+    assert (path / TWO).stat().st_mtime == record.NO_EXPIRY_MTIME
 
 
 def test_what_was_written_is_what_is_read(path: Path) -> None:
@@ -452,7 +453,7 @@ def test_a_disk_that_breaks_while_it_is_written_to_leaves_nothing(path: Path, mo
         monkeypatch.setattr(ctypes, "CDLL", lambda *_args, **_kwargs: Library)
         # So many are written to the disk by one call.
         with pytest.raises(StoreError, match="Input/output error; nothing was created"):
-            store.write([managed(f"{ONE}{number}") for number in range(token_store.FSYNC_EACH + 1)], ANY)
+            store.write([managed(f"{ONE}{number}") for number in range(writing.FSYNC_EACH + 1)], ANY)
         monkeypatch.undo()
     assert names(path) == []
 
@@ -493,13 +494,13 @@ def test_a_store_that_cannot_be_written_is_a_clear_error(path: Path, monkeypatch
     assert ONE not in str(error.value)
 
 
-@pytest.mark.parametrize("count", [1, token_store.FSYNC_EACH + 1])
+@pytest.mark.parametrize("count", [1, writing.FSYNC_EACH + 1])
 def test_a_file_is_on_the_disk_before_it_gets_its_name(path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     events: list[str] = []
-    real_fsync, real_rename, real_syncfs = os.fsync, os.rename, token_store._sync_file_system
+    real_fsync, real_rename, real_syncfs = os.fsync, os.rename, writing._sync_file_system
     monkeypatch.setattr(os, "fsync", lambda fd: (events.append("sync"), real_fsync(fd)))
     monkeypatch.setattr(os, "rename", lambda *a, **k: (events.append("rename"), real_rename(*a, **k)))
-    monkeypatch.setattr(token_store, "_sync_file_system", lambda *a: (events.append("sync"), real_syncfs(*a)))
+    monkeypatch.setattr(writing, "_sync_file_system", lambda *a: (events.append("sync"), real_syncfs(*a)))
     with open_store(str(path)) as store:
         store.write([managed("token-number-%05d" % number) for number in range(count)], ANY)
     # the last one is the directory's own
@@ -512,7 +513,7 @@ def test_without_syncfs_every_file_is_synced(path: Path, monkeypatch: pytest.Mon
 
     synced: list[int] = []
     real = os.fsync
-    monkeypatch.setattr(token_store.ctypes, "CDLL", no_library)
+    monkeypatch.setattr(writing.ctypes, "CDLL", no_library)
     monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), real(fd)))
     with open_store(str(path)) as store:
         store.write([managed("token-number-%05d" % number) for number in range(20)], ANY)
@@ -553,7 +554,8 @@ def test_a_second_run_waits_for_the_first_and_gives_up_with_a_clear_error(path: 
 KILLED = """
 import sys
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import *
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import Attributes, Draft, document_of, open_store
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import Attributes, Draft, document_of
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
 print("ready", flush=True)
 with open_store(sys.argv[1]) as store:
     for batch in range(1000):

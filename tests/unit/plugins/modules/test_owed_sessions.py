@@ -23,15 +23,13 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import prune as _prune
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import record
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import store as _token_store
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import CANNOT_WORK, DONE, LEFT_SOMETHING
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import Wanted, end_sessions
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import (
-    ENDED,
-    QUARANTINE_PREFIX,
-    fingerprint,
-    open_store,
-)
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import fingerprint
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import QUARANTINE_PREFIX, open_store
 from ansible_collections.wssgate.nginx.plugins.modules import wss_token, wss_token_info
 
 TOKENS = [f"{word}-token-of-16-ch" for word in ("first", "second", "third", "fourth", "fifth", "sixth")]
@@ -151,7 +149,7 @@ def call(capsys: pytest.CaptureFixture[str], gate: Gate, module: Any = wss_token
 
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the time after which nobody looks again had passed."""
-    monkeypatch.setattr(_token_store, "SECOND_LOOK", 0)
+    monkeypatch.setattr(record, "SECOND_LOOK", 0)
 
 
 @contextlib.contextmanager
@@ -247,7 +245,7 @@ def test_no_number_in_a_file_stops_a_run_or_a_list(
     listed = call(capsys, gate, wss_token_info)
     assert "failed" not in listed and listed["totals"]["tokens"] == stays
     if stays:
-        assert listed["tokens"][0]["expires_at"] == _token_store.LAST_SECOND
+        assert listed["tokens"][0]["expires_at"] == record.LAST_SECOND
         # Neither does it keep tokens from being issued and renewed.
         for arguments in ({"subject": "x", "ttl": 60}, {"tokens": [ONE], "subject": "y"}):
             assert "failed" not in call(capsys, gate, **arguments)
@@ -485,8 +483,8 @@ def test_a_record_that_is_new_since_it_was_listed_is_not_forgotten(gate: Gate) -
 
 
 def test_a_clock_that_was_put_back_makes_no_record_permanent() -> None:
-    record = _token_store.Owed(ONE, 10**9, (1, 1), False)
-    assert [record.is_settled(10**9 + offset) for offset in (-40, -5, 0, 5, 40)] == [True, False, False, False, True]
+    removed = record.Owed(ONE, 10**9, (1, 1), False)
+    assert [removed.is_settled(10**9 + offset) for offset in (-40, -5, 0, 5, 40)] == [True, False, False, False, True]
 
 
 def test_what_is_owed_is_no_token_and_nothing_foreign(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,11 +28,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._handshake import probe as probe_utils
+from ansible_collections.wssgate.nginx.plugins.module_utils._handshake.tls_facts import facts_of_der, facts_of_verified
 from ansible_collections.wssgate.nginx.plugins.module_utils._handshake.probe import (
     ProbeArgumentError,
     build_headers,
-    facts_of_der,
-    facts_of_verified,
     parse_target,
 )
 from ansible_collections.wssgate.nginx.plugins.modules import wss_probe

@@ -21,7 +21,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import LEFT_SOMETHING
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import main as prune
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import STAGING
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.writing import STAGING
 from ansible_collections.wssgate.nginx.plugins.modules import wss_token
 
 ENDS = 4_000_000_000

@@ -20,15 +20,15 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import install as pruner
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import state as pruner_state
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import store as token_store
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import owed
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import LEFT_SOMETHING
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import (
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import (
     Attributes,
     Draft,
     document_of,
     fingerprint,
-    open_store,
 )
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
 from ansible_collections.wssgate.nginx.plugins.modules import wss_token_pruner, wss_token_pruner_info
 
 ENDED = "ended-token-of-16"
@@ -44,9 +44,15 @@ CODE = {
     "_host/locks.py",
     "_sessions/__init__.py",
     "_sessions/ending.py",
+    "_sessions/log.py",
+    "_sessions/sockets.py",
     "_sessions/protection.py",
     "_tokens/__init__.py",
     "_tokens/pattern.py",
+    "_tokens/record.py",
+    "_tokens/folder.py",
+    "_tokens/owed.py",
+    "_tokens/writing.py",
     "_tokens/store.py",
 }
 
@@ -129,7 +135,7 @@ def issue(machine: Machine) -> None:
 
 
 def names(machine: Machine) -> set[str]:
-    return {path.name for path in machine.store.iterdir() if path.name != token_store.ENDED}
+    return {path.name for path in machine.store.iterdir() if path.name != owed.ENDED}
 
 
 def library() -> set[str]:

@@ -1,0 +1,344 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The session log: which token opened which connection.
+
+nginx writes a line when a token has let a client in, and a line when that request is over::
+
+    S msec worker connection request client client_port server server_port visitor token
+    E msec worker connection request status
+
+``client`` and ``client_port`` are those of the socket, whatever a load balancer says about the visitor. A session is
+open when its S has no E, its worker runs and the kernel has its socket up. All three are needed: a worker that
+crashed wrote no E, and the same two ports may by now be those of somebody else's connection.
+
+The log holds tokens, so it is for root alone, and it is shortened in place: nginx keeps its file open, needs no
+signal, and no line is lost. A session that is open then is written again, with a K instead of the S.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import stat
+import typing as t
+
+from .._host.locks import LockError, hold
+from .._tokens.record import StoreError, is_token
+from . import sockets
+from .protection import former_logs, secure, set_append_only
+from .sockets import Pair, SocketError, end_of
+
+# Kinds of lines. Each is one byte, so that one can be put in the place of another.
+STARTED = "S"
+ENDED = "E"
+KEPT = "K"
+
+LOG_LIMIT = 4 * 1024 * 1024
+LOCK_WAIT = 30.0
+
+_KEEP_SIZE = 0x01
+_PUNCH_HOLE = 0x02
+_COLLAPSE_RANGE = 0x08
+Key = t.Tuple[str, str, str]  # worker, connection, request
+
+
+class Start(t.NamedTuple):
+    """The fields of a line for a token that has let a client in, in their order."""
+
+    kind: str
+    msec: str
+    worker: str
+    connection: str
+    request: str
+    client: str
+    client_port: str
+    server: str
+    server_port: str
+    visitor: str
+    token: str
+
+
+class End(t.NamedTuple):
+    """The fields of a line for a request that is over, in their order."""
+
+    kind: str
+    msec: str
+    worker: str
+    connection: str
+    request: str
+    status: str
+
+
+class Session(t.NamedTuple):
+    """A request that a token let in."""
+
+    key: Key
+    started_at: float
+    pair: t.Optional[Pair]  # None for a unix socket, which nothing but its worker can close
+    visitor: str
+    token: str
+    line: bytes
+
+
+class Log:
+    """Reads lines of the session log and knows which sessions have no end yet."""
+
+    def __init__(self) -> None:
+        self.open: t.Dict[Key, Session] = {}
+        self._by_pair: t.Dict[Pair, Key] = {}
+        self._ended: t.Set[Key] = set()
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()
+        for line in lines:
+            fields = line.lstrip(b"\0").decode("utf-8", "replace").split(" ")
+            if fields[0] in (STARTED, KEPT) and len(fields) == len(Start._fields):
+                self._start(Start(*fields), line)
+            elif fields[0] == ENDED and len(fields) == len(End._fields):
+                self._end(End(*fields))
+
+    def _start(self, start: Start, line: bytes) -> None:
+        if not start.worker.isdigit():
+            return
+        key = (start.worker, start.connection, start.request)
+        if start.kind == KEPT and (key in self._ended or key in self.open):
+            return
+        pair: t.Optional[Pair] = None
+        try:
+            started_at = float(start.msec)
+            if not start.client.startswith("unix:"):
+                pair = (end_of(start.server, start.server_port), end_of(start.client, start.client_port))
+        except ValueError:
+            return
+        if not is_token(start.token):
+            return
+        # Two sessions cannot have the same ends: the earlier one is over, or has gone on to its next request.
+        if pair is not None and pair in self._by_pair:
+            self._close(self._by_pair[pair])
+        self._close(key)
+        self._ended.discard(key)
+        self.open[key] = Session(key, started_at, pair, start.visitor, start.token, line)
+        if pair is not None:
+            self._by_pair[pair] = key
+
+    def _end(self, end: End) -> None:
+        key = (end.worker, end.connection, end.request)
+        self._close(key)
+        self._ended.add(key)
+
+    def _close(self, key: Key) -> None:
+        session = self.open.pop(key, None)
+        if session is not None and session.pair is not None and self._by_pair.get(session.pair) == key:
+            del self._by_pair[session.pair]
+
+
+class MissingLog(StoreError):
+    """There is no such log."""
+
+
+class LogFile:
+    """The open session log; shared among readers, alone for whoever shortens it."""
+
+    def __init__(self, path: str, shorten: bool = False, lock: bool = True) -> None:
+        self.path = path
+        self._stack = contextlib.ExitStack()
+        flags = (os.O_RDWR | os.O_APPEND) if shorten else os.O_RDONLY
+        try:
+            self.fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise MissingLog(f"{path} does not exist: the gate writes no session log") from None
+        except OSError as error:
+            raise StoreError(f"cannot open {path}: {os.strerror(error.errno or 0)}") from None
+        try:
+            if not stat.S_ISREG(os.fstat(self.fd).st_mode):
+                raise StoreError(f"{path} is not a file")
+            if lock:
+                self._lock(shorten)
+        except BaseException:
+            os.close(self.fd)
+            raise
+        self._offset = self.data_start()
+
+    def __enter__(self) -> LogFile:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self._stack.close()
+        os.close(self.fd)
+
+    def _lock(self, alone: bool) -> None:
+        """By the folder: nginx's workers have the log's descriptor, and a lock on that they could hold for ever."""
+        try:
+            folder = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                self._stack.enter_context(hold(folder, self.path, not alone, LOCK_WAIT, former=self.fd))
+            finally:
+                os.close(folder)
+        except LockError as error:
+            raise StoreError(str(error)) from None
+        except OSError as error:
+            raise StoreError(f"cannot open the folder of {self.path}: {os.strerror(error.errno or 0)}") from None
+
+    def data_start(self) -> int:
+        """Where the content begins: what was punched out before it reads as zeros."""
+        try:
+            return os.lseek(self.fd, 0, os.SEEK_DATA)
+        except OSError:
+            return os.fstat(self.fd).st_size  # nothing but a hole
+
+    def read_new(self) -> bytes:
+        parts: t.List[bytes] = []
+        while True:
+            part = os.pread(self.fd, 1 << 20, self._offset)
+            if not part:
+                return b"".join(parts)
+            self._offset += len(part)
+            parts.append(part)
+
+    @property
+    def offset(self) -> int:
+        return self._offset
+
+    def can_discard(self) -> bool:
+        """Whether something can be taken out of the file. Tried where it has nothing, and nginx will never get to."""
+        try:
+            if not set_append_only(self.fd, False):
+                return False
+            return _fallocate(self.fd, _PUNCH_HOLE | _KEEP_SIZE, 1 << 20, os.fstat(self.fd).st_size + (1 << 30))
+        finally:
+            self.secure()
+
+    def discard(self, length: int) -> str:
+        """Drop the first bytes without losing what is appended meanwhile; return how."""
+        block = os.fstatvfs(self.fd).f_bsize
+        whole = (length // block) * block
+        if whole and whole == os.fstat(self.fd).st_size:
+            whole -= block
+        if not whole:
+            return "nothing"
+        # Nothing can be taken out of a file that is append-only. For a moment it is not.
+        set_append_only(self.fd, False)
+        try:
+            if _fallocate(self.fd, _COLLAPSE_RANGE, whole):
+                return "collapsed"
+            if _fallocate(self.fd, _PUNCH_HOLE | _KEEP_SIZE, whole):
+                return "punched"
+            return "kept"
+        finally:
+            self.secure()
+
+    def secure(self) -> bool:
+        """Make it root's again, where something has given it to the workers."""
+        return secure(self.fd)
+
+
+def _fallocate(fd: int, mode: int, length: int, offset: int = 0) -> bool:
+    try:
+        call = ctypes.CDLL(None, use_errno=True).fallocate64
+    except (OSError, AttributeError):
+        return False
+    call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return bool(call(fd, mode, offset, length) == 0)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process. Asked by the signal that is none, because /proc may hide what is another's."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def still_open(sessions: t.Iterable[Session], live: t.Container[Pair]) -> t.List[Session]:
+    workers: t.Dict[str, bool] = {}
+    found = []
+    for session in sessions:
+        worker = session.key[0]
+        if worker not in workers:
+            workers[worker] = is_running(int(worker))
+        if workers[worker] and (session.pair is None or session.pair in live):
+            found.append(session)
+    return found
+
+
+def ports_of(sessions: t.Iterable[Session]) -> t.Set[int]:
+    return {session.pair[0][1] for session in sessions if session.pair is not None}
+
+
+_ROTATED = re.compile(r"[.-][0-9]{1,14}\Z")
+
+
+def _rotated(path: str) -> t.List[str]:
+    """Logs that somebody renamed, the oldest first: nginx's workers go on writing to the one that they have."""
+    folder, name = os.path.split(path)
+    found = []
+    with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
+        for entry in entries:
+            if entry.name.startswith(name) and _ROTATED.match(entry.name[len(name) :]):
+                # A folder, a link or a socket of that name is no log that nginx was writing to.
+                with contextlib.suppress(OSError):
+                    if not entry.is_file(follow_symlinks=False):
+                        continue
+                    found.append((entry.stat(follow_symlinks=False).st_mtime, os.path.join(folder, entry.name)))
+    return [rotated for _changed, rotated in sorted(found)]
+
+
+@contextlib.contextmanager
+def open_logs(path: str) -> t.Iterator[t.List[LogFile]]:
+    """Every log that may name an open session, in the order in which they were begun, the present one last."""
+    with contextlib.ExitStack() as stack:
+        main = stack.enter_context(LogFile(path))
+        try:
+            formers = former_logs(path)
+        except (LockError, OSError) as error:
+            raise StoreError(f"cannot tell which logs were written before: {error}") from None
+        files = []
+        for former in formers:
+            for one in (*_rotated(former), former):
+                # Removed by somebody: its sessions are lost, and so they were without a change of the path.
+                with contextlib.suppress(MissingLog):
+                    files.append(stack.enter_context(LogFile(one, lock=False)))
+        for one in _rotated(path):
+            with contextlib.suppress(MissingLog):
+                files.append(stack.enter_context(LogFile(one, lock=False)))
+        yield [*files, main]
+
+
+def shorten(path: str, limit: int = LOG_LIMIT) -> str:
+    """Bound the log; return what was done. Open sessions stay in it."""
+    try:
+        file = LogFile(path, shorten=True)
+    except MissingLog:
+        return "absent"
+    with file:
+        file.secure()
+        if os.fstat(file.fd).st_size - file.data_start() <= limit:
+            return "short"
+        # Before anything is appended: where nothing can be dropped, each run would make the log longer.
+        if not file.can_discard():
+            return "kept"
+        log = Log()
+        log.feed(file.read_new())
+        length = file.offset
+        sessions = list(log.open.values())
+        with contextlib.suppress(SocketError):
+            # Listed after the log was read, so whatever is open in it and not among these is over.
+            live = sockets.live_sockets(ports_of(sessions))
+            sessions = still_open(sessions, live)
+        kept = b"".join(KEPT.encode() + session.line.lstrip(b"\0")[1:] + b"\n" for session in sessions)
+        if len(kept) * 2 > length - file.data_start():
+            return "full of open sessions"
+        # Appended before anything is dropped: a run that is killed here leaves lines twice, which is harmless.
+        view = memoryview(kept)
+        while view:
+            view = view[os.write(file.fd, view) :]
+        return file.discard(length)

@@ -1,0 +1,109 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""TCP connections of this host, listed and closed by ``ss`` of iproute2."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import subprocess
+import typing as t
+
+FILTERS_A_CALL = 40
+STATES = ("established", "close-wait", "fin-wait-1", "fin-wait-2")
+SS_TIMEOUT = 20
+
+Address = t.Tuple[str, int]
+Pair = t.Tuple[Address, Address]  # the gate's end and the client's end of a connection
+
+
+class SocketError(Exception):
+    """The kernel's sockets cannot be listed or closed."""
+
+
+def plain_address(text: str) -> str:
+    """One spelling for each address: no brackets, no interface, IPv4 also where it came over an IPv6 socket."""
+    address = ipaddress.ip_address(text.replace("[", "").replace("]", "").partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
+
+
+def end_of(address: str, port: str) -> Address:
+    return plain_address(address), int(port)
+
+
+def _ss(arguments: t.Sequence[str]) -> t.Tuple[str, str]:
+    try:
+        done = subprocess.run(
+            ["ss", "--no-header", "--tcp", "--numeric", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=SS_TIMEOUT,
+            check=False,
+            env={**os.environ, "LC_ALL": "C", "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin"},
+        )
+    except FileNotFoundError:
+        raise SocketError("ss is not installed (package iproute2, on EL iproute)") from None
+    except OSError as error:
+        raise SocketError(f"ss cannot be run: {os.strerror(error.errno or 0)}") from None
+    except subprocess.TimeoutExpired:
+        raise SocketError(f"ss did not answer within {SS_TIMEOUT} s") from None
+    errors = done.stderr.decode("utf-8", "replace").strip()
+    if done.returncode != 0:
+        # No line from a program that failed is not the same as no connection.
+        raise SocketError(f"ss failed with {done.returncode}: {(errors.splitlines() or ['no words'])[-1]}")
+    return done.stdout.decode("utf-8", "replace"), errors
+
+
+def _states() -> t.List[str]:
+    return [word for state in STATES for word in ("state", state)]
+
+
+def parse_sockets(text: str) -> t.Dict[Pair, t.Tuple[str, str]]:
+    """Each connection with both ends as ss writes them, which is how it wants them back."""
+    found: t.Dict[Pair, t.Tuple[str, str]] = {}
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) < 4:
+            continue
+        # Without options for details the two ends come last.
+        local, peer = fields[-2:]
+        with contextlib.suppress(ValueError):
+            pair = (end_of(*local.rsplit(":", 1)), end_of(*peer.rsplit(":", 1)))
+            found[pair] = (local, peer)
+    return found
+
+
+def live_sockets(ports: t.Iterable[int]) -> t.Dict[Pair, t.Tuple[str, str]]:
+    wanted = sorted(set(ports))
+    if not wanted:
+        return {}
+    condition = " or ".join(f"sport = :{port}" for port in wanted)
+    output, errors = _ss([*_states(), condition])
+    if errors and not output:
+        # In a container without cgroup2 ss complains and still answers.
+        lines = [line for line in errors.splitlines() if "cgroup" not in line]
+        if lines:
+            raise SocketError(f"ss: {lines[-1]}")
+    return parse_sockets(output)
+
+
+def close_sockets(ends: t.Sequence[t.Tuple[str, str]]) -> str:
+    """Have the kernel reset these connections; return what ss complained about."""
+    complaints: t.List[str] = []
+    for start in range(0, len(ends), FILTERS_A_CALL):
+        some = ends[start : start + FILTERS_A_CALL]
+        condition = " or ".join(f"( src {_bare(local)} and dst {_bare(peer)} )" for local, peer in some)
+        _output, errors = _ss(["--kill", *_states(), condition])
+        complaints += [line for line in errors.splitlines() if "cgroup" not in line]
+    return complaints[-1] if complaints else ""
+
+
+def _bare(end: str) -> str:
+    """Without the interface, which ss prints but does not take back everywhere."""
+    address, port = end.rsplit(":", 1)
+    return f"[{address.strip('[]').partition('%')[0]}]:{port}" if ":" in address else end
