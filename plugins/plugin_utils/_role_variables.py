@@ -210,7 +210,8 @@ def _fits(value: t.Any, spec: t.Mapping[str, t.Any]) -> bool:
     """Whether a value could be meant for an option; a list of users is not meant for the name of one."""
     kind = spec.get("type")
     if kind == "raw":
-        return True
+        # A list of dictionaries, written as one by mistake, but not the text of somebody else's variable.
+        return not spec.get("options") or not isinstance(value, str) or "{{" in value
     if kind in ("list", "dict"):
         return isinstance(value, list if kind == "list" else t.Mapping) or (isinstance(value, str) and "{{" in value)
     return not isinstance(value, (list, t.Mapping))
@@ -227,7 +228,11 @@ def _specification(name: str) -> t.Mapping[str, t.Any]:
 def meant_by(name: str, value: t.Any, role: str) -> t.Optional[str]:
     """The variable of the role that a name nobody knows was probably meant to be."""
     is_own = role in OWN_PREFIXES
-    if not name.startswith(role[:2] if is_own else f"{role}_"):
+    if is_own:
+        if not name.startswith(role[:2]):
+            return None
+    # The role's name may be what is misspelt: ngnix_sessions, certificate_list.
+    elif not name.startswith(f"{role}_") and distance(name.partition("_")[0], role) > 1:
         return None
     found = []
     for known in [*options_of(role), *(PLAY_VARIABLES if role == "wss_proxy" else ())]:

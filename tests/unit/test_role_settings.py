@@ -229,6 +229,9 @@ def misspelt(*names: str, value: t.Any = "x", **others: t.Any) -> t.List[str]:
         ("nginx_alow_restart", "nginx_allow_restart", True),
         ("certificates_lists", "certificates_list", []),
         ("htpasswd_file", "htpasswd_files", []),
+        ("wss_proxy_server", "wss_proxy_servers", {"name": "gate"}),
+        ("ngnix_sessions", "nginx_sessions", 8000),
+        ("certificate_list", "certificates_list", [{"name": "gate"}]),
     ],
 )
 def test_a_misspelt_variable_is_named_with_the_one_that_was_meant(name: str, meant: str, value: t.Any) -> None:
