@@ -269,7 +269,7 @@ def test_a_play_of_one_s_own_gets_the_answers_that_site_gives(inventory: Invento
 
 
 def test_a_play_without_facts_is_told_to_gather_them(inventory: Inventory) -> None:
-    roles = ["nginx", "certificates", "htpasswd", "token_store", "wss_proxy", "wcs"]
+    roles = ["nginx", "certificates", "htpasswd", "token_store", "wss_proxy"]
     output = own_play(inventory, "without_facts", False, [(role, {}) for role in roles])
     for number, role in enumerate(roles):
         assert f"answer {number} is role {role} needs facts of gate that the play has not gathered" in output
