@@ -236,6 +236,20 @@ def test_every_door_opens_to_an_honest_handshake(house: House, mirror: Mirror, p
     assert stage.seen == {101: len(DOORS)}
 
 
+def test_a_path_too_long_for_the_matcher_is_refused(house: House, mirror: Mirror, port: int, rules: Rules) -> None:
+    """PCRE's compiler (pcre_jit) gives up on a path of many parts; nginx then takes the default of the map."""
+    other = free_port()
+
+    def edit(path: str, text: str) -> str:
+        return "pcre_jit on;\n" + text if path == "nginx.conf" else text
+
+    with house.copy(edit, {port: other}) as copy:
+        stage = Stage(copy, other, mirror, rules)
+        words, lines = honest(DOORS[0], LIVE[1])
+        for path in (b"/shop/" + b";/" * 3500 + b"Staff/x", b"/app/.." + b"%20" * 2600):
+            stage.check([Case(b" ".join([words[0], path, words[2]]), tuple(lines))])
+
+
 @pytest.fixture
 def stage(house: House, mirror: Mirror, port: int, rules: Rules, capsys: pytest.CaptureFixture[str]) -> Iterator[Stage]:
     """Prints what it has seen, failed or not."""

@@ -313,7 +313,9 @@ BEFORE = (b"",) * 8 + (b";/", b";v=1/;/", b"%20/", b"/", b"./", b"x/../", b"x", 
 BEHIND = (b"",) * 8 + tuple(
     b"; ;v=1 %3b %3bv=1;w %253b . .. %20 .%20;v=1 ;v=1. %2e /. /; %252e %3f %3fv=1 %23 x -2 x;v=1 %20x .x".split()
 )
-TAILS = (b"",) * 4 + tuple(b"/ /x /x/y ; ;v=1 /; /;v=1 /;/ /%20 /.%20 /%20;v . %20 %3fv/w %23 ?a=b /x;v=1 /../x".split())
+TAILS = (b"",) * 4 + tuple(
+    b"/ /x /x/y ; ;v=1 /; /;v=1 /;/ /%20 /.%20 /%20;v . %20 %3fv/w %23 ?a=b /x;v=1 /../x".split()
+)
 # A letter in other words: once is for nginx to read, twice and more for some upstreams; then overlong in two to four bytes.
 LETTERS: tuple[Callable[[int], bytes], ...] = (
     lambda letter: b"%%%02x" % letter,
@@ -332,7 +334,9 @@ LETTERS: tuple[Callable[[int], bytes], ...] = (
 
 def _respelt(pick: Pick, door: Door) -> bytes:
     """The path of a door within a folder, said otherwise behind that folder or as it is."""
-    folder = max((other.path for other in _around(door)), key=len) if pick((True, True, False)) else _around(door)[0].path
+    folder = (
+        max((other.path for other in _around(door)), key=len) if pick((True, True, False)) else _around(door)[0].path
+    )
     parts = []
     for name in door.path[len(folder) :].strip(b"/").split(b"/"):
         kind = pick(("", "", "", "case", "case", "letter"))
@@ -347,7 +351,9 @@ def _respelt(pick: Pick, door: Door) -> bytes:
 
 def _around(door: Door) -> list[Door]:
     """The folders that this door is in, the outermost first."""
-    return [other for other in DOORS if other != door and other.path.endswith(b"/") and door.path.startswith(other.path)]
+    return [
+        other for other in DOORS if other != door and other.path.endswith(b"/") and door.path.startswith(other.path)
+    ]
 
 
 def _targets(door: Door) -> tuple[bytes, ...]:
