@@ -468,6 +468,10 @@ def the_service_is_told_what_the_upstream_gets(site: Site) -> None:
         assert (told, first) == ([wanted], [f"GET {wanted} HTTP/1.1"]), (
             f"{target}: the service was told {told}, the upstream asked {first}"
         )
+    # A location of one path has nothing to spell, and a query.
+    first = got(site.ask("mixed", site.handshake("mixed", "/service?a=b").cookie("session=good"), "alice"))[""]
+    told = site.decider.asked[-1][1]["x-original-uri"]
+    assert (told, first) == (["/service?a=b"], ["GET /service?a=b HTTP/1.1"]), (told, first)
     count, asked = site.mirror.count, len(site.decider.asked)
     for target in (*UNTOLD, *attacks.AMBIGUITIES):
         with site.ask("service", site.handshake("service", target).cookie("session=good")) as reply:

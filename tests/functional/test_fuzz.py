@@ -236,6 +236,20 @@ def test_every_door_opens_to_an_honest_handshake(house: House, mirror: Mirror, p
     assert stage.seen == {101: len(DOORS)}
 
 
+def test_a_path_too_long_for_the_matcher_is_refused(house: House, mirror: Mirror, port: int, rules: Rules) -> None:
+    """PCRE's compiler (pcre_jit) gives up on a path of many parts; nginx then takes the default of the map."""
+    other = free_port()
+
+    def edit(path: str, text: str) -> str:
+        return "pcre_jit on;\n" + text if path == "nginx.conf" else text
+
+    with house.copy(edit, {port: other}) as copy:
+        stage = Stage(copy, other, mirror, rules)
+        words, lines = honest(DOORS[0], LIVE[1])
+        for path in (b"/shop/" + b";/" * 3500 + b"Staff/x", b"/app/.." + b"%20" * 2600):
+            stage.check([Case(b" ".join([words[0], path, words[2]]), tuple(lines))])
+
+
 @pytest.fixture
 def stage(house: House, mirror: Mirror, port: int, rules: Rules, capsys: pytest.CaptureFixture[str]) -> Iterator[Stage]:
     """Prints what it has seen, failed or not."""
@@ -320,6 +334,18 @@ GUARDS = {
     "one reading of a path": (SERVER, IF % r"\$wss_ambiguous", ""),
     "the parameters of a path's parts": (GATE, r"\(\?:\[;/\?#\]", "(?:[/?#]"),
     "a path encoded twice": (GATE, r"\\\.\|%\(\?:25\)\*2e", r"\."),
+    "a door within a folder": (SERVER, IF % r"\$wss_reading_\w+", ""),
+    "a door within a folder, in any case": (GATE, r'"~\*(\^/\(\?:\[\. )', r'"~\1'),
+    "a door within a folder, with parameters": (GATE, r"\(\?:;\[\^/\]\*\)\?", ""),
+    "a door within a folder, with empty parts": (GATE, r"/\(\?:\[\. \]\*\(\?:;\[\^/\]\*\)\?/\)\*", "/"),
+    "a door within a folder, with dots and blanks": (GATE, r"\[\. \]\*", ""),
+    "a door within a folder, with a slash": (GATE, r'\(\?:/[^"]{,60}\)\?(\(\?:\[\?#\]\|\$\)")', r"\1"),
+    "a door within a folder, with a query": (GATE, r"\(\?:\[\?#\]\|\$\)", "$"),
+    "a folder within a folder, with a query": (GATE, r"\(\?:\[/\?#\]\|\$\)", "(?:/|$)"),
+    "a letter encoded twice": (GATE, r"%\(\?:25\)\*\[0-7\]\[0-9a-f\]\|", ""),
+    "an overlong letter in two bytes": (GATE, r"\[\\xc0\\xc1\]\|", ""),
+    "an overlong letter in three bytes": (GATE, r"\|\\xe0\[\\x80-\\x9f\]", ""),
+    "an overlong letter in four bytes": (GATE, r"\|\\xf0\[\\x80-\\x8f\]", ""),
     "the exact path": (SERVER, r"location = (/wss|/open) ", r"location \1 "),
     "the internal location": (SERVER, r"internal;", ""),
     "426 with Upgrade": (SERVER, r"add_header Upgrade [^;]*;", ""),

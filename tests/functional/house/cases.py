@@ -61,6 +61,12 @@ DOORS = (
     Door(b"/password", ORIGINS, auth="basic"),
     Door(b"/open", ORIGINS, auth="none"),
     Door(b"/app/", ORIGINS, auth="none"),
+    # One in another: what is said of the inner ones, some upstreams read in paths of the outer ones.
+    Door(b"/shop/", ORIGINS, auth="none"),
+    Door(b"/shop/twin", ORIGINS, auth="none"),
+    Door(b"/shop/my.till", ORIGINS, auth="basic"),
+    Door(b"/shop/staff/", ORIGINS),
+    Door(b"/shop/staff/door", ORIGINS, auth="token_and_basic"),
 )
 
 # Chooses one of several.
@@ -302,6 +308,52 @@ PIECES = tuple(
     b"x room / / / / . .. .. .. ... ..; .;v ; ;v=1 %2e %2E %2f %5c \\ %3b %20 %3f %23 %252e %252E%252e %252f %25252f %255C %253b %2520 %25 %2525 "
     b"%09 %0d%0a %7f %c3%a9 %c0%ae %e0%80%af %f0%80%81%9c %c1%9C %22 { \xe9 ? ?..;/ + ~ %7e %".split()
 )
+# Around a part of a path: what some upstreams take from it, and what nobody does.
+BEFORE = (b"",) * 8 + (b";/", b";v=1/;/", b"%20/", b"/", b"./", b"x/../", b"x", b"x/", b";", b"%20")
+BEHIND = (b"",) * 8 + tuple(
+    b"; ;v=1 %3b %3bv=1;w %253b . .. %20 .%20;v=1 ;v=1. %2e /. /; %252e %3f %3fv=1 %23 x -2 x;v=1 %20x .x".split()
+)
+TAILS = (b"",) * 4 + tuple(
+    b"/ /x /x/y ; ;v=1 /; /;v=1 /;/ /%20 /.%20 /%20;v . %20 %3fv/w %23 ?a=b /x;v=1 /../x".split()
+)
+# A letter in other words: once is for nginx to read, twice and more for some upstreams; then overlong in two to four bytes.
+LETTERS: tuple[Callable[[int], bytes], ...] = (
+    lambda letter: b"%%%02x" % letter,
+    lambda letter: b"%%%02X" % letter,
+    lambda letter: b"%%25%02x" % letter,
+    lambda letter: b"%%25%02X" % letter,
+    lambda letter: b"%%2525%02x" % letter,
+    lambda letter: b"%%%02x%%%02x" % (0xC0 | letter >> 6, 0x80 | letter & 0x3F),
+    lambda letter: b"%%e0%%%02x%%%02x" % (0x80 | letter >> 6, 0x80 | letter & 0x3F),
+    lambda letter: b"%%F0%%80%%%02x%%%02x" % (0x80 | letter >> 6, 0x80 | letter & 0x3F),
+    # These are other letters, by right.
+    lambda letter: b"%%c3%%%02x" % (0x80 | letter & 0x3F),
+    lambda letter: b"%%e0%%a0%%%02x" % (0x80 | letter & 0x3F),
+)
+
+
+def _respelt(pick: Pick, door: Door) -> bytes:
+    """The path of a door within a folder, said otherwise behind that folder or as it is."""
+    folder = (
+        max((other.path for other in _around(door)), key=len) if pick((True, True, False)) else _around(door)[0].path
+    )
+    parts = []
+    for name in door.path[len(folder) :].strip(b"/").split(b"/"):
+        kind = pick(("", "", "", "case", "case", "letter"))
+        if kind == "case":
+            name = pick((name.upper(), name.capitalize(), name[:-1] + name[-1:].upper()))
+        elif kind == "letter":
+            index = pick(range(len(name)))
+            name = name[:index] + pick(LETTERS)(name[index]) + name[index + 1 :]
+        parts.append(pick(BEFORE) + name + pick(BEHIND))
+    return folder + b"/".join(parts) + pick(TAILS)
+
+
+def _around(door: Door) -> list[Door]:
+    """The folders that this door is in, the outermost first."""
+    return [
+        other for other in DOORS if other != door and other.path.endswith(b"/") and door.path.startswith(other.path)
+    ]
 
 
 def _targets(door: Door) -> tuple[bytes, ...]:
@@ -431,7 +483,9 @@ def make(pick: Pick) -> Case:
     """One request."""
     door = pick(DOORS)
     words, lines = honest(door, pick(LIVE))
-    if door.path.endswith(b"/") and pick((False, True)):
+    if _around(door) and pick((False, True)):
+        words[1] = _respelt(pick, door)
+    elif door.path.endswith(b"/") and pick((False, True)):
         words[1] += b"".join(pick(PIECES) for _ in range(pick(range(1, 7))))
     for _ in range(pick((0, 1, 1, 1, 2, 2, 3))):
         kind = pick(SPOILERS)

@@ -79,7 +79,7 @@ def judge(rules: Rules, request_line: bytes, lines: Lines) -> Verdict:
             raise _Refused(405, "upstream", Allow="GET")
         door = _door(rules, path)
         _handshake(rules, headers, method, version)
-        if door.path.endswith(b"/") and _is_ambiguous(path):
+        if door.path.endswith(b"/") and (_is_ambiguous(path) or _is_read_as_another(rules, door, path)):
             raise _Refused(400, "path_spelling")
         origin = _origin(rules, door, headers)
         cookies = tuple(value for name, value in headers if name == b"cookie")
@@ -211,6 +211,9 @@ def _door(rules: Rules, path: bytes) -> Door:
     for door in rules.doors:
         if path == door.path:
             return door
+    # A folder's name without its / is not the folder, nor a path of the one around it.
+    if any(path + b"/" == door.path for door in rules.doors):
+        raise _Refused(404, "path")
     for door in sorted(rules.doors, key=lambda door: -len(door.path)):
         if door.path.endswith(b"/") and path.startswith(door.path):
             return door
@@ -249,6 +252,46 @@ def _is_ambiguous(path: bytes) -> bool:
     for part in path.replace(b"?", b";").replace(b"#", b";").split(b"/")[1:]:
         name = part.partition(b";")[0]
         if name.startswith(b".") and not name.strip(b". "):
+            return True
+    return False
+
+
+def _is_read_as_another(rules: Rules, door: Door, path: bytes) -> bool:
+    """Whether some upstream takes this path below a folder for one of a door within it that lets others in."""
+    inner = [other for other in rules.doors if other.path.startswith(door.path) and _lets_in(other) != _lets_in(door)]
+    if not inner:
+        return False
+    if _has_encoded_letter(path):
+        return True
+    # A ? or # that was encoded is a letter like any other, or ends the path for whoever decodes once more.
+    for names in (_names(path), _names(path.partition(b"?")[0].partition(b"#")[0])):
+        for other in inner:
+            wanted = _names(other.path)
+            if names == wanted or (other.path.endswith(b"/") and names[: len(wanted)] == wanted):
+                return True
+    return False
+
+
+def _lets_in(door: Door) -> tuple[object, ...]:
+    return door.auth, door.cookie, frozenset(door.origins), door.is_missing_origin_allowed
+
+
+def _names(path: bytes) -> list[bytes]:
+    """What the least exact upstream sees: no case, no parameters, no dots and blanks at an end, no empty parts."""
+    names = [part.partition(b";")[0].rstrip(b". ") for part in path.lower().split(b"/")]
+    return [name for name in names if name]
+
+
+def _has_encoded_letter(path: bytes) -> bool:
+    """Whether a byte of ASCII is still in here as %xx, or in more bytes of UTF-8 than it takes."""
+    for index, byte in enumerate(path):
+        behind = path[index + 1 : index + 3]
+        if byte == ord("%") and len(behind) == 2 and behind[0] in b"01234567" and chr(behind[1]) in string.hexdigits:
+            return True
+        # Two bytes say 0x80 and more by right, three 0x800, four 0x10000.
+        if byte in (0xC0, 0xC1):
+            return True
+        if behind and (byte, behind[0] >> 5) == (0xE0, 0b100) or behind and (byte, behind[0] >> 4) == (0xF0, 0b1000):
             return True
     return False
 
