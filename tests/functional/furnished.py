@@ -781,6 +781,10 @@ def a_client_that_comes_back_resumes_its_session(site: Site) -> None:
     context.options &= ~ssl.OP_NO_TICKET
     with endpoint.connect() as plain, context.wrap_socket(plain, server_hostname=site.name("anybody")) as tls:
         assert tls.session is not None and tls.session.ticket_lifetime_hint == 86400
+    own = f"{site.name('anybody')}:{site.open_port}"
+    there = wire.Endpoint(port=site.open_port, server_name=site.name("anybody"))
+    with wire.handshake(there, wire.Request("/wss", host=own).origin(f"https://{own}")) as reply:
+        assert reply.status == 101, f"from its own page: {reply.status}"
 
 
 def nobody_resumes_a_session_where_clients_show_certificates(site: Site) -> None:
