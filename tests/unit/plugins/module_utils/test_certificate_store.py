@@ -484,5 +484,5 @@ def test_an_immutable_key_is_refused_before_copies_are_made(spec: store.Spec, mo
     before = sorted(os.listdir(os.path.dirname(spec.key_path)))
     monkeypatch.setattr(store.pair_files, "_attributes", lambda path: "i" if path == spec.key_path else "")
     with pytest.raises(CertificateError, match=f"{spec.key_path} is immutable .*chattr -i .*nothing was changed"):
-        store.apply(store.plan(spec, NOW + 89 * DAY), backup=True)
+        store.apply(store.plan(spec._replace(names=("DNS:other.example.com",)), NOW), backup=True)
     assert sorted(os.listdir(os.path.dirname(spec.key_path))) == before
