@@ -31,12 +31,12 @@ options:
     default: present
   store:
     description:
-      - Absolute path of the token store.
+      - Absolute path of the token store. With systemd not below C(/home), C(/root) or C(/run/user), where its unit may not look.
     type: path
     default: /var/lib/nginx/tokens
   session_log:
     description:
-      - Absolute path of the session log. Empty means that sessions are not ended.
+      - Absolute path of the session log. Empty means that sessions are not ended. With systemd not below C(/home), C(/root) or C(/run/user).
     type: str
     default: /var/log/nginx/wssgate/sessions.log
   log_limit:
@@ -116,6 +116,7 @@ from ..module_utils._agent.install import (
     apply,
     changes,
     choose_python,
+    is_home,
     detect_scheduler,
 )
 from ..module_utils._agent.state import last_run
@@ -153,6 +154,11 @@ def settings_of(module: AnsibleModule, scheduler: str) -> Settings:
         if value and any(character.isspace() for character in value):
             raise StoreError(f"{name} must not hold blanks: {value!r}")
         paths[name] = check_path(value) if value else ""
+        if scheduler == "systemd" and name != "directory" and is_home(paths[name]):
+            raise StoreError(
+                f"{name} {paths[name]}: the pruner that systemd runs may not look below /home, /root and /run/user: "
+                "choose another path, or scheduler cron"
+            )
     return Settings(
         store=paths["store"],
         session_log=paths["session_log"],

@@ -16,6 +16,7 @@ import typing as t
 from pathlib import Path
 
 import yaml
+from ansible.errors import AnsibleUndefinedVariable
 from ansible.module_utils.common.validation import check_type_bool, check_type_int
 
 ROLES_PATH = Path(__file__).resolve().parents[2] / "roles"
@@ -142,6 +143,33 @@ def misspelt_parameters(
     return problems
 
 
+def undefined_problems(value: t.Any, name: str, template: Template) -> t.List[str]:
+    """One sentence for each place of a value, at every depth, whose template needs what is not defined.
+
+    ansible-core reports such a variable as one of the task that first reads the value, and not where it stands.
+    """
+    if isinstance(value, t.Mapping):
+        return [text for key, inner in value.items() for text in undefined_problems(inner, f"{name}.{key}", template)]
+    if isinstance(value, (list, tuple)):
+        return [
+            text
+            for index, inner in enumerate(value)
+            for text in undefined_problems(inner, f"{name}[{index}]", template)
+        ]
+    if not isinstance(value, str) or "{" not in value:
+        return []
+    try:
+        template(value)
+    except AnsibleUndefinedVariable as error:
+        found = re.search(r"'[^']+' is undefined", str(error))
+        words = found.group() if found else str(error).rstrip(".")
+        return [f"{name} needs a variable that is not there for this host: {words}"]
+    except Exception:  # noqa: BLE001
+        # Whatever else is wrong is for the task that reads it, such as omit, which stands for no value here.
+        return []
+    return []
+
+
 def value_problems(role: str, variables: t.Mapping[str, t.Any], template: Template) -> t.List[str]:
     """What is wrong with the types and choices of the role's variables."""
     problems: t.List[str] = []
@@ -150,6 +178,11 @@ def value_problems(role: str, variables: t.Mapping[str, t.Any], template: Templa
             continue
         # Role wss_proxy's own lists are the gate's model's to check.
         is_deep = bool(spec.get("options")) or spec.get("elements") == "str"
+        if is_deep:
+            undefined = undefined_problems(variables[name], name, template)
+            if undefined:
+                problems += undefined
+                continue
         if spec["type"] in _WANTED or name.endswith("_mode") or (is_deep and role != "wss_proxy"):
             typed(template(variables[name]), spec, name, problems)
         elif "choices" in spec:

@@ -68,6 +68,12 @@ def time_text(moment: Any) -> str:
     return "-" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
 
 
+def _time_cell(moment: Any) -> str:
+    """The same without a blank, with the zone as ISO 8601 writes UTC."""
+    text = time_text(moment)
+    return text if text == "-" else text.replace(" ", "T") + "Z"
+
+
 def duration_text(seconds: Any) -> str:
     """Two units at most: 3d 4h, 12m 5s."""
     seconds = number(seconds)
@@ -84,7 +90,7 @@ def duration_text(seconds: Any) -> str:
 
 
 def lines(results: Mapping[str, Any]) -> list[str]:
-    """A table for a person, times in UTC.
+    """A table for a person, times in UTC, which they name (Z).
 
     No cell of ours holds a blank: output as YAML (callback_result_format) folds long lines at single blanks.
     """
@@ -98,8 +104,8 @@ def lines(results: Mapping[str, Any]) -> list[str]:
                 token["fingerprint"],
                 subject if len(subject) <= SUBJECT_WIDTH else subject[: SUBJECT_WIDTH - 1] + "…",
                 token["form"],
-                time_text(token["issued_at"]).replace(" ", "T"),
-                time_text(token["expires_at"]).replace(" ", "T"),
+                _time_cell(token["issued_at"]),
+                _time_cell(token["expires_at"]),
                 duration_text(token["seconds_left"]).replace(" ", ""),
                 "-" if token["sessions"] is None else str(token["sessions"]),
                 "all" if not token["missing"] else "only:" + ",".join(token["proxies"]),
@@ -118,8 +124,12 @@ def _totals_text(totals: Mapping[str, int]) -> str:
     words = [f"{totals['valid']} valid of {totals['tokens']} tokens"]
     words += [f"{totals[name]} {name}" for name in ("expired", "corrupt", "foreign") if totals.get(name)]
     if totals.get("sessions") is not None:
-        words.append(f"{totals['sessions']} open sessions")
+        words.append(_open_sessions(totals["sessions"]))
     return ", ".join(words)
+
+
+def _open_sessions(count: int) -> str:
+    return f"{count} open session{'' if count == 1 else 's'}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -155,7 +165,7 @@ def change_lines(results: Mapping[str, Any]) -> list[str]:
             words += f" ({', '.join(result['fingerprints'])})"
         sessions = result.get("sessions")
         if sessions is not None:
-            words += f", {sessions['ended']} open sessions ended"
+            words += f", {_open_sessions(sessions['ended'])} ended"
             if sessions["remaining"]:
                 words += f", {sessions['remaining']} could NOT be ended"
         text.append(f"{host}: {words}")

@@ -461,3 +461,37 @@ def test_a_lone_text_is_no_list(role: str, name: str, given: t.Any, shown: str) 
     found = _role_variables.value_problems(role, {name: given}, lambda value: value)
     assert found == [f"{name} is {shown}; it must be a list, such as [one, two], or []"]
     assert _role_variables.value_problems(role, {name: ["nginx"]}, lambda value: value) == []
+
+
+def problems_of(role: str, **given: t.Any) -> t.List[str]:
+    """What is wrong with variables as an inventory gives them, templates in them and all."""
+
+    def trusted(value: t.Any) -> t.Any:
+        if isinstance(value, dict):
+            return {key: trusted(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [trusted(inner) for inner in value]
+        return trust_as_template(value) if isinstance(value, str) else value
+
+    variables = trusted(given)
+    return _role_variables.value_problems(role, variables, Templar(DataLoader(), variables=variables).template)
+
+
+def test_a_variable_that_is_not_there_is_named_with_its_place() -> None:
+    places = [{"path": "/a", "upstream": "http://{{ host }}:80"}, {"path": "/b", "upstream": "http://{{ absent }}:80"}]
+    found = problems_of("wss_proxy", host="192.0.2.1", wss_proxy_servers=[{"name": "a", "locations": places}])
+    assert found == [
+        "wss_proxy_servers[0].locations[1].upstream needs a variable that is not there for this host: 'absent' is undefined"
+    ]
+    found = problems_of("wss_proxy", wss_proxy_servers="{{ absent }}")
+    assert found == ["wss_proxy_servers needs a variable that is not there for this host: 'absent' is undefined"]
+    (problem,) = problems_of("htpasswd", htpasswd_files=[{"path": "{{ known.absent }}", "users": []}], known={"a": 1})
+    assert problem.startswith("htpasswd_files[0].path needs a variable") and "absent" in problem
+
+
+def test_templates_that_have_what_they_need_are_no_problem() -> None:
+    places = [{"path": "{{ absent | default('/a') }}", "upstream": "http://{{ host }}:80", "idle_timeout": 5}]
+    servers = [{"name": "{{ absent | default(omit) }}", "locations": places}]
+    assert problems_of("wss_proxy", host="192.0.2.1", wss_proxy_servers=servers, omit="__omit_place_holder__1") == []
+    # What is no template at all is for the task that reads it.
+    assert problems_of("wss_proxy", wss_proxy_servers=[{"name": "{{ host", "locations": []}]) == []

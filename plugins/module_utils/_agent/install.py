@@ -138,6 +138,15 @@ class Change(t.NamedTuple):
     after: t.Optional[str]
 
 
+# What ProtectHome= of the unit hides
+HOMES = ("/home", "/root", "/run/user")
+
+
+def is_home(path: str) -> bool:
+    """Whether a path is where the unit may not look."""
+    return any(path == home or path.startswith(home + "/") for home in HOMES)
+
+
 def choose_python(fallback: str) -> str:
     """The first interpreter of the system that can run the pruner, else the one given."""
     for path in PYTHONS:

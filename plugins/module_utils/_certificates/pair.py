@@ -20,8 +20,10 @@ import errno
 import fcntl
 import os
 import re
+import shlex
 import shutil
 import ssl
+import struct
 import tempfile
 import typing as t
 
@@ -37,6 +39,11 @@ _COMPANION = re.compile(r"(?:\.next|\.\d{4}-\d{2}-\d{2}T\d{6}Z~)\Z")
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+# Nothing can be made beside the folder: the one above is read-only, and this one is perhaps a file system of its own
+_CANNOT_STAGE = (errno.EROFS, errno.EPERM, errno.EACCES)
+# linux/fs.h; the number holds a long's size. Where it is another (powerpc, mips, sparc) the kernel refuses it.
+_GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16
+_ATTRIBUTES = {0x10: "i", 0x20: "a"}
 # The kernel, the file system or this folder (a mount point, a lower layer) cannot do it; everything else is an error
 _CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EBUSY, errno.EOPNOTSUPP)
 
@@ -62,6 +69,7 @@ def replace(certificate_path: str, key_path: str, name: str, wanted: PairFiles, 
         for path in (certificate_path, key_path):
             if os.path.islink(path) or os.path.islink(os.path.dirname(path)):
                 raise PairError(f"{path} or its folder is a symlink")
+    check_attributes(certificate_path, key_path)
     recover(certificate_path, key_path)
     for path in (certificate_path, key_path):
         _make_directory(os.path.dirname(path))
@@ -71,6 +79,38 @@ def replace(certificate_path: str, key_path: str, name: str, wanted: PairFiles, 
         or not _replace_folder(certificate_path, key_path, wanted)
     ):
         _replace_files(certificate_path, key_path, wanted)
+
+
+def check_attributes(certificate_path: str, key_path: str) -> None:
+    """Refuse files that cannot be removed, before anything is changed: folders change places with them in it all the same."""
+    for path in dict.fromkeys([certificate_path, key_path, *map(os.path.dirname, (certificate_path, key_path))]):
+        letters = _attributes(path)
+        if letters:
+            raise PairError(f"{_locked(path, letters)}; nothing was changed")
+
+
+def _locked(path: str, letters: str) -> str:
+    word = "immutable" if "i" in letters else "append-only"
+    return (
+        f"{path} is {word} (lsattr shows {letters!r}) and cannot be replaced or removed: "
+        f"chattr -{letters} {shlex.quote(path)}, then run this again"
+    )
+
+
+def _attributes(path: str) -> str:
+    """Which attributes (chattr) keep a file from being removed, or what is in a folder."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        flags = int(struct.unpack_from("i", fcntl.ioctl(descriptor, _GET_FLAGS, b"\0" * 8))[0])
+    except OSError:
+        # A file system without attributes
+        return ""
+    finally:
+        os.close(descriptor)
+    return "".join(letter for flag, letter in _ATTRIBUTES.items() if flags & flag)
 
 
 def interrupted(certificate_path: str, key_path: str) -> t.List[str]:
@@ -112,6 +152,10 @@ def recover(certificate_path: str, key_path: str) -> t.List[str]:
         else:
             with _abandoned(path) as descriptor:
                 if descriptor is not None:
+                    for file in os.listdir(descriptor):
+                        letters = _attributes(os.path.join(path, file))
+                        if letters:
+                            raise PairError(_locked(os.path.join(path, file), letters))
                     _empty(descriptor)
                     os.rmdir(path)
     return left
@@ -222,7 +266,15 @@ def _replace_folder(certificate_path: str, key_path: str, wanted: PairFiles) -> 
     """Put a complete folder in the place of the old one; nothing was done where that cannot be."""
     directory = os.path.dirname(certificate_path)
     names = (os.path.basename(certificate_path), os.path.basename(key_path))
-    with _new_folder(directory) as (staged, descriptor):
+    with contextlib.ExitStack() as stack:
+        if _attributes(os.path.dirname(directory)):
+            return False
+        try:
+            staged, descriptor = stack.enter_context(_new_folder(directory))
+        except OSError as error:
+            if error.errno in _CANNOT_STAGE:
+                return False
+            raise
         for file, content, mode in ((names[1], wanted.key, KEY_MODE), (names[0], wanted.certificate, CERTIFICATE_MODE)):
             if content is not None:
                 write_new(os.path.join(staged, file), content, mode)

@@ -489,8 +489,14 @@ def apply(planned: Plan, backup: bool = False) -> t.List[str]:
     """Bring one certificate to the wanted state and return the copies that were kept of the old one."""
     spec, copies = planned.spec, []
     certificate_path, key_path = real_paths(spec)
-    if planned.interrupted:
-        pair_files.recover(certificate_path, key_path)
+    try:
+        if planned.before != planned.after:
+            # Before the copies are made
+            pair_files.check_attributes(certificate_path, key_path)
+        if planned.interrupted:
+            pair_files.recover(certificate_path, key_path)
+    except pair_files.PairError as error:
+        raise CertificateError(str(error)) from error
     if planned.before != planned.after:
         if backup:
             suffix = time.strftime(".%Y-%m-%dT%H%M%SZ~", time.gmtime())

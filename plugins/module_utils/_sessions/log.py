@@ -24,6 +24,7 @@ import ctypes
 import os
 import re
 import stat
+import time
 import typing as t
 
 from .._host.locks import LockError, hold
@@ -39,6 +40,9 @@ KEPT = "K"
 
 LOG_LIMIT = 4 * 1024 * 1024
 LOCK_WAIT = 30.0
+# Seconds by which a process must be younger than a session to be another one than its worker. nginx logs a time that is
+# a little older than the line, and both clocks are read one after the other.
+START_MARGIN = 1.0
 
 _KEEP_SIZE = 0x01
 _PUNCH_HOLE = 0x02
@@ -258,14 +262,50 @@ def is_running(pid: int) -> bool:
     return True
 
 
+def started_at(pid: int, proc: str = "/proc") -> t.Optional[float]:
+    """Return when a process started, in seconds since 1970 and rather too early; None where /proc does not show it."""
+    try:
+        with open(f"{proc}/{pid}/stat", "rb") as stream:
+            # The name in parentheses may hold anything, also blanks and parentheses.
+            ticks = int(stream.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
+    return booted_at() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def booted_at(run: str = "/run") -> float:
+    """Return when the system started, in seconds since 1970, by the earliest of the clocks that there is evidence of.
+
+    A clock that was set forward since then makes the start of everything seem later than what was logged at that time.
+    The files of /run were made since the start, by the clock as it was then, where that is a file system in memory.
+    """
+    moments = [time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)]
+    with contextlib.suppress(OSError):
+        if os.stat(run).st_dev != os.stat(os.path.join(run, "..")).st_dev:
+            with os.scandir(run) as entries:
+                moments += [entry.stat(follow_symlinks=False).st_mtime for entry in entries]
+    return min(moments)
+
+
 def still_open(sessions: t.Iterable[Session], live: t.Container[Pair]) -> t.List[Session]:
     workers: t.Dict[str, bool] = {}
+    starts: t.Dict[str, float] = {}
     found = []
     for session in sessions:
         worker = session.key[0]
         if worker not in workers:
             workers[worker] = is_running(int(worker))
-        if workers[worker] and (session.pair is None or session.pair in live):
+        if not workers[worker]:
+            continue
+        if session.pair is None:
+            # There is nothing but the worker to tell by, and its number may be another's by now: a process that started
+            # after the line was logged. Sessions with a socket are told by that: no clock must keep them from being ended.
+            if worker not in starts:
+                starts[worker] = started_at(int(worker)) or float("-inf")
+            is_open = starts[worker] <= session.started_at + START_MARGIN
+        else:
+            is_open = session.pair in live
+        if is_open:
             found.append(session)
     return found
 

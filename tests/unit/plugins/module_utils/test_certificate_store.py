@@ -477,3 +477,12 @@ def test_names_come_in_one_form(text: str, expected: str) -> None:
 def test_what_is_no_name_is_refused(text: str) -> None:
     with pytest.raises(CertificateError):
         crypto.parse_name(text)
+
+
+def test_an_immutable_key_is_refused_before_copies_are_made(spec: store.Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.apply(store.plan(spec, NOW))
+    before = sorted(os.listdir(os.path.dirname(spec.key_path)))
+    monkeypatch.setattr(store.pair_files, "_attributes", lambda path: "i" if path == spec.key_path else "")
+    with pytest.raises(CertificateError, match=f"{spec.key_path} is immutable .*chattr -i .*nothing was changed"):
+        store.apply(store.plan(spec._replace(names=("DNS:other.example.com",)), NOW), backup=True)
+    assert sorted(os.listdir(os.path.dirname(spec.key_path))) == before

@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
 import signal
 import stat
+import struct
 import typing as t
 from pathlib import Path
 
@@ -307,3 +310,87 @@ def test_a_certificate_that_waits_for_another_key_is_thrown_away(apart: Place) -
     assert pair_files.recover(apart.certificate_path, apart.key_path) == [str(waiting)]
     assert apart.found() == OLD
     assert apart.left() == []
+
+
+def change_attributes(path: str, flags: int) -> None:
+    """What chattr does; the test is skipped where this process may not, or the file system has none."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.ioctl(descriptor, 0x40006602 | struct.calcsize("l") << 16, struct.pack("i", flags) + b"\0" * 4)
+    except OSError as error:
+        pytest.skip(f"attributes cannot be set here: {error}")
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(("flag", "word"), [(0x10, "immutable"), (0x20, "append-only")])
+@pytest.mark.parametrize("which", ["certificate_path", "key_path", "folder"])
+@pytest.mark.parametrize("places", ["together", "apart"])
+def test_what_cannot_be_removed_is_refused_before_anything_changes(
+    request: pytest.FixtureRequest, places: str, which: str, flag: int, word: str
+) -> None:
+    place: Place = request.getfixturevalue(places)
+    place.put(OLD)
+    path = os.path.dirname(place.key_path) if which == "folder" else getattr(place, which)
+    before = os.stat(place.certificate_path).st_ino
+    change_attributes(path, flag)
+    try:
+        with pytest.raises(
+            pair_files.PairError, match=f"{re.escape(path)} is {word} .*chattr -[ia] .*nothing was changed"
+        ):
+            place.put(NEW)
+        assert place.found() == OLD
+        assert place.left() == []
+        assert os.stat(place.certificate_path).st_ino == before
+    finally:
+        change_attributes(path, 0)
+    place.put(NEW)
+    assert place.found() == NEW
+    assert place.left() == []
+
+
+def test_a_left_key_that_cannot_be_removed_is_named(together: Place, tmp_path: Path) -> None:
+    together.put(OLD)
+    left = tmp_path / ".wssgate-pair-wcs-abcd_123"
+    left.mkdir()
+    key = left / "privkey.pem"
+    key.write_bytes(OLD.key or b"")
+    change_attributes(str(key), 0x10)
+    try:
+        with pytest.raises(pair_files.PairError, match=f"{re.escape(str(key))} is immutable"):
+            together.put(NEW)
+        assert together.found() == OLD
+    finally:
+        change_attributes(str(key), 0)
+    together.put(NEW)
+    assert together.found() == NEW
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EPERM, errno.EACCES])
+def test_where_nothing_can_be_made_beside_the_folder_the_files_are_renamed(
+    together: Place, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    together.put(OLD)
+
+    def mkdtemp(*_arguments: t.Any, **_options: t.Any) -> str:
+        raise OSError(number, os.strerror(number), "the folder above")
+
+    monkeypatch.setattr(pair_files.tempfile, "mkdtemp", mkdtemp)
+    inode = os.stat(os.path.dirname(together.key_path)).st_ino
+    together.put(NEW)
+    assert together.found() == NEW
+    assert together.left() == []
+    assert os.stat(os.path.dirname(together.key_path)).st_ino == inode
+
+
+def test_a_full_disk_is_no_reason_to_rename_files_one_by_one(together: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    together.put(OLD)
+
+    def mkdtemp(*_arguments: t.Any, **_options: t.Any) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "the folder above")
+
+    monkeypatch.setattr(pair_files.tempfile, "mkdtemp", mkdtemp)
+    with pytest.raises(OSError, match="No space left"):
+        together.put(NEW)
+    assert together.found() == OLD

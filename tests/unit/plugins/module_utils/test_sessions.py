@@ -7,6 +7,9 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import time
+import types
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -64,6 +67,7 @@ class Kernel:
     def __init__(self) -> None:
         self.up: dict[sockets.Pair, tuple[str, str]] = {}
         self.crashed: set[int] = set()
+        self.started: dict[int, float] = {}
         self.complaint = ""
         self.closed: list[tuple[str, str]] = []
 
@@ -86,6 +90,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     monkeypatch.setattr(sockets, "live_sockets", fake.live)
     monkeypatch.setattr(sockets, "close_sockets", fake.close)
     monkeypatch.setattr(session_log, "is_running", lambda pid: pid not in fake.crashed)
+    monkeypatch.setattr(session_log, "started_at", fake.started.get)
     monkeypatch.setattr(ending, "DEADLINE", 0.2)
     return fake
 
@@ -231,6 +236,68 @@ def test_a_session_over_a_unix_socket_went_with_its_worker(log: Path, kernel: Ke
     log.write_text(f"S 1800000000.1 7 1 1 unix:  unix:/run/x.sock  unix: {ONE}\n")
     kernel.crashed.add(7)
     assert end_sessions(str(log), Wanted([ONE])) == Ended()
+
+
+def test_a_session_over_a_unix_socket_whose_worker_s_number_is_another_process_s_is_over(
+    log: Path, kernel: Kernel
+) -> None:
+    log.write_text(f"S 1800000000.1 7 1 1 unix:  unix:/run/x.sock  unix: {ONE}\n")
+    kernel.started[7] = 1800000060.0
+    assert open_sessions(str(log)) == []
+    assert end_sessions(str(log), Wanted([ONE])) == Ended()
+    kernel.started[7] = 1800000000.5  # within what the clocks may differ by
+    assert end_sessions(str(log), Wanted([ONE])).remaining == 1
+
+
+def test_a_session_with_a_socket_is_told_by_that_and_by_no_clock(log: Path, kernel: Kernel) -> None:
+    log.write_text(start(ONE, 1, 50001, pid=700))
+    kernel.connect(50001)
+    kernel.started[700] = 1800000060.0
+    assert end_sessions(str(log), Wanted([ONE])) == Ended(1, 1, 0, "")
+
+
+def test_when_a_process_started_is_read_from_proc() -> None:
+    before = time.time()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        started = session_log.started_at(process.pid)
+        assert process.stdin is not None
+        process.stdin.close()
+    assert started is not None
+    # Where this machine's clock was set forward, it counts as started earlier.
+    late = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - session_log.booted_at()
+    assert before - 0.5 <= started + late <= time.time() + 0.5
+
+
+@pytest.mark.parametrize("content", [None, "", "7 (nginx) S 1", "7 (nginx) " + "x " * 30])
+def test_a_process_that_proc_hides_is_taken_for_the_worker(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "7").mkdir()
+        (tmp_path / "7" / "stat").write_text(content)
+    assert session_log.started_at(7, str(tmp_path)) is None
+    monkeypatch.setattr(session_log, "is_running", lambda _pid: True)
+    monkeypatch.setattr(session_log, "started_at", lambda _pid: None)
+    log.write_text(f"S 1800000000.1 7 1 1 unix:  unix:/run/x.sock  unix: {ONE}\n")
+    assert len(open_sessions(str(log))) == 1
+
+
+def test_a_clock_that_was_set_forward_makes_no_process_younger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of /run has the time by the clock as it was."""
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    (tmp_path / "early").touch()
+    os.utime(tmp_path / "early", (booted - 3600, booted - 3600))
+    assert abs(session_log.booted_at(str(tmp_path)) - booted) < 5  # not in memory: may come from an image
+    real = os.stat
+    devices = {str(tmp_path): 1, os.path.join(str(tmp_path), ".."): 2}
+
+    def stat_of(path: t.Any, *arguments: t.Any, **options: t.Any) -> t.Any:
+        if path in devices:
+            return types.SimpleNamespace(st_dev=devices[path])
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", stat_of)
+    assert session_log.booted_at(str(tmp_path)) == pytest.approx(booted - 3600)
 
 
 def test_a_process_that_runs_is_told_from_one_that_is_gone() -> None:

@@ -342,6 +342,8 @@ def test_a_link_in_the_place_of_a_file_is_not_written_through(machine: Machine, 
     ("arguments", "words"),
     [
         ({"interval": 0}, "interval must be 1 to 3600 seconds with systemd, not 0"),
+        ({"store": "/root/tokens"}, "store /root/tokens: the pruner that systemd runs may not look below /home"),
+        ({"session_log": "/home/gate/sessions.log"}, "session_log /home/gate/sessions.log: the pruner that systemd"),
         ({"interval": 3601}, "interval must be 1 to 3600 seconds with systemd, not 3601"),
         ({"interval": 61, "scheduler": "cron"}, "interval must be 1 to 60 seconds with cron, not 61"),
         ({"log_limit": 65535}, "log_limit must be 65536 bytes or more, not 65535"),

@@ -42,8 +42,8 @@ def test_a_token_of_all_proxies_is_one_line_and_its_sessions_are_added_up() -> N
         "3b1f0a9c77de",
         "client-42",
         "managed",
-        "2027-01-15T08:00:00",
-        "2027-01-15T09:00:00",
+        "2027-01-15T08:00:00Z",
+        "2027-01-15T09:00:00Z",
         "1h",
         "4",
         "all",
@@ -107,6 +107,14 @@ def test_what_was_revoked_is_told_by_proxy() -> None:
         "b: 1 removed (3b1f0a9c77de), 2 open sessions ended, 1 could NOT be ended",
         "FAILED b: 1 open session(s) could not be ended: why",
     ]
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 open sessions"), (1, "1 open session"), (2, "2 open sessions")])
+def test_one_session_is_not_told_as_several(count: int, text: str) -> None:
+    totals = {**TOTALS, "sessions": count}
+    assert report.lines({"a": {"tokens": [], "totals": totals}})[-1].endswith(f", {text}")
+    sessions = {"found": count, "ended": count, "remaining": 0}
+    assert report.change_lines({"a": removed(sessions=sessions)})[0].endswith(f", {text} ended")
 
 
 def test_a_proxy_that_did_not_answer_is_a_failure_and_not_nothing_removed() -> None:
