@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import time
 import typing as t
 
 from .prune import DONE, IDENTITY
@@ -17,6 +18,8 @@ from .install import CRON, UNITS
 TIMER = IDENTITY + ".timer"
 SERVICE = IDENTITY + ".service"
 JOURNAL_LINES = 5
+# Seconds that a run under way is waited for, and between two looks.
+RUN_PATIENCE, PAUSE = 30.0, 0.1
 CRON_DAEMONS = ("cron", "crond")
 REMEDY = "run wssgate.nginx.site"
 
@@ -36,7 +39,13 @@ def _properties(run: Run, unit: str, *names: str) -> t.Dict[str, str]:
 
 def last_run(run: Run) -> t.Tuple[int, t.List[str]]:
     """Return the exit code of the service's last run, 0 before the first one, and what it reported."""
-    found = _properties(run, SERVICE, "Result", "ExecMainStatus", "InvocationID")
+    deadline = time.monotonic() + RUN_PATIENCE
+    while True:
+        found = _properties(run, SERVICE, "ActiveState", "Result", "ExecMainStatus", "InvocationID")
+        # While it runs these tell of a success that has not come yet.
+        if found.get("ActiveState") not in ("activating", "deactivating") or time.monotonic() > deadline:
+            break
+        time.sleep(PAUSE)
     status = found.get("ExecMainStatus", "")
     code = int(status) if status.isdigit() else DONE
     if code == DONE and found.get("Result", "success") != "success":

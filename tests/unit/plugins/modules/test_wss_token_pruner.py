@@ -72,6 +72,7 @@ class Machine:
         self.calls: list[list[str]] = []
         self.journal: list[str] = []
         self.service = {"Result": "success", "ExecMainStatus": "0"}
+        self.under_way = 0
         self.timer = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}
 
     def run_command(
@@ -85,6 +86,12 @@ class Machine:
         verb = words[1]
         if verb == "show":
             found = {**self.service, **self.timer, "InvocationID": "f" * 32}
+            if words[2] == SERVICE:
+                if self.under_way:  # nobody knows yet how it ends
+                    self.under_way -= 1
+                    found |= {"ActiveState": "activating", "Result": "success", "ExecMainStatus": "0"}
+                else:
+                    found["ActiveState"] = "inactive"
             wanted = words[3].partition("=")[2].split(",")
             return 0, "".join(f"{name}={found[name]}\n" for name in wanted), ""
         if verb in ("is-enabled", "is-active"):
@@ -478,6 +485,18 @@ def test_a_pruner_of_systemd_that_stands_still_or_fails_is_reported(machine: Mac
     machine.service = {"Result": "exit-code", "ExecMainStatus": "3"}
     machine.journal = ["one", "two"]
     assert look()[1] == ["the last run of the pruner ended with 3: one; two"]
+
+
+def test_a_run_under_way_is_waited_for(machine: Machine, run: Any, look: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run()
+    monkeypatch.setattr(pruner_state, "PAUSE", 0)
+    machine.service = {"Result": "exit-code", "ExecMainStatus": "203"}
+    machine.under_way = 3
+    assert look()[1] == ["the last run of the pruner ended with 203: systemd cannot run its interpreter"]
+    # One that hangs is not waited for longer than that.
+    monkeypatch.setattr(pruner_state, "RUN_PATIENCE", -1)
+    machine.under_way = 1000
+    assert look()[1] == []
 
 
 def test_a_pruner_of_cron_that_cannot_be_run_is_reported(
