@@ -12,18 +12,20 @@ import os
 import shlex
 import shutil
 import stat
-import subprocess
-import tempfile
 import typing as t
 
+from .._host import files
 from .._host.locks import PLACE as LOCKS
+from .._host.run import ProgramError, run
 from .prune import IDENTITY
 
 MARKER = "# Ansible managed by wssgate.nginx: changes made here are lost"
 # The pruner and what it is made of: files below module_utils, which lie below PACKAGE on the host in the same folders.
 CODE = (
     "_host.error",
+    "_host.files",
     "_host.locks",
+    "_host.run",
     "_tokens.pattern",
     "_tokens.record",
     "_tokens.folder",
@@ -114,7 +116,10 @@ PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/local/bin/p
     f"/usr/bin/python3.{minor}" for minor in range(20, 7, -1)
 )
 # Debian's python3-minimal has not all of them.
-PYTHON_TEST = "import argparse, ctypes, ipaddress, json, subprocess, syslog, sys; sys.exit(sys.version_info < (3, 8))"
+PYTHON_TEST = (
+    "import argparse, contextlib, ctypes, errno, fcntl, hashlib, ipaddress, json, os, re, selectors, signal, stat, "
+    "struct, subprocess, sys, syslog, tempfile, time, typing; sys.exit(sys.version_info < (3, 8))"
+)
 PYTHON_TIMEOUT = 30
 
 
@@ -160,17 +165,9 @@ def is_suited(path: str) -> bool:
     if not os.access(path, os.X_OK):
         return False
     try:
-        done = subprocess.run(
-            [path, "-I", "-c", PYTHON_TEST],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=PYTHON_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return run([path, "-I", "-c", PYTHON_TEST], PYTHON_TIMEOUT).status == 0
+    except ProgramError:
         return False
-    return done.returncode == 0
 
 
 def detect_scheduler() -> str:
@@ -198,12 +195,12 @@ def source_of(name: str) -> str:
 def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
     """Every file that shall be there, with its content."""
     package = settings.directory + "/" + PACKAGE
-    files = {package + "/__init__.py": MARKER + "\n"}
+    wanted = {package + "/__init__.py": MARKER + "\n"}
     for name in CODE:
         folder, _dot, file = name.partition(".")
-        files[f"{package}/{folder}/__init__.py"] = MARKER + "\n"
-        files[f"{package}/{folder}/{file}.py"] = source_of(name)
-    files[settings.directory + "/prune"] = START.format(
+        wanted[f"{package}/{folder}/__init__.py"] = MARKER + "\n"
+        wanted[f"{package}/{folder}/{file}.py"] = source_of(name)
+    wanted[settings.directory + "/prune"] = START.format(
         python=settings.python, marker=MARKER, directory=settings.directory, package=PACKAGE
     )
     command = " ".join(shlex.quote(word) for word in settings.command())
@@ -211,7 +208,7 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
         writable = ["-" + settings.store]
         if settings.session_log:
             writable.append("-" + os.path.dirname(settings.session_log))
-        files[f"{UNITS}/{IDENTITY}.service"] = SERVICE.format(
+        wanted[f"{UNITS}/{IDENTITY}.service"] = SERVICE.format(
             marker=MARKER,
             identity=IDENTITY,
             command=command.replace("%", "%%"),
@@ -219,12 +216,12 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
             limit=TIME_LIMIT,
             locks=os.path.basename(LOCKS),
         )
-        files[f"{UNITS}/{IDENTITY}.timer"] = TIMER.format(marker=MARKER, interval=settings.interval)
+        wanted[f"{UNITS}/{IDENTITY}.timer"] = TIMER.format(marker=MARKER, interval=settings.interval)
     elif scheduler == "cron":
-        files[f"{CRON}/{IDENTITY}"] = CRONTAB.format(
+        wanted[f"{CRON}/{IDENTITY}"] = CRONTAB.format(
             marker=MARKER, command=command.replace("%", "\\%"), interval=settings.interval, limit=TIME_LIMIT
         )
-    return files
+    return wanted
 
 
 def possible_files(settings: Settings) -> t.List[str]:
@@ -242,7 +239,7 @@ def changes(settings: Settings, scheduler: t.Optional[str]) -> t.List[Change]:
     found: t.List[Change] = []
     for path in possible_files(settings):
         before = _read(path)
-        if before != wanted.get(path) or (path in wanted and _mode(path) != 0o644):
+        if before != wanted.get(path) or (path in wanted and _mode(path) != files.PUBLIC):
             found.append(Change(path, before, wanted.get(path)))
     return found
 
@@ -250,9 +247,11 @@ def changes(settings: Settings, scheduler: t.Optional[str]) -> t.List[Change]:
 def apply(settings: Settings, found: t.Sequence[Change]) -> None:
     for change in found:
         if change.after is None:
-            os.unlink(change.path)
+            files.remove(change.path, follow=True)
         else:
-            _write(change.path, change.after)
+            # An operator may have put the folder elsewhere with a link.
+            files.make_folders(os.path.dirname(change.path))
+            files.write(change.path, change.after.encode("utf-8"), files.PUBLIC, follow=True)
     if any(change.after is None for change in found):
         package = settings.directory + "/" + PACKAGE
         if not os.path.exists(settings.directory + "/prune"):
@@ -266,29 +265,9 @@ def apply(settings: Settings, found: t.Sequence[Change]) -> None:
 
 
 def _read(path: str) -> t.Optional[str]:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    with os.fdopen(fd, encoding="utf-8") as file:
-        return file.read()
+    content = files.read(path)
+    return None if content is None else content.decode("utf-8", "replace")
 
 
 def _mode(path: str) -> int:
     return stat.S_IMODE(os.lstat(path).st_mode)
-
-
-def _write(path: str, content: str) -> None:
-    directory = os.path.dirname(path)
-    if not os.path.isdir(directory):
-        os.makedirs(directory, 0o755)
-    fd, temporary = tempfile.mkstemp(dir=directory, prefix=".wssgate-")
-    try:
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), 0o644)
-        os.rename(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
