@@ -12,7 +12,9 @@ import stat
 import typing as t
 
 from . import x509 as crypto
-from . import store
+from .files import read_regular
+from .model import Pair
+from .store import write_pair
 from .x509 import CertificateError
 
 DIRECTORY_MODE = 0o700
@@ -38,7 +40,7 @@ class Authority:
         self.certificate: t.Any = None
         self.key: t.Any = None
         self.pem: t.Optional[bytes] = None
-        certificate, key = (store.read_regular(path, follow=False) for path in (self.certificate_path, self.key_path))
+        certificate, key = (read_regular(path, follow=False) for path in (self.certificate_path, self.key_path))
         if certificate is None and key is None:
             return
         # To make a new one would have every client of the old one refuse the gates
@@ -68,7 +70,7 @@ class Authority:
         self.key = crypto.new_key(key_type)
         self.certificate = crypto.new_authority(self.key, common_name, days, now)
         self.pem = crypto.certificate_pem(self.certificate)
-        store.write_pair(self.certificate_path, self.key_path, store.Pair(self.pem, crypto.key_pem(self.key)))
+        write_pair(self.certificate_path, self.key_path, Pair(self.pem, crypto.key_pem(self.key)))
 
     def sign(self, request: Request, now: datetime.datetime) -> bytes:
         """Return the certificate that a server asks for."""

@@ -21,7 +21,7 @@ import typing as t
 import warnings
 
 from .._certificates import x509 as crypto
-from .._certificates import store
+from .._certificates.contents import authority_facts, client_authority_problems, file_problems
 from . import key_exchange
 
 NO_ANSWER = -1
@@ -170,7 +170,7 @@ def certificate(
         for name in server_names:
             with contextlib.suppress(crypto.CertificateError):
                 names.append(crypto.parse_name(name))
-        found["problems"] = store.file_problems(pem, key, names, now)
+        found["problems"] = file_problems(pem, key, names, now)
         found.update(crypto.describe(crypto.load_certificates(pem)[0], now))
     except crypto.CertificateError as error:
         found["problems"].append(str(error))
@@ -184,7 +184,7 @@ def client_authority(ca_path: str, crl_path: str, now: datetime.datetime) -> t.D
     try:
         ca = _content(ca_path)
         crl = _content(crl_path) if crl_path else None
-        problems = store.client_authority_problems(ca, crl, now)
-        return {"ca_path": ca_path, "crl_path": crl_path, "problems": problems, **store.authority_facts(ca, crl, now)}
+        problems = client_authority_problems(ca, crl, now)
+        return {"ca_path": ca_path, "crl_path": crl_path, "problems": problems, **authority_facts(ca, crl, now)}
     except crypto.CertificateError as error:
         return {"ca_path": ca_path, "crl_path": crl_path, "problems": [str(error)]}
