@@ -143,20 +143,15 @@ options:
     choices: [present, absent]
     default: present
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - wssgate.nginx.attributes
 attributes:
   check_mode:
-    support: full
-    description:
+    details:
       - The configuration is staged and tested in check mode as well, where nginx is installed. That a file is missing is only a
         warning then, as an earlier task may be about to make it.
   diff_mode:
+    description: Returns files before and after. Of a page (C(.html)) it returns the number of lines and the SHA-256.
     support: full
-    description: Shows files before and after. Of a page (C(.html)) it shows the number of lines and the SHA-256.
-  platform:
-    support: full
-    platforms: posix
-    description: The managed host has to run Linux.
 notes:
   - Files that nginx opens for each request, like a password file, and compiled modules are not looked at to decide about a
     reload.

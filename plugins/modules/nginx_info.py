@@ -45,16 +45,10 @@ options:
     elements: path
     default: []
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - wssgate.nginx.attributes
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
-  platform:
-    support: full
-    platforms: posix
-    description: The managed host has to run Linux.
 seealso:
   - module: wssgate.nginx.nginx_config
 author:

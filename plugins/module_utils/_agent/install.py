@@ -22,6 +22,7 @@ from .prune import IDENTITY
 MARKER = "# Ansible managed by wssgate.nginx: changes made here are lost"
 # The pruner and what it is made of: files below module_utils, which lie below PACKAGE on the host in the same folders.
 CODE = (
+    "_host.error",
     "_host.locks",
     "_tokens.pattern",
     "_tokens.record",

@@ -21,6 +21,8 @@ import stat
 import time
 import typing as t
 
+from .error import HostError, reason
+
 PLACE = "/run/wssgate"
 WAIT = 60.0
 # Up to version 1.0 a run locked the folder or the log itself, and one may still be under way during an upgrade. What it
@@ -29,7 +31,7 @@ FORMER_WAIT = 1.0
 PAUSE = 0.02
 
 
-class LockError(Exception):
+class LockError(HostError):
     """The lock cannot be had; the text says why and, where that can be told, who has it."""
 
 
@@ -55,7 +57,7 @@ def open_place() -> t.Iterator[int]:
     try:
         place = _open_place()
     except OSError as error:
-        raise LockError(f"cannot use {PLACE}, the folder of the locks: {os.strerror(error.errno or 0)}") from None
+        raise LockError(f"cannot use {PLACE}, the folder of the locks: {reason(error)}") from None
     try:
         yield place
     finally:
@@ -70,7 +72,7 @@ def _open_lock(folder: int) -> int:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             lock = os.open(name, flags, 0o600, dir_fd=place)
         except OSError as error:
-            raise LockError(f"cannot open {PLACE}/{name}: {os.strerror(error.errno or 0)}") from None
+            raise LockError(f"cannot open {PLACE}/{name}: {reason(error)}") from None
         if not stat.S_ISREG(os.fstat(lock).st_mode):
             os.close(lock)
             raise LockError(f"{PLACE}/{name} is not a file: remove it")
@@ -94,6 +96,14 @@ def _wait(handle: int, kind: int, seconds: float) -> bool:
             return False
         time.sleep(PAUSE)
     return True
+
+
+def take(handle: int, wait: float = WAIT) -> bool:
+    """Lock an open file or folder itself, until it is closed; False while another process has it.
+
+    Only for what nobody but root could ever open, such as a work folder: it is then in use, and not left by a killed run.
+    """
+    return _wait(handle, fcntl.LOCK_EX, wait)
 
 
 def holders(handle: int, table: str = "/proc/locks") -> t.List[str]:
@@ -141,7 +151,7 @@ def hold(
     except OSError as error:
         if lock != -1:
             raise
-        raise LockError(f"cannot lock {path}: {os.strerror(error.errno or 0)}") from None
+        raise LockError(f"cannot lock {path}: {reason(error)}") from None
     finally:
         if lock != -1:
             os.close(lock)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import locks as _locks
-from ansible_collections.wssgate.nginx.plugins.module_utils._host.locks import LockError, hold
+from ansible_collections.wssgate.nginx.plugins.module_utils._host.locks import LockError, hold, take
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import Lock
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import LogFile, shorten
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import Wanted, end_sessions
@@ -266,3 +266,14 @@ def test_without_root_s_rights_the_folder_itself_is_locked(
         os.close(handle)
         os.close(other)
     assert not place.exists()
+
+
+def test_a_work_folder_is_in_use_until_its_descriptor_is_closed(folder: Path) -> None:
+    first, second = (os.open(folder, os.O_RDONLY | os.O_DIRECTORY) for _number in range(2))
+    try:
+        assert take(first)
+        assert not take(second, wait=0)
+        os.close(first)
+        assert take(second, wait=0)
+    finally:
+        os.close(second)

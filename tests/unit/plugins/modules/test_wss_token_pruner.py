@@ -41,6 +41,7 @@ CODE = {
     "_agent/__init__.py",
     "_agent/prune.py",
     "_host/__init__.py",
+    "_host/error.py",
     "_host/locks.py",
     "_sessions/__init__.py",
     "_sessions/ending.py",
