@@ -7,19 +7,17 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import shlex
 import shutil
 import stat
-import subprocess
 import tempfile
 import typing as t
 
 from .._host.locks import PLACE as LOCKS
+from .._host.shipped import MARKER, package_files, start_program
 from .prune import IDENTITY
 
-MARKER = "# Ansible managed by wssgate.nginx: changes made here are lost"
 # The pruner and what it is made of: files below module_utils, which lie below PACKAGE on the host in the same folders.
 CODE = (
     "_host.error",
@@ -44,19 +42,6 @@ PACKAGE = "wssgate_tokens"
 UNITS = "/etc/systemd/system"
 CRON = "/etc/cron.d"
 SCHEDULERS = ("systemd", "cron", "none")
-
-START = """\
-#!{python} -I
-{marker}
-
-import sys
-
-sys.path.insert(0, {directory!r})
-
-from {package}._agent.prune import main
-
-sys.exit(main())
-"""
 
 SERVICE = """\
 {marker}
@@ -108,16 +93,6 @@ CRONTAB = """\
 """
 
 
-# The interpreters of the system, which outlive Ansible's choice: that may be a virtual environment in somebody's home,
-# where the unit may not look, or a version that goes with the next release of the system.
-PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/local/bin/python3") + tuple(
-    f"/usr/bin/python3.{minor}" for minor in range(20, 7, -1)
-)
-# Debian's python3-minimal has not all of them.
-PYTHON_TEST = "import argparse, ctypes, ipaddress, json, subprocess, syslog, sys; sys.exit(sys.version_info < (3, 8))"
-PYTHON_TIMEOUT = 30
-
-
 class Settings(t.NamedTuple):
     store: str
     session_log: str
@@ -148,31 +123,6 @@ def is_home(path: str) -> bool:
     return any(path == home or path.startswith(home + "/") for home in HOMES)
 
 
-def choose_python(fallback: str) -> str:
-    """The first interpreter of the system that can run the pruner, else the one given."""
-    for path in PYTHONS:
-        if is_suited(path):
-            return path
-    return fallback
-
-
-def is_suited(path: str) -> bool:
-    if not os.access(path, os.X_OK):
-        return False
-    try:
-        done = subprocess.run(
-            [path, "-I", "-c", PYTHON_TEST],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=PYTHON_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
-
-
 def detect_scheduler() -> str:
     if os.path.isdir("/run/systemd/system"):
         return "systemd"
@@ -184,28 +134,11 @@ def detect_scheduler() -> str:
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
-def source_of(name: str) -> str:
-    """The source of a file below module_utils, from wherever Ansible has put it."""
-    module = importlib.import_module(".." + name, __package__)
-    loader = t.cast(t.Any, module.__spec__).loader
-    source: t.Union[str, bytes, None] = loader.get_source(module.__name__)
-    if source is None:
-        raise OSError(f"the source of {name} is not there")
-    # Python's loaders return text, that of Ansible's controller returns bytes.
-    return source.decode("utf-8") if isinstance(source, bytes) else source
-
-
 def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
     """Every file that shall be there, with its content."""
     package = settings.directory + "/" + PACKAGE
-    files = {package + "/__init__.py": MARKER + "\n"}
-    for name in CODE:
-        folder, _dot, file = name.partition(".")
-        files[f"{package}/{folder}/__init__.py"] = MARKER + "\n"
-        files[f"{package}/{folder}/{file}.py"] = source_of(name)
-    files[settings.directory + "/prune"] = START.format(
-        python=settings.python, marker=MARKER, directory=settings.directory, package=PACKAGE
-    )
+    files = package_files(package, CODE)
+    files[settings.directory + "/prune"] = start_program(settings.python, settings.directory, PACKAGE, "_agent.prune")
     command = " ".join(shlex.quote(word) for word in settings.command())
     if scheduler == "systemd":
         writable = ["-" + settings.store]
