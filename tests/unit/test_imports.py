@@ -63,8 +63,8 @@ def test_what_is_for_all_rooms_imports_none_of_them(name: str) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("name", files("roles/*/files/*.py"))
-def test_programs_of_roles_import_nothing_of_the_collection(name: str) -> None:
+@pytest.mark.parametrize("name", files("playbooks/files/*.py"))
+def test_programs_of_playbooks_import_nothing_of_the_collection(name: str) -> None:
     assert not {one for one in imports(ROOT / name) if one.startswith(("plugins", "ansible", "roles"))}
 
 
