@@ -294,6 +294,7 @@ from ..module_utils._certificates.clients import AuthorityPlan, ClientAuthority,
 from ..module_utils._certificates.model import Plan, Spec
 from ..module_utils._certificates.paths import DIRECTORY, authority_paths, pair_paths
 from ..module_utils._certificates.providers import PROVIDERS, arguments, refused
+from ..module_utils._host.error import HostError
 
 CERTIFICATE_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
     "name": {"type": "str", "required": True},
@@ -443,7 +444,7 @@ def main() -> None:
                 for path, content in authority_plan.after.items():
                     if content is not None:
                         module.set_default_selinux_context(path, False)
-    except crypto.CertificateError as error:
+    except HostError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or 'a file'} could not be written: {error.strerror}")

@@ -11,6 +11,7 @@ import os
 import stat
 import typing as t
 
+from .._host import files
 from . import x509 as crypto
 from .files import read_regular
 from .model import Pair
@@ -64,9 +65,8 @@ class Authority:
     def make(self, common_name: str, key_type: str, days: int, now: datetime.datetime) -> None:
         """Make the authority."""
         directory = os.path.dirname(self.key_path)
-        os.makedirs(os.path.dirname(directory), 0o755, exist_ok=True)
-        if not os.path.isdir(directory):
-            os.mkdir(directory, DIRECTORY_MODE)
+        files.make_folders(os.path.dirname(directory))
+        files.make_folders(directory, DIRECTORY_MODE)
         self.key = crypto.new_key(key_type)
         self.certificate = crypto.new_authority(self.key, common_name, days, now)
         self.pem = crypto.certificate_pem(self.certificate)

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import datetime
-import os
 import typing as t
 
 from .contents import authority_facts, client_authority_problems, with_newline
-from .files import read_regular, replace, sync_folder_of, wrong_attributes
+from .._host import files
+from .files import read_regular, replace, wrong_attributes
 from .pair import CERTIFICATE_MODE
 from .x509 import CertificateError
 
@@ -72,5 +72,4 @@ def apply_client_authority(planned: AuthorityPlan) -> None:
             if content != planned.before[path] or path in planned.wrong_attributes:
                 replace(path, content, CERTIFICATE_MODE)
         elif planned.before[path] is not None:
-            os.unlink(path)
-            sync_folder_of(path)
+            files.remove(path)

@@ -45,7 +45,7 @@ CONNECT_LIMIT = 5.0
 PAUSE = 0.2
 UNTOUCHED = "what was there is still there and served"
 # What stops one certificate and not the others
-_FAULTS = (HostError, NginxError, pair_files.PairError, OSError, ValueError)
+_FAULTS = (HostError, NginxError, OSError, ValueError)
 
 
 class DeployError(HostError):

@@ -6,16 +6,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-import tempfile
 import typing as t
 
-from .pair import DIRECTORY_MODE
+from .._host import files
+from .._host.error import reason
 from .x509 import CertificateError
-
-_SIZE_LIMIT = 1024 * 1024
 
 
 def read_regular(path: str, follow: bool) -> t.Optional[bytes]:
@@ -25,23 +22,18 @@ def read_regular(path: str, follow: bool) -> t.Optional[bytes]:
             f"{os.path.dirname(path)} is a symlink: name the folder it points to, or set symlinks_allowed: true"
         )
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+        return files.read(path, follow=follow)
+    except files.FileError as error:
+        raise CertificateError(f"{path} {_WRONG[error.why]}") from error
     except OSError as error:
-        if error.errno == errno.ENOENT:
-            return None
-        if error.errno == errno.ELOOP:
-            raise CertificateError(
-                f"{path} is a symlink: remove it, name the file it points to, or set symlinks_allowed: true"
-            ) from error
-        raise CertificateError(f"{path} cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise CertificateError(f"{path} is not a regular file")
-    with os.fdopen(descriptor, "rb") as stream:
-        content = stream.read(_SIZE_LIMIT + 1)
-    if len(content) > _SIZE_LIMIT:
-        raise CertificateError(f"{path} is too large for a certificate or a key")
-    return content
+        raise CertificateError(f"{path} cannot be read: {reason(error)}") from error
+
+
+_WRONG = {
+    files.LINK: "is a symlink: remove it, name the file it points to, or set symlinks_allowed: true",
+    files.KIND: "is not a regular file",
+    files.SIZE: "is too large for a certificate or a key",
+}
 
 
 def wrong_attributes(modes: t.Mapping[str, int]) -> t.Iterator[str]:
@@ -55,39 +47,7 @@ def wrong_attributes(modes: t.Mapping[str, int]) -> t.Iterator[str]:
             yield path
 
 
-def _stage(path: str, content: bytes, mode: int) -> str:
-    """Write a file beside its final path, readable by nobody else until it is complete."""
-    directory = os.path.dirname(path)
-    if not os.path.isdir(directory):
-        previous = os.umask(0o777 & ~DIRECTORY_MODE)
-        try:
-            os.makedirs(directory, DIRECTORY_MODE)
-        finally:
-            os.umask(previous)
-    descriptor, staged = tempfile.mkstemp(prefix=".wssgate-", dir=directory)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-    except OSError:
-        os.unlink(staged)
-        raise
-    return staged
-
-
-def sync_folder_of(path: str) -> None:
-    """Have the name of a file on the disk."""
-    descriptor = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def replace(path: str, content: bytes, mode: int) -> None:
-    """Put a file in place in one step."""
-    staged = _stage(path, content, mode)
-    os.rename(staged, path)
-    sync_folder_of(path)
+    """Put a file in place in one step, and the folders above it that are missing."""
+    files.make_folders(os.path.dirname(path))
+    files.write(path, content, mode)

@@ -15,6 +15,8 @@ import os
 import time
 import typing as t
 
+from .._host import files
+from .._host.error import HostError
 from . import pair as pair_files
 from .clients import AuthorityPlan, ClientAuthority, plan_client_authority
 from .contents import pair_facts
@@ -95,7 +97,7 @@ def write_pair(certificate_path: str, key_path: str, wanted: Pair, name: str = "
     """Put a new pair in place."""
     try:
         pair_files.replace(certificate_path, key_path, name, pair_files.PairFiles(*wanted), follow)
-    except pair_files.PairError as error:
+    except HostError as error:
         raise CertificateError(str(error)) from error
 
 
@@ -116,7 +118,7 @@ def apply(planned: Plan, backup: bool = False) -> t.List[str]:
             pair_files.check_attributes(certificate_path, key_path)
         if planned.interrupted:
             pair_files.recover(certificate_path, key_path)
-    except pair_files.PairError as error:
+    except HostError as error:
         raise CertificateError(str(error)) from error
     if planned.before != planned.after:
         if backup:
@@ -127,10 +129,10 @@ def apply(planned: Plan, backup: bool = False) -> t.List[str]:
         write_pair(certificate_path, key_path, planned.after, spec.name, spec.symlinks_allowed)
         PROVIDERS[spec.provider].after_install(spec)
     for path in planned.wrong_attributes:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if spec.symlinks_allowed else os.O_NOFOLLOW))
+        descriptor = files.open_file(path, follow=spec.symlinks_allowed)
         try:
-            os.fchown(descriptor, os.geteuid(), os.getegid())
-            os.fchmod(descriptor, KEY_MODE if path == spec.key_path else CERTIFICATE_MODE)
+            mode = KEY_MODE if path == spec.key_path else CERTIFICATE_MODE
+            files.set_attributes(descriptor, mode, os.geteuid(), os.getegid())
         finally:
             os.close(descriptor)
     return copies

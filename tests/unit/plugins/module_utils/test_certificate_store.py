@@ -16,6 +16,7 @@ pytest.importorskip("cryptography")
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import files, store
+from ansible_collections.wssgate.nginx.plugins.module_utils._host.files import READ_LIMIT
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.model import Pair, Plan, Spec
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.x509 import CertificateError
 from cryptography import x509
@@ -404,9 +405,9 @@ def test_a_directory_in_place_of_a_key_is_named(spec: Spec) -> None:
 
 def test_a_file_that_no_certificate_is_as_large_as_is_named(tmp_path: Path) -> None:
     path = tmp_path / "fullchain.pem"
-    path.write_bytes(b"\n" * files._SIZE_LIMIT)
-    assert files.read_regular(str(path), follow=False) == b"\n" * files._SIZE_LIMIT
-    path.write_bytes(b"\n" * (files._SIZE_LIMIT + 1))
+    path.write_bytes(b"\n" * READ_LIMIT)
+    assert files.read_regular(str(path), follow=False) == b"\n" * READ_LIMIT
+    path.write_bytes(b"\n" * (READ_LIMIT + 1))
     with pytest.raises(CertificateError, match="fullchain.pem is too large for a certificate or a key"):
         files.read_regular(str(path), follow=False)
 
