@@ -149,9 +149,12 @@ def defaults_of_the_folder() -> dict[str, str]:
     with open(ROOT / "roles/wss_proxy/meta/computed_defaults.yml", encoding="utf-8") as stream:
         computed = yaml.safe_load(stream)["wss_proxy_certificates_directory"]
     found = re.search(r"default\('([^']*)'\)", computed)
+    with open(ROOT / "playbooks/quickstart.yml", encoding="utf-8") as stream:
+        quickstart = yaml.safe_load(stream)[0]["vars"]["__quickstart_ca_path"]
     return {
         "role certificates": specs()["certificates_directory"]["default"],
         "role wss_proxy": found[1] if found else computed,
+        "playbook quickstart": str(Path(quickstart).parents[1]),
         "wss_certificate": yaml.safe_load(wss_certificate.DOCUMENTATION)["options"]["directory"]["default"],
         **{
             plugin.__name__: yaml.safe_load(plugin.DOCUMENTATION)["options"]["directory"]["default"]
@@ -186,3 +189,21 @@ def test_a_path_of_its_own_wins() -> None:
         "/keys/wcs.key",
     )
     assert paths.authority_paths("/srv/certs", "clients") == ("/srv/certs/clients/ca.pem", "/srv/certs/clients/crl.pem")
+
+
+# ACME
+
+
+@pytest.mark.parametrize(
+    "asked, is_from_another",
+    [("https://ca.example/dir", False), ("https://staging.example/dir", True), (None, False), ("", False)],
+)
+def test_a_certificate_that_certbot_has_from_another_authority_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str | None, is_from_another: bool
+) -> None:
+    acme = on_host.PROVIDERS["acme"]
+    monkeypatch.setattr(on_host.acme, "CERTBOT_RENEWAL", str(tmp_path))
+    wanted = Spec("wcs", "acme", "/c.pem", "/k.pem")
+    assert not acme.is_from_another(wanted, asked), "certbot has none yet"
+    (tmp_path / "wcs.conf").write_text("version = 2\n[renewalparams]\nserver = https://ca.example/dir\n")
+    assert acme.is_from_another(wanted, asked) == is_from_another

@@ -43,10 +43,10 @@ class _Acme(Provider):
         return bool(authority) and certbot_server(spec.name) not in (None, authority)
 
 
-def certbot_server(lineage: str, directory: str = CERTBOT_RENEWAL) -> t.Optional[str]:
+def certbot_server(lineage: str) -> t.Optional[str]:
     """Return the directory URL of the authority that certbot has a certificate from, or None when it has none."""
     try:
-        with open(os.path.join(directory, f"{lineage}.conf"), encoding="utf-8") as stream:
+        with open(os.path.join(CERTBOT_RENEWAL, f"{lineage}.conf"), encoding="utf-8") as stream:
             for line in stream:
                 key, equals, value = line.partition("=")
                 if equals and key.strip() == "server":
