@@ -52,11 +52,8 @@ import typing as t
 
 from ansible.plugins.lookup import LookupBase
 
-from ..plugin_utils._certificate_list import (
-    CertificateList,
-    ClientAuthorityList,
-    authority_problems,
-)
+from ..plugin_utils._certificates.authorities import ClientAuthorityList, authority_problems
+from ..plugin_utils._certificates.certificates import CertificateList
 from ..plugin_utils._controller_file import controller_file_reader
 
 

@@ -43,7 +43,7 @@ import typing as t
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ..plugin_utils._certificate_list import CertificateList
+from ..plugin_utils._certificates.certificates import CertificateList
 from ..plugin_utils._controller_file import controller_file_reader
 
 

@@ -40,7 +40,7 @@ import typing as t
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ..plugin_utils._certificate_list import ClientAuthorityList
+from ..plugin_utils._certificates.authorities import ClientAuthorityList
 from ..plugin_utils._controller_file import controller_file_reader
 
 

@@ -114,6 +114,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ..module_utils._certificates import authority as _authority
 from ..module_utils._certificates import x509 as crypto
+from ..module_utils._host.error import HostError
 
 REQUEST_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
     "name": {"type": "str", "required": True},
@@ -176,7 +177,7 @@ def main() -> None:
             if not module.check_mode:
                 result["issued"] = {request.name: authority.sign(request, now).decode("ascii") for request in requests}
         result["changed"] = result["changed"] or bool(requests)
-    except crypto.CertificateError as error:
+    except HostError as error:
         module.fail_json(msg=f"authority in {params['directory']}: {error}")
     except OSError as error:
         module.fail_json(msg=f"{error.filename or 'a file'} could not be written: {error.strerror}")

@@ -288,25 +288,22 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ..module_utils._certificates import x509 as crypto
 from ..module_utils._certificates import store
+from ..module_utils._certificates import x509 as crypto
+from ..module_utils._certificates.clients import AuthorityPlan, ClientAuthority, apply_client_authority
+from ..module_utils._certificates.model import Plan, Spec
+from ..module_utils._certificates.paths import DIRECTORY, authority_paths, pair_paths
+from ..module_utils._certificates.providers import PROVIDERS, arguments, refused
+from ..module_utils._host.error import HostError
 
 CERTIFICATE_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
     "name": {"type": "str", "required": True},
-    "provider": {"type": "str", "required": True, "choices": ["selfsigned", "files", "acme"]},
+    "provider": {"type": "str", "required": True, "choices": list(PROVIDERS)},
     "subject_alt_names": {"type": "list", "elements": "str", "default": []},
-    "common_name": {"type": "str"},
-    "key_type": {"type": "str", "choices": list(crypto.KEY_TYPES), "default": "P-256"},
-    "days": {"type": "int", "default": 397},
-    "renew_before_days": {"type": "int", "default": 30},
-    "reuse_key": {"type": "bool", "default": False, "no_log": False},
-    "authority": {"type": "str"},
     "certificate_path": {"type": "path"},
     "key_path": {"type": "path", "no_log": False},
-    "certificate_content": {"type": "str"},
-    "key_content": {"type": "str", "no_log": True},
-    "remote": {"type": "bool", "default": False},
     "symlinks_allowed": {"type": "bool", "default": False},
+    **arguments(),
 }
 
 AUTHORITY_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
@@ -316,53 +313,39 @@ AUTHORITY_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
 }
 
 
-def read_authority(options: t.Dict[str, t.Any], directory: str) -> store.ClientAuthority:
+def read_authority(options: t.Dict[str, t.Any], directory: str) -> ClientAuthority:
     """Turn one item of the argument into what was asked for."""
-    own = os.path.join(directory, options["name"])
-    return store.ClientAuthority(
+    paths = authority_paths(directory, options["name"])
+    return ClientAuthority(
         name=options["name"],
-        certificate_path=os.path.join(own, "ca.pem"),
-        crl_path=os.path.join(own, "crl.pem"),
+        certificate_path=paths.certificate,
+        crl_path=paths.crl,
         certificate_content=options["certificate_content"],
         crl_content=options["crl_content"],
     )
 
 
-def read_spec(options: t.Dict[str, t.Any], params: t.Dict[str, t.Any]) -> store.Spec:
+def read_spec(options: t.Dict[str, t.Any], params: t.Dict[str, t.Any]) -> Spec:
     """Turn one item of the argument into what was asked for."""
-    directory = params["directory"]
-    own = os.path.join(directory, options["name"])
-    names = tuple(dict.fromkeys(crypto.parse_name(name) for name in options["subject_alt_names"]))
-    spec = store.Spec(
-        names=names,
-        issuer=params["issuers"].get(options["authority"]) if options["authority"] else None,
-        issued=params["issued"].get(options["name"]) if options["authority"] else None,
-        certificate_path=os.path.normpath(options["certificate_path"] or os.path.join(own, "fullchain.pem")),
-        key_path=os.path.normpath(options["key_path"] or os.path.join(own, "privkey.pem")),
-        **{
-            key: options[key]
-            for key in options
-            if key in store.Spec._fields and key not in ("names", "certificate_path", "key_path")
-        },
-    )
-    if spec.provider == "files":
-        given = [key for key in ("certificate_content", "key_content") if options[key]]
-        if bool(given) == spec.remote or len(given) == 1:
-            raise crypto.CertificateError("give certificate_content and key_content, or remote: true")
-    if options["authority"] and spec.provider != "selfsigned":
-        raise crypto.CertificateError(f"authority does not go with provider {spec.provider}")
-    if spec.provider == "files":
-        return spec
-    if not names:
-        raise crypto.CertificateError("subject_alt_names is empty: a certificate is for at least one name")
-    if spec.days <= spec.renew_before_days:
-        raise crypto.CertificateError(
-            f"renew_before_days ({spec.renew_before_days}) has to be less than days ({spec.days})"
-        )
+    provider = PROVIDERS[options["provider"]]
+    paths = pair_paths(params["directory"], options["name"], options["certificate_path"], options["key_path"])
+    read: t.Dict[str, t.Any] = {
+        **{key: value for key, value in options.items() if key in Spec._fields},
+        "names": tuple(dict.fromkeys(crypto.parse_name(name) for name in options["subject_alt_names"])),
+        "certificate_path": os.path.normpath(paths.certificate),
+        "key_path": os.path.normpath(paths.key),
+        "issuer": params["issuers"].get(options["authority"]) if options["authority"] else None,
+        "issued": params["issued"].get(options["name"]) if options["authority"] else None,
+        "own": {key: options[key] for key in provider.arguments if key not in Spec._fields},
+    }
+    for key in refused(provider, options):
+        raise crypto.CertificateError(f"{key} does not go with provider {provider.name}")
+    spec = Spec(**read)
+    provider.check(spec)
     return spec
 
 
-def read_specs(params: t.Dict[str, t.Any]) -> t.List[store.Spec]:
+def read_specs(params: t.Dict[str, t.Any]) -> t.List[Spec]:
     """Turn the argument into what was asked for, or raise with everything that is wrong with it."""
     specs, problems = [], []
     for options in params["certificates"]:
@@ -381,7 +364,7 @@ def as_text(facts: t.Dict[str, t.Any]) -> str:
     return "".join(f"{key}: {', '.join(value) if isinstance(value, list) else value}\n" for key, value in shown.items())
 
 
-def diff_of(plan: store.Plan) -> t.Dict[str, str]:
+def diff_of(plan: Plan) -> t.Dict[str, str]:
     """Return the diff of one certificate."""
     before, after = as_text(plan.facts_before), as_text(plan.facts)
     if plan.before.key != plan.after.key:
@@ -400,7 +383,7 @@ def diff_of(plan: store.Plan) -> t.Dict[str, str]:
     }
 
 
-def authority_diff(plan: store.AuthorityPlan) -> t.Dict[str, str]:
+def authority_diff(plan: AuthorityPlan) -> t.Dict[str, str]:
     """Return the diff of one authority of clients."""
     path = plan.authority.certificate_path
     before, after = as_text(plan.facts_before), as_text(plan.facts)
@@ -418,7 +401,7 @@ def main() -> None:
             "issuers": {"type": "dict", "default": {}},
             "issued": {"type": "dict", "default": {}},
             "client_authorities": {"type": "list", "elements": "dict", "default": [], "options": AUTHORITY_OPTIONS},
-            "directory": {"type": "path", "default": "/etc/nginx/certificates"},
+            "directory": {"type": "path", "default": DIRECTORY},
             "acme_directory": {"type": "str"},
             "backup": {"type": "bool", "default": False},
         },
@@ -457,18 +440,17 @@ def main() -> None:
                     module.set_default_selinux_context(path, False)
         for authority_plan in authority_plans:
             if authority_plan.changed and not module.check_mode:
-                store.apply_client_authority(authority_plan)
+                apply_client_authority(authority_plan)
                 for path, content in authority_plan.after.items():
                     if content is not None:
                         module.set_default_selinux_context(path, False)
-    except crypto.CertificateError as error:
+    except HostError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or 'a file'} could not be written: {error.strerror}")
 
-    def other_authority(spec: store.Spec) -> bool:
-        wanted = module.params["acme_directory"]
-        return bool(wanted) and spec.provider == "acme" and store.certbot_server(spec.name) not in (None, wanted)
+    def other_authority(spec: Spec) -> bool:
+        return PROVIDERS[spec.provider].is_from_another(spec, module.params["acme_directory"])
 
     result: t.Dict[str, t.Any] = {
         "changed": any(plan.changed for plan in plans) or any(plan.changed for plan in authority_plans),

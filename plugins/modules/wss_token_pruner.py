@@ -107,6 +107,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._host.diff import in_one_line
 from ..module_utils._host.error import HostError
 from ..module_utils._host.run import run
+from ..module_utils._host.shipped import choose_python
 from ..module_utils._agent.prune import DONE, IDENTITY, LEFT_SOMETHING
 from ..module_utils._agent.install import (
     TIME_LIMIT,
@@ -115,7 +116,6 @@ from ..module_utils._agent.install import (
     Settings,
     apply,
     changes,
-    choose_python,
     is_home,
     detect_scheduler,
 )

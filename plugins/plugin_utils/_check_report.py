@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..module_utils._certificates.paths import pair_paths
+from ._certificates.providers import PROVIDERS, Provider
 from ._gate import auth
 from ._gate.auth import client_certificate
 
@@ -25,7 +27,8 @@ def targets(
 ) -> list[dict[str, Any]]:
     """What wss_gate_info is to look at: each server at the listener that is most like its clients'."""
     known = {
-        str(item.get("certificate_path") or f"{directory}/{item['name']}/fullchain.pem"): item for item in certificates
+        pair_paths(directory, str(item["name"]), item.get("certificate_path")).certificate: item
+        for item in certificates
     }
     found = []
     for server in model["servers"]:
@@ -77,18 +80,15 @@ def targets(
 
 def _certificate_problems(certificate: Mapping[str, Any], days: int) -> list[str]:
     label = f"certificate {certificate.get('name') or certificate['certificate_path']}"
+    provider = PROVIDERS.get(str(certificate.get("provider"))) or Provider()
     found = [f"{label}: {problem}" for problem in certificate["problems"]]
     left = certificate.get("days_left")
     if left is None:
         return found
     if 0 <= left < days:
-        remedy = {
-            "acme": "its renewal fails or does not run: see /var/log/letsencrypt and the timer of certbot",
-            "selfsigned": "a run of site.yml makes a new one once renew_before_days is reached",
-        }.get(str(certificate.get("provider")), "bring a new one")
-        found.append(f"{label} ends in {left} days ({certificate['not_after']}): {remedy}")
-    if certificate.get("provider") == "acme" and certificate.get("self_signed"):
-        found.append(f"{label} is a placeholder: no authority has issued one yet")
+        found.append(f"{label} ends in {left} days ({certificate['not_after']}): {provider.remedy}")
+    if certificate.get("self_signed") and provider.if_self_signed:
+        found.append(f"{label} {provider.if_self_signed}")
     if not certificate.get("served"):
         found.append(f"{label} is not the one that clients get: run site.yml, and see nginx's error.log")
     return found

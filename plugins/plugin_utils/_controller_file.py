@@ -11,7 +11,7 @@ import typing as t
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-from ._certificate_list import UnreadableError
+from ._certificates.reading import UnreadableError
 
 # Playbook site is within the installed collection, where nobody keeps files.
 BESIDE_THE_PLAYBOOK = (

@@ -6,16 +6,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import socket
 import ssl
 import stat
-import subprocess
 import sys
 import threading
-import time
 import typing as t
 from pathlib import Path
 
@@ -23,25 +20,26 @@ import pytest
 
 pytest.importorskip("cryptography")
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import deployment
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import pair as pair_files
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.deployment import DeployError
+from ansible_collections.wssgate.nginx.plugins.module_utils._host import locks, shipped
+from ansible_collections.wssgate.nginx.plugins.module_utils._host.run import Finished
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import (
+    Change,
+    Entry,
+    Exchange,
+    Lock,
+    Operations,
+    read_entry,
+)
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import Family, NotLive
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Process, now_in_ticks
 
-PROGRAM = Path(__file__).resolve().parents[2] / "roles" / "certificates" / "files" / "deploy_certificates.py"
-
-
-def load() -> t.Any:
-    specification = importlib.util.spec_from_file_location("deploy_certificates", PROGRAM)
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    # The role puts it beside the program under this name
-    sys.modules["wssgate_pair_files"] = pair_files
-    # typing.NamedTuple looks its module up
-    sys.modules["deploy_certificates"] = module
-    specification.loader.exec_module(module)
-    return module
-
-
-deploy_certificates = load()
+MASTER = "nginx: master process nginx"
+WORKER = "nginx: worker process"
 
 
 class Pem(t.NamedTuple):
@@ -100,7 +98,7 @@ class Place:
         self.commands: list[str] = []
         self.broken = ""
         self.configuration = {
-            "nginx": ["nginx"],
+            "nginx": ["nginx", "-c", str(folder / "nginx" / "nginx.conf")],
             "live_directory": str(self.live.parent),
             "pid_path": str(folder / "nginx.pid"),
             "timeout": 1,
@@ -115,14 +113,38 @@ class Place:
                 }
             ],
         }
-        monkeypatch.setattr(deploy_certificates, "run", self.run)
+        (folder / "nginx").mkdir()
+        (folder / "nginx" / "nginx.conf").write_text("events {}\n")
+        self.master: Process | None = Process(1, 0, 1, MASTER)
+        self.started = 1
+        self.fails_to_reload: list[str] = []
+        (folder / "locks").mkdir(0o700)
+        monkeypatch.setattr(locks, "PLACE", str(folder / "locks"))
+        monkeypatch.setattr(deployment, "run", self.run)
+        monkeypatch.setattr(deployment, "Activator", lambda *_arguments: self)
 
-    def run(self, command: t.Sequence[str]) -> None:
-        self.commands.append(" ".join(command[1:]))
-        if "-t" in command and self.broken:
-            raise deploy_certificates.DeployError(self.broken)
-        if "reload" in command:
-            self.front.reload()
+    # What of nginx's transaction is used
+
+    def family(self) -> Family:
+        return Family(self.master, [Process(2, 1, self.started, WORKER)] if self.master else [])
+
+    def reload(self, _master: Process, _before: t.Any, _after: t.Any) -> list[int]:
+        self.commands.append("reload")
+        with pytest.raises(Exception, match="locked by another run"), Lock(str(self.nginx), 0.05):
+            pass
+        if self.fails_to_reload:
+            raise NotLive(self.fails_to_reload.pop())
+        self.front.reload()
+        self.started = now_in_ticks() + 1
+        return [2]
+
+    def run(self, command: t.Sequence[str], *_limit: t.Any, **_options: t.Any) -> Finished:
+        self.commands.append(command[-2])
+        return Finished(1, self.broken) if self.broken else Finished(0, "")
+
+    @property
+    def nginx(self) -> Path:
+        return Path(self.configuration["nginx"][-1]).parent
 
     @staticmethod
     def put(folder: Path, pem: Pem) -> None:
@@ -134,10 +156,10 @@ class Place:
         return Pem((folder / "fullchain.pem").read_bytes(), (folder / "privkey.pem").read_bytes())
 
     def deploy(self) -> dict[str, t.Any]:
-        return deploy_certificates.deploy(self.configuration)
+        return deployment.Deployment(self.configuration).run()
 
     def reloads(self) -> int:
-        return self.commands.count("-s reload")
+        return self.commands.count("reload")
 
 
 @pytest.fixture
@@ -152,7 +174,7 @@ def test_a_new_certificate_is_installed_and_served_after_one_reload(place: Place
     result = place.deploy()
     assert result == {"changed": True, "installed": ["wcs"], "reloaded": True, "served": ["wcs"]}
     assert place.content(place.installed) == NEW
-    assert place.commands == ["-t -q", "-s reload"]
+    assert place.commands == ["-t", "reload"]
     assert stat.S_IMODE((place.installed / "privkey.pem").stat().st_mode) == 0o600
     assert stat.S_IMODE((place.installed / "fullchain.pem").stat().st_mode) == 0o644
 
@@ -173,7 +195,7 @@ def test_what_was_not_issued_yet_leaves_the_placeholder(place: Place) -> None:
 
 def test_a_key_of_another_certificate_is_not_installed(place: Place) -> None:
     (place.live / "privkey.pem").write_bytes(OLD.key)
-    with pytest.raises(deploy_certificates.DeployError, match="do not belong together.*what was there is still there"):
+    with pytest.raises(DeployError, match="do not belong together.*what was there is still there"):
         place.deploy()
     assert place.content(place.installed) == OLD
     assert place.commands == []
@@ -181,7 +203,7 @@ def test_a_key_of_another_certificate_is_not_installed(place: Place) -> None:
 
 def test_what_nginx_refuses_is_taken_back(place: Place) -> None:
     place.broken = "nginx: [emerg] something else is wrong"
-    with pytest.raises(deploy_certificates.DeployError, match="something else is wrong; what was there is still there"):
+    with pytest.raises(DeployError, match="something else is wrong; what was there is still there"):
         place.deploy()
     assert place.content(place.installed) == OLD
     assert place.reloads() == 0
@@ -191,7 +213,7 @@ def test_a_first_pair_that_nginx_refuses_is_taken_away_again(place: Place) -> No
     for path in place.installed.iterdir():
         path.unlink()
     place.broken = "no"
-    with pytest.raises(deploy_certificates.DeployError):
+    with pytest.raises(DeployError):
         place.deploy()
     assert list(place.installed.iterdir()) == []
 
@@ -199,7 +221,7 @@ def test_a_first_pair_that_nginx_refuses_is_taken_away_again(place: Place) -> No
 def test_half_a_pair_is_as_it_was_when_nginx_refuses_the_new_one(place: Place) -> None:
     (place.installed / "fullchain.pem").unlink()
     place.broken = "no"
-    with pytest.raises(deploy_certificates.DeployError):
+    with pytest.raises(DeployError):
         place.deploy()
     assert [path.name for path in place.installed.iterdir()] == ["privkey.pem"]
     assert (place.installed / "privkey.pem").read_bytes() == OLD.key
@@ -212,9 +234,7 @@ def test_the_old_pair_stays_when_the_new_one_cannot_be_put_in_place(
         raise OSError(28, "No space left on device", other)
 
     monkeypatch.setattr(pair_files, "exchange", fail)
-    with pytest.raises(
-        deploy_certificates.DeployError, match="certificate wcs: .*No space left.*what was there is still there"
-    ):
+    with pytest.raises(DeployError, match="certificate wcs: .*No space left.*what was there is still there"):
         place.deploy()
     assert place.content(place.installed) == OLD
     assert sorted(path.name for path in place.installed.parent.rglob("*")) == ["fullchain.pem", "privkey.pem", "wcs"]
@@ -237,12 +257,10 @@ def test_a_damaged_certificate_keeps_no_other_from_being_served(place: Place, da
     other = dict(place.configuration["certificates"][0], name="bad", lineage="bad", certificate_path=str(elsewhere / "fullchain.pem"),
                  key_path=str(elsewhere / "privkey.pem"))  # fmt: skip
     place.configuration["certificates"].insert(0, other)
-    with pytest.raises(
-        deploy_certificates.DeployError, match="^certificate bad: .*bad.*; what was there is still there and served$"
-    ):
+    with pytest.raises(DeployError, match="^certificate bad: .*bad.*; what was there is still there and served$"):
         place.deploy()
     assert place.content(place.installed) == NEW
-    assert place.commands == ["-t -q", "-s reload"]
+    assert place.commands == ["-t", "reload"]
     assert not elsewhere.exists()
 
 
@@ -256,24 +274,20 @@ def test_the_program_ends_with_an_error_though_others_were_served(
     )
     (tmp_path / "wssgate.json").write_text(json.dumps(place.configuration))
     monkeypatch.setattr(sys, "argv", ["deploy", "--configuration", str(tmp_path / "wssgate.json")])
-    assert deploy_certificates.main() == 1
+    assert deployment.main() == 1
     assert "certificate bad: " in capsys.readouterr().err
     assert place.reloads() == 1
 
 
-def test_a_reload_that_fails_does_not_hide_what_else_is_wrong(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reload_that_fails_does_not_hide_what_else_is_wrong(place: Place) -> None:
     (place.live.parent / "bad").mkdir()
     place.put(place.live.parent / "bad", Pem(NEW.certificate, OLD.key))
     place.configuration["certificates"].append(
         {**place.configuration["certificates"][0], "name": "bad", "lineage": "bad"}
     )
 
-    def fail(command: t.Sequence[str]) -> None:
-        if "reload" in command:
-            raise subprocess.TimeoutExpired("nginx", 60)
-
-    monkeypatch.setattr(deploy_certificates, "run", fail)
-    with pytest.raises(deploy_certificates.DeployError, match="certificate bad: .*; Command 'nginx' timed out"):
+    place.fails_to_reload = ["no steady new worker"]
+    with pytest.raises(DeployError, match="certificate bad: .*; nginx does not take on .*: no steady new worker"):
         place.deploy()
 
 
@@ -300,7 +314,7 @@ def test_a_symlink_is_not_written_through(place: Place, tmp_path: Path, which: s
         elsewhere.mkdir()
         os.rename(place.installed / "privkey.pem", elsewhere / "privkey.pem")
         (place.installed / "privkey.pem").symlink_to(elsewhere / "privkey.pem")
-    with pytest.raises(deploy_certificates.DeployError, match="is a symlink"):
+    with pytest.raises(DeployError, match="is a symlink"):
         place.deploy()
     assert (elsewhere / "privkey.pem").read_bytes() == OLD.key
 
@@ -311,47 +325,105 @@ def test_an_installed_certificate_that_nginx_has_not_read_is_brought_by_a_reload
     assert place.reloads() == 1
 
 
-def test_a_wrong_address_is_named_and_costs_one_reload_and_no_more(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_address_is_named_and_costs_one_reload_and_no_more(place: Place) -> None:
     place.configuration["certificates"][0]["served_at"] = [place.front.address, "127.0.0.1:1"]
     with pytest.raises(
-        deploy_certificates.DeployError, match=r"at 127\.0\.0\.1:1, where nothing answers in TLS: see served_at"
+        DeployError, match=r"at 127\.0\.0\.1:1, where nothing answers in TLS, though nginx was reloaded: see served_at"
     ):
         place.deploy()
     assert place.reloads() == 1
-    monkeypatch.setattr(deploy_certificates, "newest_worker", lambda _path: time.time())
     for _run in range(2):
-        with pytest.raises(deploy_certificates.DeployError, match="although nginx has read it: see served_at"):
+        with pytest.raises(DeployError, match="although nginx has read it: see served_at"):
             place.deploy()
     assert place.reloads() == 1
 
 
-def test_a_reload_that_changes_nothing_for_clients_is_an_error(place: Place) -> None:
+def test_a_wrong_address_keeps_no_certificate_from_clients_of_the_right_one(place: Place) -> None:
+    place.configuration["certificates"][0]["served_at"] = [place.front.address, "127.0.0.1:1"]
+    with pytest.raises(DeployError) as raised:
+        place.deploy()
+    assert "put back" not in str(raised.value)
+    assert place.content(place.installed) == NEW
+
+
+def test_what_clients_got_before_comes_back_where_they_do_not_get_the_new_one(place: Place) -> None:
     place.front.reload = lambda: None  # type: ignore[method-assign]
     with pytest.raises(
-        deploy_certificates.DeployError,
-        match="nginx was reloaded, but clients do not get .* where another certificate is served",
+        DeployError,
+        match="clients do not get .* where another certificate is served, though nginx was reloaded: .*; "
+        "what was there before of wcs was put back and is served",
     ):
         place.deploy()
+    assert place.content(place.installed) == OLD
+    assert place.commands == ["-t", "reload", "reload"]
 
 
-def test_workers_are_known_by_their_master_and_the_time_they_were_started(tmp_path: Path) -> None:
-    process = os.fork()
-    if process == 0:
-        time.sleep(30)
-        os._exit(0)
-    try:
-        (tmp_path / "nginx.pid").write_text(f"{os.getpid()}\n")
-        assert abs(deploy_certificates.newest_worker(str(tmp_path / "nginx.pid")) - time.time()) < 5
-        (tmp_path / "childless.pid").write_text(f"{process}\n")
-        assert deploy_certificates.newest_worker(str(tmp_path / "childless.pid")) == 0
-        assert deploy_certificates.newest_worker(str(tmp_path / "none.pid")) == 0
-    finally:
-        os.kill(process, 9)
-        os.waitpid(process, 0)
+def test_of_two_certificates_only_the_one_that_clients_do_not_get_makes_room_again(place: Place) -> None:
+    other = place.installed.parent / "other"
+    other.mkdir()
+    place.put(other, OLD)
+    front = Front(other)
+    front.reload = lambda: None  # type: ignore[method-assign]
+    (place.live.parent / "other").mkdir()
+    place.put(place.live.parent / "other", NEW)
+    place.configuration["certificates"].append({
+        **place.configuration["certificates"][0], "name": "other", "lineage": "other", "served_at": [front.address],
+        "certificate_path": str(other / "fullchain.pem"), "key_path": str(other / "privkey.pem"),
+    })  # fmt: skip
+    with pytest.raises(DeployError, match="clients do not get other .*what was there before of other was put back"):
+        place.deploy()
+    front.listener.close()
+    assert (place.content(place.installed), place.content(other)) == (NEW, OLD)
 
 
-def test_the_words_of_a_command_that_fails_are_kept() -> None:
-    with pytest.raises(deploy_certificates.DeployError, match="sh -c echo wrong; exit 1: wrong"):
-        deploy_certificates.run(["sh", "-c", "echo wrong; exit 1"])
+def test_what_nginx_does_not_take_on_is_put_back_and_reloaded(place: Place) -> None:
+    place.fails_to_reload = ["[emerg] no port"]
+    with pytest.raises(
+        DeployError,
+        match=r"nginx does not take on .*: \[emerg\] no port; what was there before of wcs was put back and",
+    ):
+        place.deploy()
+    assert place.content(place.installed) == OLD
+    assert place.commands == ["-t", "reload", "reload"]
+
+
+def test_what_cannot_be_put_back_live_is_told(place: Place) -> None:
+    place.fails_to_reload = ["it died again", "it died"]
+    with pytest.raises(DeployError, match="it died; .* wcs was to be put back, and that failed: it died again"):
+        place.deploy()
+    assert place.content(place.installed) == OLD
+
+
+def test_an_nginx_that_does_not_run_gets_the_certificate_for_its_next_start(place: Place) -> None:
+    place.master = None
+    with pytest.raises(DeployError, match="nginx does not run, and takes the certificates on when it is started"):
+        place.deploy()
+    assert place.content(place.installed) == NEW
+
+
+def test_a_configuration_that_is_being_changed_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deployment, "Lock", lambda directory: Lock(directory, 0.05))
+    with Lock(str(place.nginx)), pytest.raises(NginxError, match="locked by another run"):
+        place.deploy()
+    assert place.content(place.installed) == OLD
+    assert place.commands == []
+
+
+def test_what_a_killed_transaction_has_left_half_done_does_not_go_live(place: Place) -> None:
+    main = place.nginx / "nginx.conf"
+    change = Change("nginx.conf", read_entry(str(main)), Entry("file", b"half done", 0o644, os.geteuid()))
+    exchange = Exchange(str(place.nginx), Operations())
+    exchange.open_work()
+    exchange.stage([change])
+    exchange.commit([change])
+    assert main.read_text() == "half done"
+    place.deploy()
+    assert main.read_text() == "events {}\n"
+    assert os.listdir(place.nginx) == ["nginx.conf"]
+
+
+def test_the_program_needs_no_library_but_python_s() -> None:
+    names = shipped.needed("_certificates.deployment")
+    assert {"_certificates.pair", "_handshake.served", "_host.locks", "_nginx.files", "_nginx.live"} <= set(names)
+    for name in names:
+        assert "cryptography" not in shipped.source_of(name), name

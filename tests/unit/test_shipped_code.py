@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the pruner on a host is made of: all that it needs, and nothing else."""
+"""What is put on a host to run there without Ansible: all that it imports, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import install
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import hook
+from ansible_collections.wssgate.nginx.plugins.module_utils._host import shipped
 
 UTILS = Path(__file__).parents[2] / "plugins/module_utils"
-BEGINNING = "_agent.prune"
+PROGRAMS = (install.PROGRAM, hook.CODE)
 
 
 def imports(name: str) -> tuple[set[str], set[str]]:
@@ -32,8 +35,8 @@ def imports(name: str) -> tuple[set[str], set[str]]:
     return ours, python - {"__future__"}
 
 
-def needed() -> tuple[set[str], set[str]]:
-    files, python, left = set(), set(), {BEGINNING}
+def needed(program: str) -> tuple[set[str], set[str]]:
+    files, python, left = set(), set(), {program}
     while left:
         name = left.pop()
         files.add(name)
@@ -43,11 +46,20 @@ def needed() -> tuple[set[str], set[str]]:
     return files, python
 
 
-def test_what_the_pruner_imports_is_shipped_and_nothing_else() -> None:
-    assert set(install.CODE) == needed()[0]
-    assert len(install.CODE) == len(set(install.CODE))
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_a_program_imports_is_shipped_and_nothing_else(program: str) -> None:
+    expected = {f"{name.replace('.', '/')}.py" for name in needed(program)[0]}
+    written = {path.removeprefix("package/") for path in shipped.package_files("package", shipped.needed(program))}
+    assert {path for path in written if not path.endswith("__init__.py")} == expected
+    # Without them Python finds nothing in the folders.
+    folders = {str(parent) for path in expected for parent in Path(path).parents}
+    assert written - expected == {str(Path(folder) / "__init__.py") for folder in folders}
 
 
-def test_a_python_is_chosen_that_has_all_that_the_pruner_imports() -> None:
-    (words,) = re.findall(r"import ([a-z, ]+);", install.PYTHON_TEST)
-    assert set(words.split(", ")) == needed()[1]
+def test_the_pruner_is_shipped_so() -> None:
+    assert set(install.code()) == needed(install.PROGRAM)[0]
+
+
+def test_a_python_is_chosen_that_has_all_that_the_programs_import() -> None:
+    (words,) = re.findall(r"import ([a-z, ]+);", shipped.PYTHON_TEST)
+    assert set(words.split(", ")) == set().union(*(needed(program)[1] for program in PROGRAMS))

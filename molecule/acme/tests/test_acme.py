@@ -38,14 +38,16 @@ HOSTS = ["wssgate-acme-debian12", "wssgate-acme-debian13"]
 HOST_WITHOUT_AUTHORITY, HOST_AT_THE_LIMIT = HOSTS
 
 
-def play(**variables: Any) -> subprocess.CompletedProcess[str]:
-    """A run of site.yml for all hosts."""
+def play(playbook: str = "site", limit: str = "all", **variables: Any) -> subprocess.CompletedProcess[str]:
+    """A run of a playbook, for all hosts unless it is limited."""
     return subprocess.run(
         [
             "ansible-playbook",
             "-i",
             os.environ["MOLECULE_INVENTORY_FILE"],
-            "wssgate.nginx.site",
+            "--limit",
+            limit,
+            f"wssgate.nginx.{playbook}",
             "-e",
             json.dumps(variables),
         ],
@@ -284,3 +286,16 @@ def test_the_keys_of_accounts_are_in_no_output(scratch):
     key = variables()["certificates_acme_eab_hmac_key"]
     for outcome in (without_help(scratch), with_a_name_that_leads_nowhere(scratch)):
         assert key not in outcome.said
+
+
+def test_an_uninstallation_leaves_nothing_of_what_brought_renewals_to_nginx_and_what_certbot_holds(gate, host, scratch):
+    """The last one of a host: afterwards its gate is gone. The other's tests look at what was seen before."""
+    with_a_name_that_leads_nowhere(scratch)
+    # What version 1.0.0 had there
+    host.check_output("touch /usr/local/lib/wssgate_pair_files.py")
+    run = play("uninstall", limit=gate.name)
+    assert run.returncode == 0, run.stdout + run.stderr
+    gone = "/usr/local/sbin/wssgate-deploy-certificates /etc/letsencrypt/wssgate.json"
+    gone += f" /usr/local/lib/wssgate /usr/local/lib/wssgate_pair_files.py {CERTIFICATES}"
+    assert host.run(f"ls -d {gone}").stdout == ""
+    assert host.file("/etc/letsencrypt/live/wcs/fullchain.pem").exists

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import functools
 import os
 import shlex
 import shutil
@@ -16,28 +16,10 @@ import typing as t
 
 from .._host import files
 from .._host.locks import PLACE as LOCKS
-from .._host.run import ProgramError, run
+from .._host.shipped import MARKER, needed, package_files, start_program
 from .prune import IDENTITY
 
-MARKER = "# Ansible managed by wssgate.nginx: changes made here are lost"
-# The pruner and what it is made of: files below module_utils, which lie below PACKAGE on the host in the same folders.
-CODE = (
-    "_host.error",
-    "_host.files",
-    "_host.locks",
-    "_host.run",
-    "_tokens.pattern",
-    "_tokens.record",
-    "_tokens.folder",
-    "_tokens.owed",
-    "_tokens.writing",
-    "_tokens.store",
-    "_sessions.protection",
-    "_sessions.sockets",
-    "_sessions.log",
-    "_sessions.ending",
-    "_agent.prune",
-)
+PROGRAM = "_agent.prune"
 # Where 1.0.0 put them, all in one folder. They are removed.
 FORMER_CODE = ("_token_pattern", "_token_store", "_sessions", "_prune")
 # Seconds that a run may take. It waits for locks by itself, but not that long: one that hangs must not be the last one.
@@ -46,19 +28,6 @@ PACKAGE = "wssgate_tokens"
 UNITS = "/etc/systemd/system"
 CRON = "/etc/cron.d"
 SCHEDULERS = ("systemd", "cron", "none")
-
-START = """\
-#!{python} -I
-{marker}
-
-import sys
-
-sys.path.insert(0, {directory!r})
-
-from {package}._agent.prune import main
-
-sys.exit(main())
-"""
 
 SERVICE = """\
 {marker}
@@ -110,19 +79,6 @@ CRONTAB = """\
 """
 
 
-# The interpreters of the system, which outlive Ansible's choice: that may be a virtual environment in somebody's home,
-# where the unit may not look, or a version that goes with the next release of the system.
-PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/local/bin/python3") + tuple(
-    f"/usr/bin/python3.{minor}" for minor in range(20, 7, -1)
-)
-# Debian's python3-minimal has not all of them.
-PYTHON_TEST = (
-    "import argparse, contextlib, ctypes, errno, fcntl, hashlib, ipaddress, json, os, re, selectors, signal, stat, "
-    "struct, subprocess, sys, syslog, tempfile, time, typing; sys.exit(sys.version_info < (3, 8))"
-)
-PYTHON_TIMEOUT = 30
-
-
 class Settings(t.NamedTuple):
     store: str
     session_log: str
@@ -153,23 +109,6 @@ def is_home(path: str) -> bool:
     return any(path == home or path.startswith(home + "/") for home in HOMES)
 
 
-def choose_python(fallback: str) -> str:
-    """The first interpreter of the system that can run the pruner, else the one given."""
-    for path in PYTHONS:
-        if is_suited(path):
-            return path
-    return fallback
-
-
-def is_suited(path: str) -> bool:
-    if not os.access(path, os.X_OK):
-        return False
-    try:
-        return run([path, "-I", "-c", PYTHON_TEST], PYTHON_TIMEOUT).status == 0
-    except ProgramError:
-        return False
-
-
 def detect_scheduler() -> str:
     if os.path.isdir("/run/systemd/system"):
         return "systemd"
@@ -181,28 +120,17 @@ def detect_scheduler() -> str:
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
-def source_of(name: str) -> str:
-    """The source of a file below module_utils, from wherever Ansible has put it."""
-    module = importlib.import_module(".." + name, __package__)
-    loader = t.cast(t.Any, module.__spec__).loader
-    source: t.Union[str, bytes, None] = loader.get_source(module.__name__)
-    if source is None:
-        raise OSError(f"the source of {name} is not there")
-    # Python's loaders return text, that of Ansible's controller returns bytes.
-    return source.decode("utf-8") if isinstance(source, bytes) else source
+@functools.lru_cache(maxsize=None)
+def code() -> t.Tuple[str, ...]:
+    """The pruner and all that it imports: files below module_utils, which lie below PACKAGE in the same folders."""
+    return tuple(needed(PROGRAM))
 
 
 def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
     """Every file that shall be there, with its content."""
     package = settings.directory + "/" + PACKAGE
-    wanted = {package + "/__init__.py": MARKER + "\n"}
-    for name in CODE:
-        folder, _dot, file = name.partition(".")
-        wanted[f"{package}/{folder}/__init__.py"] = MARKER + "\n"
-        wanted[f"{package}/{folder}/{file}.py"] = source_of(name)
-    wanted[settings.directory + "/prune"] = START.format(
-        python=settings.python, marker=MARKER, directory=settings.directory, package=PACKAGE
-    )
+    wanted = package_files(package, code())
+    wanted[settings.directory + "/prune"] = start_program(settings.python, settings.directory, PACKAGE, PROGRAM)
     command = " ".join(shlex.quote(word) for word in settings.command())
     if scheduler == "systemd":
         writable = ["-" + settings.store]
@@ -255,7 +183,7 @@ def apply(settings: Settings, found: t.Sequence[Change]) -> None:
     if any(change.after is None for change in found):
         package = settings.directory + "/" + PACKAGE
         if not os.path.exists(settings.directory + "/prune"):
-            folders = [package + "/" + folder for folder in dict.fromkeys(name.partition(".")[0] for name in CODE)]
+            folders = [package + "/" + folder for folder in dict.fromkeys(name.partition(".")[0] for name in code())]
             for directory in (*folders, package):
                 shutil.rmtree(directory + "/__pycache__", ignore_errors=True)
             for directory in (*folders, package, settings.directory):

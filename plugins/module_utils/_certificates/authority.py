@@ -11,8 +11,11 @@ import os
 import stat
 import typing as t
 
+from .._host import files
 from . import x509 as crypto
-from . import store
+from .files import read_regular
+from .model import Pair
+from .store import write_pair
 from .x509 import CertificateError
 
 DIRECTORY_MODE = 0o700
@@ -38,7 +41,7 @@ class Authority:
         self.certificate: t.Any = None
         self.key: t.Any = None
         self.pem: t.Optional[bytes] = None
-        certificate, key = (store.read_regular(path, follow=False) for path in (self.certificate_path, self.key_path))
+        certificate, key = (read_regular(path, follow=False) for path in (self.certificate_path, self.key_path))
         if certificate is None and key is None:
             return
         # To make a new one would have every client of the old one refuse the gates
@@ -62,13 +65,12 @@ class Authority:
     def make(self, common_name: str, key_type: str, days: int, now: datetime.datetime) -> None:
         """Make the authority."""
         directory = os.path.dirname(self.key_path)
-        os.makedirs(os.path.dirname(directory), 0o755, exist_ok=True)
-        if not os.path.isdir(directory):
-            os.mkdir(directory, DIRECTORY_MODE)
+        files.make_folders(os.path.dirname(directory))
+        files.make_folders(directory, DIRECTORY_MODE)
         self.key = crypto.new_key(key_type)
         self.certificate = crypto.new_authority(self.key, common_name, days, now)
         self.pem = crypto.certificate_pem(self.certificate)
-        store.write_pair(self.certificate_path, self.key_path, store.Pair(self.pem, crypto.key_pem(self.key)))
+        write_pair(self.certificate_path, self.key_path, Pair(self.pem, crypto.key_pem(self.key)))
 
     def sign(self, request: Request, now: datetime.datetime) -> bytes:
         """Return the certificate that a server asks for."""

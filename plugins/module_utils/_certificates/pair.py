@@ -27,13 +27,14 @@ import struct
 import tempfile
 import typing as t
 
-CERTIFICATE_MODE = 0o644
-KEY_MODE = 0o600
-DIRECTORY_MODE = 0o755
+from .._host import files, locks
+from .._host.error import HostError
+
+CERTIFICATE_MODE = files.PUBLIC
+KEY_MODE = files.PRIVATE
 # A file that waits for its place, and a folder that does
 NEW_SUFFIX = ".wssgate-new"
 FOLDER_PREFIX = ".wssgate-pair-"
-_STAGED_PREFIX = ".wssgate-"
 # What belongs to a pair besides its two files: the key of a request, and copies that were kept
 _COMPANION = re.compile(r"(?:\.next|\.\d{4}-\d{2}-\d{2}T\d{6}Z~)\Z")
 
@@ -48,7 +49,7 @@ _ATTRIBUTES = {0x10: "i", 0x20: "a"}
 _CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EBUSY, errno.EOPNOTSUPP)
 
 
-class PairError(Exception):
+class PairError(HostError):
     """Says why a pair cannot be put in place."""
 
 
@@ -72,7 +73,7 @@ def replace(certificate_path: str, key_path: str, name: str, wanted: PairFiles, 
     check_attributes(certificate_path, key_path)
     recover(certificate_path, key_path)
     for path in (certificate_path, key_path):
-        _make_directory(os.path.dirname(path))
+        files.make_folders(os.path.dirname(path))
     if (
         follow
         or not _has_own_folder(certificate_path, key_path, name)
@@ -143,8 +144,8 @@ def recover(certificate_path: str, key_path: str) -> t.List[str]:
     left = interrupted(certificate_path, key_path)
     waiting = pending_certificate(certificate_path, key_path)
     if waiting is not None:
-        os.rename(waiting, certificate_path)
-        _sync(os.path.dirname(certificate_path))
+        files.move(waiting, certificate_path)
+        files.sync_folder(os.path.dirname(certificate_path))
     for path in left:
         if path.endswith(NEW_SUFFIX):
             with contextlib.suppress(FileNotFoundError):
@@ -164,27 +165,13 @@ def recover(certificate_path: str, key_path: str) -> t.List[str]:
 # Files one by one
 
 
-def write_new(path: str, content: bytes, mode: int) -> None:
-    """Write a file that is not there yet, readable by nobody else until it is complete."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, KEY_MODE)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-    except OSError:
-        os.unlink(path)
-        raise
-
-
 def _replace_files(certificate_path: str, key_path: str, wanted: PairFiles) -> None:
     """Stage the key and the certificate, then rename them in the same order.
 
     So what is left of it tells where it ended: a staged key, with or without a certificate, that nothing has been renamed; a
     staged certificate alone that its key is in place.
     """
-    before = _read(key_path)
+    before = files.read(key_path, follow=True)
     staged = []
     try:
         for path, content, mode in (
@@ -193,8 +180,8 @@ def _replace_files(certificate_path: str, key_path: str, wanted: PairFiles) -> N
         ):
             if content is not None:
                 staged.append(path + NEW_SUFFIX)
-                write_new(path + NEW_SUFFIX, content, mode)
-                _sync(os.path.dirname(path))
+                files.write_new(path + NEW_SUFFIX, content, mode)
+                files.sync_folder(os.path.dirname(path))
         _put(key_path, wanted.key)
         try:
             _put(certificate_path, wanted.certificate)
@@ -208,14 +195,14 @@ def _replace_files(certificate_path: str, key_path: str, wanted: PairFiles) -> N
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
     for path in (key_path, certificate_path):
-        _sync(os.path.dirname(path))
+        files.sync_folder(os.path.dirname(path))
 
 
 def _put(path: str, content: t.Optional[bytes]) -> None:
     if content is not None:
-        os.rename(path + NEW_SUFFIX, path)
+        files.move(path + NEW_SUFFIX, path)
         # The order of the two is what a killed process is understood by
-        _sync(os.path.dirname(path))
+        files.sync_folder(os.path.dirname(path))
     else:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -223,16 +210,8 @@ def _put(path: str, content: t.Optional[bytes]) -> None:
 
 def _put_back(path: str, content: t.Optional[bytes]) -> None:
     if content is not None:
-        write_new(path + NEW_SUFFIX, content, KEY_MODE)
+        files.write_new(path + NEW_SUFFIX, content, KEY_MODE)
     _put(path, content)
-
-
-def _read(path: str) -> t.Optional[bytes]:
-    try:
-        with open(path, "rb") as stream:
-            return stream.read()
-    except FileNotFoundError:
-        return None
 
 
 # A folder of their own
@@ -257,7 +236,7 @@ def _has_own_folder(certificate_path: str, key_path: str, name: str) -> bool:
 def _belongs_to(entry: str, names: t.Sequence[str]) -> bool:
     return (
         entry in names
-        or entry.startswith(_STAGED_PREFIX)
+        or entry.startswith(files.STAGED_PREFIX)
         or any(entry.startswith(name) and _COMPANION.match(entry[len(name) :]) for name in names)
     )
 
@@ -277,12 +256,12 @@ def _replace_folder(certificate_path: str, key_path: str, wanted: PairFiles) -> 
             raise
         for file, content, mode in ((names[1], wanted.key, KEY_MODE), (names[0], wanted.certificate, CERTIFICATE_MODE)):
             if content is not None:
-                write_new(os.path.join(staged, file), content, mode)
+                files.write_new(os.path.join(staged, file), content, mode)
         for file in os.listdir(directory):
-            if file in names or file.startswith(_STAGED_PREFIX):
+            if file in names or file.startswith(files.STAGED_PREFIX):
                 continue
             try:
-                os.link(os.path.join(directory, file), os.path.join(staged, file), follow_symlinks=False)
+                files.link(os.path.join(directory, file), os.path.join(staged, file))
             except OSError:
                 return False
         # Owner, mode and labels
@@ -292,7 +271,7 @@ def _replace_folder(certificate_path: str, key_path: str, wanted: PairFiles) -> 
         os.fsync(descriptor)
         if not exchange(staged, directory):
             return False
-        _sync(os.path.dirname(directory))
+        files.sync_folder(os.path.dirname(directory))
     return True
 
 
@@ -320,9 +299,8 @@ def _new_folder(directory: str) -> t.Iterator[t.Tuple[str, int]]:
     while True:
         path = tempfile.mkdtemp(prefix=_prefix(directory), dir=os.path.dirname(directory))
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         # Somebody who cleared up may have taken it away before it was locked
-        if os.path.isdir(path) and os.path.samestat(os.stat(path), os.fstat(descriptor)):
+        if locks.take(descriptor) and os.path.isdir(path) and os.path.samestat(os.stat(path), os.fstat(descriptor)):
             break
         os.close(descriptor)
     try:
@@ -369,12 +347,7 @@ def _abandoned(path: str) -> t.Iterator[t.Optional[int]]:
         yield None
         return
     try:
-        is_free = True
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            is_free = False
-        yield descriptor if is_free else None
+        yield descriptor if locks.take(descriptor, 0) else None
     finally:
         os.close(descriptor)
 
@@ -384,23 +357,3 @@ def _empty(directory: int) -> None:
     for entry in os.listdir(directory):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(entry, dir_fd=directory)
-
-
-# Both
-
-
-def _make_directory(directory: str) -> None:
-    if not os.path.isdir(directory):
-        previous = os.umask(0o777 & ~DIRECTORY_MODE)
-        try:
-            os.makedirs(directory, DIRECTORY_MODE, exist_ok=True)
-        finally:
-            os.umask(previous)
-
-
-def _sync(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,6 +15,8 @@ import ipaddress
 import re
 import typing as t
 
+from .._host.error import HostError
+
 try:
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -39,7 +41,7 @@ _PEM_CRL = re.compile(rb"-----BEGIN X509 CRL-----\s.+?-----END X509 CRL-----", r
 _DNS_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
-class CertificateError(Exception):
+class CertificateError(HostError):
     """Says what is wrong with a certificate, a key or what was asked for."""
 
 

@@ -15,52 +15,18 @@ import datetime
 import hashlib
 import os
 import re
-import socket
 import ssl
 import typing as t
 import warnings
 
 from .._certificates import x509 as crypto
-from .._certificates import store
+from .._certificates.contents import authority_facts, client_authority_problems, file_problems
 from . import key_exchange
+from .served import Address, certificates, connect, session, trusting_context
 
 NO_ANSWER = -1
 _VERSIONS = ("TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3")
-# A server with an RSA and an ECDSA certificate chooses by what the client can do
-_CIPHERS = ("aECDSA", "aRSA")
 _HEAD_LIMIT = 65536
-
-
-class Address(t.NamedTuple):
-    """Where a server of the gate listens."""
-
-    host: str
-    port: int
-    server_name: str
-    tls: bool = True
-    proxy_protocol: bool = False
-
-
-def _connect(address: Address, timeout: float) -> socket.socket:
-    connection = socket.create_connection((address.host, address.port), timeout=timeout)
-    if address.proxy_protocol:
-        connection.sendall(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\n")
-    return connection
-
-
-def _context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # What is served is looked at here, however bad it is
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-@contextlib.contextmanager
-def _session(address: Address, timeout: float, context: ssl.SSLContext) -> t.Iterator[ssl.SSLSocket]:
-    with _connect(address, timeout) as connection:
-        with context.wrap_socket(connection, server_hostname=address.server_name) as session:
-            yield session
 
 
 def tls_versions(address: Address, timeout: float) -> t.List[str]:
@@ -71,11 +37,11 @@ def tls_versions(address: Address, timeout: float) -> t.List[str]:
             with warnings.catch_warnings():
                 # Python rightly warns of the old ones, which are tried in order to tell that they are refused
                 warnings.simplefilter("ignore", DeprecationWarning)
-                context = _context()
+                context = trusting_context()
                 context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, name)
             # OpenSSL 3 does not offer the old ones itself at its default level
             context.set_ciphers("ALL:@SECLEVEL=0")
-            with _session(address, timeout, context):
+            with session(address, timeout, context):
                 spoken.append(name.replace("_", "."))
         except (OSError, ValueError):
             continue
@@ -86,7 +52,7 @@ def key_exchange_group(address: Address, timeout: float) -> t.Optional[str]:
     """Return the group that a listener chooses of those that browsers offer; None without TLS 1.3."""
     received = b""
     try:
-        with _connect(address, timeout) as connection:
+        with connect(address, timeout) as connection:
             connection.sendall(key_exchange.client_hello(address.server_name))
             while key_exchange.missing(received):
                 more = connection.recv(key_exchange.missing(received))
@@ -100,21 +66,7 @@ def key_exchange_group(address: Address, timeout: float) -> t.Optional[str]:
 
 def served_fingerprints(address: Address, timeout: float) -> t.List[str]:
     """Return the SHA-256 of each certificate that clients get."""
-    found = []
-    for ciphers in (*_CIPHERS, None):
-        context = _context()
-        if ciphers is not None:
-            # TLS 1.3's cipher suites do not say which certificate is wanted
-            context.maximum_version = ssl.TLSVersion.TLSv1_2
-            context.set_ciphers(ciphers)
-        try:
-            with _session(address, timeout, context) as session:
-                served = session.getpeercert(binary_form=True)
-        except (OSError, ValueError):
-            continue
-        if served is not None:
-            found.append(hashlib.sha256(served).hexdigest())
-    return sorted(set(found))
+    return sorted(hashlib.sha256(served).hexdigest() for served in certificates(address, timeout))
 
 
 def answer(address: Address, path: str, timeout: float, origin: str = "", cookie: str = "") -> int:
@@ -134,9 +86,9 @@ def answer(address: Address, path: str, timeout: float, origin: str = "", cookie
     try:
         with contextlib.ExitStack() as stack:
             opened = (
-                _session(address, timeout, _context())
+                session(address, timeout, trusting_context())
                 if address.tls
-                else contextlib.closing(_connect(address, timeout))
+                else contextlib.closing(connect(address, timeout))
             )
             connection = stack.enter_context(opened)
             connection.sendall(request)
@@ -170,7 +122,7 @@ def certificate(
         for name in server_names:
             with contextlib.suppress(crypto.CertificateError):
                 names.append(crypto.parse_name(name))
-        found["problems"] = store.file_problems(pem, key, names, now)
+        found["problems"] = file_problems(pem, key, names, now)
         found.update(crypto.describe(crypto.load_certificates(pem)[0], now))
     except crypto.CertificateError as error:
         found["problems"].append(str(error))
@@ -184,7 +136,7 @@ def client_authority(ca_path: str, crl_path: str, now: datetime.datetime) -> t.D
     try:
         ca = _content(ca_path)
         crl = _content(crl_path) if crl_path else None
-        problems = store.client_authority_problems(ca, crl, now)
-        return {"ca_path": ca_path, "crl_path": crl_path, "problems": problems, **store.authority_facts(ca, crl, now)}
+        problems = client_authority_problems(ca, crl, now)
+        return {"ca_path": ca_path, "crl_path": crl_path, "problems": problems, **authority_facts(ca, crl, now)}
     except crypto.CertificateError as error:
         return {"ca_path": ca_path, "crl_path": crl_path, "problems": [str(error)]}

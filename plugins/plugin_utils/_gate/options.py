@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ...module_utils._certificates.paths import DIRECTORY
 from .defaults import CHOICES, OPTIONS, VARIABLES
 
 AUTH_KINDS = CHOICES["wss_proxy_servers.locations.auth"]
@@ -33,7 +34,7 @@ PEER_DEFAULTS = OPTIONS["wss_proxy_upstreams.servers"]
 CONTEXT_DEFAULTS: t.Dict[str, t.Any] = {
     "upstreams": VARIABLES["wss_proxy_upstreams"],
     "certificates": [],
-    "certificates_directory": "/etc/nginx/certificates",
+    "certificates_directory": DIRECTORY,
     "htpasswd_files": [],
     "token_store_path": "",
     "nginx_directory": "/etc/nginx",

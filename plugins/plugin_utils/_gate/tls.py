@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ...module_utils._certificates.paths import pair_paths
 from .context import Gate
 from .options import CLIENT_CERTIFICATES_DEFAULTS
 from .patterns import FILE_PATH
@@ -34,14 +35,17 @@ def certificates(gate: Gate, where: str, given: t.Any, has_tls: bool) -> t.List[
                 f"certificate {name!r} is not in certificates_list (there: {known}); add it there, or name one of these",
             )
             continue
-        directory = f"{gate.context['certificates_directory']}/{name}"
+        paths = pair_paths(
+            gate.context["certificates_directory"],
+            str(name),
+            certificate.get("certificate_path"),
+            certificate.get("key_path"),
+        )
         here = f"certificate {name!r}"
         found.append(
             {
-                "certificate": gate.path(
-                    here, "certificate_path", certificate.get("certificate_path") or f"{directory}/fullchain.pem"
-                ),
-                "key": gate.path(here, "key_path", certificate.get("key_path") or f"{directory}/privkey.pem"),
+                "certificate": gate.path(here, "certificate_path", paths.certificate),
+                "key": gate.path(here, "key_path", paths.key),
             }
         )
     return found

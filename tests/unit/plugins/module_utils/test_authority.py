@@ -18,6 +18,7 @@ from ansible_collections.wssgate.nginx.plugins.filter.certificates import signin
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import authority as _authority
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import store
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.model import Plan, Spec
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.x509 import CertificateError
 
 NOW = crypto.utc_now()
@@ -31,10 +32,10 @@ def made(folder: Path, days: int = 3650) -> _authority.Authority:
     return authority
 
 
-def asked(folder: Path, authority: _authority.Authority | None, **changes: t.Any) -> store.Spec:
+def asked(folder: Path, authority: _authority.Authority | None, **changes: t.Any) -> Spec:
     own = folder / "wcs"
     issuer = authority.pem.decode() if authority and authority.pem else None
-    spec = store.Spec(
+    spec = Spec(
         "wcs",
         "selfsigned",
         str(own / "fullchain.pem"),
@@ -46,7 +47,7 @@ def asked(folder: Path, authority: _authority.Authority | None, **changes: t.Any
     return spec._replace(**changes)
 
 
-def signed(spec: store.Spec, authority: _authority.Authority, now: datetime.datetime = NOW) -> store.Plan:
+def signed(spec: Spec, authority: _authority.Authority, now: datetime.datetime = NOW) -> Plan:
     """Both calls, and what the authority does in between."""
     planned = store.plan(spec, now)
     assert planned.needs_request

@@ -15,7 +15,9 @@ import pytest
 pytest.importorskip("cryptography")
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
-from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import store
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import files, store
+from ansible_collections.wssgate.nginx.plugins.module_utils._host.files import READ_LIMIT
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.model import Pair, Plan, Spec
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.x509 import CertificateError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -73,16 +75,16 @@ SERVER = server(INTERMEDIATE)
 
 
 @pytest.fixture
-def spec(tmp_path: Path) -> store.Spec:
+def spec(tmp_path: Path) -> Spec:
     folder = tmp_path / "wcs"
-    return store.Spec("wcs", "selfsigned", str(folder / "fullchain.pem"), str(folder / "privkey.pem"), NAMES)
+    return Spec("wcs", "selfsigned", str(folder / "fullchain.pem"), str(folder / "privkey.pem"), NAMES)
 
 
-def from_files(spec: store.Spec, certificate: str, key: str) -> store.Spec:
+def from_files(spec: Spec, certificate: str, key: str) -> Spec:
     return spec._replace(provider="files", certificate_content=certificate, key_content=key)
 
 
-def put(spec: store.Spec, now: datetime.datetime = NOW) -> store.Plan:
+def put(spec: Spec, now: datetime.datetime = NOW) -> Plan:
     planned = store.plan(spec, now)
     store.apply(planned)
     return planned
@@ -92,7 +94,7 @@ def mode(path: str) -> int:
     return stat.S_IMODE(os.stat(path).st_mode)
 
 
-def problem(spec: store.Spec) -> str:
+def problem(spec: Spec) -> str:
     with pytest.raises(CertificateError) as caught:
         store.plan(spec, NOW)
     assert not os.path.exists(spec.key_path)
@@ -103,7 +105,7 @@ def problem(spec: store.Spec) -> str:
 
 
 def test_a_self_signed_certificate_is_made_with_its_names_and_a_private_key_that_nobody_else_reads(
-    spec: store.Spec,
+    spec: Spec,
 ) -> None:
     put(spec._replace(names=("DNS:wcs.example.com", "IP:192.0.2.10", "IP:2001:db8::1")))
 
@@ -115,14 +117,14 @@ def test_a_self_signed_certificate_is_made_with_its_names_and_a_private_key_that
     assert (mode(spec.certificate_path), mode(spec.key_path)) == (0o644, 0o600)
 
 
-def test_a_second_run_changes_nothing(spec: store.Spec) -> None:
+def test_a_second_run_changes_nothing(spec: Spec) -> None:
     put(spec)
 
     assert not store.plan(spec, NOW + 300 * DAY).changed
 
 
 @pytest.mark.parametrize("key_type", ["P-384", "RSA-2048"])
-def test_the_key_has_the_kind_that_was_asked_for(spec: store.Spec, key_type: str) -> None:
+def test_the_key_has_the_kind_that_was_asked_for(spec: Spec, key_type: str) -> None:
     put(spec._replace(key_type=key_type))
 
     assert not store.plan(spec._replace(key_type=key_type), NOW).changed
@@ -139,14 +141,14 @@ def test_the_key_has_the_kind_that_was_asked_for(spec: store.Spec, key_type: str
     ],
 )
 def test_a_self_signed_certificate_is_made_anew_when_it_is_not_what_was_asked_for(
-    spec: store.Spec, change: dict[str, t.Any], reason: str
+    spec: Spec, change: dict[str, t.Any], reason: str
 ) -> None:
     put(spec)
 
     assert store.plan(spec._replace(**change), NOW).reasons == (reason,)
 
 
-def test_a_self_signed_certificate_is_made_anew_before_it_ends_with_a_new_key(spec: store.Spec) -> None:
+def test_a_self_signed_certificate_is_made_anew_before_it_ends_with_a_new_key(spec: Spec) -> None:
     first = put(spec)
     later = NOW + 370 * DAY
 
@@ -156,7 +158,7 @@ def test_a_self_signed_certificate_is_made_anew_before_it_ends_with_a_new_key(sp
     assert second.after.key != first.after.key
 
 
-def test_the_key_stays_when_that_was_asked_for(spec: store.Spec) -> None:
+def test_the_key_stays_when_that_was_asked_for(spec: Spec) -> None:
     first = put(spec)
     second = put(spec._replace(reuse_key=True), NOW + 380 * DAY)
 
@@ -164,7 +166,7 @@ def test_the_key_stays_when_that_was_asked_for(spec: store.Spec) -> None:
     assert second.after.key == first.after.key
 
 
-def test_a_key_of_another_kind_is_not_kept(spec: store.Spec) -> None:
+def test_a_key_of_another_kind_is_not_kept(spec: Spec) -> None:
     first = put(spec)
     second = put(spec._replace(reuse_key=True, key_type="P-384"))
 
@@ -172,7 +174,7 @@ def test_a_key_of_another_kind_is_not_kept(spec: store.Spec) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing key", "other key", "damaged certificate"])
-def test_a_damaged_pair_is_made_anew(spec: store.Spec, damage: str) -> None:
+def test_a_damaged_pair_is_made_anew(spec: Spec, damage: str) -> None:
     put(spec)
     if damage == "missing key":
         os.unlink(spec.key_path)
@@ -185,7 +187,7 @@ def test_a_damaged_pair_is_made_anew(spec: store.Spec, damage: str) -> None:
     assert not store.plan(spec, NOW).changed
 
 
-def test_wrong_modes_are_put_right_without_a_new_certificate(spec: store.Spec) -> None:
+def test_wrong_modes_are_put_right_without_a_new_certificate(spec: Spec) -> None:
     first = put(spec)
     os.chmod(spec.key_path, 0o644)
     os.chmod(spec.certificate_path, 0o600)
@@ -198,7 +200,7 @@ def test_wrong_modes_are_put_right_without_a_new_certificate(spec: store.Spec) -
 # Files
 
 
-def test_a_chain_and_its_key_are_installed_as_they_come_and_left_alone_after(spec: store.Spec) -> None:
+def test_a_chain_and_its_key_are_installed_as_they_come_and_left_alone_after(spec: Spec) -> None:
     wanted = from_files(spec, SERVER.pem + INTERMEDIATE.pem, SERVER.key_pem)
 
     assert put(wanted).changed
@@ -207,49 +209,49 @@ def test_a_chain_and_its_key_are_installed_as_they_come_and_left_alone_after(spe
     assert not store.plan(wanted, NOW).changed
 
 
-def test_a_key_that_is_another_certificates_is_refused(spec: store.Spec) -> None:
+def test_a_key_that_is_another_certificates_is_refused(spec: Spec) -> None:
     assert "not the key of the certificate CN=wcs" in problem(from_files(spec, SERVER.pem, INTERMEDIATE.key_pem))
 
 
-def test_a_chain_with_the_servers_certificate_last_is_refused(spec: store.Spec) -> None:
+def test_a_chain_with_the_servers_certificate_last_is_refused(spec: Spec) -> None:
     assert "the certificate of the key is number 2; put it first" in problem(
         from_files(spec, INTERMEDIATE.pem + SERVER.pem, SERVER.key_pem)
     )
 
 
 @pytest.mark.parametrize("issuers", [ROOT.pem + INTERMEDIATE.pem, authority("intermediate", ROOT).pem])
-def test_a_chain_whose_links_do_not_follow_each_other_is_refused(spec: store.Spec, issuers: str) -> None:
+def test_a_chain_whose_links_do_not_follow_each_other_is_refused(spec: Spec, issuers: str) -> None:
     assert "certificate number 1 (CN=wcs) was not signed by number 2" in problem(
         from_files(spec, SERVER.pem + issuers, SERVER.key_pem)
     )
 
 
-def test_an_rsa_authority_is_understood(spec: store.Spec) -> None:
+def test_an_rsa_authority_is_understood(spec: Spec) -> None:
     rsa_authority = authority("rsa", key_type="RSA-2048")
     issued = server(rsa_authority, key_type="RSA-2048")
 
     assert put(from_files(spec, issued.pem + rsa_authority.pem, issued.key_pem)).changed
 
 
-def test_an_expired_certificate_is_refused(spec: store.Spec) -> None:
+def test_an_expired_certificate_is_refused(spec: Spec) -> None:
     old = server(INTERMEDIATE, days=10, begin=NOW - 20 * DAY)
 
     assert "the certificate expired on" in problem(from_files(spec, old.pem, old.key_pem))
 
 
-def test_a_certificate_of_the_future_is_refused(spec: store.Spec) -> None:
+def test_a_certificate_of_the_future_is_refused(spec: Spec) -> None:
     early = server(INTERMEDIATE, begin=NOW + 2 * DAY)
 
     assert "is valid only from" in problem(from_files(spec, early.pem, early.key_pem))
 
 
-def test_a_certificate_for_other_names_is_refused(spec: store.Spec) -> None:
+def test_a_certificate_for_other_names_is_refused(spec: Spec) -> None:
     wanted = from_files(spec, SERVER.pem, SERVER.key_pem)._replace(names=("DNS:wcs.example.com", "DNS:b.example.com"))
 
     assert problem(wanted) == "the certificate is not for DNS:b.example.com; it is for DNS:wcs.example.com"
 
 
-def test_a_wildcard_is_good_for_one_label_and_no_more(spec: store.Spec) -> None:
+def test_a_wildcard_is_good_for_one_label_and_no_more(spec: Spec) -> None:
     wildcard = server(INTERMEDIATE, names=["DNS:*.example.com"])
     wanted = from_files(spec, wildcard.pem, wildcard.key_pem)
 
@@ -267,7 +269,7 @@ def test_a_weak_key_is_refused() -> None:
     assert "RSA-1024 key is too weak" in "".join(crypto.pair_problems([certificate], key, NAMES, NOW))
 
 
-def test_a_key_with_a_passphrase_is_refused_and_not_shown(spec: store.Spec) -> None:
+def test_a_key_with_a_passphrase_is_refused_and_not_shown(spec: Spec) -> None:
     encryption = serialization.BestAvailableEncryption(b"passphrase")
     locked = SERVER.key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
@@ -289,7 +291,7 @@ def test_a_key_with_a_passphrase_is_refused_and_not_shown(spec: store.Spec) -> N
     ],
 )
 def test_what_is_not_a_certificate_or_a_key_is_refused_without_showing_it(
-    spec: store.Spec, certificate: str, key: str, words: str
+    spec: Spec, certificate: str, key: str, words: str
 ) -> None:
     said = problem(from_files(spec, certificate, key))
 
@@ -297,7 +299,7 @@ def test_what_is_not_a_certificate_or_a_key_is_refused_without_showing_it(
     assert SERVER.key_pem.splitlines()[1] not in said
 
 
-def test_one_bad_certificate_keeps_all_from_being_changed(spec: store.Spec) -> None:
+def test_one_bad_certificate_keeps_all_from_being_changed(spec: Spec) -> None:
     bad = from_files(
         spec._replace(name="bad", certificate_path="/nowhere/a", key_path="/nowhere/b"), SERVER.pem, ROOT.key_pem
     )
@@ -308,7 +310,7 @@ def test_one_bad_certificate_keeps_all_from_being_changed(spec: store.Spec) -> N
     assert len(str(caught.value).splitlines()) == 2
 
 
-def test_two_certificates_cannot_share_a_file(spec: store.Spec) -> None:
+def test_two_certificates_cannot_share_a_file(spec: Spec) -> None:
     with pytest.raises(CertificateError, match="is a file of certificate wcs too"):
         store.plan_all([spec, spec._replace(name="other")], NOW)
 
@@ -317,7 +319,7 @@ def test_two_certificates_cannot_share_a_file(spec: store.Spec) -> None:
 
 
 @pytest.fixture
-def remote(spec: store.Spec) -> store.Spec:
+def remote(spec: Spec) -> Spec:
     os.makedirs(os.path.dirname(spec.certificate_path))
     Path(spec.certificate_path).write_text(SERVER.pem)
     Path(spec.key_path).write_text(SERVER.key_pem)
@@ -325,19 +327,19 @@ def remote(spec: store.Spec) -> store.Spec:
     return spec._replace(provider="files", remote=True)
 
 
-def test_files_on_the_host_are_checked_and_not_touched(remote: store.Spec) -> None:
+def test_files_on_the_host_are_checked_and_not_touched(remote: Spec) -> None:
     assert not store.plan(remote, NOW).changed
     assert mode(remote.key_path) == 0o640
 
 
-def test_a_key_on_the_host_that_everybody_can_read_is_refused(remote: store.Spec) -> None:
+def test_a_key_on_the_host_that_everybody_can_read_is_refused(remote: Spec) -> None:
     os.chmod(remote.key_path, 0o644)
 
     with pytest.raises(CertificateError, match="everybody on the host has access"):
         store.plan(remote, NOW)
 
 
-def test_a_file_that_is_not_on_the_host_is_named(remote: store.Spec) -> None:
+def test_a_file_that_is_not_on_the_host_is_named(remote: Spec) -> None:
     os.unlink(remote.key_path)
 
     with pytest.raises(CertificateError, match=r"privkey\.pem is not there"):
@@ -347,7 +349,7 @@ def test_a_file_that_is_not_on_the_host_is_named(remote: store.Spec) -> None:
 # ACME
 
 
-def test_there_is_a_placeholder_until_an_authority_has_issued(spec: store.Spec) -> None:
+def test_there_is_a_placeholder_until_an_authority_has_issued(spec: Spec) -> None:
     acme = spec._replace(provider="acme")
 
     assert put(acme).due == ("there is only a placeholder",)
@@ -365,10 +367,10 @@ def test_there_is_a_placeholder_until_an_authority_has_issued(spec: store.Spec) 
     ],
 )
 def test_what_an_authority_issued_is_kept_however_old_or_wrong(
-    spec: store.Spec, issued: Issued, due: tuple[str, ...]
+    spec: Spec, issued: Issued, due: tuple[str, ...]
 ) -> None:
     os.makedirs(os.path.dirname(spec.certificate_path))
-    store.write_pair(spec.certificate_path, spec.key_path, store.Pair(issued.pem.encode(), issued.key_pem.encode()))
+    store.write_pair(spec.certificate_path, spec.key_path, Pair(issued.pem.encode(), issued.key_pem.encode()))
 
     planned = store.plan(spec._replace(provider="acme"), NOW)
     assert not planned.changed
@@ -379,7 +381,7 @@ def test_what_an_authority_issued_is_kept_however_old_or_wrong(
 
 
 @pytest.mark.parametrize("which", ["certificate_path", "key_path", "folder"])
-def test_a_symlink_is_not_followed_unless_allowed(spec: store.Spec, tmp_path: Path, which: str) -> None:
+def test_a_symlink_is_not_followed_unless_allowed(spec: Spec, tmp_path: Path, which: str) -> None:
     put(spec)
     target = tmp_path / "elsewhere"
     path = os.path.dirname(spec.key_path) if which == "folder" else getattr(spec, which)
@@ -394,7 +396,7 @@ def test_a_symlink_is_not_followed_unless_allowed(spec: store.Spec, tmp_path: Pa
     assert not store.plan(allowed, NOW).changed
 
 
-def test_a_directory_in_place_of_a_key_is_named(spec: store.Spec) -> None:
+def test_a_directory_in_place_of_a_key_is_named(spec: Spec) -> None:
     os.makedirs(spec.key_path)
 
     with pytest.raises(CertificateError, match=r"privkey\.pem is not a regular file"):
@@ -403,20 +405,20 @@ def test_a_directory_in_place_of_a_key_is_named(spec: store.Spec) -> None:
 
 def test_a_file_that_no_certificate_is_as_large_as_is_named(tmp_path: Path) -> None:
     path = tmp_path / "fullchain.pem"
-    path.write_bytes(b"\n" * store._SIZE_LIMIT)
-    assert store.read_regular(str(path), follow=False) == b"\n" * store._SIZE_LIMIT
-    path.write_bytes(b"\n" * (store._SIZE_LIMIT + 1))
+    path.write_bytes(b"\n" * READ_LIMIT)
+    assert files.read_regular(str(path), follow=False) == b"\n" * READ_LIMIT
+    path.write_bytes(b"\n" * (READ_LIMIT + 1))
     with pytest.raises(CertificateError, match="fullchain.pem is too large for a certificate or a key"):
-        store.read_regular(str(path), follow=False)
+        files.read_regular(str(path), follow=False)
 
 
-def test_a_signed_certificate_whose_key_is_gone_is_refused(spec: store.Spec) -> None:
+def test_a_signed_certificate_whose_key_is_gone_is_refused(spec: Spec) -> None:
     signed = spec._replace(authority="members", issuer=ROOT.pem, issued=server(ROOT).pem)
     with pytest.raises(CertificateError, match="the key of the request, is gone"):
         store.plan(signed, NOW)
 
 
-def test_what_a_killed_run_left_is_completed_and_not_made_anew(spec: store.Spec, tmp_path: Path) -> None:
+def test_what_a_killed_run_left_is_completed_and_not_made_anew(spec: Spec, tmp_path: Path) -> None:
     apart = spec._replace(key_path=str(tmp_path / "keys" / "wcs.key"))
     put(apart)
     issued = server(INTERMEDIATE)
@@ -429,9 +431,7 @@ def test_what_a_killed_run_left_is_completed_and_not_made_anew(spec: store.Spec,
     assert not store.plan(apart._replace(provider="acme"), NOW).changed
 
 
-def test_a_folder_that_a_killed_run_left_is_removed_though_nothing_else_changes(
-    spec: store.Spec, tmp_path: Path
-) -> None:
+def test_a_folder_that_a_killed_run_left_is_removed_though_nothing_else_changes(spec: Spec, tmp_path: Path) -> None:
     put(spec)
     left = tmp_path / ".wssgate-pair-wcs-abcd_123"
     left.mkdir()
@@ -443,7 +443,7 @@ def test_a_folder_that_a_killed_run_left_is_removed_though_nothing_else_changes(
     assert not store.plan(spec, NOW).changed
 
 
-def test_copies_are_kept_only_when_asked_for_and_for_root_alone(spec: store.Spec) -> None:
+def test_copies_are_kept_only_when_asked_for_and_for_root_alone(spec: Spec) -> None:
     put(spec)
     assert store.apply(store.plan(spec._replace(days=90), NOW)) == []
 
@@ -479,7 +479,7 @@ def test_what_is_no_name_is_refused(text: str) -> None:
         crypto.parse_name(text)
 
 
-def test_an_immutable_key_is_refused_before_copies_are_made(spec: store.Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_immutable_key_is_refused_before_copies_are_made(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
     store.apply(store.plan(spec, NOW))
     before = sorted(os.listdir(os.path.dirname(spec.key_path)))
     monkeypatch.setattr(store.pair_files, "_attributes", lambda path: "i" if path == spec.key_path else "")

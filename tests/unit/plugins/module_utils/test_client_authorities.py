@@ -14,7 +14,8 @@ import pytest
 pytest.importorskip("cryptography")
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
-from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import store
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import clients, store
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.model import Spec
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.x509 import CertificateError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -63,15 +64,15 @@ def authority(name: str, end: int = 100, ca: bool = True) -> Authority:
 CLIENTS, OTHERS = authority("clients"), authority("others")
 
 
-def asked(folder: Path, certificate: str = CLIENTS.pem, crl: str | None = None) -> store.ClientAuthority:
-    return store.ClientAuthority(
+def asked(folder: Path, certificate: str = CLIENTS.pem, crl: str | None = None) -> clients.ClientAuthority:
+    return clients.ClientAuthority(
         "clients", str(folder / "clients/ca.pem"), str(folder / "clients/crl.pem"), certificate, crl
     )
 
 
-def put(wanted: store.ClientAuthority) -> store.AuthorityPlan:
-    planned = store.plan_client_authority(wanted, NOW)
-    store.apply_client_authority(planned)
+def put(wanted: clients.ClientAuthority) -> clients.AuthorityPlan:
+    planned = clients.plan_client_authority(wanted, NOW)
+    clients.apply_client_authority(planned)
     return planned
 
 
@@ -149,7 +150,7 @@ def test_several_authorities_each_bring_their_list(tmp_path: Path) -> None:
 
 def test_an_authority_and_a_certificate_cannot_share_a_file(tmp_path: Path) -> None:
     wanted = asked(tmp_path)
-    certificate = store.Spec(
+    certificate = Spec(
         "wcs", "selfsigned", wanted.certificate_path, str(tmp_path / "wcs.key"), ("DNS:wcs.example.com",)
     )
 

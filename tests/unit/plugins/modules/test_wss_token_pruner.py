@@ -21,6 +21,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import run as host_run
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import install as pruner
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import state as pruner_state
+from ansible_collections.wssgate.nginx.plugins.module_utils._host import shipped
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import owed
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import LEFT_SOMETHING
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import (
@@ -34,7 +35,7 @@ from ansible_collections.wssgate.nginx.plugins.modules import wss_token_pruner, 
 
 ENDED = "ended-token-of-16"
 LASTING = "lasting-token-of-16"
-PYTHON = pruner.choose_python(sys.executable)
+PYTHON = shipped.choose_python(sys.executable)
 TIMER = "wssgate-token-prune.timer"
 SERVICE = "wssgate-token-prune.service"
 CODE = {
@@ -395,21 +396,21 @@ def test_the_pruner_runs_with_the_first_python_of_the_system_that_can(
         ([later, suited], later),
         ([none, old], "/root/venv/bin/python"),
     ):
-        monkeypatch.setattr(pruner, "PYTHONS", tuple(found))
-        assert pruner.choose_python("/root/venv/bin/python") == expected
+        monkeypatch.setattr(shipped, "PYTHONS", tuple(found))
+        assert shipped.choose_python("/root/venv/bin/python") == expected
 
 
 def test_a_python_that_is_too_old_is_not_suited(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pruner.is_suited(sys.executable)
-    monkeypatch.setattr(pruner, "PYTHON_TEST", pruner.PYTHON_TEST.replace("(3, 8)", "(99, 0)"))
-    assert not pruner.is_suited(sys.executable)
+    assert shipped.is_suited(sys.executable)
+    monkeypatch.setattr(shipped, "PYTHON_TEST", shipped.PYTHON_TEST.replace("(3, 8)", "(99, 0)"))
+    assert not shipped.is_suited(sys.executable)
 
 
 def test_where_ansible_runs_in_a_virtual_environment_the_system_s_python_runs_the_pruner(
     machine: Machine, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = python_at(machine.root / "usr" / "python3", f'exec {sys.executable} "$@"')
-    monkeypatch.setattr(pruner, "PYTHONS", (system,))
+    monkeypatch.setattr(shipped, "PYTHONS", (system,))
     monkeypatch.setattr(sys, "executable", "/root/venv/bin/python")
     run()
     assert f"ExecStart={system} -I " in (machine.units / SERVICE).read_text()
@@ -573,6 +574,6 @@ def test_a_collection_without_its_sources_is_refused(monkeypatch: pytest.MonkeyP
 
     module = types.ModuleType("_token_store")
     module.__spec__ = importlib.machinery.ModuleSpec("_token_store", Loader())  # type: ignore[arg-type]
-    monkeypatch.setattr(pruner.importlib, "import_module", lambda *_names: module)
+    monkeypatch.setattr(shipped.importlib, "import_module", lambda *_names: module)
     with pytest.raises(OSError, match="the source of _token_store is not there"):
-        pruner.source_of("_token_store")
+        shipped.source_of("_token_store")

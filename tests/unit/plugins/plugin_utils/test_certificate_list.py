@@ -11,12 +11,12 @@ import pytest
 pytest.importorskip("cryptography")
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import (
-    CertificateList,
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificates.authorities import (
     ClientAuthorityList,
-    UnreadableError,
     authority_problems,
 )
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificates.certificates import CertificateList
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificates.reading import UnreadableError
 
 KEY = crypto.new_key("P-256")
 KEY_PEM = crypto.key_pem(KEY).decode()

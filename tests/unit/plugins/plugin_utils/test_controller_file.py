@@ -11,7 +11,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 
 from ansible_collections.wssgate.nginx.plugins.lookup.certificates import LookupModule
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificate_list import UnreadableError
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._certificates.reading import UnreadableError
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._controller_file import controller_file_reader
 
 SECRETS = [("default", VaultSecret(b"open sesame"))]

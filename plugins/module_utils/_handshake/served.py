@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which certificates clients get, however bad they are. Needs nothing but Python."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import typing as t
+
+# A server with an RSA and an ECDSA certificate chooses by what the client can do
+_CIPHERS = ("aECDSA", "aRSA")
+
+
+class Address(t.NamedTuple):
+    """Where a server of the gate listens."""
+
+    host: str
+    port: int
+    server_name: str
+    tls: bool = True
+    proxy_protocol: bool = False
+
+
+def connect(address: Address, timeout: float) -> socket.socket:
+    """Connect, and say who connects where the listener wants to hear that first."""
+    connection = socket.create_connection((address.host, address.port), timeout=timeout)
+    if address.proxy_protocol:
+        connection.sendall(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\n")
+    return connection
+
+
+def trusting_context() -> ssl.SSLContext:
+    """Return a context that takes any certificate: what is served is looked at here, and trusted by nobody."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@contextlib.contextmanager
+def session(address: Address, timeout: float, context: ssl.SSLContext) -> t.Iterator[ssl.SSLSocket]:
+    """Hold a TLS session."""
+    with connect(address, timeout) as connection:
+        with context.wrap_socket(connection, server_hostname=address.server_name) as tls:
+            yield tls
+
+
+def certificates(address: Address, timeout: float) -> t.List[bytes]:
+    """Return each certificate, as DER, that clients get; none where nothing answers in TLS."""
+    found: t.List[bytes] = []
+    for ciphers in (*_CIPHERS, None):
+        context = trusting_context()
+        if ciphers is not None:
+            # TLS 1.3's cipher suites do not say which certificate is wanted
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.set_ciphers(ciphers)
+        try:
+            with session(address, timeout, context) as tls:
+                served = tls.getpeercert(binary_form=True)
+        except (OSError, ValueError):
+            continue
+        if served is not None and served not in found:
+            found.append(served)
+    return found
