@@ -40,7 +40,16 @@ def test_a_program_gets_no_environment_input_or_terminal_of_the_caller(
     monkeypatch.setenv("NGINX", "3;")
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     told = "import os, sys; print(sorted(os.environ), os.environ['LC_ALL'], os.getcwd(), [sys.stdin.read()])"
-    finished = run([sys.executable, "-I", "-c", told], 10, leaves_daemon=leaves_daemon)
+    former, (ours, theirs) = os.dup(0), os.pipe()
+    os.write(theirs, b"what was typed")
+    os.close(theirs)
+    os.dup2(ours, 0)
+    try:
+        finished = run([sys.executable, "-I", "-c", told], 10, leaves_daemon=leaves_daemon)
+    finally:
+        os.dup2(former, 0)
+        os.close(former)
+        os.close(ours)
     assert finished.status == 0
     # LC_CTYPE is what Python makes of the C locale.
     assert finished.output.replace("'LC_CTYPE', ", "") == "['HOME', 'LC_ALL', 'PATH'] C / ['']\n"
