@@ -190,7 +190,7 @@ def test_the_former_key_comes_back_when_the_certificate_cannot_follow(
     apart.put(OLD)
     rename = os.rename
 
-    def failing(source: str, target: str) -> None:
+    def failing(source: str, target: str, **_folders: object) -> None:
         if target == apart.certificate_path:
             raise OSError(5, "Input/output error", target)
         rename(source, target)
@@ -208,7 +208,7 @@ def test_a_pair_that_another_process_has_completed_meanwhile_stays(
     apart.put(OLD)
     rename = os.rename
 
-    def overtaken(source: str, target: str) -> None:
+    def overtaken(source: str, target: str, **_folders: object) -> None:
         if target == apart.certificate_path:
             rename(source, target)
         rename(source, target)
