@@ -10,9 +10,13 @@ shift
 copy=$CACHE/ansible-test-$command/ansible_collections/wssgate/nginx
 "$ROOT/scripts/copy.sh" "$copy"
 # Not shipped, and no plugin's unit test: `make lint` reads these.
-rm -rf "$copy"/{molecule,scripts} "$copy"/tests/{bench,functional} "$copy"/tests/*.py
-# About more than plugins, and partly about what the copy lacks: `make roles` runs these.
-if [ "$command" = units ]; then rm -f "$copy"/tests/unit/test_*.py; fi
+rm -rf "$copy"/{molecule,scripts} "$copy"/tests/{bench,functional,mutation}
+if [ "$command" = units ]; then
+    # About more than plugins, and partly about what the copy lacks: `make roles` runs these.
+    rm -f "$copy"/tests/unit/test_*.py
+else
+    rm -rf "$copy"/tests/lib "$copy"/tests/*.py
+fi
 
 # A home of its own: ansible-test keeps virtual environments there, a dozen, and fetches get-pip from outside for each unless it
 # finds one. The pip that comes with Python does as well, only unpacked: ensurepip would take seconds to install it.

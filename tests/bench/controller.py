@@ -16,17 +16,14 @@ import re
 import resource
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(ROOT / "tests" / "functional"))
+from . import report
 
-from wire import report  # noqa: E402  after the path
+ROOT = Path(__file__).resolve().parents[2]
 
 RESULTS = ROOT / "docs" / "performance.json"
 IMAGE = "wssgate-test:debian12"

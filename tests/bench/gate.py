@@ -12,19 +12,15 @@ import argparse
 import json
 import os
 import platform
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-BENCH = Path(__file__).resolve().parent
-ROOT = BENCH.parents[1]
-sys.path[:0] = [str(BENCH), str(ROOT / "tests" / "functional")]
+from . import report
+from .contenders import Place
+from .measures import Bench
 
-from wire import report  # noqa: E402  after the path
-from wire.contenders import Place  # noqa: E402
-from wire.measures import Bench  # noqa: E402
-
+ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("traffic", "instructions", "memory", "guards", "refusing", "reload")
 RESULTS = ROOT / "docs" / "performance.json"
 

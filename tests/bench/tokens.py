@@ -5,7 +5,7 @@
 
     make bench                                         # 1,000, 10,000 and 100,000 tokens, handshakes, ansible.builtin.file, memory
     make bench ARGS='--parts store --counts 10000 --rounds 7'
-    python tests/bench/tokens.py --write docs          # docs/tokens-figures.md, .json, .svg (requirements-bench.txt)
+    make bench NAME=tokens ARGS='--write docs'        # docs/tokens-figures.md, .json, .svg (requirements-bench.txt)
 
 store       The bare loop runs in the same process, right before what it is compared with, and a round takes all of them in
             turn, so that a slow moment of the machine meets both. The module is the real one, from its arguments as JSON to its
@@ -308,7 +308,7 @@ def peak(kind: str, what: str, count: int, parent: Path | None) -> float:
     """In MiB. This process has to stay small: a child's peak begins with its parent's size."""
     with tempfile.TemporaryDirectory(prefix="wssgate-bench-store-", dir=parent) as folder:
         for step in [kind] if what.startswith("present") else ["fill", kind]:
-            command = [sys.executable, __file__, "--child", step, what, folder, str(count)]
+            command = [sys.executable, "-m", "bench.tokens", "--child", step, what, folder, str(count)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
         subprocess.run(["find", folder, "-mindepth", "1", "-delete"], check=True)
     return int(done.stdout) / 1024
@@ -332,9 +332,8 @@ def memory(counts: list[int], parent: Path | None) -> list[dict[str, Any]]:
 
 def handshakes(count: int, rounds: int) -> list[dict[str, Any]]:
     """Two gates side by side that differ in the number of files in their store only."""
-    sys.path[:0] = [str(CHECKOUT / "tests" / "functional"), str(CHECKOUT / "molecule" / "resources")]
-    from house.gate import House, free_port
-    from house.talk import Mirror
+    from lib.http_client import Mirror
+    from lib.local_gate import House, free_port
 
     mirror = Mirror()
     samples: dict[tuple[str, int], list[float]] = {}

@@ -6,32 +6,23 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import shutil
 import signal
 import socket
 import stat
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from house.gate import free_port
-from house.talk import stop_listening
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.plan import Settings
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Process, read_processes
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.transaction import Transaction
 
-_CHECKOUT = Path(__file__).resolve().parents[2]
-# The faults are the same here and in molecule.
-sys.path.append(str(_CHECKOUT / "molecule" / "resources"))
-_UNIT = _CHECKOUT / "tests" / "unit" / "conftest.py"
-_SPEC = importlib.util.spec_from_file_location("wssgate_unit_conftest", _UNIT)
-_SPEC.loader.exec_module(importlib.util.module_from_spec(_SPEC))
-
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.plan import Settings  # noqa: E402  after the loader
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Process, read_processes  # noqa: E402
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.transaction import Transaction  # noqa: E402
+from lib.http_client import stop_listening
+from lib.local_gate import free_port
 
 MARK = "# Ansible managed by wssgate.nginx\n"
 

@@ -10,8 +10,9 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from house.gate import House, free_port, wait_for
-from house.talk import Answer, Client, Mirror, receive_head
+
+from lib.http_client import Answer, Client, Mirror, receive_head
+from lib.local_gate import House, free_port, wait_for
 
 NAME = "gate.example.com"
 ORIGIN = "https://app.example.com"

@@ -10,7 +10,7 @@ import resource
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.capacity import descriptors, measure_running
 
-from house.gate import House, free_port
+from lib.local_gate import House, free_port
 
 # The hard limit of many a container: root may not raise it there.
 LIMIT = 20_000

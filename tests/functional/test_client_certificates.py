@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from house.gate import House, free_port
-from house.talk import Mirror
-from support import client_certificates, pki
-from support.client_certificates import ADDRESSES
+
+from lib import client_certificates, pki
+from lib.client_certificates import ADDRESSES
+from lib.http_client import Mirror
+from lib.local_gate import House, free_port
 
 
 class GuardedHouse(House):

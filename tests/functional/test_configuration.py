@@ -16,7 +16,7 @@ from typing import Any
 import crossplane
 import pytest
 
-from house.gate import House, free_port
+from lib.local_gate import House, free_port
 
 # What the linter says of this configuration, and why it stays: plugin, a part of what it points at, the reason.
 ACCEPTED = (

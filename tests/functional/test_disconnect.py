@@ -26,13 +26,11 @@ from typing import Any, NamedTuple
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import release
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import fingerprint
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
-from support import upstream as upstream_module
-from support import wire
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import fingerprint
 
-from house import hold
-from house.gate import House, free_port, wait_for
+from lib import echo_server, hold, wire
+from lib.local_gate import House, free_port, wait_for
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="a network namespace, and closing other people's sockets, is for root"
@@ -84,7 +82,7 @@ def ports(network: None) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def echo(ports: dict[str, int]) -> Iterator[None]:
-    command = [sys.executable, upstream_module.__file__, "--echo", f"127.0.0.1:{ports['echo']}"]
+    command = [sys.executable, echo_server.__file__, "--echo", f"127.0.0.1:{ports['echo']}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout and process.stdout.readline() == b"ready\n"
         yield

@@ -25,10 +25,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import gather
-from house import storm
-from house.gate import House, Place, free_port, wait_for
-from house.talk import receive_head, stop_listening
-from support import wire
+
+from lib import crowd, wire
+from lib.http_client import receive_head, stop_listening
+from lib.local_gate import House, Place, free_port, wait_for
 
 TOKEN = "token-of-the-faults-01"
 ORIGIN = "https://app.example.com"
@@ -49,7 +49,7 @@ class Echo:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, storm.__file__, str(self.port)], stdout=subprocess.PIPE)
+        self.process = subprocess.Popen([sys.executable, crowd.__file__, str(self.port)], stdout=subprocess.PIPE)
         assert self.process.stdout and self.process.stdout.readline() == b"ready\n"
 
     def kill(self) -> None:
@@ -194,13 +194,13 @@ def is_served(port: int, path: str = "/wss") -> bool:
         with attempt(port, path) as reply:
             if reply.session is None:
                 return False
-            reply.session.socket.sendall(storm.SENT)
+            reply.session.socket.sendall(crowd.SENT)
             return reply.session.receive(PATIENCE).text == "echo"
     return False
 
 
 def echoes(session: wire.Session) -> bool:
-    session.socket.sendall(storm.SENT)
+    session.socket.sendall(crowd.SENT)
     return session.receive(PATIENCE).text == "echo"
 
 
@@ -258,7 +258,7 @@ def test_an_upstream_that_never_answers_is_given_up_and_holds_up_nobody(house: H
 
 
 def test_an_upstream_that_closes_in_the_middle_of_a_frame_ends_the_session_there(port: int, odd: Odd) -> None:
-    odd.behave = lambda connection: connection.sendall(storm.SWITCHING + b"\x82\x7e\x10\x00" + b"x" * 100)
+    odd.behave = lambda connection: connection.sendall(crowd.SWITCHING + b"\x82\x7e\x10\x00" + b"x" * 100)
     with attempt(port, "/odd") as reply:
         assert reply.session is not None
         with pytest.raises(wire.WireError, match="3996 bytes before the end"):
@@ -267,7 +267,7 @@ def test_an_upstream_that_closes_in_the_middle_of_a_frame_ends_the_session_there
 
 def test_an_upstream_that_resets_ends_the_session(port: int, odd: Odd) -> None:
     def reset(connection: socket.socket) -> None:
-        connection.sendall(storm.SWITCHING)
+        connection.sendall(crowd.SWITCHING)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     odd.behave = reset
@@ -292,7 +292,7 @@ def test_a_client_that_reads_nothing_is_let_go_and_its_upstream_told(port: int, 
     ended = threading.Event()
 
     def pour(connection: socket.socket) -> None:
-        connection.sendall(storm.SWITCHING)
+        connection.sendall(crowd.SWITCHING)
         try:
             while True:
                 connection.sendall(b"\x82\x7e\x10\x00" + b"x" * 4096)
@@ -351,21 +351,21 @@ def wire_ended(connections: list[socket.socket]) -> bool:
 
 
 def test_a_whole_crowd_comes_back_at_once(house: House, port: int, tls: ssl.SSLContext) -> None:
-    storm.raise_limit()
+    crowd.raise_limit()
 
-    async def twice() -> list[storm.Crowd]:
-        crowds = [storm.Crowd(port, asked().encode(), tls, 60) for _time in range(2)]
-        for crowd in crowds:
-            sessions = await crowd.echo_all(await crowd.open_all(CLIENTS))
+    async def twice() -> list[crowd.Crowd]:
+        crowds = [crowd.Crowd(port, asked().encode(), tls, 60) for _time in range(2)]
+        for clients in crowds:
+            sessions = await clients.echo_all(await clients.open_all(CLIENTS))
             # All are gone at the same moment, and back in the next.
             for session in sessions:
                 session.drop()
         return crowds
 
-    for crowd in asyncio.run(twice()):
-        print(dataclasses.replace(crowd.seen, failed=crowd.seen.failed[:3]))
-        assert sorted(set(crowd.seen.failed)) == []
-        assert crowd.seen.opened == crowd.seen.echoes == CLIENTS
+    for clients in asyncio.run(twice()):
+        print(dataclasses.replace(clients.seen, failed=clients.seen.failed[:3]))
+        assert sorted(set(clients.seen.failed)) == []
+        assert clients.seen.opened == clients.seen.echoes == CLIENTS
 
 
 # -- nginx ---------------------------------------------------------------------------------------------------------------
@@ -494,10 +494,10 @@ def test_a_gate_that_is_full_refuses_at_once_keeps_what_it_has_and_recovers(
 ) -> None:
     # Two connections a session, and a few for nginx itself.
     place, port = altered(ONE_WORKER, (r"worker_connections \d+;", "worker_connections 200;"))
-    storm.raise_limit()
+    crowd.raise_limit()
 
-    async def fill() -> tuple[storm.Seen, storm.Seen, storm.Seen]:
-        first, more, after = (storm.Crowd(port, asked().encode(), tls, PATIENCE) for _number in range(3))
+    async def fill() -> tuple[crowd.Seen, crowd.Seen, crowd.Seen]:
+        first, more, after = (crowd.Crowd(port, asked().encode(), tls, PATIENCE) for _number in range(3))
         held = await first.open_all(90)
         refused = await more.open_all(40)
         held = await first.echo_all(held)
@@ -518,10 +518,10 @@ def test_a_gate_that_is_full_refuses_at_once_keeps_what_it_has_and_recovers(
 
 
 def test_the_test_client_would_notice_a_session_that_is_dropped(port: int) -> None:
-    async def one() -> storm.Seen:
-        crowd = storm.Crowd(port, asked("/idle").encode(), None, 5)
+    async def one() -> crowd.Seen:
+        clients = crowd.Crowd(port, asked("/idle").encode(), None, 5)
         # Plain text to a TLS port is refused.
-        await crowd.open_all(3)
-        return crowd.seen
+        await clients.open_all(3)
+        return clients.seen
 
     assert len(asyncio.run(one()).failed) == 3

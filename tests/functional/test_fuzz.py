@@ -26,10 +26,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from house.cases import DOORS, LIVE, PASSWORD, TRAPS, USERNAME, Case, chosen_by, honest, make
-from house.gate import House, Place, free_port, wait_for
-from house.model import Rules, Verdict, judge
-from house.talk import Answer, Client, Mirror
+from lib.fuzz_cases import DOORS, LIVE, PASSWORD, TRAPS, USERNAME, Case, chosen_by, honest, make
+from lib.http_client import Answer, Client, Mirror
+from lib.local_gate import House, Place, free_port, wait_for
+from lib.model import Rules, Verdict, judge
 
 BATCHES = int(os.environ.get("WSSGATE_FUZZ_BATCHES", "600"))
 SEED = int(os.environ.get("WSSGATE_FUZZ_SEED") or random.SystemRandom().randrange(1 << 32))

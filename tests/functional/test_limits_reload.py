@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from house.gate import House, free_port
+from lib.local_gate import House, free_port
 
 
 def test_a_running_gate_takes_another_cookie_and_another_order_of_locations() -> None:

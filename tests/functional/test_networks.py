@@ -14,8 +14,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from house.gate import House, free_port, wait_for
-from house.talk import Client
+from lib.http_client import Client
+from lib.local_gate import House, free_port, wait_for
 
 ORIGIN = "https://app.example.com"
 # Another site of the same nginx, which answers with the bytes that limits go by.

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from attacked import AttackedHouse
-from support import attacks
+
+from lib import attacks
+from lib.attack_gate import AttackedHouse
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from house.gate import House, free_port
-from support import wire
+
+from lib import wire
+from lib.local_gate import House, free_port
 
 # As in other people's files, with the names that they have there.
 OTHER = "server {{\n    listen {address}{default};\n    server_name {name};\n    location / {{\n        return 200 other;\n    }}\n}}\n"

@@ -21,9 +21,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from house.gate import House, wait_for
 
-UPSTREAM = Path(__file__).resolve().parents[2] / "molecule" / "resources" / "support" / "upstream.py"
+from lib import echo_server
+from lib.local_gate import House, wait_for
+
 CLONE_NEWNET = 0x40000000
 IP_BIND_ADDRESS_NO_PORT = 24
 PORTS = 30
@@ -85,7 +86,7 @@ def in_there(pipe: Connection) -> None:
     upstream = subprocess.Popen(
         [
             sys.executable,
-            str(UPSTREAM),
+            echo_server.__file__,
             "--echo",
             "127.0.0.1:9001",
             "--echo",

@@ -16,15 +16,14 @@ import threading
 import time
 
 import pytest
-
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import Lock
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import gather
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import System
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.syntax import read_tree
 
-from house.gate import is_running, wait_for
-from support.transaction import at_step, die, killed_at_each_step
+from lib.local_gate import is_running, wait_for
+from lib.transaction_faults import at_step, die, killed_at_each_step
 
 
 def no_space():

@@ -17,20 +17,18 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 
 import hypothesis
 import kosoku
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from support import upstream as upstream_module
-from support import wire
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from house.gate import House, Place, free_port
-from house.talk import HEAD_END, receive_head, stop_listening
+from lib import echo_server, fast_echo, wire
+from lib.http_client import HEAD_END, receive_head, stop_listening
+from lib.local_gate import House, Place, free_port
 
 TOKEN = "transparency-token-0001"
 ORIGIN = "https://app.example.com"
@@ -137,7 +135,7 @@ def send_all(connection: socket.socket, parts: list[bytes]) -> None:
 def echo() -> Iterator[int]:
     port = free_port()
     with subprocess.Popen(
-        [sys.executable, upstream_module.__file__, "--echo", f"127.0.0.1:{port}"], stdout=subprocess.PIPE
+        [sys.executable, echo_server.__file__, "--echo", f"127.0.0.1:{port}"], stdout=subprocess.PIPE
     ) as process:
         assert process.stdout and process.stdout.readline() == b"ready\n"
         yield port
@@ -151,9 +149,7 @@ def fast() -> Iterator[int]:
         # Nobody connects there.
         yield port
         return
-    with subprocess.Popen(
-        [sys.executable, str(Path(__file__).parent / "house/fast_echo.py"), str(port)], stdout=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen([sys.executable, fast_echo.__file__, str(port)], stdout=subprocess.PIPE) as process:
         assert process.stdout and process.stdout.readline() == b"ready\n"
         yield port
         process.terminate()

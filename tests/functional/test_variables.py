@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house.gate import House, free_port
+
+from lib.local_gate import House, free_port
 
 SERVER: dict[str, Any] = {
     "name": "gate",

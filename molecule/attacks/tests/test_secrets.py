@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import attacks
+
+from lib import attacks
 
 # Scenario attacks_more runs these tests, too, on hosts of its own.
 HOSTS = [platform["name"] for platform in yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text())["platforms"]]

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import wire
+
+from lib import wire
 
 SERVER: dict[str, Any] = {
     "name": "wcs",

@@ -17,7 +17,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import expect, sync_playwright
-from support import wire
+
+from lib import wire
 
 STORE = "/var/lib/nginx/tokens"
 TOKEN = "Browser_test-token-0123456789"

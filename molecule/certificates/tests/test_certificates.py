@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from support import client_certificates, wire
+
+from lib import client_certificates, wire
 
 PKI = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "pki"
 CERTIFICATES = "/etc/nginx/certificates"
@@ -209,7 +210,9 @@ def test_no_name_and_no_resumed_session_opens_what_a_certificate_does_not(host):
         host.check_output("printf '%%s' %s > /root/pki/%s", (PKI / name).read_text(), name)
     crl = f"{CERTIFICATES}/clients/crl.pem"
     site = client_certificates.Site(client_certificates.ADDRESSES, "/root/pki", crl, "/run/nginx.pid")
-    found = json.loads(host.check_output("python3 /mnt/support/client_certificates.py %s", site.write()))
+    found = json.loads(
+        host.check_output("env PYTHONPATH=/mnt/tests python3 -m lib.client_certificates %s", site.write())
+    )
     assert not found["complaints"], "\n".join(found["complaints"])
     assert found["tried"] > 600
 
@@ -285,7 +288,8 @@ def test_check_warns_of_what_ends_within_the_days_given_and_of_what_is_broken_an
         run = play(host, playbook="check", days=100, output="json", nginx_sessions=100000)
     finally:
         host.check_output(
-            "python3 /mnt/support/upstream.py --echo 127.0.0.1:8080 --record /root/upstream.jsonl --daemon --pid-file /root/upstream.pid"
+            "env PYTHONPATH=/mnt/tests python3 -m lib.echo_server --echo 127.0.0.1:8080 --record /root/upstream.jsonl"
+            " --daemon --pid-file /root/upstream.pid"
         )
     output = said(run)
     assert run.returncode != 0

@@ -26,8 +26,7 @@ FORGED = [
 ]
 ASK = """
 import json, sys
-sys.path.insert(0, '/mnt/support')
-from wire import Endpoint, Request, WireError, handshake
+from lib.wire import Endpoint, Request, WireError, handshake
 given = json.loads(sys.argv[1])
 request = Request(path=given['path'], host='gate.example.com').origin('https://gate.example.com')
 for name, value in given['headers']:
@@ -68,7 +67,7 @@ def ask(host):
             "source": source,
             "preamble": preamble,
         }
-        return json.loads(host.check_output("python3 -B -c %s %s", ASK, json.dumps(given)))
+        return json.loads(host.check_output("env PYTHONPATH=/mnt/tests python3 -B -c %s %s", ASK, json.dumps(given)))
 
     return ask
 

@@ -10,7 +10,8 @@ import re
 import time
 
 import pytest
-from support import wire
+
+from lib import wire
 
 STORE = "/var/lib/nginx/tokens"
 TOKEN = "ABCDEF1234565789"
@@ -384,7 +385,7 @@ def test_the_load_is_shared_and_the_backup_steps_in_only_when_the_others_are_gon
         assert all(upstream.endswith("127.0.0.1:8103") for upstream in sessions(host, "app", "/")[4:])
     finally:
         host.check_output(
-            "python3 /mnt/support/upstream.py --echo 127.0.0.1:8101 --echo 127.0.0.1:8102 --daemon --pid-file /root/first.pid"
+            "env PYTHONPATH=/mnt/tests python3 -m lib.echo_server --echo 127.0.0.1:8101 --echo 127.0.0.1:8102 --daemon --pid-file /root/first.pid"
         )
     assert wait_for(
         lambda: (
@@ -398,8 +399,7 @@ def test_the_load_is_shared_and_the_backup_steps_in_only_when_the_others_are_gon
 
 KNOCK = """
 import sys
-sys.path.insert(0, '/mnt/support')
-from wire import Endpoint, Request, handshake
+from lib.wire import Endpoint, Request, handshake
 request = Request(path='/wss', host='local').origin('https://wcs.yourdomain.com')
 if len(sys.argv) > 1:
     request = request.token(sys.argv[1])
@@ -412,7 +412,9 @@ except OSError as error:
 
 
 def knock(host, user: str, *arguments: str) -> str:
-    return host.check_output("runuser -u %s -- python3 -B -c %s %s", user, KNOCK, " ".join(arguments)).strip()
+    return host.check_output(
+        "runuser -u %s -- env PYTHONPATH=/mnt/tests python3 -B -c %s %s", user, KNOCK, " ".join(arguments)
+    ).strip()
 
 
 def test_the_socket_is_for_its_group_only_and_the_gate_s_rules_hold_there_too(host, token):

@@ -12,8 +12,10 @@ import threading
 import time
 
 import pytest
-from support import modules, wire
-from support.gate import Gate
+
+from lib import wire
+from lib.molecule import modules
+from lib.molecule.gate import Gate
 
 PROXIES = ("wssgate-token_life-debian12", "wssgate-token_life-debian13")
 STORE = "/var/lib/nginx/tokens"

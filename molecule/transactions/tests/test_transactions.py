@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.gate import Gate
-from support.nginx_host import NginxHost
+
+from lib.molecule.gate import Gate
+from lib.molecule.nginx_host import NginxHost
 
 CONVERGE = Path(__file__).resolve().parents[1] / "converge.yml"
 CERTIFICATE = """

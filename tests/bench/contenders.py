@@ -21,10 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from house.gate import House, free_port, wait_for
-
-from . import accounts
-from .load import Dialler, Refused, Target
+from lib import usage
+from lib.load import Dialler, Refused, Target
+from lib.local_gate import House, free_port, wait_for
 
 CACHE = Path(os.environ["CACHE"])
 PEERS = CACHE / "bench-peers"
@@ -77,7 +76,11 @@ class Place:
         )
         self.upstream_port = free_port()
         self._upstream = subprocess.Popen(
-            [str(PROGRAMS / "python"), str(Path(__file__).with_name("echo.py")), str(self.upstream_port)],
+            [
+                str(PROGRAMS / "python"),
+                str(Path(usage.__file__).with_name("load_echo_server.py")),
+                str(self.upstream_port),
+            ],
             start_new_session=True,
         )
         wait_for(lambda: answers(Target(self.upstream_port, tls=False)), 10)
@@ -166,10 +169,10 @@ class Contender:
         raise NotImplementedError
 
     def cpu(self) -> float:
-        return accounts.cpu_seconds(self.pids())
+        return usage.cpu_seconds(self.pids())
 
     def memory(self) -> int:
-        return accounts.memory_kib(self.pids())
+        return usage.memory_kib(self.pids())
 
     def version(self) -> str:
         return ""
@@ -269,7 +272,7 @@ http {{
 
     def pids(self) -> list[int]:
         with contextlib.suppress(FileNotFoundError):
-            return accounts.family(self.master())
+            return usage.family(self.master())
         return []
 
     def alone(self) -> list[str]:
@@ -375,7 +378,7 @@ class Gate(Contender):
         return self.house.master() or 0
 
     def pids(self) -> list[int]:
-        return accounts.family(self.master())
+        return usage.family(self.master())
 
     def halt(self) -> None:
         self.house.stop()
@@ -419,7 +422,7 @@ class Program(Contender):
         self._process.wait()
 
     def pids(self) -> list[int]:
-        return accounts.family(self._process.pid)
+        return usage.family(self._process.pid)
 
 
 class HAProxy(Program):

@@ -20,10 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-try:
-    from . import wire
-except ImportError:  # run as a program, beside wire.py
-    import wire  # type: ignore[import-not-found, no-redef]
+from . import wire
 
 HOST = "gate.example.com"
 ORIGIN = "https://app.example.com"

@@ -25,10 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-try:
-    from . import wire
-except ImportError:  # run as a program, beside wire.py
-    import wire  # type: ignore[import-not-found, no-redef]
+from . import wire
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 # A certificate of the authority, one that it has revoked, one that has expired, one of another authority of the same

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many sessions at little cost: a client for thousands of them, and `python storm.py PORT`, an echo server that keeps up.
+"""Many sessions at little cost: a client for thousands of them, and `python crowd.py PORT`, an echo server that keeps up.
 
 Both send one frame of four letters with a mask that changes nothing (RFC 6455 5.3), so neither has to parse frames.
 """

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """nginx_config's transaction with faults: kills and errors between any two of its steps.
 
-The modules themselves have no such hook; here their operations are wrapped. Copied to a host and run there, this file
-reads one request from the JSON file that it is given and prints the outcome.
+The modules themselves have no such hook; here their operations are wrapped. Run on a host, with the collection's code in
+its PYTHONPATH, this reads one request from the JSON file that it is given and prints the outcome.
 """
 
 from __future__ import annotations
@@ -18,15 +18,11 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-# Where a host has the collection; on the machine that runs the tests the loader knows it anyway.
-COLLECTIONS = "/opt/wssgate-test"
-sys.path.append(COLLECTIONS)
-
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError  # noqa: E402  after the path
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import Operations  # noqa: E402
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import System  # noqa: E402
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.plan import Settings  # noqa: E402
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.transaction import Transaction  # noqa: E402
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import Operations
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import System
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.plan import Settings
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.transaction import Transaction
 
 DISK = [name for name in vars(Operations) if not name.startswith("_")]
 PROCESSES = ["run", "signal", "sleep"]

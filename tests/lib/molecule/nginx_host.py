@@ -17,7 +17,7 @@ from .gate import Gate
 CHECKOUT = Path(__file__).resolve().parents[3]
 UTILITIES = "plugins/module_utils"
 COLLECTIONS = "/opt/wssgate-test"
-RUNNER = f"{COLLECTIONS}/transaction.py"
+RUNNER = f"env PYTHONPATH={COLLECTIONS}:/mnt/tests python3 -m lib.transaction_faults"
 MARK = "# Ansible managed by wssgate.nginx\n"
 
 
@@ -38,7 +38,6 @@ class NginxHost:
         with tarfile.open(fileobj=archive, mode="w") as tar:
             for path in (CHECKOUT / UTILITIES).glob("*/*.py"):
                 tar.add(path, f"ansible_collections/wssgate/nginx/{path.relative_to(CHECKOUT)}")
-            tar.add(Path(__file__).with_name("transaction.py"), "transaction.py")
         gate.run("mkdir", "-p", COLLECTIONS)
         gate.container.put_archive(COLLECTIONS, archive.getvalue())
         return cls(gate)
@@ -81,7 +80,7 @@ class NginxHost:
     def request(self, **request: Any) -> dict[str, Any]:
         # A file: a command line has its limits.
         self.write(f"{COLLECTIONS}/request.json", json.dumps(request))
-        answer: dict[str, Any] = json.loads(self.sh(f"python3 {RUNNER} {COLLECTIONS}/request.json"))
+        answer: dict[str, Any] = json.loads(self.sh(f"{RUNNER} {COLLECTIONS}/request.json"))
         return answer
 
     def attempt(self, files: dict[str, str], **settings: Any) -> dict[str, Any]:

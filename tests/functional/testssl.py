@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from house.gate import House, free_port
+from lib.local_gate import House, free_port
 
 # What it says of a server with one of these is a fault, unless it is in ACCEPTED.
 FAULTS = ("LOW", "MEDIUM", "HIGH", "CRITICAL", "WARN", "FATAL")

@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from house.gate import wait_for
+from lib import usage
+from lib.local_gate import wait_for
 
-from . import accounts
 from .contenders import PEERS, Contender, answers, end
 
 #: A client's work, and the same for so many handshakes or refusals.
@@ -109,7 +109,7 @@ class Counted:
     def _settle(self) -> None:
         """Until it has nothing to do: what a client leaves behind is part of the account."""
         spent = -1.0
-        while spent != (spent := accounts.cpu_seconds([self._process.pid])):
+        while spent != (spent := usage.cpu_seconds([self._process.pid])):
             time.sleep(0.2)
 
     def _dump(self) -> int:
@@ -133,7 +133,7 @@ class Counted:
 
 def system_calls(contender: Contender, work: Work) -> float:
     _master, worker = contender.pids()
-    with accounts.system_calls(worker) as calls:
+    with usage.system_calls(worker) as calls:
         work()
     return sum(calls.values())
 

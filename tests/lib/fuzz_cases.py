@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from house.model import Door
+from .model import Door
 
 USERNAME, PASSWORD = b"operator", b"correct horse: battery"
 LIVE = (b"A" * 16, b"live-token_0123456789", b"z" * 128, b"-" * 15 + b"_")

@@ -16,12 +16,12 @@ from typing import Any
 
 import yaml
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._sha512_crypt import sha512_crypt
-from house.gate import House, Place, free_port
-from support import attacks
+
+from . import attacks, echo_server
+from .local_gate import House, Place, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 GATE = ROOT / "molecule/attacks/gate.yml"
-UPSTREAM = ROOT / "molecule/resources/support/upstream.py"
 
 
 class AttackedHouse(House):
@@ -100,7 +100,7 @@ class AttackedHouse(House):
     def upstream(self) -> Iterator[None]:
         chain, key = self._upstream_certificate
         command = [
-            sys.executable, str(UPSTREAM), "--echo", self.echo, "--echo", str(self.socket), "--certificate", chain, "--key", key,
+            sys.executable, echo_server.__file__, "--echo", self.echo, "--echo", str(self.socket), "--certificate", chain, "--key", key,
             "--silent", self.silent, "--refuse", self.refuse, "--accel", self.accel,
             "--record", str(self.record),
         ]  # fmt: skip

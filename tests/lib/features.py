@@ -4,7 +4,7 @@
 """A gate with what that of the attack table lacks, and what has to come of it: client certificates, trusted proxies, an operator's
 own service, a password for a whole server, its error pages, the connection-check page, the redirect, TLS itself.
 
-CHECKS are functions of a Site, so that tests/mutants.py can try them on a copy of the gate with something taken out.
+CHECKS are functions of a Site, so that tests/mutation/gate_mutants.py can try them on a copy of the gate with something taken out.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from house.gate import House, Place, free_port, wait_for
-from house.talk import HEAD_END, Mirror
-from support import attacks, pki, wire
+from . import attacks, pki, wire
+from .http_client import HEAD_END, Mirror
+from .local_gate import House, Place, free_port, wait_for
 
 USERNAME, PASSWORD = "operator", "furnished: password"
 TOKEN = "furnished-token-0123456789"
@@ -789,7 +789,7 @@ def a_client_that_comes_back_resumes_its_session(site: Site) -> None:
 
 def nobody_resumes_a_session_where_clients_show_certificates(site: Site) -> None:
     """Whatever is revoked or expires after the first handshake has to count in the second."""
-    from support import client_certificates
+    from . import client_certificates
 
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         for short in ("members", "mixed", "gate"):
