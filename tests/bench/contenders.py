@@ -23,7 +23,7 @@ from typing import Any
 
 from lib import usage
 from lib.load import Dialler, Refused, Target
-from lib.local_gate import House, free_port, wait_for
+from lib.local_gate import LocalGate, free_port, wait_for
 
 CACHE = Path(os.environ["CACHE"])
 PEERS = CACHE / "bench-peers"
@@ -37,7 +37,7 @@ COOKIE = f"AUTH={TOKEN}"
 NO_COOKIE, WRONG_ORIGIN = {"cookie": ""}, {"origin": "https://evil.example.net"}
 
 
-class Place:
+class Shared:
     """What every contender shares: the certificate, the store, the upstream."""
 
     def __init__(self) -> None:
@@ -113,12 +113,12 @@ class Contender:
     #: Whether it takes up a new configuration while it runs.
     can_reload = False
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
         self.port = free_port()
         #: It listens on one port, and on two after a reload.
         self.ports = [self.port]
-        self.folder = place.root / f"{self.name}-{self.port}"
+        self.folder = shared.root / f"{self.name}-{self.port}"
         self.folder.mkdir()
 
     @property
@@ -194,7 +194,7 @@ class Direct(Contender):
 
     @property
     def target(self) -> Target:
-        return Target(self.place.upstream_port, tls=False)
+        return Target(self.shared.upstream_port, tls=False)
 
 
 class Nginx(Contender):
@@ -205,8 +205,8 @@ class Nginx(Contender):
     location = ""
 
     def text(self) -> str:
-        place, temporary = (
-            self.place,
+        shared, temporary = (
+            self.shared,
             "\n".join(
                 f"    {kind}_temp_path {self.folder}/{kind};"
                 for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -229,13 +229,13 @@ http {{
     server {{
         {listen}
         server_name {NAME};
-        ssl_certificate {place.certificate};
-        ssl_certificate_key {place.key};
+        ssl_certificate {shared.certificate};
+        ssl_certificate_key {shared.key};
         # This nginx's own default leaves 1.3 out.
         ssl_protocols TLSv1.2 TLSv1.3;
         location /wss {{
-            {self.location.replace("@store@", str(place.tokens))}
-            proxy_pass http://127.0.0.1:{place.upstream_port};
+            {self.location.replace("@store@", str(shared.tokens))}
+            proxy_pass http://127.0.0.1:{shared.upstream_port};
             proxy_http_version 1.1;
             proxy_set_header Upgrade $http_upgrade;
             proxy_set_header Connection "upgrade";
@@ -332,7 +332,7 @@ class Gate(Contender):
             "listen": [listen],
             "certificate": "bench",
             "locations": [
-                {"path": "/wss", "upstream": f"http://127.0.0.1:{self.place.upstream_port}", "origins": [ORIGIN]}
+                {"path": "/wss", "upstream": f"http://127.0.0.1:{self.shared.upstream_port}", "origins": [ORIGIN]}
             ],
         }
 
@@ -340,28 +340,28 @@ class Gate(Contender):
         os.environ.pop("WSSGATE_NGINX", None)
         if self.binary:
             os.environ["WSSGATE_NGINX"] = str(self.binary)
-        entry = {"name": "bench", "certificate_path": str(self.place.certificate), "key_path": str(self.place.key)}
-        self.house = House(
+        entry = {"name": "bench", "certificate_path": str(self.shared.certificate), "key_path": str(self.shared.key)}
+        self.local_gate = LocalGate(
             [self._server()],
             **{
                 "nginx_sessions": 8000,
                 "wss_proxy_certificates": [entry],
-                "wss_proxy_token_store_path": str(self.place.tokens),
+                "wss_proxy_token_store_path": str(self.shared.tokens),
             }
             | self.variables,
         )
-        self.house.__enter__()
+        self.local_gate.__enter__()
 
     def take_up(self) -> None:
-        for name, text in self.house.configuration().items():
+        for name, text in self.local_gate.configuration().items():
             more = re.sub(
                 rf"^( *)listen 127\.0\.0\.1:{self.port}\b(.*)$",
                 rf"\g<0>\n\1listen 127.0.0.1:{self.ports[-1]}\2",
                 text,
                 flags=re.M,
             )
-            (self.house.etc / name).write_text(more)
-        done = self.house.command("-s", "reload")
+            (self.local_gate.etc / name).write_text(more)
+        done = self.local_gate.command("-s", "reload")
         assert done.returncode == 0, done.stderr
 
     @property
@@ -369,25 +369,25 @@ class Gate(Contender):
         return Target(self.port, tls=self.tls, origin=ORIGIN, cookie=COOKIE)
 
     def stop(self) -> None:
-        self.house.__exit__()
+        self.local_gate.__exit__()
 
     def said(self) -> str:
-        return self.house.error_log()[-2000:]
+        return self.local_gate.error_log()[-2000:]
 
     def master(self) -> int:
-        return self.house.master() or 0
+        return self.local_gate.master() or 0
 
     def pids(self) -> list[int]:
         return usage.family(self.master())
 
     def halt(self) -> None:
-        self.house.stop()
+        self.local_gate.stop()
 
     def alone(self) -> list[str]:
-        return [self.house.binary, "-c", str(self.house.etc / "nginx.conf")]
+        return [self.local_gate.binary, "-c", str(self.local_gate.etc / "nginx.conf")]
 
     def version(self) -> str:
-        return nginx_version(Path(self.house.binary))
+        return nginx_version(Path(self.local_gate.binary))
 
 
 class GateNewest(Gate):
@@ -437,7 +437,7 @@ class HAProxy(Program):
 
     def command(self) -> list[str]:
         pem, tokens = self.folder / "both.pem", self.folder / "tokens.lst"
-        pem.write_text(self.place.certificate.read_text() + self.place.key.read_text())
+        pem.write_text(self.shared.certificate.read_text() + self.shared.key.read_text())
         tokens.write_text(TOKEN + "\n")
         bind = "\n    ".join(f"bind 127.0.0.1:{port} ssl crt {pem} alpn http/1.1" for port in self.ports)
         (self.folder / "haproxy.cfg").write_text(f"""\
@@ -462,7 +462,7 @@ frontend wss
     http-request deny status 403 unless token_known
     default_backend echo
 backend echo
-    server echo 127.0.0.1:{self.place.upstream_port}
+    server echo 127.0.0.1:{self.shared.upstream_port}
 """)
         return [str(self.binary), "-W", "-f", str(self.folder / "haproxy.cfg")]
 
@@ -497,7 +497,7 @@ class Caddy(Program):
 }}
 {sites} {{
     bind 127.0.0.1
-    tls {self.place.certificate} {self.place.key}
+    tls {self.shared.certificate} {self.shared.key}
     log {{
         output file {self.folder}/access.log
     }}
@@ -505,12 +505,12 @@ class Caddy(Program):
         path /wss
         header Origin {ORIGIN}
         file {{
-            root {self.place.tokens}
+            root {self.shared.tokens}
             try_files /{{http.request.cookie.AUTH}}
         }}
     }}
     handle @good {{
-        reverse_proxy 127.0.0.1:{self.place.upstream_port}
+        reverse_proxy 127.0.0.1:{self.shared.upstream_port}
     }}
     respond 403
 }}
@@ -550,10 +550,10 @@ http:
   middlewares:
     refuse: {{ipAllowList: {{sourceRange: [192.0.2.1/32]}}}}
   services:
-    echo: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:{self.place.upstream_port}"}}]}}}}
+    echo: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:{self.shared.upstream_port}"}}]}}}}
 tls:
-  certificates: [{{certFile: {self.place.certificate}, keyFile: {self.place.key}}}]
-  stores: {{default: {{defaultCertificate: {{certFile: {self.place.certificate}, keyFile: {self.place.key}}}}}}}
+  certificates: [{{certFile: {self.shared.certificate}, keyFile: {self.shared.key}}}]
+  stores: {{default: {{defaultCertificate: {{certFile: {self.shared.certificate}, keyFile: {self.shared.key}}}}}}}
 """)
         return [str(self.binary), f"--configFile={self.folder}/static.yml"]
 
@@ -578,7 +578,7 @@ static_resources:
           common_tls_context:
             tls_params: {{tls_minimum_protocol_version: TLSv1_2, tls_maximum_protocol_version: TLSv1_3}}
             alpn_protocols: [http/1.1]
-            tls_certificates: [{{certificate_chain: {{filename: {self.place.certificate}}}, private_key: {{filename: {self.place.key}}}}}]
+            tls_certificates: [{{certificate_chain: {{filename: {self.shared.certificate}}}, private_key: {{filename: {self.shared.key}}}}}]
       filters:
       - name: http
         typed_config:
@@ -619,7 +619,7 @@ static_resources:
     circuit_breakers: {{thresholds: [{{max_connections: 20000, max_requests: 20000, max_pending_requests: 20000}}]}}
     load_assignment:
       cluster_name: echo
-      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {self.place.upstream_port}}}}}}}}}]}}]
+      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {self.shared.upstream_port}}}}}}}}}]}}]
 """)
         return [
             str(self.binary),

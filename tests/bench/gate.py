@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import report
-from .contenders import Place
+from .contenders import Shared
 from .measures import Bench
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,9 +78,9 @@ def measure(arguments: argparse.Namespace) -> None:
         print(f"[{minutes:2d}:{seconds:02d}] {text}", flush=True)
 
     results: dict[str, Any] = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
-    place = Place()
+    shared = Shared()
     try:
-        bench = Bench(place, arguments.only, arguments.rounds, 0.2 if arguments.quick else arguments.scale, say)
+        bench = Bench(shared, arguments.only, arguments.rounds, 0.2 if arguments.quick else arguments.scale, say)
         work = {
             "traffic": bench.traffic,
             "instructions": bench.instructions,
@@ -105,7 +105,7 @@ def measure(arguments: argparse.Namespace) -> None:
             results["missing"] = bench.missing
             arguments.json.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     finally:
-        place.close()
+        shared.close()
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from lib import load, usage
 from lib.local_gate import wait_for
 
 from . import contenders, counts
-from .contenders import Bare, Contender, Gate, Nginx, Place, Recipe
+from .contenders import Bare, Contender, Gate, Nginx, Recipe, Shared
 
 Figures = dict[str, dict[str, list[float]]]
 SETTLE = 0.05
@@ -36,8 +36,8 @@ def percentile(values: list[float], share: float) -> float:
 
 
 class Bench:
-    def __init__(self, place: Place, only: list[str], rounds: int, scale: float, say: Callable[[str], None]) -> None:
-        self.place, self.rounds, self.scale, self.say = place, rounds, scale, say
+    def __init__(self, shared: Shared, only: list[str], rounds: int, scale: float, say: Callable[[str], None]) -> None:
+        self.shared, self.rounds, self.scale, self.say = shared, rounds, scale, say
         self.kinds = [kind for kind in contenders.ALL if not only or kind.name in only]
         self.missing: dict[str, str] = {}
         self.facts: dict[str, dict[str, str]] = {}
@@ -52,7 +52,7 @@ class Bench:
             if kind.name in self.missing:
                 continue
             try:
-                found.append(stack.enter_context(kind(self.place)))
+                found.append(stack.enter_context(kind(self.shared)))
             except (OSError, RuntimeError) as error:
                 self.missing[kind.name] = str(error)
                 self.say(f"left out: {kind.title}: {error}")
@@ -190,10 +190,10 @@ class Bench:
     def guards(self) -> dict[str, Any]:
         """What one guard costs: the gate without TLS, and the same with that guard taken out."""
         with ExitStack() as stack:
-            running: list[Contender] = [stack.enter_context(PlainBare(self.place))]
-            gate = PlainGate(self.place)
+            running: list[Contender] = [stack.enter_context(PlainBare(self.shared))]
+            gate = PlainGate(self.shared)
             running.append(stack.enter_context(gate))
-            running += [stack.enter_context(Without(self.place, gate, *guard)) for guard in GUARDS]
+            running += [stack.enter_context(Without(self.shared, gate, *guard)) for guard in GUARDS]
             for contender in running:
                 load.together(1, load.handshakes, contender.target, count=self._count(200))
             rounds = max(self.rounds, 7)
@@ -201,7 +201,7 @@ class Bench:
             self.say("guards: with 100,000 tokens")
             begin = time.monotonic()
             for number in range(100_000):
-                (self.place.tokens / f"{contenders.TOKEN}{number:06d}").touch()
+                (self.shared.tokens / f"{contenders.TOKEN}{number:06d}").touch()
             filled = time.monotonic() - begin
             many = self._each_round(
                 [c for c in running if c.name in ("plain_bare", "plain_gate")],
@@ -211,7 +211,7 @@ class Bench:
                 slices=4,
             )
             titles = {contender.name: contender.title for contender in running}
-        for path in self.place.tokens.iterdir():
+        for path in self.shared.tokens.iterdir():
             if path.name != contenders.TOKEN:
                 path.unlink()
         return {"titles": titles, "one_token": few, "many_tokens": many, "store_filled_s": round(filled, 1)}
@@ -235,15 +235,15 @@ class Bench:
         with ExitStack() as stack:
             running = self._running(stack, [kind for kind in self.kinds if kind in (Bare, Recipe, Gate)])
             running += [
-                stack.enter_context(BareLikeGate(self.place, gate)) for gate in running if isinstance(gate, Gate)
+                stack.enter_context(BareLikeGate(self.shared, gate)) for gate in running if isinstance(gate, Gate)
             ]
             for contender in running:
                 found["tls"][contender.name] = self._counted(contender)
                 found["titles"][contender.name] = contender.title
         with ExitStack() as stack:
-            whole = PlainGate(self.place)
-            running = [stack.enter_context(PlainBare(self.place)), stack.enter_context(whole)]
-            running += [stack.enter_context(Without(self.place, whole, *guard)) for guard in GUARDS]
+            whole = PlainGate(self.shared)
+            running = [stack.enter_context(PlainBare(self.shared)), stack.enter_context(whole)]
+            running += [stack.enter_context(Without(self.shared, whole, *guard)) for guard in GUARDS]
             for contender in running:
                 found["plain"][contender.name] = self._counted(contender)
         return found
@@ -416,17 +416,19 @@ class BareLikeGate(Bare):
 
     name, title = "bare_tls", "the bare one with this gate's TLS settings"
 
-    def __init__(self, place: Place, gate: Gate) -> None:
+    def __init__(self, shared: Shared, gate: Gate) -> None:
         self._gate = gate
-        super().__init__(place)
+        super().__init__(shared)
 
     def text(self) -> str:
-        return re.sub(r"ssl_protocols [^;]*;", f"include {self._gate.house.etc}/wssgate.d/tls.inc;", super().text())
+        return re.sub(
+            r"ssl_protocols [^;]*;", f"include {self._gate.local_gate.etc}/wssgate.d/tls.inc;", super().text()
+        )
 
 
 def sizes_of(gate: Gate) -> list[type[Contender]]:
     """The bare one with the gate's sizes, and with tunnel buffers so small that messages suffer: what nginx cannot go below."""
-    server = "".join(text for name, text in gate.house.configuration().items() if "server_" in name)
+    server = "".join(text for name, text in gate.local_gate.configuration().items() if "server_" in name)
     given = " ".join(re.findall(r"^ *((?:ssl_buffer_size|request_pool_size) [^;]*;)", server, flags=re.M))
 
     class BareSized(Bare):
@@ -460,9 +462,9 @@ class PlainGate(Gate):
 class Without(Contender):
     """A copy of the plain gate, with something taken out."""
 
-    def __init__(self, place: Place, gate: PlainGate, name: str, title: str, cut: list[tuple[str, str]]) -> None:
+    def __init__(self, shared: Shared, gate: PlainGate, name: str, title: str, cut: list[tuple[str, str]]) -> None:
         self.name, self.title, self._gate, self._cut = name, title, gate, cut
-        super().__init__(place)
+        super().__init__(shared)
 
     def start(self) -> None:
         found: set[str] = set()
@@ -474,7 +476,7 @@ class Without(Contender):
                     found.add(pattern)
             return text
 
-        self._copy = self._gate.house.copy(edit, {self._gate.port: self.port})
+        self._copy = self._gate.local_gate.copy(edit, {self._gate.port: self.port})
         if len(found) < len(self._cut):
             raise RuntimeError(f"{self.title}: the configuration has none")
         self._copy.start()

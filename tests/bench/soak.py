@@ -25,7 +25,7 @@ from typing import Any
 
 from lib import crowd, wire
 from lib.collection import install_loader
-from lib.local_gate import House, free_port, wait_for
+from lib.local_gate import LocalGate, free_port, wait_for
 
 install_loader()
 
@@ -54,9 +54,9 @@ def descriptors(pids: list[int]) -> int:
 
 
 class Soak:
-    def __init__(self, house: House, port: int, echo_port: int, sessions: int) -> None:
-        self.house = house
-        tls = ssl.create_default_context(cafile=str(house.etc / "certificates" / "gate" / "fullchain.pem"))
+    def __init__(self, local_gate: LocalGate, port: int, echo_port: int, sessions: int) -> None:
+        self.local_gate = local_gate
+        tls = ssl.create_default_context(cafile=str(local_gate.etc / "certificates" / "gate" / "fullchain.pem"))
         request = wire.Request("/wss", host=NAME).origin(ORIGIN).token(TOKEN).encode()
         self.crowd = crowd.Crowd(port, request, tls, 30)
         self.direct = crowd.Crowd(echo_port, request, None, 30)
@@ -68,7 +68,9 @@ class Soak:
         self.random = random.Random(1)
 
     def clients(self) -> int:
-        found = gather(self.house.binary, str(self.house.etc / "nginx.conf"), str(self.house.pid_path), True, True)
+        found = gather(
+            self.local_gate.binary, str(self.local_gate.etc / "nginx.conf"), str(self.local_gate.pid_path), True, True
+        )
         return int(found["connections"])
 
     async def one(self, number: int) -> None:
@@ -97,10 +99,10 @@ class Soak:
 
     async def until_empty(self) -> None:
         deadline = time.monotonic() + 60
-        while self.clients() or self.house.workers(LEAVING):
+        while self.clients() or self.local_gate.workers(LEAVING):
             if time.monotonic() > deadline:
                 self.problems.append(
-                    f"a minute after the last session: {self.clients()} clients, {len(self.house.workers(LEAVING))} old workers"
+                    f"a minute after the last session: {self.clients()} clients, {len(self.local_gate.workers(LEAVING))} old workers"
                 )
                 return
             await asyncio.sleep(0.5)
@@ -123,7 +125,7 @@ class Soak:
             await self.go(max(1, self.count // 100))
             self.come(self.count - len(self.held))
             if reloads and passed > (reloaded + 0.5) * seconds / reloads and reloaded < reloads:
-                await asyncio.to_thread(self.house.reload)
+                await asyncio.to_thread(self.local_gate.reload)
                 reloaded += 1
             if passed >= noted * 30:
                 noted += 1
@@ -131,7 +133,7 @@ class Soak:
             await asyncio.sleep(1)
 
     def note(self) -> dict[str, Any]:
-        pids = self.house.workers() + self.house.workers(LEAVING)
+        pids = self.local_gate.workers() + self.local_gate.workers(LEAVING)
         figure = {
             "sessions": len(self.held),
             "workers": len(pids),
@@ -195,9 +197,9 @@ def main() -> int:
     options = parser.parse_args()
     crowd.raise_limit()
     port, echo_port = free_port(), free_port()
-    house = House([], nginx_sessions=options.sessions + 200, nginx_worker_processes=2)
-    house.variables |= {
-        "wss_proxy_certificates": [house.certificate()],
+    local_gate = LocalGate([], nginx_sessions=options.sessions + 200, nginx_worker_processes=2)
+    local_gate.variables |= {
+        "wss_proxy_certificates": [local_gate.certificate()],
         "wss_proxy_servers": [
             {
                 "name": "gate",
@@ -208,12 +210,12 @@ def main() -> int:
             }
         ],
     }
-    house.issue(TOKEN)
-    with subprocess.Popen([sys.executable, crowd.__file__, str(echo_port)], stdout=subprocess.PIPE) as echo, house:
+    local_gate.issue(TOKEN)
+    with subprocess.Popen([sys.executable, crowd.__file__, str(echo_port)], stdout=subprocess.PIPE) as echo, local_gate:
         assert echo.stdout and echo.stdout.readline() == b"ready\n"
-        wait_for(lambda: len(house.workers()) == 2)
+        wait_for(lambda: len(local_gate.workers()) == 2)
         start = time.monotonic()
-        outcome = asyncio.run(Soak(house, port, echo_port, options.sessions).run(options.seconds))
+        outcome = asyncio.run(Soak(local_gate, port, echo_port, options.sessions).run(options.seconds))
         echo.kill()
     print(json.dumps({"seconds": round(time.monotonic() - start), **outcome}, indent=2))
     return 1 if outcome["problems"] else 0

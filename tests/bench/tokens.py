@@ -332,23 +332,23 @@ def memory(counts: list[int], parent: Path | None) -> list[dict[str, Any]]:
 
 def handshakes(count: int, rounds: int) -> list[dict[str, Any]]:
     """Two gates side by side that differ in the number of files in their store only."""
-    from lib.http_client import Mirror
-    from lib.local_gate import House, free_port
+    from lib.head_echo import HeadEcho
+    from lib.local_gate import LocalGate, free_port
 
-    mirror = Mirror()
+    head_echo = HeadEcho()
     samples: dict[tuple[str, int], list[float]] = {}
     with contextlib.ExitStack() as stack:
         gates = []
         for files in (1, count):
             port = free_port()
-            house = House([])
-            house.variables["wss_proxy_servers"] = [{
+            local_gate = LocalGate([])
+            local_gate.variables["wss_proxy_servers"] = [{
                 "name": "gate", "server_names": ["gate.example.com"],
                 "listen": [{"address": "127.0.0.1", "port": port, "tls": False}],
-                "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{mirror.port}", "origins": ["https://app.example.com"]}],
+                "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{head_echo.port}", "origins": ["https://app.example.com"]}],
             }]  # fmt: skip
-            stack.enter_context(house)
-            bare_loop(house.tokens, names(files))
+            stack.enter_context(local_gate)
+            bare_loop(local_gate.tokens, names(files))
             gates.append((files, port))
         choose = random.Random(1)
         for turn in range(rounds * 5):
@@ -357,7 +357,7 @@ def handshakes(count: int, rounds: int) -> list[dict[str, Any]]:
                     for _handshake in range(HANDSHAKES):
                         token = form.format(choose.randrange(files if status == 101 else count))
                         samples.setdefault((str(status), files), []).append(one_handshake(port, token, status))
-    mirror.close()
+    head_echo.close()
     return [
         {
             "status": int(status), "files": files, "handshakes": len(found),

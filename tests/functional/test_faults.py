@@ -28,7 +28,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import g
 
 from lib import crowd, wire
 from lib.http_client import receive_head, stop_listening
-from lib.local_gate import House, Place, free_port, wait_for
+from lib.local_gate import LocalGate, LocalNginx, free_port, wait_for
 
 TOKEN = "token-of-the-faults-01"
 ORIGIN = "https://app.example.com"
@@ -65,7 +65,7 @@ class Echo:
         self.kill()
 
 
-class Odd:
+class ScriptedUpstream:
     """An upstream whose answer to each connection is a function; what it saw of the end of it is kept."""
 
     def __init__(self) -> None:
@@ -105,14 +105,14 @@ def spare() -> Iterator[Echo]:
 
 
 @pytest.fixture(scope="module")
-def odd() -> Iterator[Odd]:
-    odd = Odd()
-    yield odd
-    odd.close()
+def scripted() -> Iterator[ScriptedUpstream]:
+    scripted = ScriptedUpstream()
+    yield scripted
+    scripted.close()
 
 
 @pytest.fixture(scope="module")
-def deaf() -> Iterator[int]:
+def unaccepted_port() -> Iterator[int]:
     """A port whose connections nobody ever accepts."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
@@ -129,11 +129,13 @@ def strict_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def house(echo: Echo, spare: Echo, odd: Odd, deaf: int, port: int, strict_port: int) -> Iterator[House]:
-    house = House([], nginx_worker_processes=2, nginx_sessions=SESSIONS)
+def local_gate(
+    echo: Echo, spare: Echo, scripted: ScriptedUpstream, unaccepted_port: int, port: int, strict_port: int
+) -> Iterator[LocalGate]:
+    local_gate = LocalGate([], nginx_worker_processes=2, nginx_sessions=SESSIONS)
     common = {"origins": [ORIGIN], "idle_timeout": IDLE}
-    house.variables |= {
-        "wss_proxy_certificates": [house.certificate()],
+    local_gate.variables |= {
+        "wss_proxy_certificates": [local_gate.certificate()],
         "wss_proxy_upstreams": [
             {
                 "name": "group",
@@ -151,12 +153,12 @@ def house(echo: Echo, spare: Echo, odd: Odd, deaf: int, port: int, strict_port: 
                     {"path": "/idle", "upstream": f"http://127.0.0.1:{echo.port}", **common},
                     {"path": "/group", "upstream": "group", **common},
                     {
-                        "path": "/odd",
-                        "upstream": f"http://127.0.0.1:{odd.port}",
+                        "path": "/scripted",
+                        "upstream": f"http://127.0.0.1:{scripted.port}",
                         **common,
                         "extra_directives": "send_timeout 2s;",
                     },
-                    {"path": "/deaf", "upstream": f"http://127.0.0.1:{deaf}", **common},
+                    {"path": "/unaccepted", "upstream": f"http://127.0.0.1:{unaccepted_port}", **common},
                 ],
             },
             {
@@ -170,14 +172,14 @@ def house(echo: Echo, spare: Echo, odd: Odd, deaf: int, port: int, strict_port: 
             },
         ],
     }
-    house.issue(TOKEN)
-    with house:
-        yield house
+    local_gate.issue(TOKEN)
+    with local_gate:
+        yield local_gate
 
 
 @pytest.fixture(scope="module")
-def tls(house: House) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(house.etc / "certificates" / "gate" / "fullchain.pem"))
+def tls(local_gate: LocalGate) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(local_gate.etc / "certificates" / "gate" / "fullchain.pem"))
 
 
 def asked(path: str = "/wss") -> wire.Request:
@@ -204,40 +206,40 @@ def echoes(session: wire.Session) -> bool:
     return session.receive(PATIENCE).text == "echo"
 
 
-def reasons(house: House, path: str) -> list[str]:
-    lines = [json.loads(line) for line in house.access_log.read_text().splitlines()]
+def reasons(local_gate: LocalGate, path: str) -> list[str]:
+    lines = [json.loads(line) for line in local_gate.access_log.read_text().splitlines()]
     return [line["reason"] for line in lines if line["location"] == path]
 
 
-def clients(place: Place) -> int:
-    return int(gather(place.binary, str(place.etc / "nginx.conf"), str(place.pid_path), True, True)["connections"])
+def clients(nginx: LocalNginx) -> int:
+    return int(gather(nginx.binary, str(nginx.etc / "nginx.conf"), str(nginx.pid_path), True, True)["connections"])
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_behind(house: House, port: int) -> Iterator[None]:
+def nothing_is_left_behind(local_gate: LocalGate, port: int) -> Iterator[None]:
     """After each fault the gate serves, and has let go of every client."""
     yield
     assert wait_for(lambda: is_served(port), PATIENCE)
-    wait_for(lambda: clients(house) == 0, PATIENCE)
+    wait_for(lambda: clients(local_gate) == 0, PATIENCE)
 
 
 # -- upstreams -----------------------------------------------------------------------------------------------------------
 
 
 def test_an_upstream_that_is_killed_ends_its_sessions_and_is_taken_back_at_once(
-    house: House, port: int, echo: Echo
+    local_gate: LocalGate, port: int, echo: Echo
 ) -> None:
     with attempt(port) as reply:
         assert reply.session is not None and echoes(reply.session)
         echo.kill()
         assert reply.session.ended(PATIENCE)
     assert attempt(port).status == 502
-    wait_for(lambda: reasons(house, "/wss")[-1] == "upstream_unreachable")
+    wait_for(lambda: reasons(local_gate, "/wss")[-1] == "upstream_unreachable")
     echo.start()
     assert is_served(port)
 
 
-def test_the_others_of_a_group_serve_while_one_is_gone(house: House, port: int, echo: Echo) -> None:
+def test_the_others_of_a_group_serve_while_one_is_gone(local_gate: LocalGate, port: int, echo: Echo) -> None:
     echo.kill()
     try:
         assert all(is_served(port, "/group") for _number in range(6))
@@ -245,50 +247,54 @@ def test_the_others_of_a_group_serve_while_one_is_gone(house: House, port: int, 
         echo.start()
 
 
-def test_an_upstream_that_never_answers_is_given_up_and_holds_up_nobody(house: House, port: int) -> None:
+def test_an_upstream_that_never_answers_is_given_up_and_holds_up_nobody(local_gate: LocalGate, port: int) -> None:
     replies: list[int] = []
-    waiting = [threading.Thread(target=lambda: replies.append(attempt(port, "/deaf").status)) for _number in range(20)]
+    waiting = [
+        threading.Thread(target=lambda: replies.append(attempt(port, "/unaccepted").status)) for _number in range(20)
+    ]
     for thread in waiting:
         thread.start()
     assert is_served(port)
     for thread in waiting:
         thread.join(PATIENCE)
     assert replies == [504] * 20
-    wait_for(lambda: reasons(house, "/deaf") == ["upstream_silent"] * 20)
+    wait_for(lambda: reasons(local_gate, "/unaccepted") == ["upstream_silent"] * 20)
 
 
-def test_an_upstream_that_closes_in_the_middle_of_a_frame_ends_the_session_there(port: int, odd: Odd) -> None:
-    odd.behave = lambda connection: connection.sendall(crowd.SWITCHING + b"\x82\x7e\x10\x00" + b"x" * 100)
-    with attempt(port, "/odd") as reply:
+def test_an_upstream_that_closes_in_the_middle_of_a_frame_ends_the_session_there(
+    port: int, scripted: ScriptedUpstream
+) -> None:
+    scripted.behave = lambda connection: connection.sendall(crowd.SWITCHING + b"\x82\x7e\x10\x00" + b"x" * 100)
+    with attempt(port, "/scripted") as reply:
         assert reply.session is not None
         with pytest.raises(wire.WireError, match="3996 bytes before the end"):
             reply.session.receive(PATIENCE)
 
 
-def test_an_upstream_that_resets_ends_the_session(port: int, odd: Odd) -> None:
+def test_an_upstream_that_resets_ends_the_session(port: int, scripted: ScriptedUpstream) -> None:
     def reset(connection: socket.socket) -> None:
         connection.sendall(crowd.SWITCHING)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
-    odd.behave = reset
-    with attempt(port, "/odd") as reply:
+    scripted.behave = reset
+    with attempt(port, "/scripted") as reply:
         assert reply.session is None or reply.session.ended(PATIENCE)
 
 
 # -- clients -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_client_that_vanished_is_let_go_after_the_idle_time(house: House, port: int) -> None:
+def test_a_client_that_vanished_is_let_go_after_the_idle_time(local_gate: LocalGate, port: int) -> None:
     """Nothing comes from it and nothing tells that it is gone, as with a cable that was pulled."""
     start = time.monotonic()
     with attempt(port, "/idle") as reply:
         assert reply.session is not None
-        assert clients(house) == 1
+        assert clients(local_gate) == 1
         assert reply.session.ended(PATIENCE)
     assert time.monotonic() - start > IDLE - 0.5
 
 
-def test_a_client_that_reads_nothing_is_let_go_and_its_upstream_told(port: int, odd: Odd) -> None:
+def test_a_client_that_reads_nothing_is_let_go_and_its_upstream_told(port: int, scripted: ScriptedUpstream) -> None:
     ended = threading.Event()
 
     def pour(connection: socket.socket) -> None:
@@ -299,14 +305,14 @@ def test_a_client_that_reads_nothing_is_let_go_and_its_upstream_told(port: int, 
         except OSError:
             ended.set()
 
-    odd.behave = pour
-    with attempt(port, "/odd") as reply:
+    scripted.behave = pour
+    with attempt(port, "/scripted") as reply:
         assert reply.session is not None
         assert ended.wait(PATIENCE)
 
 
 def test_handshakes_that_come_byte_by_byte_are_given_up_and_hold_up_nobody(
-    house: House, strict_port: int, tls: ssl.SSLContext
+    local_gate: LocalGate, strict_port: int, tls: ssl.SSLContext
 ) -> None:
     port = strict_port
     head = asked().encode()
@@ -350,7 +356,7 @@ def wire_ended(connections: list[socket.socket]) -> bool:
     return True
 
 
-def test_a_whole_crowd_comes_back_at_once(house: House, port: int, tls: ssl.SSLContext) -> None:
+def test_a_whole_crowd_comes_back_at_once(local_gate: LocalGate, port: int, tls: ssl.SSLContext) -> None:
     crowd.raise_limit()
 
     async def twice() -> list[crowd.Crowd]:
@@ -371,19 +377,19 @@ def test_a_whole_crowd_comes_back_at_once(house: House, port: int, tls: ssl.SSLC
 # -- nginx ---------------------------------------------------------------------------------------------------------------
 
 
-def test_a_killed_worker_takes_its_own_sessions_with_it_and_is_replaced(house: House, port: int) -> None:
+def test_a_killed_worker_takes_its_own_sessions_with_it_and_is_replaced(local_gate: LocalGate, port: int) -> None:
     with contextlib.ExitStack() as stack:
         # Which worker gets a connection is the kernel's choice.
         sessions = [stack.enter_context(attempt(port)).session for _number in range(40)]
-        before = house.workers()
+        before = local_gate.workers()
         assert len(before) == 2
         os.kill(before[0], signal.SIGKILL)
-        wait_for(lambda: len(house.workers()) == 2 and before[0] not in house.workers())
+        wait_for(lambda: len(local_gate.workers()) == 2 and before[0] not in local_gate.workers())
         assert is_served(port)
         alive = [session is not None and session.is_open_still() for session in map(Watched, sessions)]
-        assert before[1] in house.workers()
+        assert before[1] in local_gate.workers()
         # Those of the other worker did not notice; where one worker had them all, it is the one or the other.
-        wait_for(lambda: clients(house) == alive.count(True))
+        wait_for(lambda: clients(local_gate) == alive.count(True))
 
 
 class Watched:
@@ -398,11 +404,11 @@ class Watched:
 
 
 @pytest.fixture
-def altered(house: House, port: int, strict_port: int) -> Iterator[Callable[..., tuple[Place, int]]]:
+def altered(local_gate: LocalGate, port: int, strict_port: int) -> Iterator[Callable[..., tuple[LocalNginx, int]]]:
     """The same gate on another port, with something else in its configuration."""
     with contextlib.ExitStack() as stack:
 
-        def alter(*changes: tuple[str, str]) -> tuple[Place, int]:
+        def alter(*changes: tuple[str, str]) -> tuple[LocalNginx, int]:
             done = set()
 
             def edit(_name: str, text: str) -> str:
@@ -412,7 +418,7 @@ def altered(house: House, port: int, strict_port: int) -> Iterator[Callable[...,
                 return text
 
             own = free_port()
-            copy = stack.enter_context(house.copy(edit, {port: own, strict_port: free_port()}))
+            copy = stack.enter_context(local_gate.copy(edit, {port: own, strict_port: free_port()}))
             assert done == {pattern for pattern, _replacement in changes}
             wait_for(lambda: is_served(own), PATIENCE)
             return copy, own
@@ -423,8 +429,10 @@ def altered(house: House, port: int, strict_port: int) -> Iterator[Callable[...,
 ONE_WORKER = (r"worker_processes 2;", "worker_processes 1;")
 
 
-def test_a_worker_out_of_descriptors_keeps_its_sessions_and_recovers(altered: Callable[..., tuple[Place, int]]) -> None:
-    place, port = altered(ONE_WORKER, (r"worker_rlimit_nofile \d+;", "worker_rlimit_nofile 40;"))
+def test_a_worker_out_of_descriptors_keeps_its_sessions_and_recovers(
+    altered: Callable[..., tuple[LocalNginx, int]],
+) -> None:
+    nginx, port = altered(ONE_WORKER, (r"worker_rlimit_nofile \d+;", "worker_rlimit_nofile 40;"))
     statuses: list[int] = []
     with attempt(port) as first, contextlib.ExitStack() as stack:
         assert first.session is not None
@@ -444,10 +452,12 @@ def test_a_worker_out_of_descriptors_keeps_its_sessions_and_recovers(altered: Ca
         assert wait_for(lambda: is_served(port), PATIENCE)
         assert echoes(first.session)
     # Each C library has its own words for EMFILE.
-    assert re.search(r"(accept4|socket)\(\) failed \(24:", place.error_log())
+    assert re.search(r"(accept4|socket)\(\) failed \(24:", nginx.error_log())
 
 
-def test_a_worker_out_of_connections_keeps_its_sessions_and_says_so(altered: Callable[..., tuple[Place, int]]) -> None:
+def test_a_worker_out_of_connections_keeps_its_sessions_and_says_so(
+    altered: Callable[..., tuple[LocalNginx, int]],
+) -> None:
     # A session takes two connections: where one is left, the newcomer gets an answer, else its connection is ended.
     seen = {
         full(*altered(ONE_WORKER, (r"worker_connections \d+;", f"worker_connections {count};"))) for count in (32, 33)
@@ -455,7 +465,7 @@ def test_a_worker_out_of_connections_keeps_its_sessions_and_says_so(altered: Cal
     assert seen == {"", "full"}
 
 
-def full(place: Place, port: int) -> str:
+def full(nginx: LocalNginx, port: int) -> str:
     """Opens sessions until the worker has no connection left; the reason in its log for who came then."""
     with contextlib.ExitStack() as stack:
         sessions, statuses = [], set()
@@ -468,16 +478,16 @@ def full(place: Place, port: int) -> str:
         assert statuses <= {101, 500}
         assert all(echoes(session) for session in sessions)
     assert wait_for(lambda: is_served(port), PATIENCE)
-    assert "worker_connections are not enough" in place.error_log()
-    told = [json.loads(line) for line in place.access_log.read_text().splitlines()]
+    assert "worker_connections are not enough" in nginx.error_log()
+    told = [json.loads(line) for line in nginx.access_log.read_text().splitlines()]
     reasons = {line["reason"] for line in told if line["status"] == 500}
     assert bool(reasons) == (500 in statuses)
     assert len(reasons) <= 1
     return "".join(reasons)
 
 
-def test_a_full_log_disk_stops_neither_sessions_nor_refusals(altered: Callable[..., tuple[Place, int]]) -> None:
-    place, port = altered((r"access_log \S+/(wss_access|sessions)\.log", r"access_log /dev/full"))
+def test_a_full_log_disk_stops_neither_sessions_nor_refusals(altered: Callable[..., tuple[LocalNginx, int]]) -> None:
+    nginx, port = altered((r"access_log \S+/(wss_access|sessions)\.log", r"access_log /dev/full"))
     with attempt(port) as reply:
         assert reply.session is not None
         assert all(is_served(port) for _number in range(5))
@@ -486,14 +496,14 @@ def test_a_full_log_disk_stops_neither_sessions_nor_refusals(altered: Callable[.
             == 403
         )
         assert echoes(reply.session)
-    wait_for(lambda: "No space left on device" in place.error_log())
+    wait_for(lambda: "No space left on device" in nginx.error_log())
 
 
 def test_a_gate_that_is_full_refuses_at_once_keeps_what_it_has_and_recovers(
-    altered: Callable[..., tuple[Place, int]], tls: ssl.SSLContext
+    altered: Callable[..., tuple[LocalNginx, int]], tls: ssl.SSLContext
 ) -> None:
     # Two connections a session, and a few for nginx itself.
-    place, port = altered(ONE_WORKER, (r"worker_connections \d+;", "worker_connections 200;"))
+    nginx, port = altered(ONE_WORKER, (r"worker_connections \d+;", "worker_connections 200;"))
     crowd.raise_limit()
 
     async def fill() -> tuple[crowd.Seen, crowd.Seen, crowd.Seen]:
@@ -503,7 +513,7 @@ def test_a_gate_that_is_full_refuses_at_once_keeps_what_it_has_and_recovers(
         held = await first.echo_all(held)
         for session in refused + held[:60]:
             session.drop()
-        await asyncio.to_thread(wait_for, lambda: clients(place) == 30)
+        await asyncio.to_thread(wait_for, lambda: clients(nginx) == 30)
         held += await after.echo_all(await after.open_all(40))
         for session in held:
             session.drop()
@@ -514,7 +524,7 @@ def test_a_gate_that_is_full_refuses_at_once_keeps_what_it_has_and_recovers(
     # Each of them was told: refused with a status, or the connection was ended.
     assert more.failed and "TimeoutError" not in more.failed, more
     assert (after.opened, after.echoes, after.failed) == (40, 40, [])
-    assert "worker_connections are not enough" in place.error_log()
+    assert "worker_connections are not enough" in nginx.error_log()
 
 
 def test_the_test_client_would_notice_a_session_that_is_dropped(port: int) -> None:

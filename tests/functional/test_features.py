@@ -9,15 +9,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from lib.features import CHECKS, Check, FurnishedHouse, Site
+from lib.features import CHECKS, Check, FeaturesGate, Site
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with FurnishedHouse() as house:
-        yield house.site()
+    with FeaturesGate() as local_gate:
+        yield local_gate.site()
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=[check.__name__ for check in CHECKS])
-def test_the_furnished_gate_does_as_it_has_to(site: Site, check: Check) -> None:
+def test_the_gate_with_all_features_passes_the_check(site: Site, check: Check) -> None:
     check(site)

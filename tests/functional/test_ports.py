@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from lib import echo_server
-from lib.local_gate import House, wait_for
+from lib.local_gate import LocalGate, wait_for
 
 CLONE_NEWNET = 0x40000000
 IP_BIND_ADDRESS_NO_PORT = 24
@@ -102,8 +102,10 @@ def in_there(pipe: Connection) -> None:
         Path(unix).chmod(0o666)
         servers = [gate(ONE, "http://127.0.0.1:9001"), gate(TWO, "two"), gate(UNIX, f"http://unix:{unix}")]
         group = {"name": "two", "scheme": "http", "servers": ["127.0.0.1:9002", "127.0.0.2:9002"]}
-        with House(servers, wss_proxy_upstreams=[group]) as house:
-            pipe.send({"one": statuses(ONE), "two": statuses(TWO), "unix": statuses(UNIX), "log": house.error_log()})
+        with LocalGate(servers, wss_proxy_upstreams=[group]) as local_gate:
+            pipe.send(
+                {"one": statuses(ONE), "two": statuses(TWO), "unix": statuses(UNIX), "log": local_gate.error_log()}
+            )
     finally:
         upstream.kill()
         upstream.wait()

@@ -28,7 +28,7 @@ from websockets.exceptions import ConnectionClosed
 
 from lib import echo_server, fast_echo, wire
 from lib.http_client import HEAD_END, receive_head, stop_listening
-from lib.local_gate import House, Place, free_port
+from lib.local_gate import LocalGate, LocalNginx, free_port
 
 TOKEN = "transparency-token-0001"
 ORIGIN = "https://app.example.com"
@@ -168,10 +168,10 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def house(echo: int, fast: int, raw: Wire, port: int) -> Iterator[House]:
-    house = House([])
-    house.variables |= {
-        "wss_proxy_certificates": [house.certificate()],
+def local_gate(echo: int, fast: int, raw: Wire, port: int) -> Iterator[LocalGate]:
+    local_gate = LocalGate([])
+    local_gate.variables |= {
+        "wss_proxy_certificates": [local_gate.certificate()],
         "wss_proxy_servers": [
             {
                 "name": "gate",
@@ -186,25 +186,25 @@ def house(echo: int, fast: int, raw: Wire, port: int) -> Iterator[House]:
             }
         ],
     }
-    house.issue(TOKEN)
-    with house:
-        yield house
+    local_gate.issue(TOKEN)
+    with local_gate:
+        yield local_gate
 
 
 @pytest.fixture(scope="module")
-def adapter(house: House, port: int) -> Iterator[int]:
+def adapter(local_gate: LocalGate, port: int) -> Iterator[int]:
     own = free_port()
-    with Place() as place:
-        place.binary = house.binary
-        for folder in (place.etc, place.log):
+    with LocalNginx() as nginx:
+        nginx.binary = local_gate.binary
+        for folder in (nginx.etc, nginx.log):
             folder.mkdir()
         temporary = " ".join(
-            f"{kind}_temp_path {place.root}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+            f"{kind}_temp_path {nginx.root}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
-        (place.etc / "nginx.conf").write_text(
-            ADAPTER.format(root=place.root, port=own, gate=port, token=TOKEN, origin=ORIGIN, temporary=temporary)
+        (nginx.etc / "nginx.conf").write_text(
+            ADAPTER.format(root=nginx.root, port=own, gate=port, token=TOKEN, origin=ORIGIN, temporary=temporary)
         )
-        place.start()
+        nginx.start()
         yield own
 
 
@@ -223,8 +223,8 @@ def in_one_thread(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     return run
 
 
-def opened(house: House, port: int, **options: object) -> connect:
-    trust = ssl.create_default_context(cafile=str(house.etc / "certificates" / "gate" / "fullchain.pem"))
+def opened(local_gate: LocalGate, port: int, **options: object) -> connect:
+    trust = ssl.create_default_context(cafile=str(local_gate.etc / "certificates" / "gate" / "fullchain.pem"))
     values = {
         "host": "127.0.0.1",
         "port": port,
@@ -305,8 +305,8 @@ def test_every_autobahn_case_ends_as_without_the_gate(echo: int, fast: int, adap
 
 
 @in_one_thread
-async def test_permessage_deflate_is_agreed_on_and_used(house: House, port: int) -> None:
-    async with opened(house, port) as session:
+async def test_permessage_deflate_is_agreed_on_and_used(local_gate: LocalGate, port: int) -> None:
+    async with opened(local_gate, port) as session:
         assert "permessage-deflate" in session.response.headers["Sec-WebSocket-Extensions"]
         text = "again and again " * 5000
         await session.send(text)
@@ -314,30 +314,30 @@ async def test_permessage_deflate_is_agreed_on_and_used(house: House, port: int)
 
 
 @in_one_thread
-async def test_no_compression_comes_in_where_none_was_asked_for(house: House, port: int) -> None:
-    async with opened(house, port, compression=None) as session:
+async def test_no_compression_comes_in_where_none_was_asked_for(local_gate: LocalGate, port: int) -> None:
+    async with opened(local_gate, port, compression=None) as session:
         assert "Sec-WebSocket-Extensions" not in session.response.headers
 
 
 @pytest.mark.parametrize("wanted", ["echo.wssgate", "chat.wssgate"])
 @in_one_thread
-async def test_a_subprotocol_is_agreed_on(house: House, port: int, wanted: str) -> None:
-    async with opened(house, port, subprotocols=["unknown", wanted]) as session:
+async def test_a_subprotocol_is_agreed_on(local_gate: LocalGate, port: int, wanted: str) -> None:
+    async with opened(local_gate, port, subprotocols=["unknown", wanted]) as session:
         assert session.subprotocol == wanted
 
 
 @in_one_thread
-async def test_a_message_of_16_mib_comes_back(house: House, port: int) -> None:
+async def test_a_message_of_16_mib_comes_back(local_gate: LocalGate, port: int) -> None:
     message = os.urandom(1 << 24)
-    async with opened(house, port, compression=None) as session:
+    async with opened(local_gate, port, compression=None) as session:
         await session.send(message)
         assert await session.recv() == message
 
 
 @in_one_thread
-async def test_a_message_in_many_frames_comes_back(house: House, port: int) -> None:
+async def test_a_message_in_many_frames_comes_back(local_gate: LocalGate, port: int) -> None:
     parts = ["one ", "", "two ", "x" * 70000, " three"]
-    async with opened(house, port) as session:
+    async with opened(local_gate, port) as session:
         await session.send(iter(parts))
         assert await session.recv() == "".join(parts)
 
@@ -351,13 +351,13 @@ def test_a_ping_brings_its_own_pong(port: int, payload: bytes) -> None:
 
 @pytest.mark.parametrize("code", [1000, 1001, 1011, 3000, 4999])
 @in_one_thread
-async def test_a_close_code_arrives_from_either_side(house: House, port: int, code: int) -> None:
-    async with opened(house, port) as session:
+async def test_a_close_code_arrives_from_either_side(local_gate: LocalGate, port: int, code: int) -> None:
+    async with opened(local_gate, port) as session:
         await session.send(f"close {code}")
         with pytest.raises(ConnectionClosed) as closed:
             await session.recv()
         assert closed.value.rcvd is not None and closed.value.rcvd.code == code
-    async with opened(house, port) as session:
+    async with opened(local_gate, port) as session:
         await session.close(code, "because")
         # The upstream's library sends back the code that it got.
         assert session.close_code == code
@@ -374,8 +374,8 @@ parts = st.lists(
 )
 
 
-def test_the_tunnel_passes_every_byte_in_order(house: House, port: int, raw: Wire) -> None:
-    context = ssl.create_default_context(cafile=str(house.etc / "certificates" / "gate" / "fullchain.pem"))
+def test_the_tunnel_passes_every_byte_in_order(local_gate: LocalGate, port: int, raw: Wire) -> None:
+    context = ssl.create_default_context(cafile=str(local_gate.etc / "certificates" / "gate" / "fullchain.pem"))
     head = wire.Request("/raw", host="gate.example.com").origin(ORIGIN).token(TOKEN).encode()
 
     # One thread, for the reason that in_one_thread() names.

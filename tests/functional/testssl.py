@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lib.local_gate import House, free_port
+from lib.local_gate import LocalGate, free_port
 
 # What it says of a server with one of these is a fault, unless it is in ACCEPTED.
 FAULTS = ("LOW", "MEDIUM", "HIGH", "CRITICAL", "WARN", "FATAL")
@@ -36,7 +36,7 @@ ACCEPTED = (
     (
         "security_headers",
         "--",
-        "of pages; refusals are none, and those of the connection-check page are tested in furnished.py",
+        "of pages; refusals are none, and those of the connection-check page are tested in tests/lib/features.py",
     ),
 )
 
@@ -47,10 +47,10 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def house(port: int) -> Iterator[House]:
-    house = House([])
-    house.variables |= {
-        "wss_proxy_certificates": [house.certificate()],
+def local_gate(port: int) -> Iterator[LocalGate]:
+    local_gate = LocalGate([])
+    local_gate.variables |= {
+        "wss_proxy_certificates": [local_gate.certificate()],
         "wss_proxy_servers": [
             {
                 "name": "gate",
@@ -64,8 +64,8 @@ def house(port: int) -> Iterator[House]:
             }
         ],
     }
-    with house:
-        yield house
+    with local_gate:
+        yield local_gate
 
 
 def scan(port: int, report: Path) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def is_accepted(finding: dict[str, Any]) -> bool:
 
 
 def test_testssl_objects_to_nothing_that_is_not_explained(
-    house: House, port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    local_gate: LocalGate, port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     findings = scan(port, tmp_path / "testssl.json")
     with capsys.disabled():

@@ -18,14 +18,14 @@ import yaml
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._sha512_crypt import sha512_crypt
 
 from . import attacks, echo_server
-from .local_gate import House, Place, free_port
+from .local_gate import LocalGate, LocalNginx, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 GATE = ROOT / "molecule/attacks/gate.yml"
 
 
-class AttackedHouse(House):
-    """Use it as a context manager, as any House."""
+class AttackGate(LocalGate):
+    """Use it as a context manager, as any LocalGate."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -38,7 +38,7 @@ class AttackedHouse(House):
             for address in sorted(set(re.findall(r"127\.0\.0\.1:84\d\d", GATE.read_text())))
         }
         super().__init__([])
-        # Not below the root, which a copy of the house has elsewhere.
+        # Not below the root, which a copy of the gate has elsewhere.
         self._behind = tempfile.TemporaryDirectory(prefix="wssgate-upstream-")
         behind = Path(self._behind.name)
         behind.chmod(0o755)
@@ -84,16 +84,16 @@ class AttackedHouse(House):
     def upstream_chain(self) -> str:
         return self._upstream_certificate[0]
 
-    def site(self, place: Place | None = None, port: int | None = None) -> attacks.Site:
-        """What to try the table on: this house, or a copy of it."""
-        place = place or self
+    def site(self, nginx: LocalNginx | None = None, port: int | None = None) -> attacks.Site:
+        """What to try the table on: this gate, or a copy of it."""
+        nginx = nginx or self
         return attacks.Site(
             port=port or self.port,
-            access_log=str(place.access_log),
-            error_log=str(place.log / "error.log"),
+            access_log=str(nginx.access_log),
+            error_log=str(nginx.log / "error.log"),
             record=str(self.record),
             token_store=str(self.tokens),
-            drain=str(place.etc / "wssgate.drain"),
+            drain=str(nginx.etc / "wssgate.drain"),
         )
 
     @contextmanager

@@ -723,7 +723,7 @@ CASES: tuple[Case, ...] = (
 # Trying it
 
 
-def furnish(site: Site) -> None:
+def prepare(site: Site) -> None:
     """Tokens, and what must not be taken for one."""
     store = Path(site.token_store)
     for name in (TOKEN, OTHER_TOKEN, LONGEST_TOKEN, TOO_SHORT, TOO_LONG, WITH_DOTS):
@@ -801,7 +801,7 @@ def observe(site: Site, case: Case) -> Observation:
 
 
 def run(site: Site) -> list[Observation]:
-    furnish(site)
+    prepare(site)
     return [observe(site, case) for case in CASES]
 
 

@@ -27,11 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from . import attacks, pki, wire
-from .http_client import HEAD_END, Mirror
-from .local_gate import House, Place, free_port, wait_for
+from .head_echo import HeadEcho
+from .http_client import HEAD_END
+from .local_gate import LocalGate, LocalNginx, free_port, wait_for
 
-USERNAME, PASSWORD = "operator", "furnished: password"
-TOKEN = "furnished-token-0123456789"
+USERNAME, PASSWORD = "operator", "features: password"
+TOKEN = "features-token-0123456789"
 BALANCERS = ("127.0.0.2", "127.0.0.3")
 STRANGER = "127.0.0.9"
 # A loaded machine may take its time.
@@ -39,12 +40,12 @@ LOG_PATIENCE = 10.0
 NAMES = ("gate", "members", "mixed", "balanced", "service", "office", "anybody")
 
 
-class Decider:
+class AuthService:
     """The operator's own service: the cookie says what it answers; it keeps the heads and bodies that it got."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, list[str]], bytes]] = []
-        decider = self
+        auth_service = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -53,7 +54,7 @@ class Decider:
                     headers.setdefault(name.lower(), []).append(value)
                 self.connection.settimeout(5)
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                decider.asked.append((self.path, headers, body))
+                auth_service.asked.append((self.path, headers, body))
                 word = (self.headers.get("Cookie") or "").partition("=")[2]
                 self.send_response({"good": 204, "nobody": 401, "banned": 403, "elsewhere": 204}.get(word, 500))
                 if word == "elsewhere":
@@ -72,7 +73,7 @@ class Decider:
         self._server.server_close()
 
 
-class NamedMirror(Mirror):
+class TLSHeadEcho(HeadEcho):
     """Over TLS, with a certificate three steps below its authority; it keeps the names that it was asked for."""
 
     def __init__(self, folder: Path) -> None:
@@ -97,14 +98,14 @@ class NamedMirror(Mirror):
 
 @dataclass(frozen=True)
 class Site:
-    place: Place
+    nginx: LocalNginx
     port: int
     plain_port: int
     # Where nobody is asked for a certificate
     open_port: int
-    decider: Decider
-    mirror: Mirror
-    named: NamedMirror
+    auth_service: AuthService
+    head_echo: HeadEcho
+    named: TLSHeadEcho
     pki: Path
     marks: list[int] = field(default_factory=list)
 
@@ -138,7 +139,7 @@ class Site:
         self.marks[:] = [self.size()]
 
     def size(self) -> int:
-        log = self.place.access_log
+        log = self.nginx.access_log
         return log.stat().st_size if log.exists() else 0
 
     def last_line(self) -> dict[str, Any]:
@@ -147,7 +148,7 @@ class Site:
 
         def has_grown() -> bool:
             nonlocal text
-            with self.place.access_log.open() as log:
+            with self.nginx.access_log.open() as log:
                 log.seek(self.marks[0])
                 text = log.read()
             return text.endswith("\n")
@@ -158,7 +159,7 @@ class Site:
 
 
 def got(reply: wire.Reply) -> dict[str, list[str]]:
-    """The head that reached the upstream, which the mirror sends back; its lines by name, the first one without any."""
+    """The head that reached the upstream, which HeadEcho sends back; its lines by name, the first one without any."""
     assert reply.status == 101 and reply.session is not None, f"the answer is {reply.status}, not 101"
     connection, data = reply.session.socket, reply.session._buffer
     connection.settimeout(10)
@@ -176,18 +177,18 @@ def got(reply: wire.Reply) -> dict[str, list[str]]:
     return headers
 
 
-class FurnishedHouse(House):
+class FeaturesGate(LocalGate):
     def __init__(self) -> None:
         self.port, self.plain_port, self.open_port = free_port(), free_port(), free_port()
-        self.decider, self.mirror = Decider(), Mirror()
+        self.auth_service, self.head_echo = AuthService(), HeadEcho()
         super().__init__([])
-        # Not below the root, which a copy of the house has elsewhere.
-        self._behind = tempfile.TemporaryDirectory(prefix="wssgate-furnished-")
+        # Not below the root, which a copy of the gate has elsewhere.
+        self._behind = tempfile.TemporaryDirectory(prefix="wssgate-features-")
         behind = Path(self._behind.name)
         behind.chmod(0o755)
         self.pki, page, webroot = behind / "pki", behind / "page", behind / "acme"
         pki.write(self.pki)
-        self.named = NamedMirror(self.pki)
+        self.named = TLSHeadEcho(self.pki)
         # The kernel takes the connections; nobody else does.
         self.silent = socket.create_server(("127.0.0.1", 0))
         page.mkdir()
@@ -200,10 +201,10 @@ class FurnishedHouse(House):
         passwords.write_text(
             f"{USERNAME}:{{SHA}}{base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()}\n"
         )
-        # nginx reads these as root, a copy of the house too.
+        # nginx reads these as root, a copy of the gate too.
         for name in ("clients.pem", "clients.crl"):
             (self.etc / name).write_bytes((self.pki / name).read_bytes())
-        upstream = f"http://127.0.0.1:{self.mirror.port}"
+        upstream = f"http://127.0.0.1:{self.head_echo.port}"
         clients = {"ca_path": str(self.etc / "clients.pem"), "crl_path": str(self.etc / "clients.crl")}
         servers = {
             "gate": {
@@ -238,7 +239,7 @@ class FurnishedHouse(House):
                         "path": "/service",
                         "upstream": upstream,
                         "auth": "external",
-                        "external_auth_url": f"http://127.0.0.1:{self.decider.port}/may",
+                        "external_auth_url": f"http://127.0.0.1:{self.auth_service.port}/may",
                     },
                 ],
             },
@@ -257,7 +258,7 @@ class FurnishedHouse(House):
                         "path": path,
                         "upstream": upstream + moved,
                         "auth": "external",
-                        "external_auth_url": f"http://127.0.0.1:{self.decider.port}/may",
+                        "external_auth_url": f"http://127.0.0.1:{self.auth_service.port}/may",
                     }
                     for path, moved in (("/wss", ""), ("/app/", ""), ("/moved", "/to"), ("/moved/", "/to/"))
                 ],
@@ -299,15 +300,15 @@ class FurnishedHouse(House):
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
-        self.decider.close()
-        self.mirror.close()
+        self.auth_service.close()
+        self.head_echo.close()
         self.named.close()
         self.silent.close()
         self._behind.cleanup()
 
-    def site(self, place: Place | None = None, port: int = 0, plain_port: int = 0, open_port: int = 0) -> Site:
+    def site(self, nginx: LocalNginx | None = None, port: int = 0, plain_port: int = 0, open_port: int = 0) -> Site:
         ports = port or self.port, plain_port or self.plain_port, open_port or self.open_port
-        return Site(place or self, *ports, self.decider, self.mirror, self.named, self.pki)
+        return Site(nginx or self, *ports, self.auth_service, self.head_echo, self.named, self.pki)
 
 
 # -- client certificates -------------------------------------------------------------------------------------------------
@@ -327,12 +328,12 @@ def only_the_authoritys_clients_get_in(site: Site) -> None:
         ("mixed", "/open", "", 101),
         ("mixed", "/open", "stranger", 400),
     ):
-        count = site.mirror.count
+        count = site.head_echo.count
         with site.ask(short, site.handshake(short, path), identity) as reply:
             assert reply.status == wanted, (
                 f"{short}{path} {identity or 'without a certificate'}: {reply.status}, not {wanted}"
             )
-        assert wanted == 101 or site.mirror.count == count, "a refused request reached the upstream"
+        assert wanted == 101 or site.head_echo.count == count, "a refused request reached the upstream"
         if wanted in (400, 403):
             assert site.last_line()["reason"] == "client_certificate"
 
@@ -345,12 +346,12 @@ def a_server_with_client_certificates_is_asked_for_by_its_name_in_tls(site: Site
             server_name=site.name("members"),
             identity=site.pki / f"{identity}.pem" if identity else None,
         )
-        count = site.mirror.count
+        count = site.head_echo.count
         site.note()
         with wire.handshake(endpoint, site.handshake("mixed")) as reply:
             assert reply.status == 421
         assert site.last_line()["reason"] == "server_name"
-        assert site.mirror.count == count
+        assert site.head_echo.count == count
 
 
 def the_upstream_gets_the_subject_and_no_lie(site: Site) -> None:
@@ -397,11 +398,11 @@ def only_balancers_say_who_the_client_is(site: Site) -> None:
 
 def the_operators_service_decides(site: Site) -> None:
     for cookie, status in (("good", 101), ("nobody", 401), ("banned", 403), ("broken", 500), ("elsewhere", 101)):
-        count, asked = site.mirror.count, len(site.decider.asked)
+        count, asked = site.head_echo.count, len(site.auth_service.asked)
         with site.ask("service", site.handshake("service").cookie(f"session={cookie}")) as reply:
             assert reply.status == status, f"{cookie}: {reply.status}, not {status}"
-        assert site.mirror.count - count == (status == 101)
-        assert len(site.decider.asked) == asked + 1
+        assert site.head_echo.count - count == (status == 101)
+        assert len(site.auth_service.asked) == asked + 1
         assert site.last_line()["reason"] == ("" if status == 101 else "external_auth")
 
 
@@ -413,7 +414,7 @@ def the_service_learns_who_asks_for_what(site: Site) -> None:
         request = request.adding(name, "forged")
     with site.ask("service", request, source=STRANGER) as reply:
         assert reply.status == 101
-    path, headers, body = site.decider.asked[-1]
+    path, headers, body = site.auth_service.asked[-1]
     assert (path, body) == ("/may", b"")
     wanted = {"x-original-uri": ["/wss?room=1"], "x-forwarded-proto": ["https"]}
     wanted |= {name: [STRANGER] for name in ("x-client-ip", "x-real-ip", "x-forwarded-for")}
@@ -464,20 +465,20 @@ def the_service_is_told_what_the_upstream_gets(site: Site) -> None:
         if target.startswith("http:"):
             request = request.but(host=site.name("service"))
         first = got(site.ask("service", request))[""]
-        told = site.decider.asked[-1][1]["x-original-uri"]
+        told = site.auth_service.asked[-1][1]["x-original-uri"]
         assert (told, first) == ([wanted], [f"GET {wanted} HTTP/1.1"]), (
             f"{target}: the service was told {told}, the upstream asked {first}"
         )
     # A location of one path has nothing to spell, and a query.
     first = got(site.ask("mixed", site.handshake("mixed", "/service?a=b").cookie("session=good"), "alice"))[""]
-    told = site.decider.asked[-1][1]["x-original-uri"]
+    told = site.auth_service.asked[-1][1]["x-original-uri"]
     assert (told, first) == (["/service?a=b"], ["GET /service?a=b HTTP/1.1"]), (told, first)
-    count, asked = site.mirror.count, len(site.decider.asked)
+    count, asked = site.head_echo.count, len(site.auth_service.asked)
     for target in (*UNTOLD, *attacks.AMBIGUITIES):
         with site.ask("service", site.handshake("service", target).cookie("session=good")) as reply:
             assert reply.status == 400, f"{target}: {reply.status}"
         assert site.last_line()["reason"] == "path_spelling"
-    assert (site.mirror.count, len(site.decider.asked)) == (count, asked)
+    assert (site.head_echo.count, len(site.auth_service.asked)) == (count, asked)
 
 
 def nobody_forges_who_it_is_for_the_service(site: Site) -> None:
@@ -486,13 +487,13 @@ def nobody_forges_who_it_is_for_the_service(site: Site) -> None:
         for name in ("X-Client-Subject", "X-Caller", "x-caller"):
             request = request.adding(name, "forged")
         headers = got(site.ask(short, request))
-        assert not {"x-client-subject", "x-caller"} & (set(headers) | set(site.decider.asked[-1][1])), (
-            f"{short}: {headers}, {site.decider.asked[-1][1]}"
+        assert not {"x-client-subject", "x-caller"} & (set(headers) | set(site.auth_service.asked[-1][1])), (
+            f"{short}: {headers}, {site.auth_service.asked[-1][1]}"
         )
     request = site.handshake("mixed", "/service").cookie("session=good").adding("X-Client-Subject", "forged")
     assert (
         got(site.ask("mixed", request, "alice"))["x-client-subject"]
-        == site.decider.asked[-1][1]["x-client-subject"]
+        == site.auth_service.asked[-1][1]["x-client-subject"]
         == ["CN=alice"]
     )
 
@@ -507,7 +508,7 @@ def nobody_tells_the_service_of_another_request(site: Site) -> None:
     for name in (*names, "X-Original-URI", "X-Forwarded-Host"):
         request = request.adding(name, "/app/public")
     headers = got(site.ask("service", request))
-    told = site.decider.asked[-1][1]
+    told = site.auth_service.asked[-1][1]
     assert not {name.lower() for name in names} & (set(headers) | set(told)), f"{headers}, {told}"
     assert (told["x-original-uri"], headers.get("x-original-uri")) == (["/app/secret"], None)
     assert told["x-forwarded-host"] == headers["host"] == [site.authority("service")]
@@ -515,18 +516,18 @@ def nobody_tells_the_service_of_another_request(site: Site) -> None:
 
 def what_is_internal_is_not_there_for_clients(site: Site) -> None:
     found = set()
-    for name, text in site.place.configuration().items():
+    for name, text in site.nginx.configuration().items():
         if name.startswith("wssgate.d/"):
             found |= {
                 (name.removeprefix("wssgate.d/server_").removesuffix(".conf"), path)
                 for path in re.findall(r"location = (/\.wssgate/\S+)", text)
             }
     assert {path.split("/")[2] for _short, path in found} == {"token", "external", "error"}
-    asked = len(site.decider.asked)
+    asked = len(site.auth_service.asked)
     for short, path in sorted(found):
         with site.ask(short, site.plain(short, path).basic(USERNAME, PASSWORD).cookie(f"AUTH={TOKEN}")) as reply:
             assert reply.status == 404, f"{short}{path}: {reply.status}"
-    assert len(site.decider.asked) == asked
+    assert len(site.auth_service.asked) == asked
 
 
 # -- a password for a whole server, its files and its error pages --------------------------------------------------------
@@ -598,7 +599,7 @@ def the_log_counts_what_came_from_the_client(site: Site) -> None:
 
 
 def the_session_log_has_each_beginning_and_end(site: Site) -> None:
-    log = site.place.session_log
+    log = site.nginx.session_log
     known = len(log.read_text()) if log.exists() else 0
     got(site.ask("gate", site.handshake("gate").token(TOKEN)))
     site.last_line()
@@ -694,7 +695,7 @@ def plain_http_leads_nobody_elsewhere(site: Site) -> None:
             assert (reply.status, reply.header("Location")) == (404, None), f"{request}: {reply.status} {reply.headers}"
         assert (site.last_line()["status"], site.last_line()["reason"]) == (404, "path")
     # An authority asks for each name of a certificate, which may have more than the server.
-    earlier = site.place.error_log()
+    earlier = site.nginx.error_log()
     for path, status in (("proof", 200), ("nothing", 404), ("", 404), ("%2e%2e/", 404), ("..%2f..%2fsecret", 404)):
         for host in ("other.example.com", site.name("gate")):
             request = wire.Request(f"/.well-known/acme-challenge/{path}", host=host, headers=())
@@ -703,7 +704,7 @@ def plain_http_leads_nobody_elsewhere(site: Site) -> None:
             with wire.handshake(endpoint, request) as reply:
                 assert reply.status == status, f"{path} of {host}: {reply.status}"
     # Whoever asks for what is not there fills no log of errors.
-    assert site.place.error_log() == earlier
+    assert site.nginx.error_log() == earlier
     for path, status in (("proof", 200), ("nothing", 404)):
         with wire.handshake(
             endpoint, wire.Request(f"/.well-known/acme-challenge/{path}", host="other.example.com", headers=())

@@ -16,14 +16,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .model import Door
+from .model import Location
 
 USERNAME, PASSWORD = b"operator", b"correct horse: battery"
-LIVE = (b"A" * 16, b"live-token_0123456789", b"z" * 128, b"-" * 15 + b"_")
+VALID_TOKENS = (b"A" * 16, b"live-token_0123456789", b"z" * 128, b"-" * 15 + b"_")
 # The right form, and not in the store.
-DEAD = (b"B" * 16, b"dead-token_0123456789", b"a" * 16)
+UNKNOWN_TOKENS = (b"B" * 16, b"dead-token_0123456789", b"a" * 16)
 # In the store or reachable from it, and no tokens: too short, too long, a bad character, a folder, a path.
-TRAPS = (
+INVALID_TOKENS = (
     b"short",
     b"A" * 15,
     b"A" * 15,
@@ -34,39 +34,39 @@ TRAPS = (
     b"with space in name",
     b"directory-in-the-store",
     b"../../../../../../../../etc/passwd",
-    b"../" + b"tokens/" + LIVE[0],
-    b"./" + LIVE[0],
-    b"/" + LIVE[0],
+    b"../" + b"tokens/" + VALID_TOKENS[0],
+    b"./" + VALID_TOKENS[0],
+    b"/" + VALID_TOKENS[0],
     b".",
     b"..",
     b"",
-    LIVE[0] + b"/",
+    VALID_TOKENS[0] + b"/",
     b"%41" * 16,
-    b'"' + LIVE[0] + b'"',
-    LIVE[0] + b" ",
-    LIVE[0] + b"\t",
-    LIVE[0] + b"\xc3\xa9",
-    b" " + LIVE[0],
-    LIVE[0] + b"," + LIVE[0],
-    LIVE[0] + b"=",
+    b'"' + VALID_TOKENS[0] + b'"',
+    VALID_TOKENS[0] + b" ",
+    VALID_TOKENS[0] + b"\t",
+    VALID_TOKENS[0] + b"\xc3\xa9",
+    b" " + VALID_TOKENS[0],
+    VALID_TOKENS[0] + b"," + VALID_TOKENS[0],
+    VALID_TOKENS[0] + b"=",
     b"$wss_token_AUTH",
 )
 ORIGINS = (b"https://app.example.com", b"http://app.example.com:8080", b"app://localhost")
 
-DOORS = (
-    Door(b"/wss", ORIGINS),
-    Door(b"/native", (b"https://app.example.com",), is_missing_origin_allowed=True, cookie=b"s.id"),
-    Door(b"/both", ORIGINS, auth="token_and_basic"),
-    Door(b"/either", ORIGINS, auth="token_or_basic", cookie=b"__Host-AUTH"),
-    Door(b"/password", ORIGINS, auth="basic"),
-    Door(b"/open", ORIGINS, auth="none"),
-    Door(b"/app/", ORIGINS, auth="none"),
+LOCATIONS = (
+    Location(b"/wss", ORIGINS),
+    Location(b"/native", (b"https://app.example.com",), is_missing_origin_allowed=True, cookie=b"s.id"),
+    Location(b"/both", ORIGINS, auth="token_and_basic"),
+    Location(b"/either", ORIGINS, auth="token_or_basic", cookie=b"__Host-AUTH"),
+    Location(b"/password", ORIGINS, auth="basic"),
+    Location(b"/open", ORIGINS, auth="none"),
+    Location(b"/app/", ORIGINS, auth="none"),
     # One in another: what is said of the inner ones, some upstreams read in paths of the outer ones.
-    Door(b"/shop/", ORIGINS, auth="none"),
-    Door(b"/shop/twin", ORIGINS, auth="none"),
-    Door(b"/shop/my.till", ORIGINS, auth="basic"),
-    Door(b"/shop/staff/", ORIGINS),
-    Door(b"/shop/staff/door", ORIGINS, auth="token_and_basic"),
+    Location(b"/shop/", ORIGINS, auth="none"),
+    Location(b"/shop/twin", ORIGINS, auth="none"),
+    Location(b"/shop/my.till", ORIGINS, auth="basic"),
+    Location(b"/shop/staff/", ORIGINS),
+    Location(b"/shop/staff/door", ORIGINS, auth="token_and_basic"),
 )
 
 # Chooses one of several.
@@ -84,7 +84,7 @@ class Case:
         return b"\r\n".join([self.request_line, *(() if is_bare else (*self.lines, b""))]) + b"\r\n"
 
 
-def honest(door: Door, token: bytes) -> tuple[list[bytes], list[bytes]]:
+def honest(location: Location, token: bytes) -> tuple[list[bytes], list[bytes]]:
     credentials = base64.b64encode(USERNAME + b":" + PASSWORD)
     lines = [
         b"Host: gate.example.com",
@@ -93,13 +93,13 @@ def honest(door: Door, token: bytes) -> tuple[list[bytes], list[bytes]]:
         b"Sec-WebSocket-Version: 13",
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     ]
-    if door.origins:
-        lines.append(b"Origin: " + door.origins[0])
-    if "token" in door.auth:
-        lines.append(b"Cookie: " + door.cookie + b"=" + token)
-    if "basic" in door.auth:
+    if location.origins:
+        lines.append(b"Origin: " + location.origins[0])
+    if "token" in location.auth:
+        lines.append(b"Cookie: " + location.cookie + b"=" + token)
+    if "basic" in location.auth:
         lines.append(b"Authorization: Basic " + credentials)
-    return [b"GET", door.path, b"HTTP/1.1"], lines
+    return [b"GET", location.path, b"HTTP/1.1"], lines
 
 
 def _replaced(lines: list[bytes], name: bytes, values: list[bytes]) -> list[bytes]:
@@ -229,11 +229,11 @@ EXTRAS = (
     b"X-HTTP-Method-Override: GET",
     b"Proxy-Connection: upgrade",
     b"Keep-Alive: timeout=1",
-    b"Cookie2: AUTH=" + LIVE[0],
+    b"Cookie2: AUTH=" + VALID_TOKENS[0],
     b"Origin2: https://app.example.com",
     b"TE: trailers",
     b"Accept-Encoding: gzip",
-    # Lines that are odd to HTTP itself.
+    # Lines that HTTP itself does not allow.
     b"Upgrade : websocket",
     b" Upgrade: websocket",
     b"\tfolded",
@@ -243,7 +243,7 @@ EXTRAS = (
     b": no name",
     b"X-Nul: a\0b",
     b"Na\0me: x",
-    b"Cookie\t: AUTH=" + LIVE[0],
+    b"Cookie\t: AUTH=" + VALID_TOKENS[0],
     b"X(y): z",
     b"Ori_gin: x",
     b"Up\x80grade: websocket",
@@ -332,13 +332,15 @@ LETTERS: tuple[Callable[[int], bytes], ...] = (
 )
 
 
-def _respelt(pick: Pick, door: Door) -> bytes:
-    """The path of a door within a folder, said otherwise behind that folder or as it is."""
+def _respelt(pick: Pick, location: Location) -> bytes:
+    """The path of a location within a folder, spelt otherwise behind that folder or as it is."""
     folder = (
-        max((other.path for other in _around(door)), key=len) if pick((True, True, False)) else _around(door)[0].path
+        max((other.path for other in _around(location)), key=len)
+        if pick((True, True, False))
+        else _around(location)[0].path
     )
     parts = []
-    for name in door.path[len(folder) :].strip(b"/").split(b"/"):
+    for name in location.path[len(folder) :].strip(b"/").split(b"/"):
         kind = pick(("", "", "", "case", "case", "letter"))
         if kind == "case":
             name = pick((name.upper(), name.capitalize(), name[:-1] + name[-1:].upper()))
@@ -349,15 +351,17 @@ def _respelt(pick: Pick, door: Door) -> bytes:
     return folder + b"/".join(parts) + pick(TAILS)
 
 
-def _around(door: Door) -> list[Door]:
-    """The folders that this door is in, the outermost first."""
+def _around(location: Location) -> list[Location]:
+    """The folders that this location is in, the outermost first."""
     return [
-        other for other in DOORS if other != door and other.path.endswith(b"/") and door.path.startswith(other.path)
+        other
+        for other in LOCATIONS
+        if other != location and other.path.endswith(b"/") and location.path.startswith(other.path)
     ]
 
 
-def _targets(door: Door) -> tuple[bytes, ...]:
-    path = door.path
+def _targets(location: Location) -> tuple[bytes, ...]:
+    path = location.path
     tail = path[1:]
     return (
         path,
@@ -405,7 +409,7 @@ def _targets(door: Door) -> tuple[bytes, ...]:
         tail,
         b"/",
         b"/.wssgate/token/AUTH",
-        b"/.wssgate/token/" + door.cookie,
+        b"/.wssgate/token/" + location.cookie,
         b"/.wssgate/error/404",
         path + b"/../.wssgate/token/AUTH",
         b"/index.html",
@@ -419,8 +423,8 @@ def _targets(door: Door) -> tuple[bytes, ...]:
     )
 
 
-def _cookie_names(door: Door) -> tuple[bytes, ...]:
-    name = door.cookie
+def _cookie_names(location: Location) -> tuple[bytes, ...]:
+    name = location.cookie
     return (name,) * 8 + (
         name.lower(),
         name.swapcase(),
@@ -453,13 +457,17 @@ def _values(pick: Pick, options: Sequence[bytes], counts: Sequence[int] = (0, 1,
     return values
 
 
-def _cookies(pick: Pick, door: Door) -> list[bytes]:
+def _cookies(pick: Pick, location: Location) -> list[bytes]:
     text = b""
     for _ in range(pick((1, 1, 2, 2, 3, 4))):
         kind = pick(("live", "live", "live", "live", "dead", "trap", "trap", "noise", "longer"))
-        value = _noise(pick) if kind == "noise" else pick({"dead": DEAD, "trap": TRAPS}.get(kind, LIVE))
+        value = (
+            _noise(pick)
+            if kind == "noise"
+            else pick({"dead": UNKNOWN_TOKENS, "trap": INVALID_TOKENS}.get(kind, VALID_TOKENS))
+        )
         text += (
-            pick(_cookie_names(door))
+            pick(_cookie_names(location))
             + pick(EQUALS)
             + value
             + (_noise(pick) if kind == "longer" else b"")
@@ -481,16 +489,16 @@ def _authorizations(pick: Pick) -> list[bytes]:
 
 def make(pick: Pick) -> Case:
     """One request."""
-    door = pick(DOORS)
-    words, lines = honest(door, pick(LIVE))
-    if _around(door) and pick((False, True)):
-        words[1] = _respelt(pick, door)
-    elif door.path.endswith(b"/") and pick((False, True)):
+    location = pick(LOCATIONS)
+    words, lines = honest(location, pick(VALID_TOKENS))
+    if _around(location) and pick((False, True)):
+        words[1] = _respelt(pick, location)
+    elif location.path.endswith(b"/") and pick((False, True)):
         words[1] += b"".join(pick(PIECES) for _ in range(pick(range(1, 7))))
     for _ in range(pick((0, 1, 1, 1, 2, 2, 3))):
         kind = pick(SPOILERS)
         if kind == "cookie":
-            lines = _replaced(lines, b"Cookie", _cookies(pick, door))
+            lines = _replaced(lines, b"Cookie", _cookies(pick, location))
         elif kind == "origin":
             lines = _replaced(lines, b"Origin", _values(pick, ORIGIN_VALUES))
         elif kind == "upgrade":
@@ -507,9 +515,9 @@ def make(pick: Pick) -> Case:
             lines = [line for line in lines if line != extra] + [extra]
         elif kind == "target":
             words[1] = (
-                _values(pick, _targets(door), (1,))
+                _values(pick, _targets(location), (1,))
                 if pick((True, True, True, False))
-                else [door.path + pick((b"", b"?")) + _noise(pick)]
+                else [location.path + pick((b"", b"?")) + _noise(pick)]
             )[0]
         elif kind == "method":
             words[0] = pick(METHODS)

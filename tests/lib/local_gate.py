@@ -77,7 +77,7 @@ def is_running(pid: int) -> bool:
     return False
 
 
-class Place:
+class LocalNginx:
     """A folder with nginx's files in it, and the nginx that runs on them."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Place:
         self.pid_path = self.root / "nginx.pid"
         self.binary = str(self.root / "nginx")
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> LocalNginx:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -166,8 +166,8 @@ class Place:
         }
 
 
-class House(Place):
-    """A place that the roles furnish."""
+class LocalGate(LocalNginx):
+    """A local nginx whose files the roles render."""
 
     def __init__(self, servers: list[dict[str, Any]], **variables: Any) -> None:
         super().__init__()
@@ -244,7 +244,7 @@ class House(Place):
         self.warnings = done.stderr
         return done.stdout
 
-    def __enter__(self) -> House:
+    def __enter__(self) -> LocalGate:
         try:
             self.apply()
         except BaseException:
@@ -295,27 +295,29 @@ class House(Place):
         path.chmod(0o640)
         return token
 
-    def copy(self, edit: Callable[[str, str], str], ports: dict[int, int]) -> Copy:
-        return Copy(self, edit, ports)
+    def copy(self, edit: Callable[[str, str], str], ports: dict[int, int]) -> GateCopy:
+        return GateCopy(self, edit, ports)
 
 
-class Copy(Place):
+class GateCopy(LocalNginx):
     """The same configuration elsewhere, on other ports, with something changed in it."""
 
-    def __init__(self, house: House, edit: Callable[[str, str], str], ports: dict[int, int]) -> None:
+    def __init__(self, local_gate: LocalGate, edit: Callable[[str, str], str], ports: dict[int, int]) -> None:
         super().__init__()
-        self.binary, self.tokens = house.binary, house.tokens
+        self.binary, self.tokens = local_gate.binary, local_gate.tokens
         for folder in (self.log, self.session_log.parent, self.root / "temporary"):
             folder.mkdir()
-        shutil.copytree(house.etc, self.etc)
-        store = str(house.tokens)
+        shutil.copytree(local_gate.etc, self.etc)
+        store = str(local_gate.tokens)
         for name, text in self.configuration().items():
-            moved = text.replace(store, "@store@").replace(str(house.root), str(self.root)).replace("@store@", store)
+            moved = (
+                text.replace(store, "@store@").replace(str(local_gate.root), str(self.root)).replace("@store@", store)
+            )
             for old, new in ports.items():
                 moved = re.sub(rf"(?<=:){old}\b", str(new), moved)
             (self.etc / name).write_text(edit(name, moved))
 
-    def __enter__(self) -> Copy:
+    def __enter__(self) -> GateCopy:
         try:
             self.start()
         except BaseException:

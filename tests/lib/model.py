@@ -23,7 +23,7 @@ Lines = "tuple[bytes, ...]"
 
 
 @dataclass(frozen=True)
-class Door:
+class Location:
     """A location of the gate, as its operator described it; a path that ends with / is a folder."""
 
     path: bytes
@@ -35,7 +35,7 @@ class Door:
 
 @dataclass(frozen=True)
 class Rules:
-    doors: tuple[Door, ...]
+    locations: tuple[Location, ...]
     tokens: frozenset[bytes]
     username: bytes
     password: bytes
@@ -49,7 +49,7 @@ class Verdict:
 
     status: int
     reason: str = ""
-    door: Door | None = None
+    location: Location | None = None
     target: bytes = b""
     host: bytes = b""
     cookies: tuple[bytes, ...] = ()
@@ -65,7 +65,7 @@ class _Refused(Exception):
 
 def judge(rules: Rules, request_line: bytes, lines: Lines) -> Verdict:
     """The verdict on one request: its first line, and its header lines as they are on the wire."""
-    door, version = None, b"HTTP/1.1"
+    location, version = None, b"HTTP/1.1"
     try:
         method, target, version = _request_line(request_line)
         if version is None:
@@ -77,17 +77,17 @@ def judge(rules: Rules, request_line: bytes, lines: Lines) -> Verdict:
         host = _host(headers, authority, version)
         if method == b"TRACE":
             raise _Refused(405, "upstream", Allow="GET")
-        door = _door(rules, path)
+        location = _location(rules, path)
         _handshake(rules, headers, method, version)
-        if door.path.endswith(b"/") and (_is_ambiguous(path) or _is_read_as_another(rules, door, path)):
+        if location.path.endswith(b"/") and (_is_ambiguous(path) or _is_read_as_another(rules, location, path)):
             raise _Refused(400, "path_spelling")
-        origin = _origin(rules, door, headers)
+        origin = _origin(rules, location, headers)
         cookies = tuple(value for name, value in headers if name == b"cookie")
-        _credentials(rules, door, headers, b"; ".join(cookies))
+        _credentials(rules, location, headers, b"; ".join(cookies))
     except _Refused as refusal:
         # An answer to HTTP/0.9 has no head.
-        return Verdict(refusal.status if version else 0, refusal.reason, door, headers=refusal.headers)
-    return Verdict(101, "", door, _forwarded(target, path) + query, host, _rest(door, cookies), origin)
+        return Verdict(refusal.status if version else 0, refusal.reason, location, headers=refusal.headers)
+    return Verdict(101, "", location, _forwarded(target, path) + query, host, _rest(location, cookies), origin)
 
 
 # -- HTTP ----------------------------------------------------------------------------------------------------------------
@@ -207,16 +207,16 @@ def _name_and_port(text: bytes) -> tuple[bytes, bytes]:
 # -- the gate ------------------------------------------------------------------------------------------------------------
 
 
-def _door(rules: Rules, path: bytes) -> Door:
-    for door in rules.doors:
-        if path == door.path:
-            return door
+def _location(rules: Rules, path: bytes) -> Location:
+    for location in rules.locations:
+        if path == location.path:
+            return location
     # A folder's name without its / is not the folder, nor a path of the one around it.
-    if any(path + b"/" == door.path for door in rules.doors):
+    if any(path + b"/" == location.path for location in rules.locations):
         raise _Refused(404, "path")
-    for door in sorted(rules.doors, key=lambda door: -len(door.path)):
-        if door.path.endswith(b"/") and path.startswith(door.path):
-            return door
+    for location in sorted(rules.locations, key=lambda location: -len(location.path)):
+        if location.path.endswith(b"/") and path.startswith(location.path):
+            return location
     raise _Refused(404, "path")
 
 
@@ -256,9 +256,13 @@ def _is_ambiguous(path: bytes) -> bool:
     return False
 
 
-def _is_read_as_another(rules: Rules, door: Door, path: bytes) -> bool:
-    """Whether some upstream takes this path below a folder for one of a door within it that lets others in."""
-    inner = [other for other in rules.doors if other.path.startswith(door.path) and _lets_in(other) != _lets_in(door)]
+def _is_read_as_another(rules: Rules, location: Location, path: bytes) -> bool:
+    """Whether some upstream takes this path below a folder for one of a location within it that admits others."""
+    inner = [
+        other
+        for other in rules.locations
+        if other.path.startswith(location.path) and _admission(other) != _admission(location)
+    ]
     if not inner:
         return False
     if _has_encoded_letter(path):
@@ -272,8 +276,8 @@ def _is_read_as_another(rules: Rules, door: Door, path: bytes) -> bool:
     return False
 
 
-def _lets_in(door: Door) -> tuple[object, ...]:
-    return door.auth, door.cookie, frozenset(door.origins), door.is_missing_origin_allowed
+def _admission(location: Location) -> tuple[object, ...]:
+    return location.auth, location.cookie, frozenset(location.origins), location.is_missing_origin_allowed
 
 
 def _names(path: bytes) -> list[bytes]:
@@ -316,27 +320,27 @@ def _handshake(rules: Rules, headers: list[tuple[bytes, bytes]], method: bytes, 
         raise _Refused(400, "connection")
 
 
-def _origin(rules: Rules, door: Door, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
+def _origin(rules: Rules, location: Location, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
     """Scheme and host of an origin have no case (RFC 6454 4)."""
     origin = _joined(rules, headers, b"origin")
     # A proxy cannot tell an empty header from none.
-    is_allowed = origin.lower() in door.origins if origin else door.is_missing_origin_allowed
+    is_allowed = origin.lower() in location.origins if origin else location.is_missing_origin_allowed
     if not is_allowed:
         raise _Refused(403, "origin")
     return tuple(value for name, value in headers if name == b"origin")
 
 
-def _credentials(rules: Rules, door: Door, headers: list[tuple[bytes, bytes]], cookies: bytes) -> None:
+def _credentials(rules: Rules, location: Location, headers: list[tuple[bytes, bytes]], cookies: bytes) -> None:
     has_password = _knows_password(rules, headers)
-    has_token = _token(door, cookies) in rules.tokens
+    has_token = _token(location, cookies) in rules.tokens
     challenge = {"WWW-Authenticate": 'Basic realm="Restricted"'}
-    if door.auth == "token_or_basic":
+    if location.auth == "token_or_basic":
         if not has_password and not has_token:
             raise _Refused(401, "basic_auth", **challenge)
         return
-    if door.auth in ("basic", "token_and_basic") and not has_password:
+    if location.auth in ("basic", "token_and_basic") and not has_password:
         raise _Refused(401, "basic_auth", **challenge)
-    if door.auth in ("token", "token_and_basic") and not has_token:
+    if location.auth in ("token", "token_and_basic") and not has_token:
         raise _Refused(403, "token")
 
 
@@ -352,39 +356,39 @@ def _knows_password(rules: Rules, headers: list[tuple[bytes, bytes]]) -> bool:
     return decoded == rules.username + b":" + rules.password
 
 
-def _crumbs(door: Door, cookies: bytes) -> tuple[list[bytes], list[int]]:
+def _cookie_parts(location: Location, cookies: bytes) -> tuple[list[bytes], list[int]]:
     """The cookies of a header, and which of them some server may take for the gate's own."""
-    crumbs = cookies.split(b";")
+    parts = cookies.split(b";")
     ours = []
-    for index, crumb in enumerate(crumbs):
-        name, equals, _value = crumb.partition(b"=")
-        if equals and name.strip(BLANKS) == door.cookie:
+    for index, part in enumerate(parts):
+        name, equals, _value = part.partition(b"=")
+        if equals and name.strip(BLANKS) == location.cookie:
             ours.append(index)
-    return crumbs, ours
+    return parts, ours
 
 
-def _token(door: Door, cookies: bytes) -> bytes | None:
-    crumbs, ours = _crumbs(door, cookies)
+def _token(location: Location, cookies: bytes) -> bytes | None:
+    parts, ours = _cookie_parts(location, cookies)
     if len(ours) != 1:
         return None
-    crumb = crumbs[ours[0]]
-    if crumb[:1] in (b" ", b"\t"):
-        crumb = crumb[1:]
-    name, _equals, value = crumb.partition(b"=")
-    if name != door.cookie or not 16 <= len(value) <= 128 or not TOKEN_BYTES.issuperset(value):
+    part = parts[ours[0]]
+    if part[:1] in (b" ", b"\t"):
+        part = part[1:]
+    name, _equals, value = part.partition(b"=")
+    if name != location.cookie or not 16 <= len(value) <= 128 or not TOKEN_BYTES.issuperset(value):
         return None
     return value
 
 
-def _rest(door: Door, lines: tuple[bytes, ...]) -> tuple[bytes, ...]:
+def _rest(location: Location, lines: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """What the upstream sees of the cookies: all but the token; none where it is not clear which is the token."""
-    if not door.auth.startswith("token"):
+    if not location.auth.startswith("token"):
         return lines
     cookies = b"; ".join(lines)
-    crumbs, ours = _crumbs(door, cookies)
-    if ours and _token(door, cookies) is None:
+    parts, ours = _cookie_parts(location, cookies)
+    if ours and _token(location, cookies) is None:
         return ()
-    others = [crumb for index, crumb in enumerate(crumbs) if index not in ours]
+    others = [part for index, part in enumerate(parts) if index not in ours]
     if ours == [0] and others and others[0][:1] in (b" ", b"\t"):
         others[0] = others[0][1:]
     rest = b";".join(others)

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Do the tests notice when a guard is missing?
 
-Renders the gate of molecule/attacks and that of tests/lib/features.py once, then tries the attack table, or furnished.py's
-checks, on copies with something taken out: each of MUTANTS, a guard that is taken out or weakened; and each directive that the
+Renders the gate of molecule/attacks and that of tests/lib/features.py once, then tries the attack table, or the
+checks of the latter, on copies with something taken out: each of MUTANTS, a guard that is taken out or weakened; and each directive that the
 gate's files have, as crossplane reads them, everywhere it stands. Prints which case notices first; exits 1 when something goes
 unnoticed that is not in EXPLAINED, or when a gate fails as it is. A case notices when it fails on the copy twice and passes on the
 gate as it is in between. `make mutants ARGS='WORDS…'` tries only the mutants whose names contain all the words.
@@ -27,9 +27,9 @@ from typing import Any
 import crossplane
 
 from lib import attacks, wire
-from lib import features as furnished_house
-from lib.attack_gate import AttackedHouse
-from lib.local_gate import Copy, House, free_port, wait_for
+from lib import features as features
+from lib.attack_gate import AttackGate
+from lib.local_gate import GateCopy, LocalGate, free_port, wait_for
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ Trial = Callable[[Any], str]
 Edit = Callable[[str, str], str]
 
 
-# -- two houses, and how to try them -------------------------------------------------------------------------------------
+# -- two gates, and how to try them --------------------------------------------------------------------------------------
 
 
 # What one case leaves to the next: a drained host, a token.
@@ -318,7 +318,7 @@ def _alike(site: attacks.Site) -> str:
 
 def first_attack(site: attacks.Site) -> Trial | None:
     """The first case that fails."""
-    attacks.furnish(site)
+    attacks.prepare(site)
     observed = {}
     try:
         for case in in_turn():
@@ -343,14 +343,14 @@ def _check(check: Callable[[Any], None]) -> Trial:
 
 
 def first_check(site: Any) -> Trial | None:
-    return next((trial for trial in map(_check, furnished_house.CHECKS) if trial(site)), None)
+    return next((trial for trial in map(_check, features.CHECKS) if trial(site)), None)
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A house, and how the site of a copy of it is named and tried."""
+class Subject:
+    """A gate, and how the site of a copy of it is named and tried."""
 
-    house: House
+    local_gate: LocalGate
     ports: tuple[int, ...]
     site: Callable[..., Any]
     first: Callable[[Any], Trial | None]
@@ -358,7 +358,7 @@ class Stage:
     @contextlib.contextmanager
     def copy(self, edit: Edit) -> Iterator[Any]:
         ports = {port: free_port() for port in self.ports}
-        copy: Copy = self.house.copy(edit, ports)
+        copy: GateCopy = self.local_gate.copy(edit, ports)
         try:
             copy.start()
         except AssertionError as error:
@@ -396,13 +396,13 @@ def _listens(port: int) -> bool:
 # -- what is taken out ---------------------------------------------------------------------------------------------------
 
 
-def hurt(house: AttackedHouse, mutant: Mutant) -> Edit:
+def hurt(local_gate: AttackGate, mutant: Mutant) -> Edit:
     def edit(name: str, text: str) -> str:
         if not name.startswith("wssgate.d/") and name != "nginx.conf":
             return text
-        return re.sub(mutant.pattern, mutant.replacement.replace("{ca}", house.upstream_chain), text)
+        return re.sub(mutant.pattern, mutant.replacement.replace("{ca}", local_gate.upstream_chain), text)
 
-    if all(edit(name, text) == text for name, text in house.configuration().items()):
+    if all(edit(name, text) == text for name, text in local_gate.configuration().items()):
         raise LookupError(f"the configuration has nothing to take out for: {mutant.name}")
     return edit
 
@@ -416,8 +416,8 @@ SAMENESS = (
 )
 
 
-def _named(house: House, words: list[str]) -> str:
-    text = " ".join(word or '""' for word in words).replace(str(house.root), "")
+def _named(local_gate: LocalGate, words: list[str]) -> str:
+    text = " ".join(word or '""' for word in words).replace(str(local_gate.root), "")
     for pattern, same in SAMENESS:
         text = re.sub(pattern, same, text)
     if words[0] in (
@@ -439,7 +439,7 @@ def _named(house: House, words: list[str]) -> str:
     return text if len(text) < 110 else text[:100] + "…"
 
 
-def directives(house: House) -> dict[str, dict[str, set[int]]]:
+def directives(local_gate: LocalGate) -> dict[str, dict[str, set[int]]]:
     """Each directive of the gate's own files by what it is called, and the lines where it stands, file by file."""
     found: dict[str, dict[str, set[int]]] = {}
 
@@ -448,15 +448,17 @@ def directives(house: House) -> dict[str, dict[str, set[int]]]:
             # What a map has without it.
             if (directive["directive"], directive["args"]) == ("default", [""]):
                 continue
-            name = _named(house, [directive["directive"], *directive["args"]])
+            name = _named(local_gate, [directive["directive"], *directive["args"]])
             where = f"{around} > {name}" if around else name
             found.setdefault(where, {}).setdefault(file, set()).add(directive["line"])
             walk(file, directive.get("block", []), where)
 
-    parsed = crossplane.parse(str(house.etc / "nginx.conf"))
+    parsed = crossplane.parse(str(local_gate.etc / "nginx.conf"))
     for config in parsed["config"]:
         file = (
-            str(Path(config["file"]).relative_to(house.etc)) if Path(config["file"]).is_absolute() else config["file"]
+            str(Path(config["file"]).relative_to(local_gate.etc))
+            if Path(config["file"]).is_absolute()
+            else config["file"]
         )
         if file.startswith("wssgate.d/"):
             walk(file, config["parsed"], Path(file).stem if file.endswith(".inc") else "")
@@ -505,37 +507,42 @@ class Tally:
 
 def main() -> int:
     # A line that a mutant keeps from the log is not worth a long wait.
-    attacks.LOG_PATIENCE = furnished_house.LOG_PATIENCE = 1.0
+    attacks.LOG_PATIENCE = features.LOG_PATIENCE = 1.0
     words = sys.argv[1:]
-    attacked, furnished = AttackedHouse(), furnished_house.FurnishedHouse()
+    attack_gate, features_gate = AttackGate(), features.FeaturesGate()
     guards, lines = Tally(), Tally()
     start = time.monotonic()
-    with attacked, furnished, attacked.upstream():
-        stages = (
-            Stage(attacked, (attacked.port,), attacked.site, first_attack),
-            Stage(furnished, (furnished.port, furnished.plain_port, furnished.open_port), furnished.site, first_check),
+    with attack_gate, features_gate, attack_gate.upstream():
+        subjects = (
+            Subject(attack_gate, (attack_gate.port,), attack_gate.site, first_attack),
+            Subject(
+                features_gate,
+                (features_gate.port, features_gate.plain_port, features_gate.open_port),
+                features_gate.site,
+                first_check,
+            ),
         )
-        for stage in stages:
-            # Copies as well as the houses themselves: a copy with nothing taken out has to pass, too.
-            with stage.copy(lambda _name, text: text) as site:
-                for place in (stage.site(), site):
-                    if trial := stage.first(place):
-                        print(f"the gate as it is fails: {trial(place) or 'once'}")
+        for subject in subjects:
+            # Copies as well as the gates themselves: a copy with nothing taken out has to pass, too.
+            with subject.copy(lambda _name, text: text) as site:
+                for tried in (subject.site(), site):
+                    if trial := subject.first(tried):
+                        print(f"the gate as it is fails: {trial(tried) or 'once'}")
                         return 1
         print("both gates as they are, and copies of them: nothing fails", flush=True)
         for mutant in MUTANTS:
             if all(word in mutant.name for word in words):
-                guards.add(mutant.name, stages[0].noticed(hurt(attacked, mutant)))
+                guards.add(mutant.name, subjects[0].noticed(hurt(attack_gate, mutant)))
         print(f"guards: {guards}", flush=True)
-        known = [directives(stage.house) for stage in stages]
+        known = [directives(subject.local_gate) for subject in subjects]
         for name in dict.fromkeys(name for places in known for name in places):
             if all(word in name for word in words):
                 edits = [
-                    (stage, without(places[name]))
-                    for stage, places in zip(stages, known, strict=True)
+                    (subject, without(places[name]))
+                    for subject, places in zip(subjects, known, strict=True)
                     if name in places
                 ]
-                noticed = next((found for stage, edit in edits if (found := stage.noticed(edit))), "")
+                noticed = next((found for subject, edit in edits if (found := subject.noticed(edit))), "")
                 lines.add(name, noticed, next((why for part, why in EXPLAINED if part in name), ""))
         print(f"directives: {lines}; {time.monotonic() - start:.0f} s", flush=True)
         for part, _why in EXPLAINED:
