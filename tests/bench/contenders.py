@@ -16,14 +16,15 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lib import usage
+from lib import pki, usage
 from lib.load import Dialler, Refused, Target
-from lib.local_gate import LocalGate, free_port, wait_for
+from lib.local_gate import LocalGate, free_port, temporary_paths
+from lib.processes import end, start, wait_for
 
 CACHE = Path(os.environ["CACHE"])
 PEERS = CACHE / "bench-peers"
@@ -49,39 +50,10 @@ class Shared:
             shutil.chown(self.tokens, "root", "www-data")
             self.tokens.chmod(0o710)
         self.issue(TOKEN)
-        self.certificate, self.key = self.root / "fullchain.pem", self.root / "privkey.pem"
-        subprocess.run(
-            [
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-                "-days",
-                "2",
-                "-subj",
-                f"/CN={NAME}",
-                "-addext",
-                f"subjectAltName=DNS:{NAME}",
-                "-keyout",
-                str(self.key),
-                "-out",
-                str(self.certificate),
-            ],
-            check=True,
-            capture_output=True,
-        )
+        self.certificate, self.key = pki.self_signed(self.root, NAME)
         self.upstream_port = free_port()
-        self._upstream = subprocess.Popen(
-            [
-                str(PROGRAMS / "python"),
-                str(Path(usage.__file__).with_name("load_echo_server.py")),
-                str(self.upstream_port),
-            ],
-            start_new_session=True,
+        self._upstream = start(
+            "load_echo_server", str(self.upstream_port), python=PROGRAMS / "python", start_new_session=True
         )
         wait_for(lambda: answers(Target(self.upstream_port, tls=False)), 10)
 
@@ -205,13 +177,8 @@ class Nginx(Contender):
     location = ""
 
     def text(self) -> str:
-        shared, temporary = (
-            self.shared,
-            "\n".join(
-                f"    {kind}_temp_path {self.folder}/{kind};"
-                for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-            ),
-        )
+        shared = self.shared
+        temporary = textwrap.indent(temporary_paths(self.folder), "    ")
         listen = "\n        ".join(f"listen 127.0.0.1:{port} ssl;" for port in self.ports)
         return f"""\
 user www-data www-data;
@@ -648,21 +615,3 @@ def nginx_version(binary: Path) -> str:
 def first_line(command: list[str], environment: dict[str, str], pattern: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **environment})
     return (re.findall(pattern, done.stdout + done.stderr) or ["?"])[0]
-
-
-def end(pids: list[int]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            if not any(alive(pid) for pid in pids):
-                return
-            time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 from lib import usage
-from lib.local_gate import wait_for
+from lib.processes import end, wait_for
 
-from .contenders import PEERS, Contender, answers, end
+from .contenders import PEERS, Contender, answers
 
 #: A client's work, and the same for so many handshakes or refusals.
 Work = Callable[[], Any]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lib import load, usage
-from lib.local_gate import wait_for
+from lib.processes import wait_for
 
 from . import contenders, counts
 from .contenders import Bare, Contender, Gate, Nginx, Recipe, Shared

@@ -17,15 +17,14 @@ import json
 import os
 import random
 import ssl
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-from lib import crowd, wire
+from lib import crowd, usage, wire
 from lib.collection import install_loader
-from lib.local_gate import LocalGate, free_port, wait_for
+from lib.local_gate import LocalGate, free_port
+from lib.processes import running, wait_for
 
 install_loader()
 
@@ -38,15 +37,6 @@ LEAVING = "nginx: worker process is shutting down"
 # What an allocator keeps and a shared machine's noise.
 MEMORY_TOLERANCE = 0.05
 MEMORY_SLACK_KIB = 2048
-
-
-def memory(pids: list[int]) -> int:
-    """KiB that these processes take, shared pages by their share."""
-    total = 0
-    for pid in pids:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
-    return total
 
 
 def descriptors(pids: list[int]) -> int:
@@ -137,7 +127,7 @@ class Soak:
         figure = {
             "sessions": len(self.held),
             "workers": len(pids),
-            "memory_kib": memory(pids),
+            "memory_kib": usage.memory_kib(pids),
             "descriptors": descriptors(pids),
             "handshakes": self.crowd.seen.opened,
             "echoes": self.crowd.seen.echoes,
@@ -211,12 +201,10 @@ def main() -> int:
         ],
     }
     local_gate.issue(TOKEN)
-    with subprocess.Popen([sys.executable, crowd.__file__, str(echo_port)], stdout=subprocess.PIPE) as echo, local_gate:
-        assert echo.stdout and echo.stdout.readline() == b"ready\n"
+    with running("load_echo_server", str(echo_port)), local_gate:
         wait_for(lambda: len(local_gate.workers()) == 2)
         start = time.monotonic()
         outcome = asyncio.run(Soak(local_gate, port, echo_port, options.sessions).run(options.seconds))
-        echo.kill()
     print(json.dumps({"seconds": round(time.monotonic() - start), **outcome}, indent=2))
     return 1 if outcome["problems"] else 0
 

@@ -13,7 +13,6 @@ import socket
 import stat
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -21,8 +20,10 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.plan import S
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Process, read_processes
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.transaction import Transaction
 
+from lib import pki
 from lib.http_client import stop_listening
-from lib.local_gate import free_port
+from lib.local_gate import free_port, temporary_paths
+from lib.processes import wait_for
 
 MARK = "# Ansible managed by wssgate.nginx\n"
 
@@ -36,17 +37,6 @@ def binary(tmp_path_factory):
     shutil.copyfile(nginx_binary(), copy)
     copy.chmod(0o755)
     return str(copy)
-
-
-def wait_for(condition, seconds=20.0):
-    """Return the first true value of ``condition()``."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value or time.monotonic() > deadline:
-            assert value, "waited in vain for {0}".format(condition)
-            return value
-        time.sleep(0.02)
 
 
 class Host:
@@ -68,15 +58,21 @@ class Host:
     # -- configuration
 
     def main(self, top="", http=""):
-        temporary = "".join(
-            "    {0}_temp_path {1}/{0};\n".format(name, self.root)
-            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        return (
-            MARK + "pid {0};\nerror_log {1};\nworker_processes 2;\n{2}\n"
-            "events {{\n    worker_connections 64;\n}}\nhttp {{\n    access_log off;\n{3}{4}\n"
-            "    include wssgate.d/*.conf;\n    include conf.d/*.conf;\n}}\n"
-        ).format(self.pid_file, self.log, top, temporary, http)
+        return f"""{MARK}pid {self.pid_file};
+error_log {self.log};
+worker_processes 2;
+{top}
+events {{
+    worker_connections 64;
+}}
+http {{
+    access_log off;
+{temporary_paths(self.root)}
+{http}
+    include wssgate.d/*.conf;
+    include conf.d/*.conf;
+}}
+"""
 
     @staticmethod
     def server(listen, answer="hello", extra=""):
@@ -205,28 +201,7 @@ def certificate(host):
         folder.mkdir(parents=True, exist_ok=True)
         new = host.root / "certificate.new"
         new.mkdir()
-        subprocess.run(
-            [
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-                "-subj",
-                "/CN=localhost",
-                "-days",
-                "1",
-                "-keyout",
-                str(new / "privkey.pem"),
-                "-out",
-                str(new / "fullchain.pem"),
-            ],
-            check=True,
-            stderr=subprocess.DEVNULL,
-        )
+        pki.self_signed(new, "localhost")
         # Renamed, as everybody should: nginx from 1.27.4 goes on using what it loaded before a reload as long as inode and
         # modification time, in whole seconds, are the same (ssl_object_cache_inheritable).
         for file in new.iterdir():

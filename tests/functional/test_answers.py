@@ -13,7 +13,8 @@ import pytest
 
 from lib.head_echo import HeadEcho
 from lib.http_client import Answer, Client, receive_head
-from lib.local_gate import LocalGate, free_port, wait_for
+from lib.local_gate import LocalGate, free_port
+from lib.processes import wait_for
 
 NAME = "gate.example.com"
 ORIGIN = "https://app.example.com"

@@ -10,16 +10,15 @@ in docs/performance.md what it bought.
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from lib import echo_server, load, usage
-from lib.local_gate import LocalGate, free_port, wait_for
+from lib import load, usage
+from lib.local_gate import LocalGate, free_port
+from lib.processes import running, wait_for
 
 ORIGIN = "https://app.example.com"
 TOKEN = "Cost-token_0123456789"
@@ -34,7 +33,6 @@ KIB_PER_SESSION = 50.1
 @pytest.fixture(scope="module")
 def gate() -> Iterator[tuple[LocalGate, load.Target]]:
     upstream_port, port = free_port(), free_port()
-    upstream = subprocess.Popen([sys.executable, echo_server.__file__, "--echo", f"127.0.0.1:{upstream_port}"])
     server = {
         "name": "gate",
         "server_names": ["gate.example.com"],
@@ -44,15 +42,11 @@ def gate() -> Iterator[tuple[LocalGate, load.Target]]:
     }
     local_gate = LocalGate([server], nginx_sessions=1000)
     local_gate.variables["wss_proxy_certificates"] = [local_gate.certificate("gate")]
-    try:
-        with local_gate:
-            local_gate.issue(TOKEN)
-            target = load.Target(port, origin=ORIGIN, cookie=f"AUTH={TOKEN}")
-            wait_for(lambda: is_answered(target), 10)
-            yield local_gate, target
-    finally:
-        upstream.kill()
-        upstream.wait()
+    with running("echo_server", "--echo", f"127.0.0.1:{upstream_port}"), local_gate:
+        local_gate.issue(TOKEN)
+        target = load.Target(port, origin=ORIGIN, cookie=f"AUTH={TOKEN}")
+        wait_for(lambda: is_answered(target), 10)
+        yield local_gate, target
 
 
 def is_answered(target: load.Target) -> bool:

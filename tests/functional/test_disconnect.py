@@ -29,8 +29,9 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import fingerprint
 
-from lib import echo_server, hold, wire
-from lib.local_gate import LocalGate, free_port, wait_for
+from lib import hold, wire
+from lib.local_gate import LocalGate, free_port
+from lib.processes import running, wait_for
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="a network namespace, and closing other people's sockets, is for root"
@@ -82,11 +83,8 @@ def ports(network: None) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def echo(ports: dict[str, int]) -> Iterator[None]:
-    command = [sys.executable, echo_server.__file__, "--echo", f"127.0.0.1:{ports['echo']}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout and process.stdout.readline() == b"ready\n"
+    with running("echo_server", "--echo", f"127.0.0.1:{ports['echo']}"):
         yield
-        process.terminate()
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +27,8 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import g
 
 from lib import crowd, wire
 from lib.http_client import receive_head, stop_listening
-from lib.local_gate import LocalGate, LocalNginx, free_port, wait_for
+from lib.local_gate import LocalGate, LocalNginx, free_port
+from lib.processes import start, wait_for
 
 TOKEN = "token-of-the-faults-01"
 ORIGIN = "https://app.example.com"
@@ -39,6 +39,7 @@ IDLE = 2
 SESSIONS = CLIENTS + 100
 # A machine that is busy with the other tests takes its time; a gate that hangs takes for ever.
 PATIENCE = 20.0
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
 
 class Echo:
@@ -49,8 +50,7 @@ class Echo:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, crowd.__file__, str(self.port)], stdout=subprocess.PIPE)
-        assert self.process.stdout and self.process.stdout.readline() == b"ready\n"
+        self.process = start("load_echo_server", str(self.port))
 
     def kill(self) -> None:
         assert self.process
@@ -264,7 +264,7 @@ def test_an_upstream_that_never_answers_is_given_up_and_holds_up_nobody(local_ga
 def test_an_upstream_that_closes_in_the_middle_of_a_frame_ends_the_session_there(
     port: int, scripted: ScriptedUpstream
 ) -> None:
-    scripted.behave = lambda connection: connection.sendall(crowd.SWITCHING + b"\x82\x7e\x10\x00" + b"x" * 100)
+    scripted.behave = lambda connection: connection.sendall(SWITCHING + b"\x82\x7e\x10\x00" + b"x" * 100)
     with attempt(port, "/scripted") as reply:
         assert reply.session is not None
         with pytest.raises(wire.WireError, match="3996 bytes before the end"):
@@ -273,7 +273,7 @@ def test_an_upstream_that_closes_in_the_middle_of_a_frame_ends_the_session_there
 
 def test_an_upstream_that_resets_ends_the_session(port: int, scripted: ScriptedUpstream) -> None:
     def reset(connection: socket.socket) -> None:
-        connection.sendall(crowd.SWITCHING)
+        connection.sendall(SWITCHING)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     scripted.behave = reset
@@ -298,7 +298,7 @@ def test_a_client_that_reads_nothing_is_let_go_and_its_upstream_told(port: int, 
     ended = threading.Event()
 
     def pour(connection: socket.socket) -> None:
-        connection.sendall(crowd.SWITCHING)
+        connection.sendall(SWITCHING)
         try:
             while True:
                 connection.sendall(b"\x82\x7e\x10\x00" + b"x" * 4096)

@@ -29,8 +29,9 @@ from hypothesis import strategies as st
 from lib.fuzz_cases import INVALID_TOKENS, LOCATIONS, PASSWORD, USERNAME, VALID_TOKENS, Case, chosen_by, honest, make
 from lib.head_echo import HeadEcho
 from lib.http_client import Answer, Client
-from lib.local_gate import LocalGate, LocalNginx, free_port, wait_for
+from lib.local_gate import LocalGate, LocalNginx, free_port
 from lib.model import Rules, Verdict, judge
+from lib.processes import wait_for
 
 BATCHES = int(os.environ.get("WSSGATE_FUZZ_BATCHES", "600"))
 SEED = int(os.environ.get("WSSGATE_FUZZ_SEED") or random.SystemRandom().randrange(1 << 32))

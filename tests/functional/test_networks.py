@@ -15,7 +15,8 @@ import pytest
 from hypothesis import strategies as st
 
 from lib.http_client import Client
-from lib.local_gate import LocalGate, free_port, wait_for
+from lib.local_gate import LocalGate, free_port
+from lib.processes import wait_for
 
 ORIGIN = "https://app.example.com"
 # Another site of the same nginx, which answers with the bytes that limits go by.

@@ -17,7 +17,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import S
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import protection as _session_log
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import shorten
 
-from lib.local_gate import wait_for
+from lib.processes import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="it takes a worker that is not root, and root to become one")
 

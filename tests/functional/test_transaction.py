@@ -22,7 +22,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import g
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import System
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.syntax import read_tree
 
-from lib.local_gate import is_running, wait_for
+from lib.processes import is_running, wait_for
 from lib.transaction_faults import at_step, die, killed_at_each_step
 
 

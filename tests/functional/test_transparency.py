@@ -12,8 +12,6 @@ import os
 import random
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -26,9 +24,10 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from lib import echo_server, fast_echo, wire
+from lib import wire
 from lib.http_client import HEAD_END, receive_head, stop_listening
-from lib.local_gate import LocalGate, LocalNginx, free_port
+from lib.local_gate import LocalGate, LocalNginx, free_port, temporary_paths
+from lib.processes import running
 
 TOKEN = "transparency-token-0001"
 ORIGIN = "https://app.example.com"
@@ -39,10 +38,9 @@ SUITE = os.environ.get("WSSGATE_AUTOBAHN") or "some"
 if SUITE not in ("some", "all", "none"):
     raise ValueError(f"WSSGATE_AUTOBAHN is some, all or none, not {SUITE!r}")
 IS_WHOLE_SUITE = SUITE == "all"
-# By upstream: one that is strict, and one that is fast.
-STRICT_CASES = [f"{part}.*" for part in (1, 2, 3, 4, 5, 6, 7, 10)]
-FAST_PARTS = ("9", "12", "13")
-FAST_CASES = (
+CASES = [f"{part}.*" for part in (1, 2, 3, 4, 5, 6, 7, 10)]
+# A thousand messages or large ones.
+CASES += (
     ["9.*", "12.*", "13.*"]
     if IS_WHOLE_SUITE
     else ["9.1.1", "9.2.1", "9.5.1", "9.7.1", "12.1.1", "12.2.3", "13.1.1", "13.7.1"]
@@ -78,7 +76,7 @@ http {{
 
 
 class Wire:
-    """An upstream that says 101, then sends what it is told to, and keeps what it gets."""
+    """An upstream that answers 101, then sends the given bytes, and keeps those that it gets."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -134,25 +132,8 @@ def send_all(connection: socket.socket, parts: list[bytes]) -> None:
 @pytest.fixture(scope="module")
 def echo() -> Iterator[int]:
     port = free_port()
-    with subprocess.Popen(
-        [sys.executable, echo_server.__file__, "--echo", f"127.0.0.1:{port}"], stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout and process.stdout.readline() == b"ready\n"
+    with running("echo_server", "--echo", f"127.0.0.1:{port}"):
         yield port
-        process.terminate()
-
-
-@pytest.fixture(scope="module")
-def fast() -> Iterator[int]:
-    port = free_port()
-    if SUITE == "none":
-        # Nobody connects there.
-        yield port
-        return
-    with subprocess.Popen([sys.executable, fast_echo.__file__, str(port)], stdout=subprocess.PIPE) as process:
-        assert process.stdout and process.stdout.readline() == b"ready\n"
-        yield port
-        process.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +149,7 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def local_gate(echo: int, fast: int, raw: Wire, port: int) -> Iterator[LocalGate]:
+def local_gate(echo: int, raw: Wire, port: int) -> Iterator[LocalGate]:
     local_gate = LocalGate([])
     local_gate.variables |= {
         "wss_proxy_certificates": [local_gate.certificate()],
@@ -180,7 +161,6 @@ def local_gate(echo: int, fast: int, raw: Wire, port: int) -> Iterator[LocalGate
                 "listen": [{"address": "127.0.0.1", "port": port}],
                 "locations": [
                     {"path": "/wss", "upstream": f"http://127.0.0.1:{echo}", "origins": [ORIGIN]},
-                    {"path": "/fast", "upstream": f"http://127.0.0.1:{fast}", "origins": [ORIGIN]},
                     {"path": "/raw", "upstream": f"http://127.0.0.1:{raw.port}", "origins": [ORIGIN]},
                 ],
             }
@@ -198,11 +178,10 @@ def adapter(local_gate: LocalGate, port: int) -> Iterator[int]:
         nginx.binary = local_gate.binary
         for folder in (nginx.etc, nginx.log):
             folder.mkdir()
-        temporary = " ".join(
-            f"{kind}_temp_path {nginx.root}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
         (nginx.etc / "nginx.conf").write_text(
-            ADAPTER.format(root=nginx.root, port=own, gate=port, token=TOKEN, origin=ORIGIN, temporary=temporary)
+            ADAPTER.format(
+                root=nginx.root, port=own, gate=port, token=TOKEN, origin=ORIGIN, temporary=temporary_paths(nginx.root)
+            )
         )
         nginx.start()
         yield own
@@ -270,23 +249,12 @@ def passed(behavior: str) -> str:
     return "OK" if behavior == "NON-STRICT" else behavior
 
 
-def all_results(ways: tuple[tuple[int, str], tuple[int, str]], cases: list[str]) -> dict[str, tuple[object, ...]]:
-    """Each case by the way that is for it: the strict upstream's or the fast one's."""
-    found = {}
-    for (port, path), is_fast in zip(ways, (False, True), strict=True):
-        chosen = [case for case in cases if (case.partition(".")[0] in FAST_PARTS) == is_fast]
-        if chosen:
-            found |= results(port, path, chosen)
-    return found
-
-
 @pytest.mark.skipif(SUITE == "none", reason="WSSGATE_AUTOBAHN is none")
-def test_every_autobahn_case_ends_as_without_the_gate(echo: int, fast: int, adapter: int) -> None:
-    without, by_gate = ((echo, "/"), (fast, "/")), ((adapter, "/wss"), (adapter, "/fast"))
+def test_every_autobahn_case_ends_as_without_the_gate(echo: int, adapter: int) -> None:
     start = time.monotonic()
-    direct = all_results(without, STRICT_CASES + FAST_CASES)
+    direct = results(echo, "/", CASES)
     middle = time.monotonic()
-    through = all_results(by_gate, STRICT_CASES + FAST_CASES)
+    through = results(adapter, "/wss", CASES)
     print(
         f"{len(direct)} cases: direct in {middle - start:.1f} s, through the gate in {time.monotonic() - middle:.1f} s"
     )
@@ -296,8 +264,8 @@ def test_every_autobahn_case_ends_as_without_the_gate(echo: int, fast: int, adap
     for _attempt in range(2):
         if differing := [name for name in direct if direct[name] != through.get(name)]:
             print(f"tried again: {differing}")
-            direct |= all_results(without, differing)
-            through |= all_results(by_gate, differing)
+            direct |= results(echo, "/", differing)
+            through |= results(adapter, "/wss", differing)
     assert {name: (direct[name], through.get(name)) for name in direct if direct[name] != through.get(name)} == {}
 
 

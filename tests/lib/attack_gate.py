@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +15,9 @@ from typing import Any
 import yaml
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._sha512_crypt import sha512_crypt
 
-from . import attacks, echo_server
+from . import attacks
 from .local_gate import LocalGate, LocalNginx, free_port
+from .processes import running
 
 ROOT = Path(__file__).resolve().parents[2]
 GATE = ROOT / "molecule/attacks/gate.yml"
@@ -99,17 +98,18 @@ class AttackGate(LocalGate):
     @contextmanager
     def upstream(self) -> Iterator[None]:
         chain, key = self._upstream_certificate
-        command = [
-            sys.executable, echo_server.__file__, "--echo", self.echo, "--echo", str(self.socket), "--certificate", chain, "--key", key,
-            "--silent", self.silent, "--refuse", self.refuse, "--accel", self.accel,
-            "--record", str(self.record),
-        ]  # fmt: skip
+        arguments = ["--echo", self.echo, "--echo", str(self.socket), "--certificate", chain, "--key", key]
+        arguments += [
+            "--silent",
+            self.silent,
+            "--refuse",
+            self.refuse,
+            "--accel",
+            self.accel,
+            "--record",
+            str(self.record),
+        ]
         for address in self.tls.values():
-            command += ["--tls", address]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            try:
-                yield
-            finally:
-                process.terminate()
+            arguments += ["--tls", address]
+        with running("echo_server", *arguments):
+            yield

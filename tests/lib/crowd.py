@@ -1,49 +1,27 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many sessions at little cost: a client for thousands of them, and `python crowd.py PORT`, an echo server that keeps up.
+"""A client for thousands of sessions at little cost.
 
-Both send one frame of four letters with a mask that changes nothing (RFC 6455 5.3), so neither has to parse frames.
+It sends one frame of four letters, with a mask that changes nothing (RFC 6455 5.3), so that it has no frames to parse.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import resource
 import ssl
-import sys
 import time
 from dataclasses import dataclass, field
 
 SENT, WANTED = b"\x81\x84\0\0\0\0echo", b"\x81\x04echo"
 HEAD_END = b"\r\n\r\n"
-SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
 
 def raise_limit() -> None:
     """As many descriptors as this process may have."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-class Echo(asyncio.Protocol):
-    """101 to any head, then each frame back without its mask."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport, self.data, self.is_open = transport, b"", False
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
-        if not self.is_open:
-            if HEAD_END not in self.data:
-                return
-            self.data, self.is_open = self.data.partition(HEAD_END)[2], True
-            self.transport.write(SWITCHING)
-        while self.data.startswith(SENT):
-            self.data = self.data[len(SENT) :]
-            self.transport.write(WANTED)
 
 
 @dataclass
@@ -129,16 +107,3 @@ class Crowd:
             return session
 
         return [session for session in await asyncio.gather(*map(one, sessions)) if session]
-
-
-async def serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", port, backlog=4096)
-    print("ready", flush=True)
-    with contextlib.suppress(asyncio.CancelledError):
-        await server.serve_forever()
-
-
-if __name__ == "__main__":
-    raise_limit()
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(int(sys.argv[1])))

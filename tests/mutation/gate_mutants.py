@@ -29,7 +29,8 @@ import crossplane
 from lib import attacks, wire
 from lib import features as features
 from lib.attack_gate import AttackGate
-from lib.local_gate import GateCopy, LocalGate, free_port, wait_for
+from lib.local_gate import GateCopy, LocalGate, free_port
+from lib.processes import wait_for
 
 
 @dataclass(frozen=True)
