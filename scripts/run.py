@@ -253,10 +253,10 @@ def known_durations() -> dict[str, float]:
 
 
 def long_ones_first(jobs: list[Job], durations: dict[str, float]) -> list[Job]:
-    """By their durations. Before these the jobs that have none yet: an unknown one that starts last may end long after the others.
+    """By their durations; jobs that have none yet come first: started last, one might end long after the others.
 
-    Among the unknown the make targets come first, as they were named; scenarios follow by how much there is to read in them,
-    which is within some percent of the best order.
+    Among those make targets come first, as they were named. Scenarios follow by how much there is to read in them,
+    which ends some percent after the best order.
     """
 
     def key(job: Job) -> tuple[bool, float]:

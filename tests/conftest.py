@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lets plain pytest import ansible_collections.wssgate.nginx from any checkout.
 
-`ansible-test units` brings a loader of its own and a checkout that lies where a collection belongs; there this file does
-nothing.
+`ansible-test units` brings a loader of its own and a checkout that lies where a collection belongs; there this file
+does nothing.
 """
 
 from __future__ import annotations

@@ -545,7 +545,9 @@ static_resources:
           common_tls_context:
             tls_params: {{tls_minimum_protocol_version: TLSv1_2, tls_maximum_protocol_version: TLSv1_3}}
             alpn_protocols: [http/1.1]
-            tls_certificates: [{{certificate_chain: {{filename: {self.shared.certificate}}}, private_key: {{filename: {self.shared.key}}}}}]
+            tls_certificates:
+            - certificate_chain: {{filename: {self.shared.certificate}}}
+              private_key: {{filename: {self.shared.key}}}
       filters:
       - name: http
         typed_config:
@@ -576,7 +578,9 @@ static_resources:
                     - and_rules:
                         rules:
                         - header: {{name: origin, string_match: {{exact: "{ORIGIN}"}}}}
-                        - header: {{name: cookie, string_match: {{safe_regex: {{regex: "(?:.*; )?AUTH={TOKEN}(?:;.*)?"}}}}}}
+                        - header:
+                            name: cookie
+                            string_match: {{safe_regex: {{regex: "(?:.*; )?AUTH={TOKEN}(?:;.*)?"}}}}
           - name: router
             typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
   clusters:
@@ -586,7 +590,9 @@ static_resources:
     circuit_breakers: {{thresholds: [{{max_connections: 20000, max_requests: 20000, max_pending_requests: 20000}}]}}
     load_assignment:
       cluster_name: echo
-      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {self.shared.upstream_port}}}}}}}}}]}}]
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {self.shared.upstream_port}}}}}}}
 """)
         return [
             str(self.binary),

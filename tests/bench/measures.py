@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The measurements. Every round visits each contender in turn; what is compared was measured within the same seconds."""
+"""The measurements. Each round visits every contender in turn: what is compared was measured within seconds."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Bench:
         rounds: int | None = None,
         slices: int = 1,
     ) -> Figures:
-        """A round is so many turns of everybody, whose mean it is: what disturbs lasts longer than a turn, and meets all."""
+        """A round is so many turns of everybody, and their mean: what disturbs lasts longer, and meets all."""
         figures: Figures = {}
         for number in range(rounds or self.rounds):
             sums: dict[str, dict[str, float]] = {contender.name: {} for contender in running}
@@ -176,7 +176,8 @@ class Bench:
                             time.sleep(1)
                             figures[str(step)] = contender.memory()
                             self.say(
-                                f"memory: {kind.title}: {(figures[str(step)] - figures['0']) / step:.1f} KiB a session at {step}"
+                                f"memory: {kind.title}: {(figures[str(step)] - figures['0']) / step:.1f} KiB a "
+                                f"session at {step}"
                             )
                     time.sleep(3)
                     figures["after"] = contender.memory()
@@ -350,7 +351,8 @@ class Bench:
                 for contender in self._running(stack, [kind]):
                     figures = found[kind.name] = self._reload(contender, sessions)
                     self.say(
-                        f"reload: {kind.title}: live after {figures['live_ms']:.0f} ms, {figures['kept']} of {sessions} sessions kept"
+                        f"reload: {kind.title}: live after {figures['live_ms']:.0f} ms, {figures['kept']} of "
+                        f"{sessions} sessions kept"
                     )
         return found
 
@@ -427,7 +429,7 @@ class BareLikeGate(Bare):
 
 
 def sizes_of(gate: Gate) -> list[type[Contender]]:
-    """The bare one with the gate's sizes, and with tunnel buffers so small that messages suffer: what nginx cannot go below."""
+    """The bare one with the gate's sizes, and tunnel buffers so small that messages suffer: the lowest for nginx."""
     server = "".join(text for name, text in gate.local_gate.configuration().items() if "server_" in name)
     given = " ".join(re.findall(r"^ *((?:ssl_buffer_size|request_pool_size) [^;]*;)", server, flags=re.M))
 

@@ -56,9 +56,14 @@ def table(head: list[str], rows: list[list[Any]]) -> str:
     return "\n".join([row(*head), row("---", *["---:"] * (len(head) - 1)), *(row(*cells) for cells in rows)]) + "\n"
 
 
+def shares(mine: list[float], others: list[float]) -> list[float]:
+    """The quotient of each round."""
+    return [a / b for a, b in zip(mine, others, strict=True)]
+
+
 def ratios(mine: list[float], others: list[float]) -> str:
     """The median of the rounds' own, with the least and the greatest."""
-    each = [a / b for a, b in zip(mine, others, strict=True)]
+    each = shares(mine, others)
     return f"{median(each):.2f} ({min(each):.2f}–{max(each):.2f})"
 
 
@@ -101,27 +106,35 @@ class Page:
 
     def head(self) -> None:
         self.add(
-            "# Performance\n\nMade by `make bench`, from `performance.json` beside this page; the prose below the tables is about the "
+            "# Performance\n\nMade by `make bench`, from `performance.json` beside this page; the prose below "
+            "the tables is about the "
             "run of November 2026. What is compared was measured in turns, "
-            "within the same seconds; **ratio** is the median of the rounds' own ratios to a bare `proxy_pass` on the same nginx, "
+            "within the same seconds; **ratio** is the median of the rounds' own ratios to a bare `proxy_pass` "
+            "on the same nginx, "
             "with the least and the greatest in brackets. Ratios are "
-            "what to trust: the absolute figures are those of a small virtual machine that others used at the same time."
+            "what to trust: the absolute figures are those of a small virtual machine that others used at the "
+            "same time."
         )
         parts = [(name, part) for name, part in self.results.items() if isinstance(part, dict) and "seconds" in part]
         machine = next(part["machine"] for _name, part in parts if "machine" in part)
         self.add(
-            f"## How\n\n- Machine: {machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, {machine['system']}, "
+            f"## How\n\n- Machine: {machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, "
+            f"{machine['system']}, "
             f"kernel {machine['kernel']}. Everything on loopback: client, proxy and upstream share these cores.\n"
-            "- CPU is the processes' own account (`schedstat` of every thread, children too), memory the proportional set size "
+            "- CPU is the processes' own account (`schedstat` of every thread, children too), memory the "
+            "proportional set size "
             "(`smaps_rollup`) of all processes; what the kernel keeps for sockets is not in it.\n"
-            "- One worker, thread or processor each (`GOMAXPROCS=1`, `--concurrency 1`). P-256 certificate, TLS 1.3, the same upstream "
+            "- One worker, thread or processor each (`GOMAXPROCS=1`, `--concurrency 1`). P-256 certificate, "
+            "TLS 1.3, the same upstream "
             "(picows, plain ws) and client (Python's OpenSSL), an access log in a file.\n"
             + "\n".join(
-                f"- Part *{name}*: {part['date']}, {part['rounds']} rounds, scale {part['scale']:g}, {part['seconds']} s, load "
+                f"- Part *{name}*: {part['date']}, {part['rounds']} rounds, scale {part['scale']:g}, "
+                f"{part['seconds']} s, load "
                 f"{part['load_before']:.1f} before it began."
                 for name, part in parts
             )
-            + "\n- In each, memory and reload are one measurement for each contender, guards seven rounds, sessions under attack and "
+            + "\n- In each, memory and reload are one measurement for each contender, guards seven rounds, "
+            "sessions under attack and "
             "instructions three."
         )
         rows = [
@@ -139,7 +152,8 @@ class Page:
             return
         full, resumed, saturated = found["handshake_full"], found["handshake_resumed"], found["handshake_saturated"]
         self.add(
-            "## A handshake\n\nTCP, TLS, request, 101, end. CPU in the proxy alone; times are the client's, which shares the cores."
+            "## A handshake\n\nTCP, TLS, request, 101, end. CPU in the proxy alone; times are the client's, "
+            "which shares the cores."
         )
         self.add(
             table(
@@ -184,7 +198,8 @@ class Page:
             },
         )
         self.add(
-            "## A message\n\nCPU in the proxy for one message there and back, and what a session sees at 1,000 messages a second: the time "
+            "## A message\n\nCPU in the proxy for one message there and back, and what a session sees at 1,000 "
+            "messages a second: the time "
             "there and back, less that of the upstream without a proxy."
         )
         rows = []
@@ -243,9 +258,11 @@ class Page:
         ]
         furthest = max(map(spread, rounds))
         self.add(
-            "## Instructions and system calls: what noise does not touch\n\nWhat one more handshake, from the connection to its end, "
+            "## Instructions and system calls: what noise does not touch\n\nWhat one more handshake, from the "
+            "connection to its end, "
             "makes nginx do: instructions outside the kernel, counted by valgrind "
-            f"{found['valgrind']} (callgrind), and calls into the kernel, counted by strace, without waits and memory. Median of "
+            f"{found['valgrind']} (callgrind), and calls into the kernel, counted by strace, without waits and "
+            f"memory. Median of "
             f"{len(rounds[0])} rounds, which differ by {furthest:.2%} at most.".replace("%", " %")
         )
 
@@ -293,7 +310,8 @@ class Page:
         if seen:
             lost = [name for name, is_there in seen.items() if not is_there]
             self.add(
-                f"Of this processor's features valgrind shows OpenSSL {', '.join(name for name in seen if name not in lost)}"
+                f"Of this processor's features valgrind shows OpenSSL "
+                f"{', '.join(name for name in seen if name not in lost)}"
                 + (f", and hides {', '.join(lost)}." if lost else ", which are all that it looks at.")
             )
 
@@ -303,7 +321,8 @@ class Page:
             return
         steps = sorted({int(step) for figures in found.values() for step in figures if step.isdigit() and step != "0"})
         self.add(
-            "## Memory\n\nKiB for each idle wss session, over what the fresh process had; and what was still held three seconds after all "
+            "## Memory\n\nKiB for each idle wss session, over what the fresh process had; and what was still "
+            "held three seconds after all "
             "had closed, which is used again for the next."
         )
         rows = [
@@ -336,7 +355,8 @@ class Page:
         one, many = found["one_token"], found["many_tokens"]
         whole = one["plain_gate"]["cpu_us"]
         self.add(
-            "## What each guard costs\n\nWithout TLS, which would hide most of it: the whole gate, and the same with one "
+            "## What each guard costs\n\nWithout TLS, which would hide most of it: the whole gate, and the "
+            "same with one "
             "thing taken out. **costs** is the median of the rounds' differences."
         )
         counted = (self.figures("instructions") or {"plain": {}})["plain"]
@@ -363,7 +383,8 @@ class Page:
             return median([a / b for a, b in pairs])
 
         self.add(
-            f"With 1 token in the store the gate takes {extra(one):.2f} times what bare `proxy_pass` takes without TLS, with 100,000 tokens "
+            f"With 1 token in the store the gate takes {extra(one):.2f} times what bare `proxy_pass` takes "
+            f"without TLS, with 100,000 tokens "
             f"{extra(many):.2f} times: one look-up of a name, however many there are."
         )
 
@@ -373,8 +394,10 @@ class Page:
             return
         cost, felt = found["cost"], found["felt"]
         self.add(
-            "## Refusing\n\nCPU in the proxy for one refusal over a connection that stays open, as an attacker in a hurry would send them, "
-            "beside that of an accepted handshake in the same round; and for a refusal with a TLS handshake of its own, nearly all of which "
+            "## Refusing\n\nCPU in the proxy for one refusal over a connection that stays open, as an attacker "
+            "in a hurry would send them, "
+            "beside that of an accepted handshake in the same round; and for a refusal with a TLS handshake of "
+            "its own, nearly all of which "
             "is TLS."
         )
         self.add(
@@ -397,7 +420,7 @@ class Page:
                             for key in ("no_cookie_us", "wrong_origin_us", "new_connection_us")
                             for cell in (
                                 number(median(cost[name][key])),
-                                f"{median([a / b for a, b in zip(cost[name][key], cost[name]['accepted_us'], strict=True)]):.3f}",
+                                f"{median(shares(cost[name][key], cost[name]['accepted_us'])):.3f}",
                             )
                         ),
                         number(median(cost[name]["accepted_us"])),
@@ -407,7 +430,8 @@ class Page:
             )
         )
         self.add(
-            "What an honest session feels (64 B, 200 messages a second, there and back) while three clients ask without a cookie as fast as "
+            "What an honest session feels (64 B, 200 messages a second, there and back) while three clients "
+            "ask without a cookie as fast as "
             "they can:"
         )
         self.add(
@@ -433,7 +457,8 @@ class Page:
         if not found:
             return
         self.add(
-            "## A reload\n\nA configuration with one more port is taken up, with idle sessions open, while handshakes at 40 a second go on. Live is "
+            "## A reload\n\nA configuration with one more port is taken up, with idle sessions open, while "
+            "handshakes at 40 a second go on. Live is "
             "it when a session gets in on that port; kept are the sessions that were still there three seconds later."
         )
         self.add(
@@ -473,7 +498,8 @@ class Page:
             return
         self.add(
             "## The controller's side\n\nRuns on containers of this machine, the last of them on "
-            f"{self.results['controller']['date']}. Those that change nothing were made in turns: medians of the seconds by the clock and "
+            f"{self.results['controller']['date']}. Those that change nothing were made in turns: medians of "
+            f"the seconds by the clock and "
             "of the controller's processors, tasks in the play's output, and commands run on each host (connections)."
         )
         rows = []

@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A gate under thousands of sessions for a long time: does it lose one, does it get slow, does it give everything back?
 
-python -m bench.soak [--seconds 1800] [--sessions 2000]. The gate is rendered by the roles, in a folder and on the loopback. Every session
-echoes once a second. Each second one of a hundred goes and another comes. Five reloads come in the last third. Prints figures
-every half minute, and ends with 1 when a session was dropped, an echo was slower than a second more than one without the gate,
-memory grew while the number of sessions did not, or processes, descriptors or memory are not back when all have gone.
+python -m bench.soak [--seconds 1800] [--sessions 2000]. The gate is rendered by the roles, in a folder and on the
+loopback. Every session echoes once a second. Each second one of a hundred goes and another comes. Five reloads come in
+the last third. Prints figures every half minute, and ends with 1 when a session was dropped, an echo was slower than a
+second more than one without the gate, memory grew while the number of sessions did not, or processes, descriptors or
+memory are not back when all have gone.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ class Soak:
         while self.clients() or self.local_gate.workers(LEAVING):
             if time.monotonic() > deadline:
                 self.problems.append(
-                    f"a minute after the last session: {self.clients()} clients, {len(self.local_gate.workers(LEAVING))} old workers"
+                    f"a minute after the last session: {self.clients()} clients, "
+                    f"{len(self.local_gate.workers(LEAVING))} old workers"
                 )
                 return
             await asyncio.sleep(0.5)
@@ -148,7 +150,8 @@ class Soak:
         measuring = asyncio.create_task(self.measure())
         self.come(self.count)
         await asyncio.sleep(15)
-        # Thousands that come at the same moment wait for each other's handshakes. How long an echo takes counts from here.
+        # Thousands that come at the same moment wait for each other's handshakes. How long an echo takes counts from
+        # here.
         self.crowd.seen.slowest_echo = self.direct.seen.slowest_echo = 0.0
         steady: list[dict[str, Any]] = []
         await self.cycle(seconds * 2 / 3, steady)

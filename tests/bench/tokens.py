@@ -3,14 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What tokens cost, beside a bare Python loop that does the same to the same files.
 
-    make bench                                         # 1,000, 10,000 and 100,000 tokens, handshakes, ansible.builtin.file, memory
-    make bench ARGS='--parts store --counts 10000 --rounds 7'
-    make bench NAME=tokens ARGS='--write docs'        # docs/tokens-figures.md, .json, .svg (requirements-bench.txt)
+    make bench NAME=tokens                             # all parts; 1,000, 10,000 and 100,000 tokens
+    make bench NAME=tokens ARGS='--parts store --counts 10000 --rounds 7'
+    make bench NAME=tokens ARGS='--write docs'         # docs/tokens-figures.md, .json, .svg (requirements-bench.txt)
 
-store       The bare loop runs in the same process, right before what it is compared with, and a round takes all of them in
-            turn, so that a slow moment of the machine meets both. The module is the real one, from its arguments as JSON to its
-            result as JSON; what it takes to find one token as it should be counts as fixed cost and is taken off.
-            Figures are medians in milliseconds; `factor` is the median of the factors of the rounds.
+store       The bare loop runs in the same process, right before what it is compared with, and a round takes all of them
+            in turn, so that a slow moment of the machine meets both. The module is the real one, from its arguments as
+            JSON to its result as JSON; what it takes to find one token as it should be counts as fixed cost and is
+            taken off. Figures are medians in milliseconds; `factor` is the median of the factors of the rounds.
 memory      The highest resident size (ru_maxrss) of a process that does nothing but one call.
 playbook    Whole `ansible-playbook` runs for 100 tokens: one task of wss_token, and a loop over ansible.builtin.file.
 handshake   The gate as the roles render it, once with 1 file in the store and once with the most; handshakes in turn.
@@ -342,10 +342,13 @@ def handshakes(count: int, rounds: int) -> list[dict[str, Any]]:
         for files in (1, count):
             port = free_port()
             local_gate = LocalGate([])
+            upstream = f"http://127.0.0.1:{head_echo.port}"
             local_gate.variables["wss_proxy_servers"] = [{
                 "name": "gate", "server_names": ["gate.example.com"],
                 "listen": [{"address": "127.0.0.1", "port": port, "tls": False}],
-                "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{head_echo.port}", "origins": ["https://app.example.com"]}],
+                "locations": [
+                    {"path": "/wss", "upstream": upstream, "origins": ["https://app.example.com"]}
+                ],
             }]  # fmt: skip
             stack.enter_context(local_gate)
             bare_loop(local_gate.tokens, names(files))
@@ -402,7 +405,10 @@ def memory_table(rows: list[dict[str, Any]]) -> str:
 def handshake_table(rows: list[dict[str, Any]]) -> str:
     lines = [f"{'handshake, answered':<56} {'files':>7} {'median us':>10} {'quartiles':>21}"]
     lines += [
-        f"{line['status']:<56} {line['files']:>7} {line['median_us']:>10} {line['quartiles_us'][0]:>10} {line['quartiles_us'][2]:>10}"
+        (
+            f"{line['status']:<56} {line['files']:>7} {line['median_us']:>10} {line['quartiles_us'][0]:>10} "
+            f"{line['quartiles_us'][2]:>10}"
+        )
         for line in rows
     ]
     return "\n".join(lines)
@@ -432,8 +438,12 @@ def markdown(figures: dict[str, Any]) -> str:
         "",
         "## Time, beside a bare Python loop",
         "",
-        "Medians in milliseconds. `factor` is how many times the bare loop's time a call takes. The loop takes no care; the module looks at each "
-        "file before it touches it, writes a managed one elsewhere and on the disk before it gets its name, and reports fingerprints.",
+        (
+            "Medians in milliseconds. `factor` is how many times the bare loop's time a call takes. The loop takes "
+            "no care; the module looks at each "
+            "file before it touches it, writes a managed one elsewhere and on the disk before it gets its name, "
+            "and reports fingerprints."
+        ),
         "",
         "| | tokens | bare loop | module | factor |",
         "|---|--:|--:|--:|--:|",

@@ -202,8 +202,8 @@ def certificate(host):
         new = host.root / "certificate.new"
         new.mkdir()
         pki.self_signed(new, "localhost")
-        # Renamed, as everybody should: nginx from 1.27.4 goes on using what it loaded before a reload as long as inode and
-        # modification time, in whole seconds, are the same (ssl_object_cache_inheritable).
+        # Renamed, as everybody should: nginx from 1.27.4 goes on using what it loaded before a reload as long as inode
+        # and modification time, in whole seconds, are the same (ssl_object_cache_inheritable).
         for file in new.iterdir():
             os.replace(file, folder / file.name)
         new.rmdir()

@@ -39,14 +39,16 @@ class CertificatesGate(LocalGate):
                 is_asked = locations[0].asks != "no"
                 authority = authorities.get(address.authority, {})
                 is_required = all(location.asks == "must" for location in locations)
+                is_optional = is_asked and not is_required
+                upstream = f"http://127.0.0.1:{self.head_echo.port}"
                 servers.append(
                     {
                         "name": name.partition(".")[0], "server_names": [name], "certificate": "gate",
                         "listen": [{"address": "127.0.0.1", "port": address.port, "default_server": is_default}],
                         "client_certificates": {**authority, "required": is_required} if is_asked else {},
                         "locations": [
-                            {"path": location.path, "upstream": f"http://127.0.0.1:{self.head_echo.port}", "auth": "none"}
-                            | ({} if is_required or not is_asked else {"client_certificate_required": location.asks == "must"})
+                            {"path": location.path, "upstream": upstream, "auth": "none"}
+                            | ({"client_certificate_required": location.asks == "must"} if is_optional else {})
                             for location in locations
                         ],
                     }

@@ -23,7 +23,10 @@ ACCEPTED = (
     (
         "if_is_evil",
         "set $wss_refused",
-        "each such block ends in a return, and set and return run in one phase: nothing of the location is left to go wrong",
+        (
+            "each such block ends in a return, and set and return run in one phase: nothing of the location is "
+            "left to go wrong"
+        ),
     ),
     (
         "worker_rlimit_nofile_vs_connections",

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Revoking a token ends its open sessions, by whatever way they came, and nobody else's.
 
-All of it, the gate too, is in a network namespace of its own: a fault in what is closed then cuts off nobody on this machine.
+All of it, the gate too, is in a network namespace of its own: a fault in what is closed then cuts off nobody on this
+machine.
 """
 
 from __future__ import annotations
@@ -95,7 +96,11 @@ def local_gate(ports: dict[str, int], echo: None) -> Iterator[LocalGate]:
     def server(name: str, *listen: dict[str, Any], **options: Any) -> dict[str, Any]:
         return {
             "name": name, "server_names": ["gate.example.com"], "listen": [{"tls": False, **entry} for entry in listen],
-            "locations": [location("/wss"), location("/open", auth="none"), location("/dead", upstream=f"http://127.0.0.1:{ports['nobody']}")],
+            "locations": [
+                location("/wss"),
+                location("/open", auth="none"),
+                location("/dead", upstream=f"http://127.0.0.1:{ports['nobody']}"),
+            ],
             **options,
         }  # fmt: skip
 
@@ -211,7 +216,8 @@ class Gate:
 
         tree = str(Path(next(iter(ansible_collections.__path__))).parent)
         done = subprocess.run(
-            [*launcher, sys.executable, "-c", MODULE.format(module=module)], input=json.dumps(arguments), capture_output=True, text=True,
+            [*launcher, sys.executable, "-c", MODULE.format(module=module)],
+            input=json.dumps(arguments), capture_output=True, text=True,
             env={**os.environ, "PYTHONPATH": tree}, timeout=60, check=False,
         )  # fmt: skip
         assert done.stdout, done.stderr
@@ -462,9 +468,15 @@ def prune(gate: Gate) -> None:
     import ansible_collections
 
     tree = str(Path(next(iter(ansible_collections.__path__))).parent)
-    code = "import sys; from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import main; sys.exit(main())"
+    code = (
+        "import sys; from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import main; "
+        "sys.exit(main())"
+    )
     subprocess.run(
-        [sys.executable, "-c", code, "--store", str(gate.local_gate.tokens), "--session-log", str(gate.local_gate.session_log)],
+        [
+            sys.executable, "-c", code,
+            "--store", str(gate.local_gate.tokens), "--session-log", str(gate.local_gate.session_log),
+        ],
         env={**os.environ, "PYTHONPATH": tree}, check=True, timeout=60,
     )  # fmt: skip
 

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What goes wrong around a gate, done to it: upstreams that die, clients that hang, workers that are killed, limits reached.
+"""What goes wrong around a gate, done to it: upstreams that die, clients that hang, workers that are killed, limits
+reached.
 
 WSSGATE_CLIENTS=2000 is the long form of the crowd that comes back at once.
 """
@@ -223,7 +224,8 @@ def nothing_is_left_behind(local_gate: LocalGate, port: int) -> Iterator[None]:
     wait_for(lambda: clients(local_gate) == 0, PATIENCE)
 
 
-# -- upstreams -----------------------------------------------------------------------------------------------------------
+# -- upstreams
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_an_upstream_that_is_killed_ends_its_sessions_and_is_taken_back_at_once(
@@ -281,7 +283,8 @@ def test_an_upstream_that_resets_ends_the_session(port: int, scripted: ScriptedU
         assert reply.session is None or reply.session.ended(PATIENCE)
 
 
-# -- clients -------------------------------------------------------------------------------------------------------------
+# -- clients
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_client_that_vanished_is_let_go_after_the_idle_time(local_gate: LocalGate, port: int) -> None:
@@ -374,7 +377,8 @@ def test_a_whole_crowd_comes_back_at_once(local_gate: LocalGate, port: int, tls:
         assert clients.seen.opened == clients.seen.echoes == CLIENTS
 
 
-# -- nginx ---------------------------------------------------------------------------------------------------------------
+# -- nginx
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_a_killed_worker_takes_its_own_sessions_with_it_and_is_replaced(local_gate: LocalGate, port: int) -> None:
@@ -443,7 +447,8 @@ def test_a_worker_out_of_descriptors_keeps_its_sessions_and_recovers(
                 statuses.append(reply.status)
                 if reply.session is not None:
                     stack.callback(reply.session.close)
-        # Who came at the limit got a clear answer, or waited in the kernel's queue. Nobody got a session that does not work.
+        # Who came at the limit got a clear answer, or waited in the kernel's queue. Nobody got a session that does not
+        # work.
         assert statuses.count(101) > 3
         assert len(statuses) < 20 or set(statuses) > {101}
         assert set(statuses) <= {101, 500}

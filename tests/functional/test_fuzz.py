@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The gate and a model of its rules, written by hand, agree on every request that a fuzzer thinks of.
 
-WSSGATE_FUZZ_BATCHES (600; 40 requests each) sets how long it goes on, WSSGATE_FUZZ_SEED repeats a run: each run prints its
-own. They come from hypothesis, which shrinks what it finds; a sixth as many more from a random number generator alone.
-A failure shows the bytes of the one request on which gate and model differ.
+WSSGATE_FUZZ_BATCHES (600; 40 requests each) sets how long it goes on, WSSGATE_FUZZ_SEED repeats a run: each run prints
+its own. They come from hypothesis, which shrinks what it finds; a sixth as many more from a random number generator
+alone. A failure shows the bytes of the one request on which gate and model differ.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ BATCHES = int(os.environ.get("WSSGATE_FUZZ_BATCHES", "600"))
 SEED = int(os.environ.get("WSSGATE_FUZZ_SEED") or random.SystemRandom().randrange(1 << 32))
 BATCH_SIZE = 40
 
-# What a case's choices take. Hypothesis draws them for some cases at a time: to draw each choice takes ten times as long as to try it.
+# What a case's choices take. Hypothesis draws them for some cases at a time: to draw each choice takes ten times as
+# long as to try it.
 CASE_BYTES = 48
 DRAWN = 8
 
 
 def decoded(data: bytes) -> Case:
-    """The case that these bytes choose, one a choice, two where there is much to choose from. Zeros are an honest handshake."""
+    """The case that these bytes choose: one a choice, two among many options. Zeros are an honest handshake."""
     source = iter(data)
 
     def pick(options: Sequence[Any]) -> Any:
@@ -99,7 +100,8 @@ class Comparison:
             for answer, (asker, case, verdict) in zip(answers, group, strict=True):
                 problem = differs(verdict, answer, asker.address)
                 assert not problem, (
-                    f"{problem}\n  the model: {verdict.status} {verdict.reason}\n  the gate:  {answer.status} {answer.headers}\n"
+                    f"{problem}\n  the model: {verdict.status} {verdict.reason}\n"
+                    f"  the gate:  {answer.status} {answer.headers}\n"
                     f"  request:   {case.encode()!r}"
                 )
                 self.seen[answer.status] += 1
@@ -267,7 +269,8 @@ def comparison(
     seconds = time.monotonic() - start
     with capsys.disabled():
         print(
-            f"\n  {comparison.seen.total()} requests in {seconds:.1f} s, WSSGATE_FUZZ_SEED={SEED}: {dict(sorted(comparison.seen.items()))}"
+            f"\n  {comparison.seen.total()} requests in {seconds:.1f} s, WSSGATE_FUZZ_SEED={SEED}: "
+            f"{dict(sorted(comparison.seen.items()))}"
         )
 
 
@@ -295,7 +298,8 @@ def is_varied(comparison: Comparison) -> None:
     assert set(comparison.seen) >= {0, 101, 400, 401, 403, 404, 405, 426, 505}
 
 
-# -- each guard is missed --------------------------------------------------------------------------------------------------
+# -- each guard is missed
+# --------------------------------------------------------------------------------------------------
 
 HANDSHAKE, SERVER, GATE = "wssgate.d/handshake.inc", "wssgate.d/server_gate.conf", "wssgate.d/gate.conf"
 IF = r"if \(%s[^{]*\) \{[^}]*\}"

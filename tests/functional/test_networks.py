@@ -106,8 +106,12 @@ def test_addresses_are_counted_by_their_network(local_gate: LocalGate, ports: di
 def open_from(port: int, path: str, address: str) -> socket.socket:
     client = socket.create_connection(("127.0.0.1", port), timeout=10)
     client.sendall(
-        f"GET {path} HTTP/1.1\r\nHost: gate.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nOrigin: {ORIGIN}\r\n"
-        f"X-Forwarded-For: {address}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        (
+            f"GET {path} HTTP/1.1\r\nHost: gate.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nOrigin: "
+            f"{ORIGIN}\r\n"
+            f"X-Forwarded-For: {address}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+            f"dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ).encode()
     )
     return client
 

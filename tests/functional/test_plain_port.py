@@ -14,7 +14,10 @@ from lib import wire
 from lib.local_gate import LocalGate, free_port
 
 # As in other people's files, with the names that they have there.
-OTHER = "server {{\n    listen {address}{default};\n    server_name {name};\n    location / {{\n        return 200 other;\n    }}\n}}\n"
+OTHER = (
+    "server {{\n    listen {address}{default};\n    server_name {name};\n    location / {{\n        return "
+    "200 other;\n    }}\n}}\n"
+)
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,8 @@ def statuses(port: int) -> list[int]:
         for number in range(SESSIONS):
             client = stack.enter_context(socket.socket())
             client.settimeout(10)
-            # A port of its own only when it connects: one that is bound before is nobody else's, the gate's least of all.
+            # A port of its own only when it connects: one that is bound before is nobody else's, the gate's least of
+            # all.
             client.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             client.bind((f"127.0.1.{1 + number // 10}", 0))
             client.connect(("127.0.0.1", port))

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who can read the log that holds tokens: what somebody who has taken over a worker gets through its descriptor of it."""
+"""Who can read the log that holds tokens: what an intruder in a worker gets through its descriptor of it."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ TOKEN = "transparency-token-0001"
 ORIGIN = "https://app.example.com"
 SEED = int(os.environ.get("WSSGATE_FUZZ_SEED") or random.SystemRandom().randrange(1 << 32))
 EXAMPLES = int(os.environ.get("WSSGATE_TUNNEL_EXAMPLES", "40"))
-# Of Autobahn's cases: some (255), all (517; 230 of them send a thousand messages each, which takes half an hour) or none.
+# Of Autobahn's cases: some (255), all (517; 230 of them send a thousand messages each, which takes half an hour) or
+# none.
 SUITE = os.environ.get("WSSGATE_AUTOBAHN") or "some"
 if SUITE not in ("some", "all", "none"):
     raise ValueError(f"WSSGATE_AUTOBAHN is some, all or none, not {SUITE!r}")
@@ -190,9 +191,9 @@ def adapter(local_gate: LocalGate, port: int) -> Iterator[int]:
 def in_one_thread(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Run a test's coroutine, for a minute at most: a machine that is busy with the other tests takes its time.
 
-    OpenSSL's connections are not made for a reader and a writer at the same moment (SSL_read(3), threads(7ossl)). The `websockets`
-    library's client of two threads lost 5 of 9,500 handshakes through the gate, most likely where TLS 1.3's session tickets arrive, and its client
-    of one thread none of 24,000.
+    OpenSSL's connections are not made for a reader and a writer at the same moment (SSL_read(3), threads(7ossl)). The
+    `websockets` library's client of two threads lost 5 of 9,500 handshakes through the gate, most likely where TLS
+    1.3's session tickets arrive, and its client of one thread none of 24,000.
     """
 
     @functools.wraps(test)
@@ -218,7 +219,8 @@ def opened(local_gate: LocalGate, port: int, **options: object) -> connect:
     return connect("wss://gate.example.com/wss", **values | options)
 
 
-# -- Autobahn ------------------------------------------------------------------------------------------------------------
+# -- Autobahn
+# ------------------------------------------------------------------------------------------------------------
 
 
 def results(port: int, path: str, cases: list[str]) -> dict[str, tuple[object, ...]]:
@@ -245,7 +247,10 @@ def results(port: int, path: str, cases: list[str]) -> dict[str, tuple[object, .
 
 
 def passed(behavior: str) -> str:
-    """The suite passes both: a bad frame that arrives in one piece with the message before it may be answered without an echo of that."""
+    """The suite passes both.
+
+    A bad frame that arrives together with the message before it may be answered without an echo of that message.
+    """
     return "OK" if behavior == "NON-STRICT" else behavior
 
 
@@ -259,8 +264,8 @@ def test_every_autobahn_case_ends_as_without_the_gate(echo: int, adapter: int) -
         f"{len(direct)} cases: direct in {middle - start:.1f} s, through the gate in {time.monotonic() - middle:.1f} s"
     )
     assert len(direct) == (517 if IS_WHOLE_SUITE else 255)
-    # The suite gives a peer a second to close, which a machine that is busy with the other tests may need for itself, gate or not.
-    # What a gate does to a case it does each time.
+    # The suite gives a peer a second to close, which a machine that is busy with the other tests may need for itself,
+    # gate or not. What a gate does to a case it does each time.
     for _attempt in range(2):
         if differing := [name for name in direct if direct[name] != through.get(name)]:
             print(f"tried again: {differing}")
@@ -269,7 +274,8 @@ def test_every_autobahn_case_ends_as_without_the_gate(echo: int, adapter: int) -
     assert {name: (direct[name], through.get(name)) for name in direct if direct[name] != through.get(name)} == {}
 
 
-# -- what applications use -------------------------------------------------------------------------------------------------
+# -- what applications use
+# -------------------------------------------------------------------------------------------------
 
 
 @in_one_thread
@@ -331,7 +337,8 @@ async def test_a_close_code_arrives_from_either_side(local_gate: LocalGate, port
         assert session.close_code == code
 
 
-# -- byte for byte ---------------------------------------------------------------------------------------------------------
+# -- byte for byte
+# ---------------------------------------------------------------------------------------------------------
 
 # Bytes that are no WebSocket frames at all, of sizes around those of the buffers on the way.
 lengths = st.sampled_from((0, 1, 2, 125, 1399, 4095, 4096, 4097, 8192, 16383, 16384, 16385, 65536, 300000))

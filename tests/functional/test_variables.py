@@ -200,7 +200,8 @@ def test_site_answers_before_it_changes_anything(
     assert "_Ansible" not in output
 
 
-# Each with the answer that playbook site gives. Ansible's own was the whole of argument_specs.yml, and names of its classes.
+# Each with the answer that playbook site gives. Ansible's own was the whole of argument_specs.yml, and names of its
+# classes.
 LOCATION = {**SERVER["locations"][0], "origins": ["https://a.example"]}
 PASSWORD = "hidden words"
 GOLDEN: list[tuple[str, dict[str, Any], str]] = [

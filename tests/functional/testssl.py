@@ -73,7 +73,10 @@ def scan(port: int, report: Path) -> list[dict[str, Any]]:
     assert program, "testssl is missing: apt-get install testssl.sh"
     # Its exit code counts objections; the report tells them apart.
     subprocess.run(
-        [program, "--quiet", "--color", "0", "--warnings", "off", "--ip", "127.0.0.1", "--jsonfile", str(report), f"localhost:{port}"],
+        [
+            program, "--quiet", "--color", "0", "--warnings", "off", "--ip", "127.0.0.1",
+            "--jsonfile", str(report), f"localhost:{port}",
+        ],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=1500, check=False,
     )  # fmt: skip
     findings: list[dict[str, Any]] = json.loads(report.read_text())

@@ -111,8 +111,9 @@ class Case:
 
     ``sent`` says what reaches the upstream where it is not what the gate always sets: header to values.
     ``held``: sessions that are open at that moment. ``tried``: the same request this many times, the last one counts.
-    ``before`` changes the token store before the last one. ``chances``: it is sent so often, one right behind the other,
-    until the answer has the status; the last one counts. A limit on attempts is reached that way on a slow machine, too.
+    ``before`` changes the token store before the last one. ``chances``: it is sent so often, one right behind the
+    other, until the answer has the status; the last one counts. A limit on attempts is reached that way on a slow
+    machine, too.
     """
 
     name: str
@@ -342,8 +343,9 @@ def _spellings() -> Iterator[Case]:
 # The deepest first.
 FOLDERS = ("/shop/staff/", "/shop/", "/app/")
 
-# Below a folder in which other folders and paths ask for more: what they are read as by upstreams that have no case, take
-# parameters out, take dots, blanks or slashes from an end, or decode twice. Each has a neighbour that says something else.
+# Below a folder in which other folders and paths ask for more: what they are read as by upstreams that have no case,
+# take parameters out, take dots, blanks or slashes from an end, or decode twice. Each has a neighbour that says
+# something else.
 READINGS = (
     "/shop/Staff/x",
     "/shop/STAFF/",
@@ -424,11 +426,20 @@ CASES: tuple[Case, ...] = (
     # Honest clients. If these fail, the refusals below prove nothing.
     _opened("a live token from an allowed origin opens the gate"),
     _opened("a query reaches the upstream", lambda site: ask(site, "/wss?room=1")),
-    _opened("the server's own origin is allowed where none is named", lambda site: ask(site, "/own", origin=site.own_origin), "/own"),
-    _opened("no origin is needed where a missing one is allowed", lambda site: ask(site, "/native", origin=None), "/native"),
+    _opened(
+        "the server's own origin is allowed where none is named",
+        lambda site: ask(site, "/own", origin=site.own_origin), "/own",
+    ),
+    _opened(
+        "no origin is needed where a missing one is allowed", lambda site: ask(site, "/native", origin=None), "/native",
+    ),
     _opened("an allowed origin is still allowed there", path="/native"),
-    _opened("Firefox's Connection list is understood", lambda site: ask(site).having("Connection", "keep-alive, Upgrade")),
-    _opened("the list may have blanks and any case", lambda site: ask(site).having("Connection", "keep-alive ,\tUPGRADE")),
+    _opened(
+        "Firefox's Connection list is understood", lambda site: ask(site).having("Connection", "keep-alive, Upgrade"),
+    ),
+    _opened(
+        "the list may have blanks and any case", lambda site: ask(site).having("Connection", "keep-alive ,\tUPGRADE"),
+    ),
     _opened("the name of the protocol has no case", lambda site: ask(site).having("Upgrade", "WebSocket")),
     _opened("the upstream is reached over TLS", path="/tls"),
     _opened("the upstream is reached through a unix socket", path="/unix"),
@@ -437,14 +448,26 @@ CASES: tuple[Case, ...] = (
     _opened("a path is normalized before it is looked up", lambda site: ask(site, "/app/../wss")),
     _opened("no token is needed where none is asked for", lambda site: ask(site, "/open", token=None), "/open"),
     _opened("a password opens", lambda site: ask(site, "/basic", token=None).basic(USERNAME, PASSWORD), "/basic"),
-    _opened("of password or token, the password is enough", lambda site: ask(site, "/either", token=None).basic(USERNAME, PASSWORD), "/either"),
+    _opened(
+        "of password or token, the password is enough",
+        lambda site: ask(site, "/either", token=None).basic(USERNAME, PASSWORD), "/either",
+    ),
     _opened("of password or token, the token is enough", path="/either"),
-    _opened("a wrong password does not spoil a token that is enough", lambda site: ask(site, "/either").basic(USERNAME, "wrong"), "/either", is_quiet=False),
+    _opened(
+        "a wrong password does not spoil a token that is enough",
+        lambda site: ask(site, "/either").basic(USERNAME, "wrong"), "/either", is_quiet=False,
+    ),
     _opened("password and token together open", lambda site: ask(site, "/both").basic(USERNAME, PASSWORD), "/both"),
     _opened("the longest token opens", lambda site: ask(site, token=LONGEST_TOKEN)),
     # The gate looks at the store each time, though gate.yml has nginx remember the files it has seen.
-    _opened("a token opens that was issued a moment ago", lambda site: ask(site, token=PASSING_TOKEN), tried=2, before=_issue),
-    _refused("a token is revoked a moment ago", 403, "token", lambda site: ask(site, token=PASSING_TOKEN), tried=2, before=_revoke),
+    _opened(
+        "a token opens that was issued a moment ago", lambda site: ask(site, token=PASSING_TOKEN), tried=2,
+        before=_issue,
+    ),
+    _refused(
+        "a token is revoked a moment ago", 403, "token", lambda site: ask(site, token=PASSING_TOKEN), tried=2,
+        before=_revoke,
+    ),
     _opened(
         "a subprotocol is negotiated",
         lambda site: ask(site).adding("Sec-WebSocket-Protocol", "unknown, chat.wssgate"),
@@ -461,7 +484,10 @@ CASES: tuple[Case, ...] = (
     _opened_by_cookie("the token comes behind another cookie", f"theme=dark; AUTH={TOKEN}", left="theme=dark"),
     _opened_by_cookie("the token comes between others", f"a=1; AUTH={TOKEN}; b=2; c=3", left="a=1; b=2; c=3"),
     _opened_by_cookie("the token has a Cookie line of its own", "a=1", f"AUTH={TOKEN}", left="a=1"),
-    _opened_by_cookie("cookies of similar names are others", f"XAUTH=1; AUTH={TOKEN}; AUTHX=2; auth=3", left="XAUTH=1; AUTHX=2; auth=3"),
+    _opened_by_cookie(
+        "cookies of similar names are others", f"XAUTH=1; AUTH={TOKEN}; AUTHX=2; auth=3",
+        left="XAUTH=1; AUTHX=2; auth=3",
+    ),
     _opened_by_cookie("a cookie may have the prefix __Host-", f"__Host-AUTH={TOKEN}", path="/host"),
     # Only there, and only that one.
     _cookie("the cookie of another location is no token", f"AUTH={TOKEN}", path="/host"),
@@ -496,7 +522,8 @@ CASES: tuple[Case, ...] = (
     ),
     _opened(
         "what other locations tell their upstreams of a client does not reach this one from a client",
-        lambda site: ask(site).adding("X-Caller", "192.0.2.1").adding("x-caller", "192.0.2.2").adding("X-Client-Subject", "CN=root"),
+        lambda site: ask(site).adding("X-Caller", "192.0.2.1").adding("x-caller", "192.0.2.2")
+        .adding("X-Client-Subject", "CN=root"),
         sent={"X-Caller": [], "X-Client-Subject": []},
     ),
     _opened(
@@ -569,8 +596,14 @@ CASES: tuple[Case, ...] = (
         "the token is in the subprotocol", 403, "token",
         lambda site: ask(site, token=None).adding("Sec-WebSocket-Protocol", f"AUTH={TOKEN}, {TOKEN}"),
     ),
-    _refused("a NUL follows the token", 400, "protocol", lambda site: ask(site, token=None).cookie(f"AUTH={TOKEN}\0x"), path=""),
-    _refused("a NUL comes in the place of the token", 400, "protocol", lambda site: ask(site, token=None).cookie("AUTH=\0"), path=""),
+    _refused(
+        "a NUL follows the token", 400, "protocol", lambda site: ask(site, token=None).cookie(f"AUTH={TOKEN}\0x"),
+        path="",
+    ),
+    _refused(
+        "a NUL comes in the place of the token", 400, "protocol", lambda site: ask(site, token=None).cookie("AUTH=\0"),
+        path="",
+    ),
     _refused(
         "the Cookie line is over 8 KiB", 400, "protocol",
         lambda site: ask(site, token=None).cookie(f"x={'x' * 9000}; AUTH={TOKEN}"), path="",
@@ -602,7 +635,8 @@ CASES: tuple[Case, ...] = (
     ),
     _refused(
         "the origin is foreign and the password right", 403, "origin",
-        lambda site: ask(site, "/basic", token=None, origin="https://evil.example").basic(USERNAME, PASSWORD), path="/basic",
+        lambda site: ask(site, "/basic", token=None, origin="https://evil.example").basic(USERNAME, PASSWORD),
+        path="/basic",
     ),
     # Nothing but a WebSocket passes.
     _upgrade("there is no Upgrade"),
@@ -632,10 +666,15 @@ CASES: tuple[Case, ...] = (
         lambda site: ask(site).but(method="POST", body=b"hello").adding("Content-Length", "5"), answer={"Allow": "GET"},
     ),
     _refused("HTTP/1.0 is refused", 400, "protocol", lambda site: ask(site).but(version="HTTP/1.0")),
-    _refused("HTTP/1.0 without a Host is refused", 400, "protocol", lambda site: ask(site).but(version="HTTP/1.0", host=None)),
+    _refused(
+        "HTTP/1.0 without a Host is refused", 400, "protocol",
+        lambda site: ask(site).but(version="HTTP/1.0", host=None),
+    ),
     _refused("HTTP/1.2 is refused", 400, "protocol", lambda site: ask(site).but(version="HTTP/1.2")),
     _refused("a request without a Host is refused", 400, "protocol", lambda site: ask(site).but(host=None), path=""),
-    _refused("two Host lines are refused", 400, "protocol", lambda site: ask(site).adding("Host", "evil.example"), path=""),
+    _refused(
+        "two Host lines are refused", 400, "protocol", lambda site: ask(site).adding("Host", "evil.example"), path="",
+    ),
     _refused("plain HTTP on the port of TLS is refused", 400, "protocol", ask, path="", is_plain=True),
     # One path is one path.
     _path("the path goes on", "/wssfoo"),
@@ -653,14 +692,25 @@ CASES: tuple[Case, ...] = (
     *_spellings(),
     *_readings(),
     # The first check that fails answers.
-    _refused("HTTP/1.0 is told before POST", 400, "protocol", lambda site: ask(site).but(version="HTTP/1.0", method="POST")),
-    _refused("POST is told before a missing Upgrade", 405, "method", lambda site: ask(site).but(method="POST").without("Upgrade")),
-    _refused("a missing Upgrade is told before the Connection", 426, "upgrade", lambda site: ask(site).without("Upgrade").without("Connection")),
+    _refused(
+        "HTTP/1.0 is told before POST", 400, "protocol", lambda site: ask(site).but(version="HTTP/1.0", method="POST"),
+    ),
+    _refused(
+        "POST is told before a missing Upgrade", 405, "method",
+        lambda site: ask(site).but(method="POST").without("Upgrade"),
+    ),
+    _refused(
+        "a missing Upgrade is told before the Connection", 426, "upgrade",
+        lambda site: ask(site).without("Upgrade").without("Connection"),
+    ),
     _refused(
         "the Connection is told before a foreign origin", 400, "connection",
         lambda site: ask(site, origin="https://evil.example").without("Connection"),
     ),
-    _refused("a foreign origin is told before a missing token", 403, "origin", lambda site: ask(site, token=None, origin="https://evil.example")),
+    _refused(
+        "a foreign origin is told before a missing token", 403, "origin",
+        lambda site: ask(site, token=None, origin="https://evil.example"),
+    ),
     _refused(
         "a foreign origin is told before a missing password", 403, "origin",
         lambda site: ask(site, "/both", token=None, origin="https://evil.example"), path="/both",
@@ -670,15 +720,25 @@ CASES: tuple[Case, ...] = (
         "no password brings the challenge", 401, "basic_auth", lambda site: ask(site, "/basic"), path="/basic",
         answer={"WWW-Authenticate": 'Basic realm="Restricted"'},
     ),
-    _refused("a wrong password is refused", 401, "basic_auth", lambda site: ask(site, "/basic").basic(USERNAME, "wrong"), path="/basic"),
-    _refused("an empty password is refused", 401, "basic_auth", lambda site: ask(site, "/basic").basic(USERNAME, ""), path="/basic"),
-    _refused("an unknown user is refused", 401, "basic_auth", lambda site: ask(site, "/basic").basic("nobody", PASSWORD), path="/basic"),
+    _refused(
+        "a wrong password is refused", 401, "basic_auth", lambda site: ask(site, "/basic").basic(USERNAME, "wrong"),
+        path="/basic",
+    ),
+    _refused(
+        "an empty password is refused", 401, "basic_auth", lambda site: ask(site, "/basic").basic(USERNAME, ""),
+        path="/basic",
+    ),
+    _refused(
+        "an unknown user is refused", 401, "basic_auth", lambda site: ask(site, "/basic").basic("nobody", PASSWORD),
+        path="/basic",
+    ),
     _refused(
         "credentials that are no base64 are refused", 401, "basic_auth",
         lambda site: ask(site, "/basic").adding("Authorization", "Basic !!!"), path="/basic",
     ),
     _refused(
-        "neither password nor token brings the challenge", 401, "basic_auth", lambda site: ask(site, "/either", token=None), path="/either",
+        "neither password nor token brings the challenge", 401, "basic_auth",
+        lambda site: ask(site, "/either", token=None), path="/either",
         answer={"WWW-Authenticate": 'Basic realm="Restricted"'},
     ),
     _refused(
@@ -687,32 +747,56 @@ CASES: tuple[Case, ...] = (
     ),
     _refused("of password and token, the password alone is refused", 403, "token",
              lambda site: ask(site, "/both", token=None).basic(USERNAME, PASSWORD), path="/both"),
-    _refused("of password and token, the token alone is refused", 401, "basic_auth", lambda site: ask(site, "/both"), path="/both"),
+    _refused(
+        "of password and token, the token alone is refused", 401, "basic_auth", lambda site: ask(site, "/both"),
+        path="/both",
+    ),
     # Limits come before passwords and tokens are looked at.
     _refused(
         "too many attempts are refused", 429, "limit", lambda site: ask(site, "/rate", token=None), path="/rate",
         answer={"Retry-After": "1"}, chances=20,
     ),
-    _refused("too many sessions of an address are refused", 429, "limit", lambda site: ask(site, "/few"), path="/few", held=1),
-    _refused("too many sessions of a token are refused", 429, "limit", lambda site: ask(site, "/once"), path="/once", held=1),
-    # Draining comes before everything that a client could know or not. nginx may remember that the file is, or is not, there.
     _refused(
-        "a host that is being drained lets nobody in", 503, "draining", ask, tried=2, before=_drain, answer={"Retry-After": "10"},
+        "too many sessions of an address are refused", 429, "limit", lambda site: ask(site, "/few"), path="/few",
+        held=1,
     ),
-    _refused("a host that is being drained asks for a handshake first", 426, "upgrade", lambda site: ask(site).without("Upgrade")),
+    _refused(
+        "too many sessions of a token are refused", 429, "limit", lambda site: ask(site, "/once"), path="/once", held=1,
+    ),
+    # Draining comes before everything that a client could know or not. nginx may remember that the file is, or is not,
+    # there.
+    _refused(
+        "a host that is being drained lets nobody in", 503, "draining", ask, tried=2, before=_drain,
+        answer={"Retry-After": "10"},
+    ),
+    _refused(
+        "a host that is being drained asks for a handshake first", 426, "upgrade",
+        lambda site: ask(site).without("Upgrade"),
+    ),
     _opened("a host that was drained lets in again", tried=2, before=_undrain),
     # The upstream is the trouble.
-    _refused("an upstream that is not there is told", 502, "upstream_unreachable", lambda site: ask(site, "/gone"), path="/gone"),
     _refused(
-        "an upstream with a certificate of another name is told", 502, "upstream_unreachable", lambda site: ask(site, "/impostor"),
+        "an upstream that is not there is told", 502, "upstream_unreachable", lambda site: ask(site, "/gone"),
+        path="/gone",
+    ),
+    _refused(
+        "an upstream with a certificate of another name is told", 502, "upstream_unreachable",
+        lambda site: ask(site, "/impostor"),
         path="/impostor",
     ),
     _refused(
-        "an upstream with a certificate of nobody trusted is told", 502, "upstream_unreachable", lambda site: ask(site, "/unknown"),
+        "an upstream with a certificate of nobody trusted is told", 502, "upstream_unreachable",
+        lambda site: ask(site, "/unknown"),
         path="/unknown",
     ),
-    _refused("an upstream that is silent is told", 504, "upstream_silent", lambda site: ask(site, "/silent"), path="/silent", reaches_upstream=True),
-    _refused("an upstream that refuses is told", 503, "upstream", lambda site: ask(site, "/refuse"), path="/refuse", reaches_upstream=True),
+    _refused(
+        "an upstream that is silent is told", 504, "upstream_silent", lambda site: ask(site, "/silent"), path="/silent",
+        reaches_upstream=True,
+    ),
+    _refused(
+        "an upstream that refuses is told", 503, "upstream", lambda site: ask(site, "/refuse"), path="/refuse",
+        reaches_upstream=True,
+    ),
     _refused(
         "a handshake without a key is the upstream's to refuse", 400, "upstream",
         lambda site: ask(site).without("Sec-WebSocket-Key"), reaches_upstream=True,

@@ -65,7 +65,8 @@ class Crowd:
         """A session, or a line in `seen.failed`."""
         start = time.monotonic()
         try:
-            # Not wait_for, which before Python 3.12 can take a cancellation for itself: the session would go on for ever.
+            # Not wait_for, which before Python 3.12 can take a cancellation for itself: the session would go on for
+            # ever.
             async with asyncio.timeout(self.patience):
                 session = await self._open()
         except (OSError, EOFError, asyncio.LimitOverrunError) as error:

@@ -1,10 +1,12 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A gate with what that of the attack table lacks, and what has to come of it: client certificates, trusted proxies, an operator's
-own service, a password for a whole server, its error pages, the connection-check page, the redirect, TLS itself.
+"""A gate with what that of the attack table lacks, and what has to come of it: client certificates, trusted proxies, an
+operator's own service, a password for a whole server, its error pages, the connection-check page, the redirect, TLS
+itself.
 
-CHECKS are functions of a Site, so that tests/mutation/gate_mutants.py can try them on a copy of the gate with something taken out.
+CHECKS are functions of a Site, so that tests/mutation/gate_mutants.py can try them on a copy of the gate with something
+taken out.
 """
 
 from __future__ import annotations
@@ -312,7 +314,8 @@ class FeaturesGate(LocalGate):
         return Site(nginx or self, *ports, self.auth_service, self.head_echo, self.named, self.pki)
 
 
-# -- client certificates -------------------------------------------------------------------------------------------------
+# -- client certificates
+# -------------------------------------------------------------------------------------------------
 
 
 def only_the_authoritys_clients_get_in(site: Site) -> None:
@@ -367,7 +370,8 @@ def the_upstream_gets_the_subject_and_no_lie(site: Site) -> None:
         assert got(site.ask(short, request, identity)).get("x-client-subject", []) == wanted
 
 
-# -- who the client is ---------------------------------------------------------------------------------------------------
+# -- who the client is
+# ---------------------------------------------------------------------------------------------------
 
 
 def only_balancers_say_who_the_client_is(site: Site) -> None:
@@ -394,7 +398,8 @@ def only_balancers_say_who_the_client_is(site: Site) -> None:
             assert site.last_line()["client"] == wanted
 
 
-# -- an operator's own service -------------------------------------------------------------------------------------------
+# -- an operator's own service
+# -------------------------------------------------------------------------------------------
 
 
 def the_operators_service_decides(site: Site) -> None:
@@ -531,7 +536,8 @@ def what_is_internal_is_not_there_for_clients(site: Site) -> None:
     assert len(site.auth_service.asked) == asked
 
 
-# -- a password for a whole server, its files and its error pages --------------------------------------------------------
+# -- a password for a whole server, its files and its error pages
+# --------------------------------------------------------
 
 
 def a_servers_password_is_for_every_path(site: Site) -> None:
@@ -622,7 +628,8 @@ def a_large_body_is_refused(site: Site) -> None:
         assert reply.status == 413, f"{reply.status}"
 
 
-# -- the page and the redirect -------------------------------------------------------------------------------------------
+# -- the page and the redirect
+# -------------------------------------------------------------------------------------------
 
 
 def the_page_answers_get_and_head_only(site: Site) -> None:
@@ -645,7 +652,8 @@ def the_pages_headers_keep_it_to_itself(site: Site) -> None:
         text = re.search(b"<" + element + b">(.*?)</" + element + b">", body, re.DOTALL)
         assert text and policy[name] == f"'sha256-{base64.b64encode(hashlib.sha256(text[1]).digest()).decode()}'"
     wanted = {
-        "Content-Type": "text/html; charset=utf-8", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+        "Content-Type": "text/html; charset=utf-8", "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
     }  # fmt: skip
     assert {name: reply.header(name) for name in wanted} == wanted
 
@@ -716,7 +724,8 @@ def plain_http_leads_nobody_elsewhere(site: Site) -> None:
             )
 
 
-# -- TLS -----------------------------------------------------------------------------------------------------------------
+# -- TLS
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def s_client(site: Site, *options: str) -> str:

@@ -4,8 +4,8 @@
 """Requests for a fuzzer: an honest handshake, spoilt in no, one or a few places.
 
 There is one way to make a case and two to choose on that way: hypothesis, which shrinks what fails, and a random number
-generator, which is fast. Most of what a gate gets wrong is one byte away from what it must let in, so that is where cases come from; the honest
-ones are among them.
+generator, which is fast. Most of what a gate gets wrong is one byte away from what it must let in, so that is where
+cases come from; the honest ones are among them.
 """
 
 from __future__ import annotations
@@ -305,7 +305,8 @@ SPOILERS = (
 )
 # Below a folder. Of what stands in here, a path is made by putting some of it in a row.
 PIECES = tuple(
-    b"x room / / / / . .. .. .. ... ..; .;v ; ;v=1 %2e %2E %2f %5c \\ %3b %20 %3f %23 %252e %252E%252e %252f %25252f %255C %253b %2520 %25 %2525 "
+    b"x room / / / / . .. .. .. ... ..; .;v ; ;v=1 %2e %2E %2f %5c \\ %3b %20 %3f %23 "
+    b"%252e %252E%252e %252f %25252f %255C %253b %2520 %25 %2525 "
     b"%09 %0d%0a %7f %c3%a9 %c0%ae %e0%80%af %f0%80%81%9c %c1%9C %22 { \xe9 ? ?..;/ + ~ %7e %".split()
 )
 # Around a part of a path: what some upstreams take from it, and what nobody does.
@@ -316,7 +317,8 @@ BEHIND = (b"",) * 8 + tuple(
 TAILS = (b"",) * 4 + tuple(
     b"/ /x /x/y ; ;v=1 /; /;v=1 /;/ /%20 /.%20 /%20;v . %20 %3fv/w %23 ?a=b /x;v=1 /../x".split()
 )
-# A letter in other words: once is for nginx to read, twice and more for some upstreams; then overlong in two to four bytes.
+# A letter in other words: once is for nginx to read, twice and more for some upstreams; then overlong in two to four
+# bytes.
 LETTERS: tuple[Callable[[int], bytes], ...] = (
     lambda letter: b"%%%02x" % letter,
     lambda letter: b"%%%02X" % letter,

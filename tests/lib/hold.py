@@ -4,7 +4,8 @@
 """Stops a process right after it has looked a file up: hold.py PID NAME
 
 It prints "ready" when it watches, "held" when a call of the kernel that names the file has returned, and lets the
-process go on at the end of its standard input. It is what a busy machine does to a worker, at the moment of a test's choice.
+process go on at the end of its standard input. It is what a busy machine does to a worker, at the moment of a test's
+choice.
 """
 
 from __future__ import annotations

@@ -29,7 +29,10 @@ class Answer:
 
 
 class Client:
-    """One request after the other over one connection, from this address where one is given; a new one where the server ended the last."""
+    """One request after the other over one connection, or a new one where the server ended the last.
+
+    The connections come from this address, where one is given.
+    """
 
     def __init__(self, port: int, address: str = "") -> None:
         self.address = address
@@ -111,7 +114,10 @@ class Client:
 
 
 def stop_listening(listener: socket.socket) -> None:
-    """Closes it, and ends the accept() that a thread waits in: left there, it can come to wait on whoever gets the same descriptor next."""
+    """Closes it, and ends the accept() that a thread waits in.
+
+    Left there, that could come to wait on the next owner of the same descriptor.
+    """
     with contextlib.suppress(OSError):
         listener.shutdown(socket.SHUT_RDWR)
     listener.close()

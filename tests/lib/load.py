@@ -225,7 +225,7 @@ def echoes(_pipe: Connection, target: Target, *, size: int, count: int, sessions
 
 
 def paced(pipe: Connection, target: Target, *, size: int, rate: float, seconds: float) -> dict[str, Any]:
-    """That many messages a second over one session: how long each takes there and back, counted from when it was due."""
+    """That many messages a second over one session: how long each takes, counted from when it was due."""
     connection = Dialler(target).open()
     message, view = frame(size), memoryview(bytearray(echo_length(size)))
     times: list[float] = []
@@ -250,7 +250,7 @@ def paced(pipe: Connection, target: Target, *, size: int, rate: float, seconds: 
 
 
 def dial(pipe: Connection, target: Target, *, rate: float) -> dict[str, Any]:
-    """Handshakes at a steady rate until it is told to stop; when each began, how long it took, 0 for one that failed."""
+    """Handshakes at a steady rate until it is told to stop: when each began, how long it took, 0 for a failure."""
     dialler = Dialler(target)
     found: list[tuple[float, float]] = []
     due = time.monotonic()

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The echo server for load: each message comes back. `python load_echo_server.py PORT` prints "ready" once it listens.
 
-The benchmark runs it with a Python of its own, which has uvloop. Fragments and invalid text are echo_server.py's business: this
-one has to cost as little as it can beside what is measured, and to hold thousands of sessions.
+The benchmark runs it with a Python of its own, which has uvloop. Fragments and invalid text are echo_server.py's
+business: this one has to cost as little as it can beside what is measured, and to hold thousands of sessions.
 """
 
 from __future__ import annotations

@@ -90,7 +90,8 @@ def judge(rules: Rules, request_line: bytes, lines: Lines) -> Verdict:
     return Verdict(101, "", location, _forwarded(target, path) + query, host, _rest(location, cookies), origin)
 
 
-# -- HTTP ----------------------------------------------------------------------------------------------------------------
+# -- HTTP
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def _request_line(line: bytes) -> tuple[bytes, bytes, bytes | None]:
@@ -204,7 +205,8 @@ def _name_and_port(text: bytes) -> tuple[bytes, bytes]:
     return name.rstrip(b".").lower(), colon + port if port.isdigit() else b""
 
 
-# -- the gate ------------------------------------------------------------------------------------------------------------
+# -- the gate
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _location(rules: Rules, path: bytes) -> Location:

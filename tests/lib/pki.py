@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Authorities, certificates and revocation lists for tests; `python pki.py FOLDER` writes a set of good and bad ones."""
+"""Authorities, certificates and revocation lists; `python pki.py FOLDER` writes a set of good and bad ones."""
 
 from __future__ import annotations
 

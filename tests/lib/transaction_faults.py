@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """nginx_config's transaction with faults: kills and errors between any two of its steps.
 
-The modules themselves have no such hook; here their operations are wrapped. Run on a host, with the collection's code in
-its PYTHONPATH, this reads one request from the JSON file that it is given and prints the outcome.
+The modules themselves have no such hook; here their operations are wrapped. Run on a host, with the collection's code
+in its PYTHONPATH, this reads one request from the JSON file that it is given and prints the outcome.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def at_step(
 
     def breaking(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def step(*arguments: Any) -> Any:
-            # Polling takes as many sleeps as it takes, and staging a link for each thing that is there: one is like another.
+            # Polling takes as many sleeps as it takes, and staging a link for each thing that is there: one is like
+            # another.
             if name not in ("sleep", "symlink") or steps.count(name) < 3:
                 counted.append(name)
                 if len(counted) - 1 == number:

@@ -7,8 +7,9 @@ Takes each `raise` below an `if` out of plugins/module_utils and plugins/plugin_
 checkout, and runs the unit tests of that file. Prints which test notices each; exits 1 when one goes unnoticed that is
 not in EXPLAINED. `make mutants ARGS='WORDS…'` tries only those whose file or line contains all the words.
 
-The tests have to pass on each file as it is first, parsed and written back as the mutants are. Only a test that fails or does
-not end counts: where pytest cannot run the tests at all, that is an error of this program or a mutant that says nothing.
+The tests have to pass on each file as it is first, parsed and written back as the mutants are. Only a test that fails
+or does not end counts: where pytest cannot run the tests at all, that is an error of this program or a mutant that says
+nothing.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ class HarnessError(Exception):
 def tests_of(copy: Path, path: Path) -> list[str]:
     """Test files that import the module, or one of plugins/modules that does, the nearest first."""
     folder, stem = path.parent.name, path.stem
-    # from ….module_utils._tokens.store import …, from ….module_utils._tokens import store, from ….plugin_utils._gate import model
+    # from ….module_utils._tokens.store import …, from ….module_utils._tokens import store, from ….plugin_utils._gate
+    # import model
     named = re.compile(rf"\b{re.escape(folder)}(?:\.| import (?:\w+(?: as \w+)?, )*){re.escape(stem)}\b")
     found = [file for file in (copy / "tests/unit").rglob("test_*.py") if named.search(file.read_text())]
     # What the modules do with it is tested with the modules: wss_token.py imports _tokens/plan.py.
@@ -106,7 +108,10 @@ def run(copy: Path, path: Path, source: str) -> str:
     target.write_text(source)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rfE", *tests_of(copy, path)],
+            [
+                sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rfE",
+                *tests_of(copy, path),
+            ],
             cwd=copy, capture_output=True, text=True, timeout=LIMIT, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -158,7 +163,8 @@ def main() -> int:
             verdict = "ok  " if noticed else "know" if reason else "MISS"
             print(f"{verdict} without {check.name}: {noticed or reason or 'nothing notices'}", flush=True)
     print(
-        f"{len(chosen)} checks taken out, {explained} explained, {unnoticed} unnoticed, {errors} with an error of the tests themselves"
+        f"{len(chosen)} checks taken out, {explained} explained, {unnoticed} unnoticed, {errors} with an error "
+        f"of the tests themselves"
     )
     return 1 if unnoticed or errors else 0
 

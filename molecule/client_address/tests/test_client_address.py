@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The client's address as the upstream and the log get it. The clients run on the host, with an address of their own."""
+"""The client's address as the upstream and the log get it. Clients run on the host, with addresses of their own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ given = json.loads(sys.argv[1])
 request = Request(path=given['path'], host='gate.example.com').origin('https://gate.example.com')
 for name, value in given['headers']:
     request = request.adding(name, value)
-endpoint = Endpoint(port=given['port'], host=given['host'], tls=given['tls'], server_name='gate.example.com', source=given['source'])
+where = {name: given[name] for name in ('port', 'host', 'tls', 'source')}
+endpoint = Endpoint(server_name='gate.example.com', **where)
 try:
     with handshake(endpoint, request, preamble=given['preamble'].encode()) as reply:
         told = None

@@ -385,7 +385,8 @@ def test_the_load_is_shared_and_the_backup_steps_in_only_when_the_others_are_gon
         assert all(upstream.endswith("127.0.0.1:8103") for upstream in sessions(host, "app", "/")[4:])
     finally:
         host.check_output(
-            "env PYTHONPATH=/mnt/tests python3 -m lib.echo_server --echo 127.0.0.1:8101 --echo 127.0.0.1:8102 --daemon --pid-file /root/first.pid"
+            "env PYTHONPATH=/mnt/tests python3 -m lib.echo_server --echo 127.0.0.1:8101 --echo 127.0.0.1:8102"
+            " --daemon --pid-file /root/first.pid"
         )
     assert wait_for(
         lambda: (
@@ -444,7 +445,8 @@ def test_after_kill_9_nginx_comes_back_by_itself_with_its_socket_and_its_mode(ho
 def test_a_socket_that_a_living_process_has_bound_is_left_to_it(host):
     host.check_output("systemctl stop nginx")
     host.check_output(
-        "(setsid python3 -c \"import socket,time; s=socket.socket(socket.AF_UNIX); s.bind('%s'); s.listen(); time.sleep(60)\""
+        "(setsid python3 -c \"import socket,time; s=socket.socket(socket.AF_UNIX); s.bind('%s'); s.listen(); "
+        'time.sleep(60)"'
         " >/dev/null 2>&1 & echo $! > /run/squatter.pid)" % SOCKET
     )
     try:

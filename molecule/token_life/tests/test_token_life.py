@@ -175,7 +175,10 @@ def test_a_session_is_closed_at_once_when_its_token_is_removed(proxies):
         proxy.gate.run(
             "sh",
             "-c",
-            f"echo '{{\"expires_at\": 5}}' > {STORE}/ended.tmp && touch -d @5 {STORE}/ended.tmp && mv {STORE}/ended.tmp {STORE}/{token}",
+            (
+                f"echo '{{\"expires_at\": 5}}' > {STORE}/ended.tmp && touch -d @5 {STORE}/ended.tmp && mv "
+                f"{STORE}/ended.tmp {STORE}/{token}"
+            ),
         )
         proxy.gate.run("python3", "-I", "/usr/local/lib/wssgate/prune", "--store", STORE, "--session-log", LOG)
         waiting.join()

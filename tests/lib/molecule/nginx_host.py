@@ -108,7 +108,8 @@ class NginxHost:
     def snapshot(self) -> str:
         """Names, modes, link targets and content of the whole configuration."""
         return self.sh(
-            "cd /etc/nginx; find . -printf '%p %m %u:%g %l\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum"
+            "cd /etc/nginx; find . -printf '%p %m %u:%g %l\\n' | sort; find . -type f -print0 | sort -z | "
+            "xargs -0 sha256sum"
         )
 
     def served_certificate(self, port: int) -> str:
