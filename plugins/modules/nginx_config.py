@@ -74,21 +74,12 @@ options:
     type: list
     elements: str
     default: []
-  binary:
-    description: Absolute path of nginx.
-    type: path
-    default: /usr/sbin/nginx
   service:
     description:
       - Name of the service that is started when nginx does not run, by C(systemctl) where systemd runs, else by C(service).
       - When empty, O(binary) is started directly.
     type: str
     default: nginx
-  pid_file:
-    description:
-      - Absolute path of nginx's pid file. It is a hint only. The master is recognised by its binary and its main file.
-    type: path
-    default: /run/nginx.pid
   error_log:
     description:
       - Absolute path of a log in which nginx's words are looked for when it does not go live.
@@ -144,6 +135,7 @@ options:
     default: present
 extends_documentation_fragment:
   - wssgate.nginx.attributes
+  - wssgate.nginx.nginx
 attributes:
   check_mode:
     details:

@@ -13,18 +13,10 @@ short_description: Tell which nginx is installed and running
 description:
   - Tells version, package and build of nginx and which of its processes run. It does not fail where nginx is missing.
 options:
-  binary:
-    description: Absolute path of nginx.
-    type: path
-    default: /usr/sbin/nginx
   main_file:
     description: Absolute path of the main file; only a master that runs it is looked for.
     type: path
     default: /etc/nginx/nginx.conf
-  pid_file:
-    description: Absolute path of nginx's pid file. It is a hint only.
-    type: path
-    default: /run/nginx.pid
   connections:
     description:
       - Whether to count the clients that nginx's workers are connected with. That takes root.
@@ -46,6 +38,7 @@ options:
     default: []
 extends_documentation_fragment:
   - wssgate.nginx.attributes
+  - wssgate.nginx.nginx
 attributes:
   diff_mode:
     support: none
