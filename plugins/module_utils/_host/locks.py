@@ -101,7 +101,8 @@ def _wait(handle: int, kind: int, seconds: float) -> bool:
 def take(handle: int, wait: float = WAIT) -> bool:
     """Lock an open file or folder itself, until it is closed; False while another process has it.
 
-    Only for what nobody but root could ever open, such as a work folder: it is then in use, and not left by a killed run.
+    Only for what nobody but root could ever open, such as a work folder. Locked, it is in use and not left by a killed
+    run.
     """
     return _wait(handle, fcntl.LOCK_EX, wait)
 
