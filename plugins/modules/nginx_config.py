@@ -275,6 +275,7 @@ from typing import Any, Dict, List, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._host.error import HostError
 from ..module_utils._nginx.error import NginxError
 from ..module_utils._nginx.plan import Settings
 from ..module_utils._nginx.sockets import Socket
@@ -379,8 +380,8 @@ def main() -> None:
                 check=module.check_mode,
             )
         ).run()
-    except NginxError as error:
-        module.fail_json(msg=str(error), nginx_output=error.nginx_output)
+    except HostError as error:
+        module.fail_json(msg=str(error), nginx_output=getattr(error, "nginx_output", ""))
     for warning in outcome.warnings:
         module.warn(warning)
     returned = outcome.result()

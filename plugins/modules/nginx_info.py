@@ -233,7 +233,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._nginx.error import NginxError
+from ..module_utils._host.error import HostError
 from ..module_utils._nginx.info import gather, installed_packages, path_states, service_state
 
 
@@ -260,8 +260,8 @@ def main() -> None:
             os.access(values["binary"], os.X_OK),
             values["connections"],
         )
-    except NginxError as error:
-        module.fail_json(msg=str(error), nginx_output=error.nginx_output)
+    except HostError as error:
+        module.fail_json(msg=str(error), nginx_output=getattr(error, "nginx_output", ""))
     found["effective_user_id"] = os.geteuid()
     found["packages"] = installed_packages(values["packages"])
     found["service"] = service_state(values["service"])

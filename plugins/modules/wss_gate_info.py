@@ -199,8 +199,8 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ..module_utils._certificates import x509 as crypto
 from ..module_utils._handshake import check
+from ..module_utils._host.error import HostError
 from ..module_utils._nginx.capacity import measure_running
-from ..module_utils._nginx.error import NginxError
 
 NGINX_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
     "binary": {"type": "path", "default": "/usr/sbin/nginx"},
@@ -286,7 +286,7 @@ def main() -> None:
     params = module.params
     try:
         found = capacity(params["nginx"])
-    except NginxError as error:
+    except HostError as error:
         module.fail_json(msg=str(error))
     targets = [look(target, params["token"], params["timeout"]) for target in params["targets"]]
     module.exit_json(changed=False, capacity=found, targets=targets)

@@ -298,6 +298,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._agent.prune import owed_of, settle, wanted_of
+from ..module_utils._host.error import HostError
 from ..module_utils._sessions.ending import Ended, end_sessions
 from ..module_utils._tokens.request import Request, check_request
 from ..module_utils._tokens.plan import Plan, make_plan
@@ -453,7 +454,7 @@ def _note(path: str, names: t.FrozenSet[str], ended: Ended) -> bool:
             noted = {record.name for record in store.owed()}
             left = names if ended.tokens is None else ended.tokens
             return not store.owe([name for name in left if name not in noted])
-    except StoreError:
+    except HostError:
         return False
 
 
@@ -553,7 +554,7 @@ def main() -> None:
     result: t.Dict[str, t.Any] = {}
     try:
         result = run(module)
-    except StoreError as error:
+    except HostError as error:
         failure = str(error)
     except OSError as error:
         # Its text would name a file, and a file's name is a token.

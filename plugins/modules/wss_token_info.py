@@ -170,11 +170,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._sessions.sockets import SocketError
+from ..module_utils._host.error import HostError
 from ..module_utils._sessions.ending import open_sessions
 from ..module_utils._tokens.report import Filters, count_sessions, listing
 from ..module_utils._tokens.request import check_fingerprints
-from ..module_utils._tokens.record import StoreError
 from ..module_utils._tokens.store import open_store
 
 
@@ -205,7 +204,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     if params["sessions"]:
         try:
             sessions = count_sessions(open_sessions(params["session_log"]))
-        except (SocketError, StoreError) as error:
+        except HostError as error:
             module.warn(f"open sessions are not counted: {error}")
     with open_store(params["path"], write=False, missing_ok=module.check_mode) as store:
         result = listing(store, filters, int(time.time()), sessions)
@@ -221,7 +220,7 @@ def main() -> None:
     result: t.Dict[str, t.Any] = {}
     try:
         result = run(module)
-    except StoreError as error:
+    except HostError as error:
         failure = str(error)
     except OSError as error:
         # Its text would name a file, and a file's name is a token.

@@ -105,9 +105,12 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._host.diff import in_one_line
+from ..module_utils._host.error import HostError
+from ..module_utils._host.run import run
 from ..module_utils._host.shipped import choose_python
 from ..module_utils._agent.prune import DONE, IDENTITY, LEFT_SOMETHING
 from ..module_utils._agent.install import (
+    TIME_LIMIT,
     UNITS,
     Change,
     Settings,
@@ -123,6 +126,8 @@ from ..module_utils._tokens.store import check_path
 
 TIMER = IDENTITY + ".timer"
 SERVICE = IDENTITY + ".service"
+# A run of the pruner, which systemctl and cron's command wait for, and what systemd needs to end it.
+PATIENCE = TIME_LIMIT + 120
 
 
 def argument_spec() -> t.Dict[str, t.Any]:
@@ -166,15 +171,14 @@ def settings_of(module: AnsibleModule, scheduler: str) -> Settings:
     )
 
 
-def systemctl(module: AnsibleModule, *words: str) -> None:
-    code, output, errors = module.run_command(["systemctl", *words])
+def systemctl(*words: str) -> None:
+    code, output, errors = run(["systemctl", *words], PATIENCE)
     if code != 0:
         raise StoreError(f"systemctl {' '.join(words)} failed: {(errors or output).strip()}")
 
 
-def timer_is_on(module: AnsibleModule) -> bool:
-    enabled = module.run_command(["systemctl", "is-enabled", "--quiet", TIMER])[0] == 0
-    return enabled and module.run_command(["systemctl", "is-active", "--quiet", TIMER])[0] == 0
+def timer_is_on() -> bool:
+    return all(run(["systemctl", verb, "--quiet", TIMER]).status == 0 for verb in ("is-enabled", "is-active"))
 
 
 def present(module: AnsibleModule) -> t.Dict[str, t.Any]:
@@ -183,17 +187,17 @@ def present(module: AnsibleModule) -> t.Dict[str, t.Any]:
         scheduler = detect_scheduler()
     settings = settings_of(module, scheduler)
     found = changes(settings, scheduler)
-    is_on = scheduler != "systemd" or timer_is_on(module)
+    is_on = scheduler != "systemd" or timer_is_on()
     if not module.check_mode:
         if scheduler != "systemd":
-            stop_timer(module, found)
+            stop_timer(found)
         apply(settings, found)
         units = any(change.path.startswith(UNITS + "/") for change in found)
         if units and detect_scheduler() == "systemd":
-            systemctl(module, "daemon-reload")
+            systemctl("daemon-reload")
         if scheduler == "systemd" and (units or not is_on):
-            systemctl(module, "enable", TIMER)
-            systemctl(module, "restart", TIMER)
+            systemctl("enable", TIMER)
+            systemctl("restart", TIMER)
         try_once(module, settings, scheduler)
     return result_of(found, scheduler, bool(found) or not is_on, settings.directory)
 
@@ -205,10 +209,10 @@ def try_once(module: AnsibleModule, settings: Settings, scheduler: str) -> None:
     """
     if scheduler == "systemd":
         # Its own complaint points to a journal that is elsewhere.
-        module.run_command(["systemctl", "start", SERVICE])
-        code, told = last_run(module.run_command)
+        run(["systemctl", "start", SERVICE], PATIENCE)
+        code, told = last_run()
     elif scheduler == "cron":
-        code, output, errors = module.run_command(settings.command())
+        code, output, errors = run(settings.command(), PATIENCE)
         told = (output + errors).strip().splitlines()
     else:
         return
@@ -221,28 +225,28 @@ def try_once(module: AnsibleModule, settings: Settings, scheduler: str) -> None:
         )
 
 
-def stop_timer(module: AnsibleModule, found: t.Sequence[Change]) -> None:
+def stop_timer(found: t.Sequence[Change]) -> None:
     unit = f"{UNITS}/{TIMER}"
     if any(change.path == unit and change.after is None for change in found) and detect_scheduler() == "systemd":
-        systemctl(module, "disable", "--now", TIMER)
+        systemctl("disable", "--now", TIMER)
 
 
-def stop_service(module: AnsibleModule, found: t.Sequence[Change]) -> None:
+def stop_service(found: t.Sequence[Change]) -> None:
     """End a run that is under way: it would go on with a store and a log that are being removed."""
     unit = f"{UNITS}/{SERVICE}"
     if any(change.path == unit and change.after is None for change in found) and detect_scheduler() == "systemd":
-        systemctl(module, "stop", SERVICE)
+        systemctl("stop", SERVICE)
 
 
 def absent(module: AnsibleModule) -> t.Dict[str, t.Any]:
     settings = settings_of(module, "none")
     found = changes(settings, None)
     if found and not module.check_mode:
-        stop_timer(module, found)
-        stop_service(module, found)
+        stop_timer(found)
+        stop_service(found)
         apply(settings, found)
         if detect_scheduler() == "systemd":
-            systemctl(module, "daemon-reload")
+            systemctl("daemon-reload")
     if settings.session_log and not module.check_mode:
         # So that they can be removed. Not before the pruner is gone: its run would take them back.
         release_all(settings.session_log)
@@ -276,7 +280,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
         result = present(module) if module.params["state"] == "present" else absent(module)
-    except StoreError as error:
+    except HostError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or module.params['directory']}: {os.strerror(error.errno or 0)}")

@@ -57,12 +57,15 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._agent.state import look
+from ..module_utils._host.error import HostError
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     try:
-        state = look(module.run_command)
+        state = look()
+    except HostError as error:
+        module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or 'the pruner'}: {os.strerror(error.errno or 0)}")
     module.exit_json(changed=False, scheduler=state.scheduler, problems=state.problems)

@@ -63,6 +63,64 @@ def test_what_is_for_all_rooms_imports_none_of_them(name: str) -> None:
     assert not wrong
 
 
+# What is done in one way, by _host: there it is atomic, follows no link, waits for nobody for ever.
+BANNED = {
+    "a program is run by _host.run": {
+        *("subprocess", "module.run_command", "os.system", "os.popen", "os.fork", "os.forkpty", "os.posix_spawn"),
+        *(f"os.{kind}{how}" for kind in ("exec", "spawn") for how in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
+    },
+    "a file is written by _host.files": {
+        *("os.replace", "os.rename", "os.renames", "os.link", "os.O_CREAT", "shutil.move", "shutil.copyfile"),
+        *("tempfile.mkstemp", "tempfile.NamedTemporaryFile", "module.atomic_move"),
+    },
+    "a lock is held by _host.locks": {"fcntl.flock", "fcntl.lockf"},
+}
+NOT_HOST = [
+    name
+    for pattern in ("plugins/module_utils/**/*.py", "plugins/modules/*.py")
+    for name in files(pattern)
+    if not name.startswith("plugins/module_utils/_host/")
+]
+
+
+def uses(path: Path) -> set[str]:
+    """What a file imports, and what it takes out of a module or an object, as it is written there."""
+    found = imports(path)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            found.add(f"{node.value.id}.{node.attr}")
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "open":
+            mode = [argument.value for argument in node.args[1:2] if isinstance(argument, ast.Constant)]
+            mode += [
+                one.value.value for one in node.keywords if one.arg == "mode" and isinstance(one.value, ast.Constant)
+            ]
+            if set("".join(map(str, mode))) & set("wax+"):
+                found.add("os.O_CREAT")
+    return found
+
+
+@pytest.mark.parametrize("name", NOT_HOST)
+def test_programs_files_and_locks_of_a_host_are_host_s(name: str) -> None:
+    found = uses(ROOT / name)
+    wrong = {rule: banned & found for rule, banned in BANNED.items()}
+    assert not any(wrong.values()), {rule: names for rule, names in wrong.items() if names}
+
+
+def raised_types(path: Path) -> list[tuple[str, set[str]]]:
+    """The exceptions that a file defines, and what they are made from."""
+    return [
+        (node.name, {getattr(base, "id", getattr(base, "attr", "")) for base in node.bases})
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Error")
+    ]
+
+
+@pytest.mark.parametrize("name", NOT_HOST)
+def test_every_error_of_a_host_is_the_one_base_error(name: str) -> None:
+    wrong = [error for error, bases in raised_types(ROOT / name) if not bases - {"Exception", "OSError", "ValueError"}]
+    assert not wrong
+
+
 @pytest.mark.parametrize("name", files("playbooks/files/*.py"))
 def test_programs_of_playbooks_import_nothing_of_the_collection(name: str) -> None:
     assert not {one for one in imports(ROOT / name) if one.startswith(("plugins", "ansible", "roles"))}

@@ -7,33 +7,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
 import shutil
 import stat
-import tempfile
 import typing as t
 
+from .._host import files
 from .._host.locks import PLACE as LOCKS
-from .._host.shipped import MARKER, package_files, start_program
+from .._host.shipped import MARKER, needed, package_files, start_program
 from .prune import IDENTITY
 
-# The pruner and what it is made of: files below module_utils, which lie below PACKAGE on the host in the same folders.
-CODE = (
-    "_host.error",
-    "_host.locks",
-    "_tokens.pattern",
-    "_tokens.record",
-    "_tokens.folder",
-    "_tokens.owed",
-    "_tokens.writing",
-    "_tokens.store",
-    "_sessions.protection",
-    "_sessions.sockets",
-    "_sessions.log",
-    "_sessions.ending",
-    "_agent.prune",
-)
+PROGRAM = "_agent.prune"
 # Where 1.0.0 put them, all in one folder. They are removed.
 FORMER_CODE = ("_token_pattern", "_token_store", "_sessions", "_prune")
 # Seconds that a run may take. It waits for locks by itself, but not that long: one that hangs must not be the last one.
@@ -134,17 +120,23 @@ def detect_scheduler() -> str:
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
+@functools.lru_cache(maxsize=None)
+def code() -> t.Tuple[str, ...]:
+    """The pruner and all that it imports: files below module_utils, which lie below PACKAGE in the same folders."""
+    return tuple(needed(PROGRAM))
+
+
 def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
     """Every file that shall be there, with its content."""
     package = settings.directory + "/" + PACKAGE
-    files = package_files(package, CODE)
-    files[settings.directory + "/prune"] = start_program(settings.python, settings.directory, PACKAGE, "_agent.prune")
+    wanted = package_files(package, code())
+    wanted[settings.directory + "/prune"] = start_program(settings.python, settings.directory, PACKAGE, PROGRAM)
     command = " ".join(shlex.quote(word) for word in settings.command())
     if scheduler == "systemd":
         writable = ["-" + settings.store]
         if settings.session_log:
             writable.append("-" + os.path.dirname(settings.session_log))
-        files[f"{UNITS}/{IDENTITY}.service"] = SERVICE.format(
+        wanted[f"{UNITS}/{IDENTITY}.service"] = SERVICE.format(
             marker=MARKER,
             identity=IDENTITY,
             command=command.replace("%", "%%"),
@@ -152,12 +144,12 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
             limit=TIME_LIMIT,
             locks=os.path.basename(LOCKS),
         )
-        files[f"{UNITS}/{IDENTITY}.timer"] = TIMER.format(marker=MARKER, interval=settings.interval)
+        wanted[f"{UNITS}/{IDENTITY}.timer"] = TIMER.format(marker=MARKER, interval=settings.interval)
     elif scheduler == "cron":
-        files[f"{CRON}/{IDENTITY}"] = CRONTAB.format(
+        wanted[f"{CRON}/{IDENTITY}"] = CRONTAB.format(
             marker=MARKER, command=command.replace("%", "\\%"), interval=settings.interval, limit=TIME_LIMIT
         )
-    return files
+    return wanted
 
 
 def possible_files(settings: Settings) -> t.List[str]:
@@ -175,7 +167,7 @@ def changes(settings: Settings, scheduler: t.Optional[str]) -> t.List[Change]:
     found: t.List[Change] = []
     for path in possible_files(settings):
         before = _read(path)
-        if before != wanted.get(path) or (path in wanted and _mode(path) != 0o644):
+        if before != wanted.get(path) or (path in wanted and _mode(path) != files.PUBLIC):
             found.append(Change(path, before, wanted.get(path)))
     return found
 
@@ -183,13 +175,15 @@ def changes(settings: Settings, scheduler: t.Optional[str]) -> t.List[Change]:
 def apply(settings: Settings, found: t.Sequence[Change]) -> None:
     for change in found:
         if change.after is None:
-            os.unlink(change.path)
+            files.remove(change.path, follow=True)
         else:
-            _write(change.path, change.after)
+            # An operator may have put the folder elsewhere with a link.
+            files.make_folders(os.path.dirname(change.path))
+            files.write(change.path, change.after.encode("utf-8"), files.PUBLIC, follow=True)
     if any(change.after is None for change in found):
         package = settings.directory + "/" + PACKAGE
         if not os.path.exists(settings.directory + "/prune"):
-            folders = [package + "/" + folder for folder in dict.fromkeys(name.partition(".")[0] for name in CODE)]
+            folders = [package + "/" + folder for folder in dict.fromkeys(name.partition(".")[0] for name in code())]
             for directory in (*folders, package):
                 shutil.rmtree(directory + "/__pycache__", ignore_errors=True)
             for directory in (*folders, package, settings.directory):
@@ -199,29 +193,9 @@ def apply(settings: Settings, found: t.Sequence[Change]) -> None:
 
 
 def _read(path: str) -> t.Optional[str]:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    with os.fdopen(fd, encoding="utf-8") as file:
-        return file.read()
+    content = files.read(path)
+    return None if content is None else content.decode("utf-8", "replace")
 
 
 def _mode(path: str) -> int:
     return stat.S_IMODE(os.lstat(path).st_mode)
-
-
-def _write(path: str, content: str) -> None:
-    directory = os.path.dirname(path)
-    if not os.path.isdir(directory):
-        os.makedirs(directory, 0o755)
-    fd, temporary = tempfile.mkstemp(dir=directory, prefix=".wssgate-")
-    try:
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), 0o644)
-        os.rename(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise

@@ -17,6 +17,7 @@ import syslog
 import time
 import typing as t
 
+from .._host.error import HostError
 from .._sessions.log import LOG_LIMIT, shorten
 from .._sessions.ending import (
     SETTLE,
@@ -27,7 +28,6 @@ from .._sessions.ending import (
 from .._tokens.record import (
     MANAGED,
     Owed,
-    StoreError,
     fingerprint,
     full_fingerprint,
 )
@@ -132,7 +132,7 @@ def prune(
         problems += settle(path, owed, sessions)
         try:
             log = shorten(session_log, limit)
-        except StoreError as error:
+        except HostError as error:
             log = FAILED + str(error)
     return Pruned(gone.removed, aside.removed, sessions, log, problems, named)
 
@@ -145,7 +145,7 @@ def _due(store: TokenStore, now: float, problems: t.List[str]) -> t.Tuple[t.List
 def owed_of(store: TokenStore, problems: t.List[str]) -> t.List[Owed]:
     try:
         return store.owed()
-    except StoreError as error:
+    except HostError as error:
         problems.append(str(error))
         return []
 
@@ -170,14 +170,14 @@ def settle(path: str, owed: t.Sequence[Owed], sessions: Ended) -> t.List[str]:
     try:
         with open_store(path) as store:
             return store.settle(over)
-    except StoreError as error:
+    except HostError as error:
         return [str(error)]
 
 
 def _once(arguments: argparse.Namespace, say: t.Callable[[str], None]) -> int:
     try:
         pruned = prune(arguments.store, arguments.session_log, arguments.log_limit, named=_named(arguments))
-    except StoreError as error:
+    except HostError as error:
         say(str(error))
         return CANNOT_WORK
     except OSError as error:

@@ -12,6 +12,7 @@ import shlex
 import time
 import typing as t
 
+from .._host.run import ProgramError, run
 from .prune import DONE, IDENTITY
 from .install import CRON, UNITS
 
@@ -23,25 +24,23 @@ RUN_PATIENCE, PAUSE = 30.0, 0.1
 CRON_DAEMONS = ("cron", "crond")
 REMEDY = "run wssgate.nginx.site"
 
-Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
-
 
 class State(t.NamedTuple):
     scheduler: str  # systemd, cron or none
     problems: t.List[str]
 
 
-def _properties(run: Run, unit: str, *names: str) -> t.Dict[str, str]:
+def _properties(unit: str, *names: str) -> t.Dict[str, str]:
     _code, output, _errors = run(["systemctl", "show", unit, "--property=" + ",".join(names)])
     pairs = (line.partition("=") for line in output.splitlines())
     return {name: value for name, _sign, value in pairs}
 
 
-def last_run(run: Run) -> t.Tuple[int, t.List[str]]:
+def last_run() -> t.Tuple[int, t.List[str]]:
     """Return the exit code of the service's last run, 0 before the first one, and what it reported."""
     deadline = time.monotonic() + RUN_PATIENCE
     while True:
-        found = _properties(run, SERVICE, "ActiveState", "Result", "ExecMainStatus", "InvocationID")
+        found = _properties(SERVICE, "ActiveState", "Result", "ExecMainStatus", "InvocationID")
         # While it runs these tell of a success that has not come yet.
         if found.get("ActiveState") not in ("activating", "deactivating") or time.monotonic() > deadline:
             break
@@ -66,18 +65,18 @@ def last_run(run: Run) -> t.Tuple[int, t.List[str]]:
     return code, lines or [f"result {found.get('Result', 'unknown')}"]
 
 
-def look(run: Run) -> State:
+def look() -> State:
     """What is wrong with the pruner of this host; nothing where it runs and its last run did all of it."""
     if os.path.exists(f"{UNITS}/{TIMER}"):
-        return State("systemd", _systemd_problems(run))
+        return State("systemd", _systemd_problems())
     if os.path.exists(f"{CRON}/{IDENTITY}"):
-        return State("cron", _cron_problems(run))
+        return State("cron", _cron_problems())
     return State("none", [f"nothing removes expired tokens here: {REMEDY}, or see token_store_pruner"])
 
 
-def _systemd_problems(run: Run) -> t.List[str]:
+def _systemd_problems() -> t.List[str]:
     problems = []
-    timer = _properties(run, TIMER, "LoadState", "ActiveState", "UnitFileState")
+    timer = _properties(TIMER, "LoadState", "ActiveState", "UnitFileState")
     if timer.get("ActiveState") != "active":
         problems.append(
             f"the timer of the pruner does not run ({timer.get('LoadState', 'unknown')}, "
@@ -85,13 +84,13 @@ def _systemd_problems(run: Run) -> t.List[str]:
         )
     elif timer.get("UnitFileState") not in ("enabled", "enabled-runtime"):
         problems.append(f"the timer of the pruner does not start at the next boot: {REMEDY}")
-    code, lines = last_run(run)
+    code, lines = last_run()
     if code != DONE:
         problems.append(f"the last run of the pruner ended with {code}: {'; '.join(lines)}")
     return problems
 
 
-def _cron_problems(run: Run) -> t.List[str]:
+def _cron_problems() -> t.List[str]:
     problems = []
     if not _runs(CRON_DAEMONS):
         problems.append("cron does not run, so nothing removes expired tokens")
@@ -102,8 +101,9 @@ def _cron_problems(run: Run) -> t.List[str]:
     # Its help, which needs the interpreter and all of its code, and changes nothing.
     try:
         code, output, errors = run([*command, "--help"])
-    except OSError as error:
-        code, output, errors = 127, "", str(error)
+    except ProgramError as error:
+        problems.append(f"the pruner cannot be run: {error}")
+        return problems
     if code != DONE:
         problems.append(f"the pruner cannot be run ({code}): {(errors or output).strip()}")
     return problems

@@ -144,7 +144,7 @@ def recover(certificate_path: str, key_path: str) -> t.List[str]:
     left = interrupted(certificate_path, key_path)
     waiting = pending_certificate(certificate_path, key_path)
     if waiting is not None:
-        os.rename(waiting, certificate_path)
+        files.move(waiting, certificate_path)
         files.sync_folder(os.path.dirname(certificate_path))
     for path in left:
         if path.endswith(NEW_SUFFIX):
@@ -200,7 +200,7 @@ def _replace_files(certificate_path: str, key_path: str, wanted: PairFiles) -> N
 
 def _put(path: str, content: t.Optional[bytes]) -> None:
     if content is not None:
-        os.rename(path + NEW_SUFFIX, path)
+        files.move(path + NEW_SUFFIX, path)
         # The order of the two is what a killed process is understood by
         files.sync_folder(os.path.dirname(path))
     else:
@@ -261,7 +261,7 @@ def _replace_folder(certificate_path: str, key_path: str, wanted: PairFiles) -> 
             if file in names or file.startswith(files.STAGED_PREFIX):
                 continue
             try:
-                os.link(os.path.join(directory, file), os.path.join(staged, file), follow_symlinks=False)
+                files.link(os.path.join(directory, file), os.path.join(staged, file))
             except OSError:
                 return False
         # Owner, mode and labels

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from http.client import responses as reason_phrases
 from urllib.parse import urlsplit
 
+from .._host.error import HostError
 from .tls_facts import group_of, certificate_facts
 
 WEBSOCKETS_IMPORT_ERROR: t.Optional[str] = None
@@ -72,7 +73,7 @@ MEANINGS = {
 }
 
 
-class ProbeArgumentError(Exception):
+class ProbeArgumentError(HostError):
     """The caller asks for something that cannot be sent."""
 
 

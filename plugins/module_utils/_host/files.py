@@ -33,6 +33,8 @@ class FileError(HostError):
         super().__init__(f"{path} {message}")
         self.path = path
         self.why = why
+        # Where the path is secret
+        self.message = message
 
 
 def _is_link(path: str) -> FileError:
@@ -144,11 +146,19 @@ def read(path: str, most: int = READ_LIMIT, folder: t.Optional[int] = None, foll
         handle = open_file(path, folder=folder, follow=follow)
     except FileNotFoundError:
         return None
-    with open(handle, "rb") as stream, _about(path):
-        content = stream.read(most + 1)
-    if len(content) > most:
-        raise FileError(path, SIZE, f"holds more than {most} bytes")
-    return content
+    parts: t.List[bytes] = []
+    left = most + 1
+    try:
+        with _about(path):
+            while left:
+                part = os.read(handle, left)
+                if not part:
+                    return b"".join(parts)
+                parts.append(part)
+                left -= len(part)
+    finally:
+        os.close(handle)
+    raise FileError(path, SIZE, f"holds more than {most} bytes")
 
 
 # Writing

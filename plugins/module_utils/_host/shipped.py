@@ -10,8 +10,9 @@ import ast
 import importlib
 import importlib.util
 import os
-import subprocess
 import typing as t
+
+from .run import ProgramError, run
 
 MARKER = "# Ansible managed by wssgate.nginx: changes made here are lost"
 START = """\
@@ -34,7 +35,9 @@ PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/local/bin/p
 )
 # Debian's python3-minimal has not all of them.
 PYTHON_TEST = (
-    "import argparse, ctypes, ipaddress, json, ssl, subprocess, syslog, sys; sys.exit(sys.version_info < (3, 8))"
+    "import argparse, contextlib, ctypes, errno, fcntl, glob, hashlib, ipaddress, json, os, re, selectors, shlex, "
+    "shutil, signal, socket, ssl, stat, struct, subprocess, sys, syslog, tempfile, time, typing; "
+    "sys.exit(sys.version_info < (3, 8))"
 )
 PYTHON_TIMEOUT = 30
 
@@ -53,17 +56,9 @@ def is_suited(path: str) -> bool:
     if not os.access(path, os.X_OK):
         return False
     try:
-        done = subprocess.run(
-            [path, "-I", "-c", PYTHON_TEST],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=PYTHON_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return run([path, "-I", "-c", PYTHON_TEST], PYTHON_TIMEOUT).status == 0
+    except ProgramError:
         return False
-    return done.returncode == 0
 
 
 def source_of(name: str) -> str:

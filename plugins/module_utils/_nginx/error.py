@@ -2,12 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one error that the nginx code raises for its callers to show."""
+"""The error of what is done to nginx."""
 
 from __future__ import annotations
 
+from .._host.error import HostError
 
-class NginxError(Exception):
+
+class NginxError(HostError):
     """Something about nginx or its configuration that the user has to know.
 
     ``nginx_output`` holds nginx's own words, where it said any.

@@ -27,7 +27,8 @@ import tempfile
 
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from .._host.locks import WAIT, LockError, hold
+from .._host import files
+from .._host.locks import WAIT, hold
 from .error import NginxError
 
 WORK_PREFIX = ".wssgate-work-"
@@ -41,17 +42,11 @@ class Operations:
 
     def make_directory(self, path: str, mode: int) -> None:
         """Make a folder; the mode is exact, whatever the umask."""
-        os.mkdir(path, 0o700)
-        os.chmod(path, mode)
+        files.make_folder(path, mode)
 
     def write(self, path: str, content: bytes, mode: int) -> None:
         """Write a new file and have it on the disk."""
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
+        files.write_new(path, content, mode)
 
     def symlink(self, target: str, path: str) -> None:
         """Make a symbolic link."""
@@ -60,7 +55,7 @@ class Operations:
     def link(self, source: str, path: str) -> None:
         """Give ``source``, which may itself be a symbolic link, a second name."""
         try:
-            os.link(source, path, follow_symlinks=False)
+            files.link(source, path)
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
                 raise
@@ -69,7 +64,7 @@ class Operations:
 
     def rename(self, source: str, path: str) -> None:
         """Move ``source`` to ``path`` in one step."""
-        os.rename(source, path)
+        files.move(source, path)
 
     def unlink(self, path: str) -> None:
         """Remove a file or link."""
@@ -81,11 +76,7 @@ class Operations:
 
     def sync_directory(self, path: str) -> None:
         """Have the names in a folder on the disk."""
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        files.sync_folder(path)
 
 
 class Entry(NamedTuple):
@@ -117,9 +108,14 @@ def read_entry(path: str) -> Optional[Entry]:
         status = os.lstat(path)
         if stat.S_ISLNK(status.st_mode):
             return Entry("link", os.fsencode(os.readlink(path)), 0, status.st_uid)
-        if not stat.S_ISREG(status.st_mode):
+        try:
+            handle = files.open_file(path) if stat.S_ISREG(status.st_mode) else -1
+        except files.FileError:
+            handle = -1
+        if handle == -1:
             return Entry("other", b"", stat.S_IMODE(status.st_mode), status.st_uid)
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as stream:
+        with open(handle, "rb") as stream:
+            status = os.fstat(handle)
             return Entry("file", stream.read(), stat.S_IMODE(status.st_mode), status.st_uid)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -155,12 +151,9 @@ class Lock:
 
     def __enter__(self) -> Lock:
         with contextlib.ExitStack() as stack:
-            handle = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            handle = files.open_folder(self._directory, follow=True)
             stack.callback(os.close, handle)
-            try:
-                stack.enter_context(hold(handle, self._directory, wait=self._limit))
-            except LockError as error:
-                raise NginxError(str(error)) from error
+            stack.enter_context(hold(handle, self._directory, wait=self._limit))
             self._stack = stack.pop_all()
         return self
 

@@ -15,16 +15,16 @@ import stat
 
 from typing import Any, Dict, List
 
+from .._host.error import HostError
+from .._host.run import run
 from .capacity import descriptors
 from .connections import count
-from .error import NginxError
 from .fixes import missing_fixes
 from .process import (
     Build,
     Finder,
     read_build,
     read_processes,
-    run,
     started_at,
 )
 
@@ -47,7 +47,7 @@ def package_version(binary: str) -> str:
         if os.path.exists("/usr/bin/rpm"):
             finished = run(["/usr/bin/rpm", "-qf", "--qf", "%{VERSION}-%{RELEASE}\n", binary], 30)
             return finished.output.splitlines()[0] if finished.status == 0 and finished.output else ""
-    except NginxError:
+    except HostError:
         return ""
     return ""
 
@@ -73,7 +73,7 @@ def installed_packages(names: List[str]) -> List[str]:
             found = set(run(["/usr/bin/rpm", "-q", "--qf", "%{NAME}\n", "--", *names], 30).output.splitlines())
         else:
             return []
-    except NginxError:
+    except HostError:
         return []
     return [name for name in names if name in found]
 
@@ -86,7 +86,7 @@ def service_state(name: str) -> Dict[str, bool]:
         try:
             output = run(["systemctl", "show", "--property=UnitFileState,NeedDaemonReload", "--", name], 30).output
             said = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
-        except NginxError:
+        except HostError:
             pass
     return {"enabled": said.get("UnitFileState") == "enabled", "reload_needed": said.get("NeedDaemonReload") == "yes"}
 

@@ -19,15 +19,14 @@ import time
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from .error import NginxError
+from .._host.error import HostError
+from .._host.run import Finished, run
 from .files import Operations
 from .process import (
     Finder,
-    Finished,
     Process,
     now_in_ticks,
     read_processes,
-    run,
 )
 from .syntax import Tree
 
@@ -51,7 +50,7 @@ class System:
 
     def run(self, command: Sequence[str], limit: float) -> Finished:
         """Run a command to its end."""
-        return run(command, limit)
+        return run(command, limit, leaves_daemon=True)
 
     def signal(self, pid: int, number: int) -> None:
         """Send a signal."""
@@ -292,7 +291,7 @@ class Activator:
                 finished = self._system.run(["systemctl", "start", self._service], START_LIMIT)
             else:
                 finished = self._system.run(["service", self._service, "start"], START_LIMIT)
-        except NginxError as error:
+        except HostError as error:
             return str(error)
         return (finished.output.strip() or "the start failed") if finished.status else ""
 

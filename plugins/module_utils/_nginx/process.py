@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import tempfile
 import time
 
 from typing import Callable, List, NamedTuple, Optional, Sequence
 
+from .._host.run import run
 from .error import NginxError
 
 MASTER = "nginx: master process"
@@ -24,8 +23,6 @@ WORKER = "nginx: worker process"
 SHUTTING_DOWN = "nginx: worker process is shutting down"
 
 _DELETED = " (deleted)"
-# What nginx may see of the caller's environment: no locale, proxy or inherited socket (NGINX=) of whoever runs this.
-_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/"}
 
 
 class Process(NamedTuple):
@@ -73,41 +70,6 @@ class Build(NamedTuple):
         return ""
 
 
-class Finished(NamedTuple):
-    """A command that ended; ``output`` is what it wrote to both of its streams."""
-
-    status: int
-    output: str
-
-
-def run(command: Sequence[str], limit: float) -> Finished:
-    """Run ``command`` for at most ``limit`` seconds.
-
-    Its output goes to a file: a daemon keeps a pipe open for ever, and whoever reads it would wait for that.
-    """
-    with tempfile.TemporaryFile() as output:
-        try:
-            process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd="/",
-                env=dict(_ENVIRONMENT),
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise NginxError(f"cannot run {command[0]}: {error.strerror}") from error
-        try:
-            status = process.wait(limit)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise NginxError(f"{' '.join(command)} did not end within {limit:g} seconds") from None
-        output.seek(0)
-        return Finished(status, output.read().decode("utf-8", "replace"))
-
-
 _ARGUMENT = re.compile(r"""((?:[^\s'"]|'[^']*'|"[^"]*")+)""")
 
 
@@ -129,7 +91,7 @@ def parse_build(output: str) -> Build:
 
 def read_build(binary: str) -> Build:
     """Ask ``binary`` how it was built."""
-    return parse_build(run([binary, "-V"], 30).output)
+    return parse_build(run([binary, "-V"], 30, joined=True).output)
 
 
 def now_in_ticks() -> int:

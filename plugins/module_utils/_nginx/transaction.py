@@ -14,8 +14,10 @@ import time
 from typing import Any, Dict, List, Optional, Sequence
 
 from .._host.diff import in_one_line
+from .._host.error import HostError, reason
+from .._host.files import FileError
+from .._sessions.protection import prepare, release, remember
 from .capacity import Capacity, measure
-from .._host.locks import LockError
 from .error import NginxError
 from .files import (
     SAVED_SUFFIX,
@@ -39,7 +41,6 @@ from .plan import Planner, Settings, check_settings, to_bytes
 from .process import Finder, Process, started_at
 from .sockets import Guard, Socket, present, problem, protect
 from .syntax import Tree, read_tree, with_pid
-from .._sessions.protection import prepare, release, remember
 
 TEST_LIMIT = 120
 """Seconds that nginx -t may take: it resolves every host name in the configuration."""
@@ -280,16 +281,16 @@ class Transaction:
             if os.path.isdir(os.path.dirname(path)):
                 try:
                     prepare(path)
-                except OSError as error:
-                    what = {errno.ELOOP: "it is a symbolic link", errno.EEXIST: "it is not a file"}
+                except (FileError, OSError) as error:
+                    why = f"it {error.message}" if isinstance(error, FileError) else reason(error)
                     raise NginxError(
-                        f"{path} cannot be made a log for root alone: {what.get(error.errno or 0, error.strerror)}; nothing was changed"
+                        f"{path} cannot be made a log for root alone: {why}; nothing was changed"
                     ) from error
         formers = [path for path in before.session_logs if path not in wanted]
         if wanted and formers:
             try:
                 remember(wanted, formers)
-            except (LockError, OSError) as error:
+            except (HostError, OSError) as error:
                 raise NginxError(
                     f"that sessions are logged in {', '.join(formers)} cannot be noted: {error}; nothing was changed"
                 ) from error

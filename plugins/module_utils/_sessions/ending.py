@@ -10,7 +10,8 @@ import contextlib
 import time
 import typing as t
 
-from .._tokens.record import StoreError, full_fingerprint
+from .._host.error import HostError
+from .._tokens.record import full_fingerprint
 from . import sockets
 from .log import Key, Log, LogFile, Session, open_logs, ports_of, still_open
 from .sockets import SocketError
@@ -85,7 +86,7 @@ def end_sessions(path: str, wanted: Wanted, dry: bool = False) -> Ended:
                 with contextlib.suppress(OSError):
                     files[-1].secure()
             return _end_sessions(files, wanted, dry)
-    except StoreError as error:
+    except HostError as error:
         return Ended(reason=str(error), tokens=None)
 
 

@@ -23,11 +23,12 @@ import contextlib
 import ctypes
 import os
 import re
-import stat
 import time
 import typing as t
 
-from .._host.locks import LockError, hold
+from .._host import files
+from .._host.error import HostError, reason
+from .._host.locks import hold
 from .._tokens.record import StoreError, is_token
 from . import sockets
 from .protection import former_logs, secure, set_append_only
@@ -154,14 +155,12 @@ class LogFile:
         self._stack = contextlib.ExitStack()
         flags = (os.O_RDWR | os.O_APPEND) if shorten else os.O_RDONLY
         try:
-            self.fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            self.fd = files.open_file(path, flags)
         except FileNotFoundError:
             raise MissingLog(f"{path} does not exist: the gate writes no session log") from None
         except OSError as error:
-            raise StoreError(f"cannot open {path}: {os.strerror(error.errno or 0)}") from None
+            raise StoreError(f"cannot open {path}: {reason(error)}") from None
         try:
-            if not stat.S_ISREG(os.fstat(self.fd).st_mode):
-                raise StoreError(f"{path} is not a file")
             if lock:
                 self._lock(shorten)
         except BaseException:
@@ -179,15 +178,13 @@ class LogFile:
     def _lock(self, alone: bool) -> None:
         """By the folder: nginx's workers have the log's descriptor, and a lock on that they could hold for ever."""
         try:
-            folder = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            folder = files.open_folder(os.path.dirname(self.path) or ".", follow=True)
             try:
                 self._stack.enter_context(hold(folder, self.path, not alone, LOCK_WAIT, former=self.fd))
             finally:
                 os.close(folder)
-        except LockError as error:
-            raise StoreError(str(error)) from None
         except OSError as error:
-            raise StoreError(f"cannot open the folder of {self.path}: {os.strerror(error.errno or 0)}") from None
+            raise StoreError(f"cannot open the folder of {self.path}: {reason(error)}") from None
 
     def data_start(self) -> int:
         """Where the content begins: what was punched out before it reads as zeros."""
@@ -339,18 +336,18 @@ def open_logs(path: str) -> t.Iterator[t.List[LogFile]]:
         main = stack.enter_context(LogFile(path))
         try:
             formers = former_logs(path)
-        except (LockError, OSError) as error:
+        except (HostError, OSError) as error:
             raise StoreError(f"cannot tell which logs were written before: {error}") from None
-        files = []
+        found = []
         for former in formers:
             for one in (*_rotated(former), former):
                 # Removed by somebody: its sessions are lost, and so they were without a change of the path.
                 with contextlib.suppress(MissingLog):
-                    files.append(stack.enter_context(LogFile(one, lock=False)))
+                    found.append(stack.enter_context(LogFile(one, lock=False)))
         for one in _rotated(path):
             with contextlib.suppress(MissingLog):
-                files.append(stack.enter_context(LogFile(one, lock=False)))
-        yield [*files, main]
+                found.append(stack.enter_context(LogFile(one, lock=False)))
+        yield [*found, main]
 
 
 def shorten(path: str, limit: int = LOG_LIMIT) -> str:

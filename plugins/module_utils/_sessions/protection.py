@@ -17,7 +17,6 @@ This file needs nothing but the standard library: the pruner that runs on the ho
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -26,6 +25,7 @@ import struct
 import time
 import typing as t
 
+from .._host import files
 from .._host.locks import open_place
 
 FORMER = "former-session-logs"
@@ -88,18 +88,16 @@ def secure(fd: int) -> bool:
 def prepare(path: str) -> bool:
     """Make the log before nginx does, or secure the one that is there; return whether something was done.
 
-    Raises OSError, ELOOP for a symbolic link and EEXIST for anything else that is no file.
+    Raises FileError for what is no file, a symlink for example.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_APPEND
     made = False
     try:
-        fd = os.open(path, flags)
+        fd = files.open_file(path, flags)
     except FileNotFoundError:
-        fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        fd = files.create(path, 0o600, flags=flags)
         made = True
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EEXIST, "it is not a file", path)
         return secure(fd) or made
     finally:
         os.close(fd)
@@ -107,8 +105,8 @@ def prepare(path: str) -> bool:
 
 def release(path: str) -> None:
     """Take the attribute away, so that the log can be removed."""
-    with contextlib.suppress(OSError):
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with contextlib.suppress(OSError, files.FileError):
+        fd = files.open_file(path)
         try:
             set_append_only(fd, False)
         finally:
@@ -140,17 +138,10 @@ class Former(t.NamedTuple):
 
 
 def _read() -> t.List[Former]:
-    try:
-        with open_place() as place:
-            fd = os.open(FORMER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place)
-            try:
-                data = os.read(fd, FORMER_LIMIT)
-            finally:
-                os.close(fd)
-    except FileNotFoundError:
-        return []
+    with open_place() as place:
+        data = files.read(FORMER, FORMER_LIMIT, place)
     entries = []
-    for line in data.splitlines():
+    for line in (data or b"").splitlines():
         with contextlib.suppress(ValueError, KeyError, TypeError):
             entry = json.loads(line.decode("utf-8"))
             entries.append(Former(str(entry["path"]), str(entry["former"]), float(entry["since"])))
@@ -206,11 +197,4 @@ def remember(paths: t.Iterable[str], formers: t.Iterable[str]) -> None:
     entries = [entry for entry in _read() if oldest <= entry.since and (entry.path, entry.former) not in again] + added
     text = "".join(json.dumps(entry._asdict()) + "\n" for entry in entries).encode("utf-8")
     with open_place() as place:
-        temporary = f".{FORMER}-{os.getpid()}"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=place)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(temporary, flags, 0o600, dir_fd=place)
-        with open(fd, "wb") as stream:
-            stream.write(text)
-        os.rename(temporary, FORMER, src_dir_fd=place, dst_dir_fd=place)
+        files.write(FORMER, text, 0o600, folder=place)

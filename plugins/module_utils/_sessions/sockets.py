@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import os
-import subprocess
 import typing as t
+
+from .._host.error import HostError
+from .._host.run import ProgramError, run
 
 FILTERS_A_CALL = 40
 STATES = ("established", "close-wait", "fin-wait-1", "fin-wait-2")
 SS_TIMEOUT = 20
+# A million connections, a line each. A list that is cut would pass for one without the rest.
+SS_OUTPUT = 128 << 20
 
 Address = t.Tuple[str, int]
 Pair = t.Tuple[Address, Address]  # the gate's end and the client's end of a connection
 
 
-class SocketError(Exception):
+class SocketError(HostError):
     """The kernel's sockets cannot be listed or closed."""
 
 
@@ -37,26 +40,16 @@ def end_of(address: str, port: str) -> Address:
 
 def _ss(arguments: t.Sequence[str]) -> t.Tuple[str, str]:
     try:
-        done = subprocess.run(
-            ["ss", "--no-header", "--tcp", "--numeric", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=SS_TIMEOUT,
-            check=False,
-            env={**os.environ, "LC_ALL": "C", "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin"},
-        )
-    except FileNotFoundError:
-        raise SocketError("ss is not installed (package iproute2, on EL iproute)") from None
-    except OSError as error:
-        raise SocketError(f"ss cannot be run: {os.strerror(error.errno or 0)}") from None
-    except subprocess.TimeoutExpired:
-        raise SocketError(f"ss did not answer within {SS_TIMEOUT} s") from None
-    errors = done.stderr.decode("utf-8", "replace").strip()
-    if done.returncode != 0:
+        done = run(["ss", "--no-header", "--tcp", "--numeric", *arguments], SS_TIMEOUT, SS_OUTPUT)
+    except ProgramError as error:
+        if error.is_missing:
+            raise SocketError("ss is not installed (package iproute2, on EL iproute)") from None
+        raise SocketError(str(error)) from None
+    errors = done.errors.strip()
+    if done.status != 0:
         # No line from a program that failed is not the same as no connection.
-        raise SocketError(f"ss failed with {done.returncode}: {(errors.splitlines() or ['no words'])[-1]}")
-    return done.stdout.decode("utf-8", "replace"), errors
+        raise SocketError(f"ss failed with {done.status}: {(errors.splitlines() or ['no words'])[-1]}")
+    return done.output, errors
 
 
 def _states() -> t.List[str]:

@@ -11,20 +11,20 @@ import errno
 import os
 import typing as t
 
+from .._host import files
+from .._host.error import reason
 from .record import StoreError, fingerprint
-
-NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
 def telling(action: str, name: t.Optional[str] = None) -> t.Iterator[None]:
-    """Turn an OSError, whose text holds the file name, into a StoreError, whose text does not."""
+    """Turn an error whose text holds the file name into a StoreError, whose text does not."""
     try:
         yield
-    except OSError as error:
-        reason = os.strerror(error.errno or 0) if error.errno else "unknown error"
+    except (OSError, files.FileError) as error:
         about = "" if name is None else f" token {fingerprint(name)}"
-        raise StoreError(f"cannot {action}{about}: {reason}") from None
+        why = f"it {error.message}" if isinstance(error, files.FileError) else reason(error)
+        raise StoreError(f"cannot {action}{about}: {why}") from None
 
 
 def identity_of(found: os.stat_result) -> t.Tuple[int, int]:
@@ -41,13 +41,20 @@ class StoreFolder:
         self.leftover = ""
 
     def _is_there(self, name: str) -> bool:
-        try:
-            os.stat(name, dir_fd=self.fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise StoreError(f"cannot look at token {fingerprint(name)}: {os.strerror(error.errno or 0)}") from None
+        with telling("look at", name):
+            try:
+                os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+            except FileNotFoundError:
+                return False
         return True
+
+    def _open_inner(self, name: str) -> t.Optional[int]:
+        """Open a folder in the store; None where there is none."""
+        with telling(f"open {name} in {self.path}"):
+            try:
+                return files.open_folder(name, self.fd)
+            except FileNotFoundError:
+                return None
 
     def _undo(self, names: t.Sequence[str]) -> None:
         for name in names:
@@ -57,7 +64,7 @@ class StoreFolder:
     def _sync_directory(self, fd: t.Optional[int] = None) -> None:
         """Without it a power loss could bring a revoked token back."""
         try:
-            os.fsync(self.fd if fd is None else fd)
+            files.sync_folder(self.fd if fd is None else fd)
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EROFS):
-                raise StoreError(f"cannot write the store to the disk: {os.strerror(error.errno or 0)}") from None
+                raise StoreError(f"cannot write the store to the disk: {reason(error)}") from None

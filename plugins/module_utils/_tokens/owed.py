@@ -10,7 +10,9 @@ import contextlib
 import os
 import typing as t
 
-from .folder import NEW_FILE, StoreFolder, identity_of, telling
+from .._host import files
+from .._host.error import reason
+from .folder import StoreFolder, identity_of, telling
 from .record import DEFAULT_MODE, Owed, StoreError, fingerprint, is_token
 
 # Tokens that were removed and whose sessions may still be open: the token's file, moved here. A directory, too, so that
@@ -23,9 +25,8 @@ class OwedRecords(StoreFolder):
 
     def owed(self) -> t.List[Owed]:
         """Return the removed tokens of which sessions may still be open."""
-        try:
-            folder = self._open_ended()
-        except FileNotFoundError:
+        folder = self._open_inner(ENDED)
+        if folder is None:
             return []
         found = []
         try:
@@ -49,7 +50,7 @@ class OwedRecords(StoreFolder):
             for name in names:
                 try:
                     with contextlib.suppress(FileExistsError):
-                        os.close(os.open(name, NEW_FILE, DEFAULT_MODE, dir_fd=folder))
+                        os.close(files.create(name, DEFAULT_MODE, folder))
                     os.utime(name, None, dir_fd=folder, follow_symlinks=False)
                 except OSError:
                     failed.append(name)
@@ -63,9 +64,8 @@ class OwedRecords(StoreFolder):
     def settle(self, records: t.Iterable[Owed]) -> t.List[str]:
         """Forget these, whose sessions are gone; return what went wrong."""
         problems: t.List[str] = []
-        try:
-            folder = self._open_ended()
-        except FileNotFoundError:
+        folder = self._open_inner(ENDED)
+        if folder is None:
             return problems
         try:
             for record in records:
@@ -76,27 +76,17 @@ class OwedRecords(StoreFolder):
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    problems.append(
-                        f"cannot forget removed token {fingerprint(record.name)}: {os.strerror(error.errno or 0)}"
-                    )
+                    problems.append(f"cannot forget removed token {fingerprint(record.name)}: {reason(error)}")
         finally:
             os.close(folder)
         with contextlib.suppress(OSError):  # not empty
             os.rmdir(ENDED, dir_fd=self.fd)
         return problems
 
-    def _open_ended(self) -> int:
-        try:
-            return os.open(ENDED, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise StoreError(f"cannot open {ENDED} in {self.path}: {os.strerror(error.errno or 0)}") from None
-
     def _ended_folder(self) -> t.Optional[int]:
         """The folder of removed tokens; None where it cannot be made or opened, which must not keep a token valid."""
         with contextlib.suppress(OSError, StoreError):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(ENDED, 0o700, dir_fd=self.fd)
-            return self._open_ended()
+            return self._open_inner(ENDED)
         return None

@@ -15,6 +15,7 @@ import os
 import re
 import typing as t
 
+from .._host.error import HostError
 from .pattern import TOKEN_PATTERN
 
 TOUCHED = "touched"
@@ -34,8 +35,8 @@ LAST_SECOND = 253402300799  # the end of the year 9999, beyond which neither fil
 _TOKEN = re.compile(TOKEN_PATTERN + r"\Z")
 
 
-class StoreError(Exception):
-    """A failure told in words for a person; never holds a token."""
+class StoreError(HostError):
+    """What is wrong with the store; never holds a token."""
 
 
 class Attributes(t.NamedTuple):

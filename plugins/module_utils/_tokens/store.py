@@ -16,13 +16,14 @@ host without Ansible is the same code.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 import time
 import typing as t
 
-from .._host.locks import LockError, hold
+from .._host import files
+from .._host.error import reason
+from .._host.locks import hold
 from .folder import telling
 from .owed import ENDED, OwedRecords
 from .record import (
@@ -41,7 +42,7 @@ from .record import (
     is_token,
     parse_document,
 )
-from .writing import STAGING, TokenWriter, apply_attributes
+from .writing import STAGING, TokenWriter
 
 QUARANTINE_PREFIX = ".corrupt-"
 QUARANTINE_GRACE = 10  # seconds: somebody may be writing the file by hand right now
@@ -76,12 +77,11 @@ class TokenStore(OwedRecords, TokenWriter):
 
     def look(self, name: str) -> t.Optional[Token]:
         """Return the token's file, None when there is none; anything but a regular file is an error."""
-        try:
-            found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StoreError(f"cannot look at token {fingerprint(name)}: {os.strerror(error.errno or 0)}") from None
+        with telling("look at", name):
+            try:
+                found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+            except FileNotFoundError:
+                return None
         if not stat.S_ISREG(found.st_mode):
             raise StoreError(
                 f"token {fingerprint(name)} exists in {self.path} as a {_kind(found.st_mode)}, which is never "
@@ -110,7 +110,7 @@ class TokenStore(OwedRecords, TokenWriter):
                 missing.append(name)
                 continue
             except OSError as error:
-                raise StoreError(f"cannot look at token {fingerprint(name)}: {os.strerror(error.errno or 0)}") from None
+                raise StoreError(f"cannot look at token {fingerprint(name)}: {reason(error)}") from None
             if found.st_size == 0 and stat.S_ISREG(found.st_mode):
                 count += 1
             else:
@@ -217,19 +217,13 @@ class TokenStore(OwedRecords, TokenWriter):
         )
 
     def _read(self, name: str) -> t.Optional[bytes]:
-        try:
-            # O_NONBLOCK: a fifo put in the file's place since the look must not hang the run.
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StoreError(f"cannot read token {fingerprint(name)}: {os.strerror(error.errno or 0)}") from None
-        try:
-            with telling("read", name):
-                data = os.read(fd, DOCUMENT_LIMIT + 1)
-        finally:
-            os.close(fd)
-        return data if len(data) <= DOCUMENT_LIMIT else b"too long"
+        with telling("read", name):
+            try:
+                return files.read(name, DOCUMENT_LIMIT, self.fd)
+            except files.FileError as error:
+                if error.why == files.SIZE:
+                    return b"too long"
+                raise
 
     # Changing
 
@@ -256,7 +250,7 @@ class TokenStore(OwedRecords, TokenWriter):
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    gone.failed[name] = os.strerror(error.errno or 0)
+                    gone.failed[name] = reason(error)
                 else:
                     gone.removed.append(name)
             if gone.removed:
@@ -278,7 +272,7 @@ class TokenStore(OwedRecords, TokenWriter):
     def _move(self, name: str, folder: int) -> bool:
         """Whether the file could be moved. Where not, on a full disk for example, it is to be removed all the same."""
         try:
-            os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=folder)
+            files.move(name, name, self.fd, folder)
         except FileNotFoundError:
             raise
         except OSError:
@@ -293,13 +287,13 @@ class TokenStore(OwedRecords, TokenWriter):
             self.owe(names)
         for name in names:
             try:
-                os.rename(name, self._free_name(QUARANTINE_PREFIX + name), src_dir_fd=self.fd, dst_dir_fd=self.fd)
+                files.move(name, self._free_name(QUARANTINE_PREFIX + name), self.fd, self.fd)
             except FileNotFoundError:
                 continue
             except StoreError as error:
                 gone.failed[name] = str(error)
             except OSError as error:
-                gone.failed[name] = os.strerror(error.errno or 0)
+                gone.failed[name] = reason(error)
             else:
                 gone.removed.append(name)
         if gone.removed:
@@ -316,11 +310,12 @@ class TokenStore(OwedRecords, TokenWriter):
 
     def set_attributes(self, token: Token, wanted: Attributes) -> None:
         with telling("change owner or mode of", token.name):
-            fd = os.open(token.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
             try:
-                if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    raise StoreError(f"token {token.fingerprint} is no longer a file")
-                apply_attributes(fd, wanted)
+                fd = files.open_file(token.name, folder=self.fd)
+            except files.FileError:
+                raise StoreError(f"token {token.fingerprint} is no longer a file") from None
+            try:
+                files.set_attributes(fd, wanted.mode, wanted.uid, wanted.gid)
             finally:
                 os.close(fd)
 
@@ -370,39 +365,29 @@ def check_path(path: str) -> str:
 
 
 @contextlib.contextmanager
-def _locked(fd: int, path: str, wait: float) -> t.Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(hold(fd, path, wait=wait))
-        except LockError as error:
-            raise StoreError(str(error)) from None
-        yield
-
-
-@contextlib.contextmanager
 def open_store(
     path: str, write: bool = True, missing_ok: bool = False, wait: float = LOCK_WAIT
 ) -> t.Iterator[TokenStore]:
     """Open a store; for writing, alone (others wait) and cleared of what a killed run left."""
     path = check_path(path)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = files.open_folder(path)
     except FileNotFoundError:
         if missing_ok:
             yield MissingStore(path)
             return
         raise StoreError(f"{path} does not exist: the role wssgate.nginx.token_store creates it") from None
+    except files.FileError:
+        raise StoreError(f"{path} is a symlink, which is never followed: give the directory itself") from None
+    except NotADirectoryError:
+        raise StoreError(f"{path} is not a directory") from None
     except OSError as error:
-        if error.errno in (errno.ENOTDIR, errno.ELOOP):
-            if os.path.islink(path):
-                raise StoreError(f"{path} is a symlink, which is never followed: give the directory itself") from None
-            raise StoreError(f"{path} is not a directory") from None
-        raise StoreError(f"cannot open {path}: {os.strerror(error.errno or 0)}") from None
+        raise StoreError(f"cannot open {path}: {reason(error)}") from None
     try:
         store = TokenStore(path, fd)
         with contextlib.ExitStack() as stack:
             if write:
-                stack.enter_context(_locked(fd, path, wait))
+                stack.enter_context(hold(fd, path, wait=wait))
                 try:
                     store.clean()
                 except StoreError as error:

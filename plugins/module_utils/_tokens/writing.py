@@ -10,11 +10,11 @@ import contextlib
 import ctypes
 import json
 import os
-import stat
-import time
 import typing as t
 
-from .folder import NEW_FILE, StoreFolder, telling
+from .._host import files
+from .._host.error import reason
+from .folder import StoreFolder, telling
 from .record import DEFAULT_MODE, NO_EXPIRY_MTIME, Attributes, Draft, StoreError, Token, fingerprint
 
 # A directory, not a name prefix: whether a killed run left something is then one look-up, however large the store is.
@@ -36,30 +36,24 @@ class TokenWriter(StoreFolder):
         """
         made: t.List[str] = []
         mode = DEFAULT_MODE if wanted.mode is None else wanted.mode
-        uid = -1 if wanted.uid is None else wanted.uid
-        gid = -1 if wanted.gid is None else wanted.gid
         name = ""
         umask = os.umask(0)
         try:
             for name in names:
                 try:
-                    fd = os.open(name, NEW_FILE, mode, dir_fd=self.fd)
+                    fd = files.create(name, mode, self.fd)
                 except FileExistsError:
                     self.look(name)  # somebody was faster; anything but a file is refused there
                     continue
                 made.append(name)
                 try:
-                    if uid != -1 or gid != -1:
-                        found = os.fstat(fd)
-                        if (uid not in (-1, found.st_uid)) or (gid not in (-1, found.st_gid)):
-                            os.fchown(fd, uid, gid)
+                    if (wanted.uid, wanted.gid) != (None, None):
+                        files.set_attributes(fd, None, wanted.uid, wanted.gid)
                 finally:
                     os.close(fd)
         except OSError as error:
             self._undo(made)
-            raise StoreError(
-                f"cannot create token {fingerprint(name)}: {os.strerror(error.errno or 0)}; nothing was created"
-            ) from None
+            raise StoreError(f"cannot create token {fingerprint(name)}: {reason(error)}; nothing was created") from None
         except StoreError:
             self._undo(made)
             raise
@@ -85,45 +79,41 @@ class TokenWriter(StoreFolder):
                 if len(drafts) > FSYNC_EACH:
                     _sync_file_system(self.fd, staging, len(drafts))
                 for number, draft in enumerate(drafts):
-                    os.rename(str(number), draft.name, src_dir_fd=staging, dst_dir_fd=self.fd)
+                    files.move(str(number), draft.name, staging, self.fd)
                     renamed.append(draft)
             except OSError as error:
                 self._undo([done.name for done in renamed if done.replaces is None])
                 replaced = sum(1 for done in renamed if done.replaces is not None)
                 already = f", {replaced} were already replaced" if replaced else ""
                 raise StoreError(
-                    f"cannot write token {fingerprint(draft.name)}: {os.strerror(error.errno or 0)}; "
-                    f"nothing was created{already}"
+                    f"cannot write token {fingerprint(draft.name)}: {reason(error)}; nothing was created{already}"
                 ) from None
         self._sync_directory()
 
     def _stage(self, staging: int, temporary: str, draft: Draft, wanted: Attributes, sync: bool) -> None:
         old = draft.replaces
-        attributes = Attributes(
+        content, modified = b"", None
+        if draft.document is not None:
+            content = json.dumps(draft.document, separators=(",", ":")).encode("ascii") + b"\n"
+            ends = draft.document["expires_at"]
+            modified = NO_EXPIRY_MTIME if ends is None else ends
+        files.write_new(
+            temporary,
+            content,
+            mode=wanted.mode if wanted.mode is not None else (DEFAULT_MODE if old is None else old.mode),
             uid=wanted.uid if wanted.uid is not None or old is None else old.uid,
             gid=wanted.gid if wanted.gid is not None or old is None else old.gid,
-            mode=wanted.mode if wanted.mode is not None else (DEFAULT_MODE if old is None else old.mode),
+            folder=staging,
+            modified=modified,
+            sync=sync,
         )
-        fd = os.open(temporary, NEW_FILE, DEFAULT_MODE, dir_fd=staging)
-        try:
-            if draft.document is not None:
-                data = json.dumps(draft.document, separators=(",", ":")).encode("ascii") + b"\n"
-                while data:
-                    data = data[os.write(fd, data) :]
-                ends = draft.document["expires_at"]
-                os.utime(fd, (time.time(), NO_EXPIRY_MTIME if ends is None else ends))
-            apply_attributes(fd, attributes)
-            if sync:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
 
     @contextlib.contextmanager
     def _staging(self) -> t.Iterator[int]:
         self.clean()
         with telling("prepare the writing of tokens"):
             os.mkdir(STAGING, 0o700, dir_fd=self.fd)
-            staging = os.open(STAGING, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
+            staging = files.open_folder(STAGING, self.fd)
         try:
             yield staging
         finally:
@@ -132,12 +122,9 @@ class TokenWriter(StoreFolder):
 
     def clean(self) -> int:
         """Remove what a killed run left; return the number of files. Only under the lock."""
-        try:
-            staging = os.open(STAGING, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
-        except FileNotFoundError:
+        staging = self._open_inner(STAGING)
+        if staging is None:
             return 0
-        except OSError as error:
-            raise StoreError(f"cannot open {STAGING} in {self.path}: {os.strerror(error.errno or 0)}") from None
         try:
             with telling("remove what an earlier run left"):
                 names = os.listdir(staging)
@@ -149,23 +136,13 @@ class TokenWriter(StoreFolder):
         return len(names)
 
 
-def apply_attributes(fd: int, wanted: Attributes) -> None:
-    found = os.fstat(fd)
-    uid = -1 if wanted.uid in (None, found.st_uid) else wanted.uid
-    gid = -1 if wanted.gid in (None, found.st_gid) else wanted.gid
-    if uid != -1 or gid != -1:
-        os.fchown(fd, uid, gid)
-    if wanted.mode is not None and wanted.mode != stat.S_IMODE(found.st_mode):
-        os.fchmod(fd, wanted.mode)
-
-
 def _sync_file_system(fd: int, staging: int, count: int) -> None:
     """Write everything staged to the disk, in one call where the C library has it."""
     try:
         syncfs = ctypes.CDLL(None, use_errno=True).syncfs
     except (OSError, AttributeError):
         for number in range(count):
-            one = os.open(str(number), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=staging)
+            one = files.open_file(str(number), folder=staging)
             try:
                 os.fsync(one)
             finally:

@@ -23,7 +23,6 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._host.locks import L
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import Lock
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import LogFile, shorten
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import Wanted, end_sessions
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import StoreError
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has a folder to himself")
@@ -128,7 +127,7 @@ def test_who_holds_a_lock_is_told(folder: Path, place: Path, held: Callable[...,
         pass
     (lock,) = place.iterdir()
     pid = held(lock, account=0)
-    with pytest.raises(StoreError) as told, open_store(str(folder), wait=0.1):
+    with pytest.raises(LockError) as told, open_store(str(folder), wait=0.1):
         pass
     name = Path(f"/proc/{pid}/comm").read_text().strip()
     assert str(told.value) == (
@@ -196,7 +195,7 @@ def test_a_folder_of_locks_that_is_not_root_s_alone_is_refused(
         place.chmod(0o777 if what == "writable by others" else 0o755)
         if what == "another's":
             os.chown(place, NOBODY, NOBODY)
-    with pytest.raises(StoreError, match=str(place)), open_store(str(folder)):
+    with pytest.raises(LockError, match=str(place)), open_store(str(folder)):
         pass
 
 
@@ -206,7 +205,7 @@ def test_a_link_in_a_lock_s_place_is_not_followed(folder: Path, place: Path, tmp
         (lock,) = place.iterdir()
     lock.unlink()
     lock.symlink_to(tmp_path / "made-by-root")
-    with pytest.raises(StoreError, match="cannot open"), open_store(str(folder)):
+    with pytest.raises(LockError, match="cannot open"), open_store(str(folder)):
         pass
     assert not (tmp_path / "made-by-root").exists()
 
@@ -220,10 +219,10 @@ def test_readers_of_the_log_share_it_and_whoever_shortens_it_is_alone(
     log = str(folder / "sessions.log")
     Path(log).touch(mode=0o600)
     with LogFile(log), LogFile(log):
-        with pytest.raises(StoreError, match="locked by another run"):
+        with pytest.raises(LockError, match="locked by another run"):
             LogFile(log, shorten=True)
     with LogFile(log, shorten=True):
-        with pytest.raises(StoreError, match="locked by another run"):
+        with pytest.raises(LockError, match="locked by another run"):
             LogFile(log)
         assert "locked by another run" in end_sessions(log, Wanted(["a-token-of-16-chars"])).reason
 

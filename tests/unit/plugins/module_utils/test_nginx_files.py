@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.wssgate.nginx.plugins.module_utils._host.error import HostError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx import files as _nginx_files
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import (
@@ -387,7 +388,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path):
 
 def test_a_lock_that_is_held_is_waited_for_and_then_told(tmp_path):
     with Lock(str(tmp_path)):
-        with pytest.raises(NginxError, match="locked by another run"):
+        with pytest.raises(HostError, match="locked by another run"):
             with Lock(str(tmp_path), limit=0.2):
                 raise AssertionError("two runs at once")
     with Lock(str(tmp_path)):

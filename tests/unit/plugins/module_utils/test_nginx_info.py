@@ -21,7 +21,8 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import (
     path_states,
     service_state,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Build, Finished
+from ansible_collections.wssgate.nginx.plugins.module_utils._host.run import Finished
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Build
 
 OWNER = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
 

@@ -10,7 +10,6 @@ import socket
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import Operations
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import (
     Activator,
@@ -21,7 +20,8 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import (
     newest_change,
     sayings,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Finished, Process
+from ansible_collections.wssgate.nginx.plugins.module_utils._host.run import Finished, ProgramError
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Process
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.syntax import Tree
 
 WORKER, ENDING, FORKED = (
@@ -333,7 +333,7 @@ def test_a_start_may_take_its_time():
 def test_a_starter_that_is_missing_is_told():
     class Missing(Script):
         def run(self, command, limit):
-            raise NginxError("cannot run service: No such file or directory")
+            raise ProgramError("cannot run service: No such file or directory", "service", is_missing=True)
 
     with pytest.raises(NotLive, match="cannot run service"):
         activator(Missing((9, [])), service="web").start(tree())

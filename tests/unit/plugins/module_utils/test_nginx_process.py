@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 import pytest
@@ -19,7 +18,6 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process impor
     parse_build,
     read_process,
     read_processes,
-    run,
     started_at,
 )
 
@@ -261,34 +259,3 @@ def test_the_clocks_agree_with_the_kernel():
     assert process.started <= now_in_ticks()
     assert started_at(process) <= time.time()
     assert abs(started_at(process) - os.stat("/proc/self").st_ctime) < 3600
-
-
-def test_a_command_is_given_no_locale_no_socket_and_no_terminal():
-    os.environ["NGINX"] = "3;"
-    try:
-        finished = run(
-            [sys.executable, "-c", "import os, sys; print(sorted(os.environ), os.getcwd(), sys.stdin.read())"], 10
-        )
-    finally:
-        del os.environ["NGINX"]
-    assert finished.status == 0
-    assert finished.output.startswith("['HOME', 'LC_ALL', 'PATH'") and "NGINX" not in finished.output
-    assert finished.output.endswith(" / \n")
-
-
-def test_a_daemon_that_keeps_the_output_open_does_not_hold_up_the_caller():
-    begin = time.monotonic()
-    finished = run(["sh", "-c", "echo said; sleep 3 & exit 4"], 10)
-    assert (finished.status, finished.output) == (4, "said\n")
-    assert time.monotonic() - begin < 2
-
-
-def test_a_command_that_does_not_end_is_ended_and_told(tmp_path):
-    with pytest.raises(NginxError, match="did not end within 0.3 seconds"):
-        run(["sh", "-c", "echo $$ > {0}/pid; exec sleep 60".format(tmp_path)], 0.3)
-    assert not os.path.exists("/proc/" + (tmp_path / "pid").read_text().strip())
-
-
-def test_a_command_that_is_not_there_is_told():
-    with pytest.raises(NginxError, match="cannot run /missing/nginx: No such file"):
-        run(["/missing/nginx"], 1)

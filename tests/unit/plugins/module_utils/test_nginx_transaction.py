@@ -19,7 +19,8 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import WORK_PREFIX, Operations
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import System
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.plan import Settings
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Finished, Process, now_in_ticks
+from ansible_collections.wssgate.nginx.plugins.module_utils._host.run import Finished
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Process, now_in_ticks
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.transaction import Transaction
 
 MARK = "# wssgate.nginx\n"

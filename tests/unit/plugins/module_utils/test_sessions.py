@@ -13,6 +13,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.wssgate.nginx.plugins.module_utils._host import run as host_run
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import ending, log as session_log, sockets
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import prune
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.sockets import parse_sockets, plain_address
@@ -394,12 +395,12 @@ def test_a_session_over_a_unix_socket_is_counted_as_one_that_cannot_be_ended(log
 def test_a_missing_log_is_told_and_a_symlink_is_not_followed(tmp_path: Path, log: Path) -> None:
     assert "does not exist" in end_sessions(str(tmp_path / "none"), Wanted([ONE])).reason
     (tmp_path / "link").symlink_to(log)
-    assert "cannot open" in end_sessions(str(tmp_path / "link"), Wanted([ONE])).reason
+    assert "is a symlink" in end_sessions(str(tmp_path / "link"), Wanted([ONE])).reason
 
 
 def test_a_log_that_is_no_file_is_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert "is not a file" in end_sessions(str(tmp_path / "pipe"), Wanted([ONE])).reason
+    assert "is not a regular file" in end_sessions(str(tmp_path / "pipe"), Wanted([ONE])).reason
 
 
 def test_what_ss_complains_of_is_told_and_a_missing_cgroup_is_no_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,11 +420,8 @@ def test_a_dry_run_counts_and_closes_nothing(log: Path, kernel: Kernel) -> None:
 
 
 def test_no_ss_is_told(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(*_arguments: object, **_options: object) -> None:
-        raise FileNotFoundError("ss")
-
     log.write_text(start(ONE))
-    monkeypatch.setattr(sockets.subprocess, "run", none)
+    monkeypatch.setattr(host_run, "PATH", "/no/such/folder")
     ended = end_sessions(str(log), Wanted([ONE]))
     assert (ended.found, ended.remaining) == (1, 1) and "iproute2" in ended.reason
 

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.wssgate.nginx.plugins.module_utils._host.error import HostError
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import record, writing
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import store as token_store
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import (
@@ -543,7 +544,7 @@ def test_calls_side_by_side_lose_nothing(path: Path) -> None:
 def test_a_second_run_waits_for_the_first_and_gives_up_with_a_clear_error(path: Path) -> None:
     with open_store(str(path)):
         started = time.monotonic()
-        with pytest.raises(StoreError, match="locked by another run"):
+        with pytest.raises(HostError, match="locked by another run"):
             with open_store(str(path), wait=0.2):
                 pass
         assert time.monotonic() - started >= 0.2

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.wssgate.nginx.plugins.module_utils._host import run as host_run
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import prune as _prune
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import record
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import store as _token_store
@@ -126,16 +127,16 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
 @pytest.fixture
 def failing_ss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Puts a program named ss in front of the real one; called without one, takes it away."""
-    path = os.environ["PATH"]
+    path = host_run.PATH
 
     def fail(script: str | None) -> None:
-        monkeypatch.setenv("PATH", path)
+        monkeypatch.setattr(host_run, "PATH", path)
         if script is not None:
             folder = tmp_path / "bin"
             folder.mkdir(exist_ok=True)
             (folder / "ss").write_text(f"#!/bin/sh\n{script}\n")
             (folder / "ss").chmod(0o755)
-            monkeypatch.setenv("PATH", f"{folder}:{path}")
+            monkeypatch.setattr(host_run, "PATH", f"{folder}:{path}")
 
     return fail
 
@@ -362,9 +363,9 @@ def test_an_ss_that_cannot_be_run_is_told(
 
     gate.issue(ONE)
     gate.open(ONE)
-    monkeypatch.setattr(subprocess, "run", refuse)
+    monkeypatch.setattr(subprocess, "Popen", refuse)
     assert gate.prune() == LEFT_SOMETHING
-    assert "ss cannot be run: Permission denied" in capsys.readouterr().out
+    assert "cannot run ss: Permission denied" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.wssgate.nginx.plugins.module_utils._host import run as host_run
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import install as pruner
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import state as pruner_state
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import shipped
@@ -43,7 +44,9 @@ CODE = {
     "_agent/prune.py",
     "_host/__init__.py",
     "_host/error.py",
+    "_host/files.py",
     "_host/locks.py",
+    "_host/run.py",
     "_sessions/__init__.py",
     "_sessions/ending.py",
     "_sessions/log.py",
@@ -77,14 +80,11 @@ class Machine:
         self.under_way = 0
         self.timer = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}
 
-    def run_command(
-        self, _module: object, words: list[str], *_more: object, **_options: object
-    ) -> tuple[int, str, str]:
+    def run(self, words: list[str], limit: float = host_run.LIMIT) -> host_run.Finished:
         if words[0] == "journalctl":
-            return 0, "".join(f"{line}\n" for line in self.journal), ""
+            return host_run.Finished(0, "".join(f"{line}\n" for line in self.journal))
         if words[0] != "systemctl":
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
-            return done.returncode, done.stdout, done.stderr
+            return host_run.run(words, limit)
         verb = words[1]
         if verb == "show":
             found = {**self.service, **self.timer, "InvocationID": "f" * 32}
@@ -95,13 +95,13 @@ class Machine:
                 else:
                     found["ActiveState"] = "inactive"
             wanted = words[3].partition("=")[2].split(",")
-            return 0, "".join(f"{name}={found[name]}\n" for name in wanted), ""
+            return host_run.Finished(0, "".join(f"{name}={found[name]}\n" for name in wanted))
         if verb in ("is-enabled", "is-active"):
-            return (0 if self.on else 1), "", ""
+            return host_run.Finished(0 if self.on else 1, "")
         self.calls.append(words[1:])
         if verb in ("enable", "disable"):
             self.on = verb == "enable"
-        return 0, "", ""
+        return host_run.Finished(0, "")
 
     def files(self) -> set[str]:
         found = {str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file()}
@@ -117,9 +117,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         monkeypatch.setattr(pruner_state, name, str(value))
     monkeypatch.setattr(wss_token_pruner, "UNITS", str(machine.units))
     monkeypatch.setattr(wss_token_pruner, "detect_scheduler", lambda: machine.scheduler)
-    monkeypatch.setattr(
-        wss_token_pruner.AnsibleModule, "run_command", lambda self, words, **options: machine.run_command(self, words)
-    )
+    for module in (wss_token_pruner, pruner_state):
+        monkeypatch.setattr(module, "run", machine.run)
     return machine
 
 
@@ -245,7 +244,7 @@ def test_a_diff_shows_how_the_pruner_is_run_and_of_its_source_a_line_a_file(mach
 def test_a_failed_systemctl_is_told_in_its_own_words(
     machine: Machine, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wss_token_pruner.AnsibleModule, "run_command", lambda *_a, **_k: (1, "", "Unit is masked.\n"))
+    monkeypatch.setattr(wss_token_pruner, "run", lambda *_a, **_k: host_run.Finished(1, "", "Unit is masked.\n"))
     assert run()["msg"] == "systemctl daemon-reload failed: Unit is masked."
 
 
@@ -340,7 +339,7 @@ def test_a_link_in_the_place_of_a_file_is_not_written_through(machine: Machine, 
     victim = machine.root / "victim"
     victim.write_text("precious")
     (machine.units / TIMER).symlink_to(victim)
-    assert "symbolic links" in run()["msg"]
+    assert "is a symlink" in run()["msg"]
     assert victim.read_text() == "precious"
 
 
