@@ -161,7 +161,7 @@ def observe(scratch: Path, *names: str, **given: Any) -> Outcome:
 def without_help(scratch: Path) -> Outcome:
     """One host's authority is down, the other's is at its limit."""
     # Not by stopping it: it would forget the accounts
-    directory = "{{ '%s' if inventory_hostname == '%s' else '%s' }}" % (DOWN, HOST_WITHOUT_AUTHORITY, BUSY)
+    directory = f"{{{{ '{DOWN}' if inventory_hostname == '{HOST_WITHOUT_AUTHORITY}' else '{BUSY}' }}}}"
     eab = {"certificates_acme_eab_kid": "", "certificates_acme_eab_hmac_key": ""}
     return observe(scratch, "late.example.com", certificates_acme_directory=directory, **eab, **having(LATE))
 

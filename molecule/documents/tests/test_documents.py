@@ -445,9 +445,9 @@ def test_after_kill_9_nginx_comes_back_by_itself_with_its_socket_and_its_mode(ho
 def test_a_socket_that_a_living_process_has_bound_is_left_to_it(host):
     host.check_output("systemctl stop nginx")
     host.check_output(
-        "(setsid python3 -c \"import socket,time; s=socket.socket(socket.AF_UNIX); s.bind('%s'); s.listen(); "
+        f"(setsid python3 -c \"import socket,time; s=socket.socket(socket.AF_UNIX); s.bind('{SOCKET}'); s.listen(); "
         'time.sleep(60)"'
-        " >/dev/null 2>&1 & echo $! > /run/squatter.pid)" % SOCKET
+        " >/dev/null 2>&1 & echo $! > /run/squatter.pid)"
     )
     try:
         assert wait_for(lambda: host.file(SOCKET).exists, 5)

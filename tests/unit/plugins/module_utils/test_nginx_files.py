@@ -201,7 +201,7 @@ def test_whatever_step_a_run_is_killed_at_the_next_recovers_the_former_state(etc
                     (etc / change.path).write_bytes(change.before.content)
             os.removedirs(etc / "d" / "sub" / "deep")
             assert snapshot(etc) == before
-        assert not list(etc.glob(WORK_PREFIX + "*")), "step {0}".format(number)
+        assert not list(etc.glob(WORK_PREFIX + "*")), f"step {number}"
         number += 1
     assert number > 20
 
@@ -213,7 +213,7 @@ def test_a_recovery_that_is_itself_killed_is_finished_by_the_next(etc, changes):
         exchange(etc, changes)
         died = killed_at(etc, changes, number, first=lambda operations: Exchange(str(etc), operations).recover())
         assert Exchange(str(etc), Operations()).recover() == []
-        assert snapshot(etc) == before, "step {0}".format(number)
+        assert snapshot(etc) == before, f"step {number}"
         assert not list(etc.glob(WORK_PREFIX + "*"))
         if not died:
             break
@@ -243,7 +243,7 @@ def test_an_undo_that_fails_says_where_the_former_state_is(etc, changes):
         raise OSError(errno.EROFS, "Read-only file system")
 
     operations.rename = fail
-    with pytest.raises(NginxError, match="could not be put back.*{0}".format(work.work)):
+    with pytest.raises(NginxError, match=f"could not be put back.*{work.work}"):
         work.undo()
 
 

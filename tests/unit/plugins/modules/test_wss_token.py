@@ -288,7 +288,7 @@ def test_a_result_with_many_tokens_is_not_searched_for_each_of_them(
     monkeypatch.setattr(
         basic, "remove_values", lambda value, hidden: (seen.append(len(hidden)), real(value, hidden))[1]
     )
-    run(capsys, path=str(path), tokens=["token-number-%06d" % number for number in range(100)])
+    run(capsys, path=str(path), tokens=[f"token-number-{number:06d}" for number in range(100)])
     assert seen[-1] == 0
 
 
