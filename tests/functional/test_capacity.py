@@ -62,9 +62,9 @@ def test_the_roles_warn_where_the_host_gives_less_than_they_need():
     # As in many a container: a hard limit, and a root that may not raise it.
     local_gate.wrapper = ["prlimit", f"--nofile={LIMIT}:{LIMIT}", "setpriv", "--bounding-set=-sys_resource"]
     with local_gate:
-        said = " ".join(local_gate.warnings.split())
-    assert "100000 sessions were asked for (nginx_sessions), and nginx carries 19488" in said
-    assert "set nginx_worker_processes to 11 or more" in said
+        warnings = " ".join(local_gate.warnings.split())
+    assert "100000 sessions were asked for (nginx_sessions), and nginx carries 19488" in warnings
+    assert "set nginx_worker_processes to 11 or more" in warnings
 
 
 @pytest.mark.parametrize(("limit", "sessions"), [(0, 2512), (1512, 1000), (1510, 998)])

@@ -81,7 +81,7 @@ def state(path):
 
 
 @contextlib.contextmanager
-def knocking(path):
+def connecting(path):
     moments = []
     with subprocess.Popen(
         [sys.executable, "-c", KNOCK, str(path), str(NOBODY)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -102,7 +102,7 @@ def test_a_new_socket_is_closed_to_others_by_the_end_of_the_run_and_open_no_long
 ):
     if way == "reload":
         host.apply(host.files(gate=host.server(f"127.0.0.1:{port}")))
-    with knocking(path) as moments:
+    with connecting(path) as moments:
         outcome = host.apply(files(host, port, path), sockets=[Socket(str(path), 0o660, GROUP)])
         assert state(path) == (True, 0o660, GROUP)
         assert not can_connect(path)
@@ -147,7 +147,7 @@ def test_a_socket_that_cannot_be_had_takes_the_whole_change_back(host, port, pat
 
 def test_a_rollback_brings_a_socket_back_with_the_mode_that_it_had(host, port, other_port, path):
     host.apply(files(host, port, path), sockets=[Socket(str(path), 0o640, GROUP)])
-    with knocking(path) as moments:
+    with connecting(path) as moments:
         with pytest.raises(NginxError, match="put back and is live"):
             # nginx gives up the former socket, then the run cannot be proven.
             host.apply(host.files(gate=host.server(f"127.0.0.1:{other_port}")), sockets=[Socket(str(path), 0o660)])

@@ -300,13 +300,13 @@ def test_no_space_at_any_step_leaves_what_was_there(host, port):
     number = 0
     while host.get(port) == "hello":
         operations, system, _ = at_step(number, no_space, processes=[])
-        said = ""
+        message = ""
         try:
             host.apply(new, operations=operations, system=system)
         except NginxError as error:
-            said = str(error)
-        if said:
-            assert "No space left on device" in said, f"step {number}"
+            message = str(error)
+        if message:
+            assert "No space left on device" in message, f"step {number}"
             assert host.snapshot(content_only=True) == before, f"step {number}"
         number += 1
     assert number > 10
@@ -672,12 +672,12 @@ def test_what_is_read_here_is_what_nginx_itself_reads(host, port, other_port):
     (host.etc / "conf.d" / "b.conf.off").write_text("include snippets/no.inc;\n")
     (host.etc / "snippets" / "map.inc").write_text("'~;}{' 2;\n")
     host.apply(host.files(gate=host.server(f"127.0.0.1:{port}")))
-    said = subprocess.run(
+    message = subprocess.run(
         [host.binary, "-T", "-q", "-c", str(host.etc / "nginx.conf")], capture_output=True, text=True, check=True
     )
     files = [
         line[len("# configuration file ") : -1]
-        for line in said.stdout.splitlines()
+        for line in message.stdout.splitlines()
         if line.startswith("# configuration file ")
     ]
     assert sorted(read_tree(str(host.etc / "nginx.conf")).files) == sorted(files)

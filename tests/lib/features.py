@@ -39,7 +39,7 @@ TOKEN = "features-token-0123456789"
 BALANCERS = ("127.0.0.2", "127.0.0.3")
 STRANGER = "127.0.0.9"
 # A loaded machine may take its time.
-LOG_PATIENCE = 10.0
+LOG_TIMEOUT = 10.0
 NAMES = ("gate", "members", "mixed", "balanced", "service", "office", "anybody")
 
 
@@ -138,7 +138,7 @@ class Site:
         """Remember where the access log ends, before a request, and after the line of the one before it."""
         if self.marks:
             with contextlib.suppress(AssertionError):
-                wait_for(lambda: self.size() > self.marks[0], LOG_PATIENCE)
+                wait_for(lambda: self.size() > self.marks[0], LOG_TIMEOUT)
         self.marks[:] = [self.size()]
 
     def size(self) -> int:
@@ -156,7 +156,7 @@ class Site:
                 text = log.read()
             return text.endswith("\n")
 
-        wait_for(has_grown, LOG_PATIENCE)
+        wait_for(has_grown, LOG_TIMEOUT)
         line: dict[str, Any] = json.loads(text.splitlines()[-1])
         return line
 
@@ -760,8 +760,8 @@ def tls_takes_the_profiles_versions_suites_and_curves_only(site: Site) -> None:
         (["-tls1_3", "-groups", "secp521r1"], False),
         (["-tls1_3", "-groups", "X448"], False),
     ):
-        said = s_client(site, *options)
-        assert ("HTTP/1.1 404" in said) == is_taken, f"{' '.join(options)}: {said[-600:]}"
+        output = s_client(site, *options)
+        assert ("HTTP/1.1 404" in output) == is_taken, f"{' '.join(options)}: {output[-600:]}"
 
 
 def _client(version: ssl.TLSVersion, identity: Path | None = None) -> ssl.SSLContext:
@@ -774,8 +774,8 @@ def _client(version: ssl.TLSVersion, identity: Path | None = None) -> ssl.SSLCon
 
 
 def a_client_that_comes_back_resumes_its_session(site: Site) -> None:
-    said = s_client(site, "-tls1_3", "-msg")
-    assert said.count("NewSessionTicket") == 1, f"{said.count('NewSessionTicket')} tickets"
+    output = s_client(site, "-tls1_3", "-msg")
+    assert output.count("NewSessionTicket") == 1, f"{output.count('NewSessionTicket')} tickets"
     # By the server's memory, with no ticket.
     context = _client(ssl.TLSVersion.TLSv1_2)
     context.options |= ssl.OP_NO_TICKET

@@ -18,8 +18,8 @@ TCP = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrns
 
 def tcp(port, state, inode, address="0100007F", account=33):
     return (
-        f"   0: {address}:{port:04X} 0100007F:C001 {state} 00000000:00000000 00:00000000 00000000 {account:5d}        0 {inode} 1 0 "
-        "20 4 30 10 -1\n"
+        f"   0: {address}:{port:04X} 0100007F:C001 {state} 00000000:00000000 00:00000000 00000000 {account:5d}"
+        f"        0 {inode} 1 0 20 4 30 10 -1\n"
     )
 
 

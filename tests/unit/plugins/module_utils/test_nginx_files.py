@@ -94,7 +94,7 @@ AFTER = {
 def test_a_commit_makes_all_changes_and_closing_leaves_no_trace(etc, changes):
     work = exchange(etc, changes)
     work.close()
-    assert {path: said.split()[0] for path, said in snapshot(etc).items()} == AFTER
+    assert {path: text.split()[0] for path, text in snapshot(etc).items()} == AFTER
     assert (etc / "d" / "changed").read_text() == "new"
     assert stat.S_IMODE((etc / "d" / "sub" / "deep" / "added").stat().st_mode) == 0o640
     assert not list(etc.glob(WORK_PREFIX + "*"))
@@ -192,7 +192,7 @@ def test_whatever_step_a_run_is_killed_at_the_next_recovers_the_former_state(etc
         now = snapshot(etc)
         if now != before:
             after = after or now
-            assert now == after and {path: said.split()[0] for path, said in now.items()} == AFTER
+            assert now == after and {path: text.split()[0] for path, text in now.items()} == AFTER
             for change in changes:
                 (etc / change.path).unlink(missing_ok=True)
                 if change.before and change.before.kind == "link":
