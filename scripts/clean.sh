@@ -4,7 +4,8 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-for directory in "$CACHE" "$VENV" "$ROOT/.cache" "$ROOT/.ansible" "$ROOT/.hypothesis" "$ROOT/.pytest_cache"; do
+for directory in "$CACHE" "$VENV" "$ROOT/.cache" "$ROOT/.ansible" "$ROOT/.hypothesis" "$ROOT/.pytest_cache" \
+    "$ROOT/tests/.pytest_cache"; do
     if [ -e "$directory" ]; then
         say "Removing $directory"
         # Symlinks inside (the collection's own place) are removed, not followed.

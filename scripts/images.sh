@@ -37,7 +37,7 @@ base() {
 }
 
 build() {
-    local release=$1 image=wssgate-test:debian$1 inputs built
+    local release=$1 image=wssgate-test:debian$1 inputs label built
     base "$release" || return
     inputs=$(
         {
@@ -45,7 +45,8 @@ build() {
             docker image inspect --format '{{.Id}}' "$BASE"
         } | sha256sum | cut -c1-16
     )
-    built=$(docker image inspect --format '{{index .Config.Labels "wssgate.inputs"}}' "$image-nginx" 2>/dev/null) || built=
+    label='{{index .Config.Labels "wssgate.inputs"}}'
+    built=$(docker image inspect --format "$label" "$image-nginx" 2>/dev/null) || built=
     if [ -z "${FORCE:-}" ] && [ "$built" = "$inputs" ]; then
         say "$image is up to date"
         return

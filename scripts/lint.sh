@@ -10,7 +10,7 @@ check() {
     "$@" || FAILED+=("$1")
 }
 
-# ansible-lint starts an Ansible for each playbook and role that it finds, a second each. By scripts/lint one does it all.
+# ansible-lint starts an Ansible for each playbook and role that it finds, a second each. With scripts/lint, one does.
 ansible_lint() {
     local failed=0
     rm -rf "$CACHE/lint"

@@ -102,9 +102,9 @@ class Contender:
         try:
             wait_for(lambda: answers(self.target), 20)
         except AssertionError as error:
-            said = self.said()
+            log_tail = self.log_tail()
             self.stop()
-            raise RuntimeError(f"{self.title} does not let a session in: {said}") from error
+            raise RuntimeError(f"{self.title} does not let a session in: {log_tail}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -132,7 +132,7 @@ class Contender:
         """The command that runs an nginx on the same configuration."""
         raise NotImplementedError
 
-    def said(self) -> str:
+    def log_tail(self) -> str:
         with contextlib.suppress(OSError):
             return (self.folder / "log").read_text(errors="replace")[-2000:]
         return ""
@@ -231,7 +231,7 @@ http {{
     def stop(self) -> None:
         end(self.pids())
 
-    def said(self) -> str:
+    def log_tail(self) -> str:
         return (self.folder / "error.log").read_text()[-2000:]
 
     def master(self) -> int:
@@ -338,7 +338,7 @@ class Gate(Contender):
     def stop(self) -> None:
         self.local_gate.__exit__()
 
-    def said(self) -> str:
+    def log_tail(self) -> str:
         return self.local_gate.error_log()[-2000:]
 
     def master(self) -> int:

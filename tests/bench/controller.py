@@ -180,11 +180,11 @@ class Contender:
 
     def counts(self, hosts: Hosts) -> dict[str, Any]:
         """Of a run that changes nothing, for one host."""
-        _spent, said = self.run(hosts, "-vvv")
+        _spent, output = self.run(hosts, "-vvv")
         return {
-            "tasks": len(re.findall(r"^TASK \[", said, flags=re.M)),
-            "connections": round(len(re.findall(r"^<[^>]+> EXEC ", said, flags=re.M)) / len(hosts.names), 1),
-            "changed": sum(int(number) for number in re.findall(r"changed=(\d+)", said)),
+            "tasks": len(re.findall(r"^TASK \[", output, flags=re.M)),
+            "connections": round(len(re.findall(r"^<[^>]+> EXEC ", output, flags=re.M)) / len(hosts.names), 1),
+            "changed": sum(int(number) for number in re.findall(r"changed=(\d+)", output)),
         }
 
 

@@ -78,16 +78,14 @@ http {{
     def server(listen, answer="hello", extra=""):
         return (
             MARK
-            + "server {{\n    listen {0};\n{1}\n    location / {{\n        return 200 {2};\n    }}\n}}\n".format(
-                listen, extra, answer
-            )
+            + f"server {{\n    listen {listen};\n{extra}\n    location / {{\n        return 200 {answer};\n    }}\n}}\n"
         )
 
     def files(self, top="", http="", **servers):
         """Return the module's files: the main file and one a server."""
         found = {"nginx.conf": (self.main(top, http), 0o644)}
         for name, content in servers.items():
-            found["wssgate.d/{0}.conf".format(name)] = (content, 0o644)
+            found[f"wssgate.d/{name}.conf"] = (content, 0o644)
         return found
 
     # -- the module
@@ -112,19 +110,17 @@ http {{
 
     def family(self):
         """Return the processes of this nginx, its master first."""
-        found = [process for process in read_processes() if os.path.exists("/proc/{0}/exe".format(process.pid))]
+        found = [process for process in read_processes() if os.path.exists(f"/proc/{process.pid}/exe")]
         found = [process for process in found if self._is_here(process)]
         return sorted(found, key=lambda process: not process.title.startswith("nginx: master"))
 
     def _is_here(self, process: Process):
         try:
-            if os.readlink("/proc/{0}/exe".format(process.pid)) != self.binary:
+            if os.readlink(f"/proc/{process.pid}/exe") != self.binary:
                 return False
             # The logs tell one test's nginx from another's, also when its master is gone.
-            folder = "/proc/{0}/fd".format(process.pid)
-            return any(
-                os.readlink("{0}/{1}".format(folder, name)).startswith(str(self.root)) for name in os.listdir(folder)
-            )
+            folder = f"/proc/{process.pid}/fd"
+            return any(os.readlink(f"{folder}/{name}").startswith(str(self.root)) for name in os.listdir(folder))
         except OSError:
             return False
 

@@ -18,7 +18,7 @@ from lib.processes import wait_for
 
 NAME = "gate.example.com"
 ORIGIN = "https://app.example.com"
-LIE = "203.0.113.99"
+FORGED_ADDRESS = "203.0.113.99"
 # What an upstream answers for itself.
 OWN = {
     "/429": b"429 Too Many Requests\r\nRetry-After: 60",
@@ -163,7 +163,7 @@ def test_another_site_s_limit_answers_as_it_did_without_the_gate(local_gate: Loc
 def test_nobody_names_the_client_under_the_usual_header_where_another_is_used(
     local_gate: LocalGate, ports: dict[str, int], refusing: Refusing
 ) -> None:
-    ask(ports["plain"], "/429", **{"X-Client-IP": LIE})
+    ask(ports["plain"], "/429", **{"X-Client-IP": FORGED_ADDRESS})
     lines = [line.partition(": ") for line in refusing.head.decode().split("\r\n")]
     assert [value for name, _colon, value in lines if name.lower() == "x-caller"] == ["127.0.0.1"]
     assert [value for name, _colon, value in lines if name.lower() == "x-client-ip"] == []

@@ -19,10 +19,10 @@ WANTED = 100_000
 
 def gate(host, workers=2, sessions=WANTED, limit=0):
     """What role nginx writes for so many sessions, but for the limit."""
-    files = host.files("worker_rlimit_nofile {0};\n".format(limit or 2 * sessions + 1024))
+    files = host.files(f"worker_rlimit_nofile {limit or 2 * sessions + 1024};\n")
     text, mode = files["nginx.conf"]
-    text = text.replace("worker_connections 64", "worker_connections {0}".format(2 * sessions + 512))
-    files["nginx.conf"] = (text.replace("worker_processes 2", "worker_processes {0}".format(workers)), mode)
+    text = text.replace("worker_connections 64", f"worker_connections {2 * sessions + 512}")
+    files["nginx.conf"] = (text.replace("worker_processes 2", f"worker_processes {workers}"), mode)
     return files
 
 
@@ -60,11 +60,11 @@ def test_the_roles_warn_where_the_host_gives_less_than_they_need():
     server = {"name": "gate", "server_names": ["gate.example.com"], "listen": listen, "locations": [location]}
     local_gate = LocalGate([server], nginx_sessions=WANTED, nginx_worker_processes=2)
     # As in many a container: a hard limit, and a root that may not raise it.
-    local_gate.wrapper = ["prlimit", "--nofile={0}:{0}".format(LIMIT), "setpriv", "--bounding-set=-sys_resource"]
+    local_gate.wrapper = ["prlimit", f"--nofile={LIMIT}:{LIMIT}", "setpriv", "--bounding-set=-sys_resource"]
     with local_gate:
-        said = " ".join(local_gate.warnings.split())
-    assert "100000 sessions were asked for (nginx_sessions), and nginx carries 19488" in said
-    assert "set nginx_worker_processes to 11 or more" in said
+        warnings = " ".join(local_gate.warnings.split())
+    assert "100000 sessions were asked for (nginx_sessions), and nginx carries 19488" in warnings
+    assert "set nginx_worker_processes to 11 or more" in warnings
 
 
 @pytest.mark.parametrize(("limit", "sessions"), [(0, 2512), (1512, 1000), (1510, 998)])

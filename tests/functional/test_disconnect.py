@@ -179,12 +179,12 @@ class Gate:
             request = request.adding(name, value)
         return request if token is None else request.token(token)
 
-    def knock(self, token: str | None, way: Way = STRAIGHT, path: str = "/wss") -> wire.Reply:
+    def handshake(self, token: str | None, way: Way = STRAIGHT, path: str = "/wss") -> wire.Reply:
         endpoint = wire.Endpoint(port=self.ports[way.server], host=way.host, source=way.source, tls=False)
         return self.stack.enter_context(wire.handshake(endpoint, self.request(token, way, path), preamble=way.preamble))
 
     def open(self, token: str | None, way: Way = STRAIGHT, path: str = "/wss") -> wire.Session:
-        reply = self.knock(token, way, path)
+        reply = self.handshake(token, way, path)
         assert reply.status == 101 and reply.session is not None
         assert reply.session.echo("hello") == "hello"
         return reply.session
@@ -271,7 +271,7 @@ def test_the_sessions_of_a_revoked_token_end_at_once_and_a_bystander_s_goes_on(g
     assert result["sessions"] == {"found": 1, "ended": 1, "remaining": 0}
     assert watch.read() < SOON
     assert bystander.echo("still here") == "still here"
-    assert gate.knock(MINE, way).status == 403
+    assert gate.handshake(MINE, way).status == 403
 
 
 def test_a_token_s_sessions_of_all_ways_end_in_one_call(gate: Gate) -> None:
@@ -438,7 +438,7 @@ def test_without_the_right_to_close_sockets_the_token_goes_and_the_call_fails_wi
     assert result["failed"]
     assert result["msg"].startswith("2 open session(s) could not be ended: ") and "not permitted" in result["msg"]
     assert result["sessions"] == {"found": 2, "ended": 0, "remaining": 2}
-    assert gate.knock(MINE).status == 403
+    assert gate.handshake(MINE).status == 403
     assert all(session.echo("still here") == "still here" for session in sessions)
     # Once the right is there, the sessions of a token that is gone can still be ended.
     assert gate.revoke()["sessions"] == {"found": 2, "ended": 2, "remaining": 0}
@@ -487,17 +487,17 @@ def test_a_worker_held_up_between_its_look_at_the_token_and_its_line_in_the_log_
     """It found the file before it was removed, and logs the session long after the revocation has looked for it."""
     (worker,) = gate.local_gate.workers()
     replies: list[wire.Reply] = []
-    knocking = threading.Thread(target=lambda: replies.append(gate.knock(MINE)))
+    waiting = threading.Thread(target=lambda: replies.append(gate.handshake(MINE)))
     with subprocess.Popen(
         [sys.executable, hold.__file__, str(worker), MINE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout and holder.stdin
         assert holder.stdout.readline() == "ready\n"
-        knocking.start()
+        waiting.start()
         assert holder.stdout.readline() == "held\n"
         assert gate.revoke()["sessions"] == {"found": 0, "ended": 0, "remaining": 0}
         holder.stdin.close()
-    knocking.join()
+    waiting.join()
     (reply,) = replies
     assert reply.status == 101 and reply.session is not None, "it was not held where the test takes it to be"
     assert reply.session.echo("hello") == "hello"
@@ -511,4 +511,4 @@ def test_a_gate_s_own_workers_find_nothing_among_removed_tokens(gate: Gate) -> N
     gate.revoke()
     assert (gate.local_gate.tokens / ENDED / MINE).exists()
     for cookie in (MINE, f"{ENDED}/{MINE}", f"./{ENDED}/{MINE}", f"{ENDED}%2f{MINE}", ENDED):
-        assert gate.knock(cookie).status == 403
+        assert gate.handshake(cookie).status == 403

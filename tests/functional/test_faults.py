@@ -39,7 +39,7 @@ IDLE = 2
 # The crowd's own, and those of the other tests.
 SESSIONS = CLIENTS + 100
 # A machine that is busy with the other tests takes its time; a gate that hangs takes for ever.
-PATIENCE = 20.0
+TIMEOUT = 20.0
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
 
@@ -187,7 +187,7 @@ def asked(path: str = "/wss") -> wire.Request:
     return wire.Request(path, host=NAME).origin(ORIGIN).token(TOKEN)
 
 
-def attempt(port: int, path: str = "/wss", timeout: float = PATIENCE) -> wire.Reply:
+def attempt(port: int, path: str = "/wss", timeout: float = TIMEOUT) -> wire.Reply:
     return wire.handshake(wire.Endpoint(port=port, server_name=NAME), asked(path), timeout)
 
 
@@ -198,13 +198,13 @@ def is_served(port: int, path: str = "/wss") -> bool:
             if reply.session is None:
                 return False
             reply.session.socket.sendall(crowd.SENT)
-            return reply.session.receive(PATIENCE).text == "echo"
+            return reply.session.receive(TIMEOUT).text == "echo"
     return False
 
 
 def echoes(session: wire.Session) -> bool:
     session.socket.sendall(crowd.SENT)
-    return session.receive(PATIENCE).text == "echo"
+    return session.receive(TIMEOUT).text == "echo"
 
 
 def reasons(local_gate: LocalGate, path: str) -> list[str]:
@@ -220,8 +220,8 @@ def clients(nginx: LocalNginx) -> int:
 def nothing_is_left_behind(local_gate: LocalGate, port: int) -> Iterator[None]:
     """After each fault the gate serves, and has let go of every client."""
     yield
-    assert wait_for(lambda: is_served(port), PATIENCE)
-    wait_for(lambda: clients(local_gate) == 0, PATIENCE)
+    assert wait_for(lambda: is_served(port), TIMEOUT)
+    wait_for(lambda: clients(local_gate) == 0, TIMEOUT)
 
 
 # -- upstreams
@@ -234,7 +234,7 @@ def test_an_upstream_that_is_killed_ends_its_sessions_and_is_taken_back_at_once(
     with attempt(port) as reply:
         assert reply.session is not None and echoes(reply.session)
         echo.kill()
-        assert reply.session.ended(PATIENCE)
+        assert reply.session.ended(TIMEOUT)
     assert attempt(port).status == 502
     wait_for(lambda: reasons(local_gate, "/wss")[-1] == "upstream_unreachable")
     echo.start()
@@ -258,7 +258,7 @@ def test_an_upstream_that_never_answers_is_given_up_and_holds_up_nobody(local_ga
         thread.start()
     assert is_served(port)
     for thread in waiting:
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
     assert replies == [504] * 20
     wait_for(lambda: reasons(local_gate, "/unaccepted") == ["upstream_silent"] * 20)
 
@@ -270,7 +270,7 @@ def test_an_upstream_that_closes_in_the_middle_of_a_frame_ends_the_session_there
     with attempt(port, "/scripted") as reply:
         assert reply.session is not None
         with pytest.raises(wire.WireError, match="3996 bytes before the end"):
-            reply.session.receive(PATIENCE)
+            reply.session.receive(TIMEOUT)
 
 
 def test_an_upstream_that_resets_ends_the_session(port: int, scripted: ScriptedUpstream) -> None:
@@ -280,7 +280,7 @@ def test_an_upstream_that_resets_ends_the_session(port: int, scripted: ScriptedU
 
     scripted.behave = reset
     with attempt(port, "/scripted") as reply:
-        assert reply.session is None or reply.session.ended(PATIENCE)
+        assert reply.session is None or reply.session.ended(TIMEOUT)
 
 
 # -- clients
@@ -293,7 +293,7 @@ def test_a_client_that_vanished_is_let_go_after_the_idle_time(local_gate: LocalG
     with attempt(port, "/idle") as reply:
         assert reply.session is not None
         assert clients(local_gate) == 1
-        assert reply.session.ended(PATIENCE)
+        assert reply.session.ended(TIMEOUT)
     assert time.monotonic() - start > IDLE - 0.5
 
 
@@ -311,7 +311,7 @@ def test_a_client_that_reads_nothing_is_let_go_and_its_upstream_told(port: int, 
     scripted.behave = pour
     with attempt(port, "/scripted") as reply:
         assert reply.session is not None
-        assert ended.wait(PATIENCE)
+        assert ended.wait(TIMEOUT)
 
 
 def test_handshakes_that_come_byte_by_byte_are_given_up_and_hold_up_nobody(
@@ -323,12 +323,12 @@ def test_handshakes_that_come_byte_by_byte_are_given_up_and_hold_up_nobody(
     with contextlib.ExitStack() as stack:
         slow = [
             stack.enter_context(
-                tls.wrap_socket(socket.create_connection(("127.0.0.1", port), PATIENCE), server_hostname=NAME)
+                tls.wrap_socket(socket.create_connection(("127.0.0.1", port), TIMEOUT), server_hostname=NAME)
             )
             for _n in range(40)
         ]
         # And some that do not even begin to speak TLS.
-        silent = [stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE)) for _n in range(40)]
+        silent = [stack.enter_context(socket.create_connection(("127.0.0.1", port), TIMEOUT)) for _n in range(40)]
         answers: dict[int, bytes] = {}
         for position in range(len(head)):
             for index, connection in enumerate(slow):
@@ -343,7 +343,7 @@ def test_handshakes_that_come_byte_by_byte_are_given_up_and_hold_up_nobody(
             if time.monotonic() - start > 4:
                 break
         for index, connection in enumerate(slow):
-            connection.settimeout(PATIENCE)
+            connection.settimeout(TIMEOUT)
             with contextlib.suppress(OSError):
                 answers[index] = connection.recv(65536)
         assert not any(answer.startswith(b"HTTP/1.1 101") for answer in answers.values())
@@ -352,7 +352,7 @@ def test_handshakes_that_come_byte_by_byte_are_given_up_and_hold_up_nobody(
 
 def wire_ended(connections: list[socket.socket]) -> bool:
     for connection in connections:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIMEOUT)
         with contextlib.suppress(ConnectionResetError):
             if connection.recv(1):
                 return False
@@ -424,7 +424,7 @@ def altered(local_gate: LocalGate, port: int, strict_port: int) -> Iterator[Call
             own = free_port()
             copy = stack.enter_context(local_gate.copy(edit, {port: own, strict_port: free_port()}))
             assert done == {pattern for pattern, _replacement in changes}
-            wait_for(lambda: is_served(own), PATIENCE)
+            wait_for(lambda: is_served(own), TIMEOUT)
             return copy, own
 
         yield alter
@@ -443,7 +443,7 @@ def test_a_worker_out_of_descriptors_keeps_its_sessions_and_recovers(
         for _number in range(20):
             with contextlib.suppress(OSError, wire.WireError):
                 # There is room for the first few, however long it takes; who comes later may wait for ever.
-                reply = attempt(port, timeout=PATIENCE if len(statuses) < 4 else 0.5)
+                reply = attempt(port, timeout=TIMEOUT if len(statuses) < 4 else 0.5)
                 statuses.append(reply.status)
                 if reply.session is not None:
                     stack.callback(reply.session.close)
@@ -454,7 +454,7 @@ def test_a_worker_out_of_descriptors_keeps_its_sessions_and_recovers(
         assert set(statuses) <= {101, 500}
         assert echoes(first.session)
         stack.close()
-        assert wait_for(lambda: is_served(port), PATIENCE)
+        assert wait_for(lambda: is_served(port), TIMEOUT)
         assert echoes(first.session)
     # Each C library has its own words for EMFILE.
     assert re.search(r"(accept4|socket)\(\) failed \(24:", nginx.error_log())
@@ -482,7 +482,7 @@ def full(nginx: LocalNginx, port: int) -> str:
         assert len(sessions) > 8
         assert statuses <= {101, 500}
         assert all(echoes(session) for session in sessions)
-    assert wait_for(lambda: is_served(port), PATIENCE)
+    assert wait_for(lambda: is_served(port), TIMEOUT)
     assert "worker_connections are not enough" in nginx.error_log()
     told = [json.loads(line) for line in nginx.access_log.read_text().splitlines()]
     reasons = {line["reason"] for line in told if line["status"] == 500}
@@ -497,8 +497,7 @@ def test_a_full_log_disk_stops_neither_sessions_nor_refusals(altered: Callable[.
         assert reply.session is not None
         assert all(is_served(port) for _number in range(5))
         assert (
-            wire.handshake(wire.Endpoint(port=port, server_name=NAME), asked().without("Cookie"), PATIENCE).status
-            == 403
+            wire.handshake(wire.Endpoint(port=port, server_name=NAME), asked().without("Cookie"), TIMEOUT).status == 403
         )
         assert echoes(reply.session)
     wait_for(lambda: "No space left on device" in nginx.error_log())
@@ -512,7 +511,7 @@ def test_a_gate_that_is_full_refuses_at_once_keeps_what_it_has_and_recovers(
     crowd.raise_limit()
 
     async def fill() -> tuple[crowd.Seen, crowd.Seen, crowd.Seen]:
-        first, more, after = (crowd.Crowd(port, asked().encode(), tls, PATIENCE) for _number in range(3))
+        first, more, after = (crowd.Crowd(port, asked().encode(), tls, TIMEOUT) for _number in range(3))
         held = await first.open_all(90)
         refused = await more.open_all(40)
         held = await first.echo_all(held)

@@ -385,9 +385,9 @@ def test_a_guard_that_is_taken_out_is_missed(
     with local_gate.copy(edit, {port: other}) as copy:
         comparison = Comparison(copy, other, head_echo, rules)
 
-        def knock_until_seen() -> None:
+        def ask_until_seen() -> None:
             for _ in range(300):
                 comparison.check([chosen_by(source) for _ in range(BATCH_SIZE)])
 
         with pytest.raises(AssertionError):
-            knock_until_seen()
+            ask_until_seen()

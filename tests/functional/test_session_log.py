@@ -104,7 +104,7 @@ def files(host, port, log):
         return host.files(
             top="user www-data;",
             http="    log_format wss_session_start 'S $pid';\n",
-            gate=host.server("127.0.0.1:%d" % port, answer, "access_log {0} wss_session_start;".format(path)),
+            gate=host.server(f"127.0.0.1:{port}", answer, f"access_log {path} wss_session_start;"),
         )
 
     return make
@@ -164,7 +164,7 @@ def test_anything_else_in_its_place_is_refused_and_nothing_changes(host, log, fi
         log.symlink_to(host.root / "elsewhere")
     else:
         log.mkdir()
-    with pytest.raises(NginxError, match="{0} cannot be made a log for root alone: .*nothing was changed".format(log)):
+    with pytest.raises(NginxError, match=f"{log} cannot be made a log for root alone: .*nothing was changed"):
         host.apply(files())
     assert not (host.root / "elsewhere").exists() and not (host.etc / "wssgate.d").exists()
     if log.is_dir():

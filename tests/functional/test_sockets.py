@@ -81,7 +81,7 @@ def state(path):
 
 
 @contextlib.contextmanager
-def knocking(path):
+def connecting(path):
     moments = []
     with subprocess.Popen(
         [sys.executable, "-c", KNOCK, str(path), str(NOBODY)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -93,7 +93,7 @@ def knocking(path):
 
 
 def files(host, port, path, answer="hello"):
-    return host.files(gate=host.server("127.0.0.1:%d" % port, answer), local=host.server("unix:{0}".format(path)))
+    return host.files(gate=host.server(f"127.0.0.1:{port}", answer), local=host.server(f"unix:{path}"))
 
 
 @pytest.mark.parametrize("way", ["start", "reload"])
@@ -101,8 +101,8 @@ def test_a_new_socket_is_closed_to_others_by_the_end_of_the_run_and_open_no_long
     host, port, path, way
 ):
     if way == "reload":
-        host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)))
-    with knocking(path) as moments:
+        host.apply(host.files(gate=host.server(f"127.0.0.1:{port}")))
+    with connecting(path) as moments:
         outcome = host.apply(files(host, port, path), sockets=[Socket(str(path), 0o660, GROUP)])
         assert state(path) == (True, 0o660, GROUP)
         assert not can_connect(path)
@@ -134,11 +134,11 @@ def test_a_run_without_a_change_gives_a_socket_its_mode_and_says_so_and_a_dry_ru
 
 
 def test_a_socket_that_cannot_be_had_takes_the_whole_change_back(host, port, path):
-    host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)))
+    host.apply(host.files(gate=host.server(f"127.0.0.1:{port}")))
     before = host.snapshot(content_only=True)
     other = path.with_name("other.sock")
     with pytest.raises(
-        NginxError, match="nginx does not listen on {0}. What was there before was put back and is live".format(other)
+        NginxError, match=f"nginx does not listen on {other}. What was there before was put back and is live"
     ):
         host.apply(files(host, port, path, "changed"), sockets=[Socket(str(path), 0o660), Socket(str(other), 0o660)])
     assert host.snapshot(content_only=True) == before
@@ -147,10 +147,10 @@ def test_a_socket_that_cannot_be_had_takes_the_whole_change_back(host, port, pat
 
 def test_a_rollback_brings_a_socket_back_with_the_mode_that_it_had(host, port, other_port, path):
     host.apply(files(host, port, path), sockets=[Socket(str(path), 0o640, GROUP)])
-    with knocking(path) as moments:
+    with connecting(path) as moments:
         with pytest.raises(NginxError, match="put back and is live"):
             # nginx gives up the former socket, then the run cannot be proven.
-            host.apply(host.files(gate=host.server("127.0.0.1:%d" % other_port)), sockets=[Socket(str(path), 0o660)])
+            host.apply(host.files(gate=host.server(f"127.0.0.1:{other_port}")), sockets=[Socket(str(path), 0o660)])
         assert state(path) == (True, 0o640, GROUP)
         assert not can_connect(path)
     assert not moments or moments[-1] - moments[0] < WINDOW
@@ -159,9 +159,9 @@ def test_a_rollback_brings_a_socket_back_with_the_mode_that_it_had(host, port, o
 def test_a_socket_that_does_not_come_back_as_it_was_is_told(host, port, other_port, path, monkeypatch):
     host.apply(files(host, port, path), sockets=[Socket(str(path), 0o660)])
     monkeypatch.setattr(_nginx_transaction, "problem", lambda sockets: "no mode for " + sockets[0].path)
-    told = "put back, but that did not become live either: no mode for {0}".format(path)
+    told = f"put back, but that did not become live either: no mode for {path}"
     with pytest.raises(NginxError, match=told):
-        host.apply(host.files(gate=host.server("127.0.0.1:%d" % other_port)), sockets=[Socket(str(path), 0o660)])
+        host.apply(host.files(gate=host.server(f"127.0.0.1:{other_port}")), sockets=[Socket(str(path), 0o660)])
 
 
 @pytest.mark.parametrize("present", ["a link", "a file"])
@@ -176,7 +176,7 @@ def test_what_is_no_socket_is_refused_and_left_alone(host, port, path, present):
     else:
         target.rename(path)
     with pytest.raises(
-        NginxError, match="is {0}, not a socket".format("a symbolic link" if present == "a link" else "in the way")
+        NginxError, match="is {}, not a socket".format("a symbolic link" if present == "a link" else "in the way")
     ):
         host.apply(files(host, port, path), sockets=wanted)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -186,12 +186,12 @@ def test_a_socket_that_somebody_removed_is_an_error(host, port, path):
     wanted = [Socket(str(path), 0o660)]
     host.apply(files(host, port, path), sockets=wanted)
     path.unlink()
-    with pytest.raises(NginxError, match="{0} is not there any more".format(path)):
+    with pytest.raises(NginxError, match=f"{path} is not there any more"):
         host.apply(files(host, port, path), sockets=wanted)
 
 
 def test_a_run_that_is_killed_after_the_reload_is_made_good_by_the_next_one(host, port, path, monkeypatch):
-    host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)))
+    host.apply(host.files(gate=host.server(f"127.0.0.1:{port}")))
 
     class Nothing:
         def __init__(self, sockets):

@@ -57,7 +57,7 @@ class Counting(System):
 
 
 def test_the_first_run_starts_nginx_and_the_second_does_nothing(host, port):
-    files = host.files(gate=host.server("127.0.0.1:%d" % port))
+    files = host.files(gate=host.server(f"127.0.0.1:{port}"))
     first = host.apply(files)
     assert first.started and not first.reloaded
     assert first.workers == host.workers()
@@ -74,7 +74,7 @@ def test_the_first_run_starts_nginx_and_the_second_does_nothing(host, port):
 
 def test_a_change_is_one_reload_and_open_sessions_go_on(host, port, other_port, upstream):
     to_upstream = host.server(
-        "127.0.0.1:%d" % port, extra="location /held { proxy_pass http://127.0.0.1:%d; }" % upstream.port
+        f"127.0.0.1:{port}", extra=f"location /held {{ proxy_pass http://127.0.0.1:{upstream.port}; }}"
     )
     first = host.apply(host.files(gate=to_upstream))
     with socket.create_connection(("127.0.0.1", port), timeout=5) as session:
@@ -83,7 +83,7 @@ def test_a_change_is_one_reload_and_open_sessions_go_on(host, port, other_port, 
 
         system = Counting()
         # The listener that the session came in by is gone afterwards.
-        second = host.apply(host.files(gate=host.server("127.0.0.1:%d" % other_port)), system=system)
+        second = host.apply(host.files(gate=host.server(f"127.0.0.1:{other_port}")), system=system)
         assert second.reloaded and second.reason == "the configuration differs"
         assert [number for _, number in system.signals] == [signal.SIGHUP]
         assert not set(first.workers) & set(second.workers)
@@ -98,11 +98,11 @@ def test_a_change_is_one_reload_and_open_sessions_go_on(host, port, other_port, 
 
 
 def test_the_run_after_a_reload_does_nothing_even_when_it_comes_at_once(host, port):
-    host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)))
+    host.apply(host.files(gate=host.server(f"127.0.0.1:{port}")))
     for number in range(5):
-        files = host.files(gate=host.server("127.0.0.1:%d" % port, "answer%d" % number))
+        files = host.files(gate=host.server(f"127.0.0.1:{port}", f"answer{number}"))
         assert host.apply(files).reloaded
-        assert host.get(port) == "answer%d" % number
+        assert host.get(port) == f"answer{number}"
         assert not host.apply(files).result()["changed"]
 
 
@@ -111,7 +111,7 @@ def test_a_removed_server_loses_its_file_and_nothing_else_changes(host, port, ot
     (host.etc / "conf.d" / "theirs.conf").write_text("# theirs\n")
     (host.etc / "wssgate.d").mkdir()
     (host.etc / "wssgate.d" / "theirs.conf").write_text("# theirs as well\n")
-    one, two = host.server("127.0.0.1:%d" % port), host.server("127.0.0.1:%d" % other_port)
+    one, two = host.server(f"127.0.0.1:{port}"), host.server(f"127.0.0.1:{other_port}")
     host.apply(host.files(one=one, two=two))
     before = host.snapshot()
 
@@ -125,14 +125,14 @@ def test_a_removed_server_loses_its_file_and_nothing_else_changes(host, port, ot
 
 
 def test_check_mode_tells_and_changes_nothing(host, port, other_port):
-    files = host.files(gate=host.server("127.0.0.1:%d" % port))
+    files = host.files(gate=host.server(f"127.0.0.1:{port}"))
     fresh = host.apply(files, check=True)
     assert fresh.started and fresh.result()["changed"]
     assert host.snapshot() == {} and host.family() == []
 
     host.apply(files)
     before, workers = host.snapshot(), host.workers()
-    outcome = host.apply(host.files(gate=host.server("127.0.0.1:%d" % other_port)), check=True)
+    outcome = host.apply(host.files(gate=host.server(f"127.0.0.1:{other_port}")), check=True)
     assert outcome.reloaded and outcome.result()["changed_files"] == ["wssgate.d/gate.conf"]
     assert [change["before_header"] for change in outcome.diff()] == ["wssgate.d/gate.conf"]
     with pytest.raises(NginxError, match="unknown directive"):
@@ -143,7 +143,7 @@ def test_check_mode_tells_and_changes_nothing(host, port, other_port):
 def test_check_mode_forgives_a_certificate_that_is_yet_to_come_and_a_real_run_does_not(host, port):
     files = host.files(
         gate=host.server(
-            "127.0.0.1:%d ssl" % port,
+            f"127.0.0.1:{port} ssl",
             extra="ssl_certificate certificates/gate/fullchain.pem; ssl_certificate_key certificates/gate/privkey.pem;",
         )
     )
@@ -160,7 +160,7 @@ def test_check_mode_does_not_forgive_a_missing_file_that_only_this_run_could_bri
 
 
 def test_the_test_of_a_configuration_leaves_the_real_pid_file_alone(host, port):
-    host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)), check=True)
+    host.apply(host.files(gate=host.server(f"127.0.0.1:{port}")), check=True)
     assert not host.pid_file.exists()
     with pytest.raises(NginxError):
         host.apply(host.files(top="nonsense on;"))
@@ -177,14 +177,14 @@ def test_absent_brings_back_the_displaced_main_file_and_link(host, port, other_p
     (host.etc / "sites-enabled").mkdir()
     (host.etc / "sites-available").mkdir()
     (host.etc / "sites-available" / "default").write_text(
-        host.server("127.0.0.1:%d" % other_port, "default").replace(host.server("")[:2], "##")
+        host.server(f"127.0.0.1:{other_port}", "default").replace(host.server("")[:2], "##")
     )
     (host.etc / "sites-enabled" / "default").symlink_to("../sites-available/default")
     host.start()
     before = host.snapshot(content_only=True)
     assert host.get(other_port) == "default"
 
-    files = host.files(gate=host.server("127.0.0.1:%d" % port), http="include sites-enabled/*;")
+    files = host.files(gate=host.server(f"127.0.0.1:{port}"), http="include sites-enabled/*;")
     outcome = host.apply(files, absent=["sites-enabled/default"])
     assert outcome.reloaded and outcome.result()["removed_files"] == ["sites-enabled/default"]
     assert host.get(other_port) is None and host.get(port) == "hello"
@@ -207,30 +207,28 @@ def test_absent_brings_back_the_displaced_main_file_and_link(host, port, other_p
 
 
 def test_a_bad_directive_is_told_with_file_and_line_and_changes_nothing(host, port):
-    good = host.server("127.0.0.1:%d" % port)
+    good = host.server(f"127.0.0.1:{port}")
     host.apply(host.files(gate=good))
     before, workers = host.snapshot(), host.workers()
     bad = good.replace("location", "nonsense on;\n    location")
     line = 1 + bad[: bad.index("nonsense")].count("\n")
     with pytest.raises(NginxError) as caught:
         host.apply(host.files(gate=bad))
-    assert '[emerg] unknown directive "nonsense" in {0}/wssgate.d/gate.conf:{1}'.format(host.etc, line) in str(
-        caught.value
-    )
+    assert f'[emerg] unknown directive "nonsense" in {host.etc}/wssgate.d/gate.conf:{line}' in str(caught.value)
     assert host.snapshot() == before and host.workers() == workers and host.get(port) == "hello"
     assert not host.apply(host.files(gate=good)).result()["changed"]
 
 
 def test_a_port_of_another_process_is_told_and_the_old_configuration_comes_back(host, port):
-    good = host.files(gate=host.server("127.0.0.1:%d" % port))
+    good = host.files(gate=host.server(f"127.0.0.1:{port}"))
     host.apply(good)
     before = host.snapshot(content_only=True)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(NginxError) as caught:
             host.apply(
                 host.files(
-                    gate=host.server("127.0.0.1:%d" % port, "new"),
-                    other=host.server("127.0.0.1:%d" % taken.getsockname()[1]),
+                    gate=host.server(f"127.0.0.1:{port}", "new"),
+                    other=host.server(f"127.0.0.1:{taken.getsockname()[1]}"),
                 )
             )
     assert "still could not bind()" in str(caught.value)
@@ -243,8 +241,8 @@ def test_a_port_of_another_process_is_told_and_the_old_configuration_comes_back(
 
 
 def test_a_listener_that_widens_fails_as_a_reload_and_works_as_an_allowed_restart(host, port):
-    narrow = host.files(gate=host.server("127.0.0.1:%d" % port))
-    wide = host.files(gate=host.server("0.0.0.0:%d" % port, "wide"))
+    narrow = host.files(gate=host.server(f"127.0.0.1:{port}"))
+    wide = host.files(gate=host.server(f"0.0.0.0:{port}", "wide"))
     master = host.apply(narrow) and host.master.pid
     with pytest.raises(NginxError, match="allow_restart"):
         host.apply(wide)
@@ -257,22 +255,22 @@ def test_a_listener_that_widens_fails_as_a_reload_and_works_as_an_allowed_restar
 
 
 def test_an_allowed_restart_that_fails_brings_the_old_configuration_back(host, port):
-    good = host.files(gate=host.server("127.0.0.1:%d" % port))
+    good = host.files(gate=host.server(f"127.0.0.1:{port}"))
     host.apply(good)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(NginxError, match="put back and is live"):
-            host.apply(host.files(gate=host.server("127.0.0.1:%d" % taken.getsockname()[1])), allow_restart=True)
+            host.apply(host.files(gate=host.server(f"127.0.0.1:{taken.getsockname()[1]}")), allow_restart=True)
     assert host.get(port) == "hello"
     assert not host.apply(good).result()["changed"]
 
 
 def test_workers_that_die_at_once_are_not_live(host, port):
-    good = host.files(gate=host.server("127.0.0.1:%d" % port))
+    good = host.files(gate=host.server(f"127.0.0.1:{port}"))
     host.apply(good)
     begin = time.monotonic()
     with pytest.raises(NginxError, match="/nowhere") as caught:
         host.apply(
-            host.files(top="working_directory /nowhere;", gate=host.server("127.0.0.1:%d" % port, "new")),
+            host.files(top="working_directory /nowhere;", gate=host.server(f"127.0.0.1:{port}", "new")),
             live_timeout=60,
         )
     assert "was put back and is live" in str(caught.value)
@@ -284,32 +282,32 @@ def test_workers_that_die_at_once_are_not_live(host, port):
 def test_a_start_that_fails_leaves_neither_files_nor_nginx(host):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(NginxError, match="still could not bind.*not running, as before"):
-            host.apply(host.files(gate=host.server("127.0.0.1:%d" % taken.getsockname()[1])))
+            host.apply(host.files(gate=host.server(f"127.0.0.1:{taken.getsockname()[1]}")))
     assert host.snapshot() == {} and host.family() == []
 
 
 def test_no_space_at_any_step_leaves_what_was_there(host, port):
     good = host.files(
-        gate=host.server("127.0.0.1:%d" % port), gone=host.server("127.0.0.1:%d" % port, extra="server_name gone;")
+        gate=host.server(f"127.0.0.1:{port}"), gone=host.server(f"127.0.0.1:{port}", extra="server_name gone;")
     )
     host.apply(good)
     before = host.snapshot(content_only=True)
     new = host.files(
-        gate=host.server("127.0.0.1:%d" % port, "new"),
-        more=host.server("127.0.0.1:%d" % port, extra="server_name more;"),
+        gate=host.server(f"127.0.0.1:{port}", "new"),
+        more=host.server(f"127.0.0.1:{port}", extra="server_name more;"),
     )
     # The last steps only remove traces; what goes wrong there is a warning.
     number = 0
     while host.get(port) == "hello":
         operations, system, _ = at_step(number, no_space, processes=[])
-        said = ""
+        message = ""
         try:
             host.apply(new, operations=operations, system=system)
         except NginxError as error:
-            said = str(error)
-        if said:
-            assert "No space left on device" in said, "step {0}".format(number)
-            assert host.snapshot(content_only=True) == before, "step {0}".format(number)
+            message = str(error)
+        if message:
+            assert "No space left on device" in message, f"step {number}"
+            assert host.snapshot(content_only=True) == before, f"step {number}"
         number += 1
     assert number > 10
     assert host.get(port) == "new"
@@ -317,13 +315,13 @@ def test_no_space_at_any_step_leaves_what_was_there(host, port):
 
 def test_a_run_killed_at_any_step_is_made_good_by_the_next(host, port):
     old = host.files(
-        gate=host.server("127.0.0.1:%d" % port, "old"),
-        gone=host.server("127.0.0.1:%d" % port, extra="server_name gone;"),
+        gate=host.server(f"127.0.0.1:{port}", "old"),
+        gone=host.server(f"127.0.0.1:{port}", extra="server_name gone;"),
     )
     new = host.files(
         http="server_tokens off;",
-        gate=host.server("127.0.0.1:%d" % port, "new"),
-        more=host.server("127.0.0.1:%d" % port, extra="server_name more;"),
+        gate=host.server(f"127.0.0.1:{port}", "new"),
+        more=host.server(f"127.0.0.1:{port}", extra="server_name more;"),
     )
     steps = killed_at_each_step(
         host.settings(old),
@@ -337,8 +335,8 @@ def test_a_run_killed_at_any_step_is_made_good_by_the_next(host, port):
 
 def test_a_killed_run_is_undone_before_a_next_one_that_fails(host, port):
     """The mixture that a kill leaves must never become what is come back to."""
-    old = host.files(gate=host.server("127.0.0.1:%d" % port, "old"))
-    new = host.files(http="server_tokens off;", gate=host.server("127.0.0.1:%d" % port, "new"))
+    old = host.files(gate=host.server(f"127.0.0.1:{port}", "old"))
+    new = host.files(http="server_tokens off;", gate=host.server(f"127.0.0.1:{port}", "new"))
     host.apply(old)
     before = host.snapshot(content_only=True)
     child = os.fork()
@@ -365,18 +363,18 @@ def test_a_killed_run_is_undone_before_a_next_one_that_fails(host, port):
 
 
 def test_what_somebody_altered_after_a_kill_is_not_overwritten_by_the_undoing(host, port):
-    old = host.files(gate=host.server("127.0.0.1:%d" % port, "old"))
+    old = host.files(gate=host.server(f"127.0.0.1:{port}", "old"))
     host.apply(old)
     child = os.fork()
     if not child:
         # The signal to nginx is the one after everything is committed.
         operations, system, _ = at_step(0, die, disk=[], processes=["signal"])
         try:
-            host.apply(host.files(gate=host.server("127.0.0.1:%d" % port, "new")), operations=operations, system=system)
+            host.apply(host.files(gate=host.server(f"127.0.0.1:{port}", "new")), operations=operations, system=system)
         finally:
             os._exit(1)
     assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    by_hand = host.server("127.0.0.1:%d" % port, "by-hand")
+    by_hand = host.server(f"127.0.0.1:{port}", "by-hand")
     (host.etc / "wssgate.d" / "gate.conf").write_text(by_hand)
     outcome = host.apply({**old, "wssgate.d/gate.conf": (by_hand, 0o644)})
     assert any("gate.conf was altered" in warning for warning in outcome.warnings)
@@ -387,7 +385,7 @@ def test_a_second_run_waits_for_the_first(host, port):
     with Lock(str(host.etc)):
         runs = []
         thread = threading.Thread(
-            target=lambda: runs.append(host.apply(host.files(gate=host.server("127.0.0.1:%d" % port))))
+            target=lambda: runs.append(host.apply(host.files(gate=host.server(f"127.0.0.1:{port}"))))
         )
         thread.start()
         time.sleep(0.5)
@@ -410,19 +408,19 @@ def bystander():
 
 
 def test_a_foreign_pid_file_does_not_mislead_the_reload(host, port, bystander):
-    host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)))
-    host.pid_file.write_text("%d\n" % bystander.pid)
-    outcome = host.apply(host.files(gate=host.server("127.0.0.1:%d" % port, "new")))
+    host.apply(host.files(gate=host.server(f"127.0.0.1:{port}")))
+    host.pid_file.write_text(f"{bystander.pid}\n")
+    outcome = host.apply(host.files(gate=host.server(f"127.0.0.1:{port}", "new")))
     assert outcome.reloaded and host.get(port) == "new"
     assert bystander.poll() is None
-    assert "names process {0}, but nginx's master is process {1}".format(bystander.pid, host.master.pid) in " ".join(
+    assert f"names process {bystander.pid}, but nginx's master is process {host.master.pid}" in " ".join(
         outcome.warnings
     )
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "999999999", "bystander"])
 def test_a_dead_nginx_is_started_whatever_its_pid_file_says(host, port, bystander, content):
-    files = host.files(gate=host.server("127.0.0.1:%d" % port))
+    files = host.files(gate=host.server(f"127.0.0.1:{port}"))
     host.apply(files)
     host.stop()
     host.pid_file.write_text(str(bystander.pid) if content == "bystander" else content)
@@ -435,7 +433,7 @@ def test_a_dead_nginx_is_started_whatever_its_pid_file_says(host, port, bystande
 def test_workers_of_a_killed_master_make_way_and_keep_their_sessions(host, port, upstream):
     files = host.files(
         gate=host.server(
-            "127.0.0.1:%d" % port, extra="location /held { proxy_pass http://127.0.0.1:%d; }" % upstream.port
+            f"127.0.0.1:{port}", extra=f"location /held {{ proxy_pass http://127.0.0.1:{upstream.port}; }}"
         )
     )
     host.apply(files)
@@ -455,7 +453,7 @@ def test_workers_of_a_killed_master_make_way_and_keep_their_sessions(host, port,
 @pytest.mark.parametrize("who", ["everybody", "the master alone"])
 def test_a_socket_that_a_killed_nginx_left_does_not_block_the_start(host, who):
     path = host.root / "gate.sock"
-    files = host.files(gate=host.server("unix:%s" % path))
+    files = host.files(gate=host.server(f"unix:{path}"))
     host.apply(files)
     if who == "everybody":
         host.stop()
@@ -464,7 +462,7 @@ def test_a_socket_that_a_killed_nginx_left_does_not_block_the_start(host, who):
     assert path.is_socket()
     outcome = host.apply(files)
     assert outcome.started
-    assert "{0}, left by a killed nginx, was removed".format(path) in outcome.warnings
+    assert f"{path}, left by a killed nginx, was removed" in outcome.warnings
 
 
 def test_the_socket_of_somebody_who_is_alive_is_left_alone(host):
@@ -473,7 +471,7 @@ def test_the_socket_of_somebody_who_is_alive_is_left_alone(host):
         theirs.bind(str(path))
         theirs.listen()
         with pytest.raises(NginxError):
-            host.apply(host.files(gate=host.server("unix:%s" % path)))
+            host.apply(host.files(gate=host.server(f"unix:{path}")))
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(str(path))
 
@@ -482,9 +480,9 @@ def test_another_nginx_with_another_main_file_is_left_alone(host, port, other_po
     other = host.etc / "other.conf"
     other.write_text(host.main().replace("nginx.pid", "other.pid").replace("wssgate.d", "other.d"))
     (host.etc / "other.d").mkdir()
-    (host.etc / "other.d" / "server.conf").write_text(host.server("127.0.0.1:%d" % other_port, "other"))
+    (host.etc / "other.d" / "server.conf").write_text(host.server(f"127.0.0.1:{other_port}", "other"))
     subprocess.run([host.binary, "-c", str(other)], check=True, stderr=subprocess.DEVNULL)
-    files = host.files(gate=host.server("127.0.0.1:%d" % port))
+    files = host.files(gate=host.server(f"127.0.0.1:{port}"))
     # The command returns before its daemon has written a pid and forked workers.
     wait_for(
         lambda: (
@@ -494,14 +492,14 @@ def test_another_nginx_with_another_main_file_is_left_alone(host, port, other_po
     theirs = set(host.workers())
     host.pid_file.write_text((host.root / "other.pid").read_text())
     assert host.apply(files).started
-    assert host.apply(host.files(gate=host.server("127.0.0.1:%d" % port, "new"))).reloaded
+    assert host.apply(host.files(gate=host.server(f"127.0.0.1:{port}", "new"))).reloaded
     assert theirs <= set(host.workers())
     assert host.get(other_port) == "other" and host.get(port) == "new"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a pid namespace")
 def test_an_nginx_in_a_container_is_left_alone_though_its_paths_are_the_same(host, port):
-    files = host.files(gate=host.server("127.0.0.1:%d" % port))
+    files = host.files(gate=host.server(f"127.0.0.1:{port}"))
     (host.etc / "wssgate.d").mkdir()
     (host.etc / "nginx.conf").write_text(host.main(top="daemon off;"))
     container = subprocess.Popen(
@@ -514,7 +512,7 @@ def test_an_nginx_in_a_container_is_left_alone_though_its_paths_are_the_same(hos
         outcome = host.apply(files)
         assert outcome.started and not outcome.reloaded
         assert inside <= set(host.workers())
-        assert host.apply(host.files(gate=host.server("127.0.0.1:%d" % port, "new"))).reloaded
+        assert host.apply(host.files(gate=host.server(f"127.0.0.1:{port}", "new"))).reloaded
         assert inside <= set(host.workers())
     finally:
         container.kill()
@@ -534,7 +532,7 @@ def with_tls(host, port, certificate):
     certificate()
     files = host.files(
         gate=host.server(
-            "127.0.0.1:%d ssl" % port,
+            f"127.0.0.1:{port} ssl",
             extra="ssl_certificate certificates/gate/fullchain.pem; ssl_certificate_key certificates/gate/privkey.pem;",
         )
     )
@@ -569,7 +567,7 @@ def test_a_certificate_renewed_by_setting_a_link_is_reloaded(host, port, certifi
     (host.etc / "live").symlink_to(first)
     files = host.files(
         gate=host.server(
-            "127.0.0.1:%d ssl" % port, extra="ssl_certificate live/fullchain.pem; ssl_certificate_key live/privkey.pem;"
+            f"127.0.0.1:{port} ssl", extra="ssl_certificate live/fullchain.pem; ssl_certificate_key live/privkey.pem;"
         )
     )
     host.apply(files)
@@ -590,7 +588,7 @@ def test_a_broken_certificate_is_told_and_the_former_goes_on_being_served(host, 
 
 def test_password_files_are_read_at_each_request_and_need_no_reload(host, port):
     (host.etc / "passwords").write_text("")
-    files = host.files(gate=host.server("127.0.0.1:%d" % port, extra="auth_basic x; auth_basic_user_file passwords;"))
+    files = host.files(gate=host.server(f"127.0.0.1:{port}", extra="auth_basic x; auth_basic_user_file passwords;"))
     host.apply(files)
     (host.etc / "passwords").write_text("a:b\n")
     assert not host.apply(files).result()["changed"]
@@ -599,9 +597,9 @@ def test_password_files_are_read_at_each_request_and_need_no_reload(host, port):
 def test_an_included_file_changed_or_removed_behind_ansibles_back_is_reloaded(host, port, other_port):
     (host.etc / "conf.d").mkdir()
     theirs = host.etc / "conf.d" / "theirs.conf"
-    files = host.files(gate=host.server("127.0.0.1:%d" % port))
+    files = host.files(gate=host.server(f"127.0.0.1:{port}"))
     host.apply(files)
-    theirs.write_text(host.server("127.0.0.1:%d" % other_port, "theirs"))
+    theirs.write_text(host.server(f"127.0.0.1:{other_port}", "theirs"))
     assert host.apply(files).reloaded and host.get(other_port) == "theirs"
     assert not host.apply(files).result()["changed"]
     theirs.unlink()
@@ -612,7 +610,7 @@ def test_an_included_file_changed_or_removed_behind_ansibles_back_is_reloaded(ho
 def test_what_is_read_only_by_name_counts_too(host, port):
     (host.etc / "snippets").mkdir()
     (host.etc / "snippets" / "one.inc").write_text("add_header X-One 1;\n")
-    files = host.files(gate=host.server("127.0.0.1:%d" % port, extra="include snippets/one.inc;"))
+    files = host.files(gate=host.server(f"127.0.0.1:{port}", extra="include snippets/one.inc;"))
     host.apply(files)
     (host.etc / "snippets" / "one.inc").write_text("add_header X-One 2;\n")
     assert "snippets/one.inc" in host.apply(files).reason
@@ -624,14 +622,14 @@ def test_what_is_read_only_by_name_counts_too(host, port):
 
 @pytest.mark.parametrize("path", ["wssgate.d", "wssgate.d/gate.conf", "nginx.conf"])
 def test_a_symbolic_link_at_a_managed_path_is_refused(host, port, path):
-    files = host.files(gate=host.server("127.0.0.1:%d" % port))
+    files = host.files(gate=host.server(f"127.0.0.1:{port}"))
     host.apply(files)
     elsewhere = host.root / "elsewhere"
     os.rename(host.etc / path, elsewhere)
     (host.etc / path).symlink_to(elsewhere)
     before, content = host.snapshot(), elsewhere.read_text() if elsewhere.is_file() else ""
-    with pytest.raises(NginxError, match="{0} is a symbolic link".format(host.etc / path)):
-        host.apply(host.files(gate=host.server("127.0.0.1:%d" % port, "new")))
+    with pytest.raises(NginxError, match=f"{host.etc / path} is a symbolic link"):
+        host.apply(host.files(gate=host.server(f"127.0.0.1:{port}", "new")))
     assert host.snapshot() == before
     assert content == (elsewhere.read_text() if elsewhere.is_file() else "")
 
@@ -641,7 +639,7 @@ def test_somebody_elses_file_at_a_managed_path_is_refused(host, port):
     (host.etc / "wssgate.d" / "gate.conf").write_text("# mine\n")
     before = host.snapshot()
     with pytest.raises(NginxError, match="gate.conf is there without the marker"):
-        host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)))
+        host.apply(host.files(gate=host.server(f"127.0.0.1:{port}")))
     assert host.snapshot() == before
 
 
@@ -653,7 +651,7 @@ def test_info_tells_what_is_built_and_what_runs(host, port):
     facts = gather(host.binary, str(host.etc / "nginx.conf"), str(host.pid_file), True)
     assert facts["version"].count(".") == 2 and "http_ssl" in facts["modules"]
     assert (facts["running"], facts["master_pid"], facts["workers"]) == (False, 0, [])
-    workers = host.apply(host.files(gate=host.server("127.0.0.1:%d" % port))).workers
+    workers = host.apply(host.files(gate=host.server(f"127.0.0.1:{port}"))).workers
     facts = gather(host.binary, str(host.etc / "nginx.conf"), str(host.pid_file), True)
     assert facts["running"] and facts["master_pid"] == host.master.pid
     assert sorted(worker["pid"] for worker in facts["workers"]) == workers
@@ -666,20 +664,20 @@ def test_what_is_read_here_is_what_nginx_itself_reads(host, port, other_port):
     (host.etc / "snippets" / "one.inc").write_text("add_header X-One 1; include snippets/two.inc;\n")
     (host.etc / "snippets" / "two.inc").write_text('add_header X-Two "} # not a comment; {";\n')
     (host.etc / "conf.d" / "b.conf").write_text(
-        host.server("127.0.0.1:%d" % other_port, extra="include snippets/one.inc;")
+        host.server(f"127.0.0.1:{other_port}", extra="include snippets/one.inc;")
     )
     (host.etc / "conf.d" / "a.conf").write_text(
         '# include snippets/no.inc;\nmap $uri $x { "~^/a{2}" 1; include snippets/map.inc; }\n'
     )
     (host.etc / "conf.d" / "b.conf.off").write_text("include snippets/no.inc;\n")
     (host.etc / "snippets" / "map.inc").write_text("'~;}{' 2;\n")
-    host.apply(host.files(gate=host.server("127.0.0.1:%d" % port)))
-    said = subprocess.run(
+    host.apply(host.files(gate=host.server(f"127.0.0.1:{port}")))
+    message = subprocess.run(
         [host.binary, "-T", "-q", "-c", str(host.etc / "nginx.conf")], capture_output=True, text=True, check=True
     )
     files = [
         line[len("# configuration file ") : -1]
-        for line in said.stdout.splitlines()
+        for line in message.stdout.splitlines()
         if line.startswith("# configuration file ")
     ]
     assert sorted(read_tree(str(host.etc / "nginx.conf")).files) == sorted(files)

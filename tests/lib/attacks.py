@@ -41,7 +41,7 @@ DIRECTORY = "directory-of-a-tokens-form"
 KEY_BESIDE = "key.pem"
 
 # Written once a request has ended; a loaded machine may take its time.
-LOG_PATIENCE = 5.0
+LOG_TIMEOUT = 5.0
 
 GATE_HEADERS = (
     "Host",
@@ -837,7 +837,7 @@ class _Growth:
 
     def lines(self, count: int = 0) -> list[str]:
         """The new lines, as soon as there are so many."""
-        deadline = time.monotonic() + LOG_PATIENCE
+        deadline = time.monotonic() + LOG_TIMEOUT
         while (text := self.text()).count("\n") < count and time.monotonic() < deadline:
             time.sleep(0.003)
         return text.splitlines()

@@ -34,7 +34,7 @@ GOOD, REVOKED, EXPIRED, NAMESAKE, NOBODY = "alice", "mallory", "carol", "bob", "
 SIGNED = {"clients": (GOOD, REVOKED), "namesakes": (NAMESAKE,)}
 UNKNOWN_NAME = "nobody.example.com"
 # A loaded machine may take its time.
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ class Run:
         master = int(Path(self.site.pid).read_text())
         old = workers(master)
         os.kill(master, signal.SIGHUP)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not (now := workers(master)) or now & old:
             if time.monotonic() > deadline:
                 raise TimeoutError("nginx was told to reload, and its workers are still the old ones")

@@ -58,7 +58,7 @@ class Crowd:
     port: int
     request: bytes
     tls: ssl.SSLContext | None
-    patience: float = 30.0
+    timeout: float = 30.0
     seen: Seen = field(default_factory=Seen)
 
     async def open(self) -> Session | None:
@@ -67,7 +67,7 @@ class Crowd:
         try:
             # Not wait_for, which before Python 3.12 can take a cancellation for itself: the session would go on for
             # ever.
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(self.timeout):
                 session = await self._open()
         except (OSError, EOFError, asyncio.LimitOverrunError) as error:
             self.seen.failed.append(str(error) or type(error).__name__)
@@ -98,7 +98,7 @@ class Crowd:
 
         async def one(session: Session) -> Session | None:
             try:
-                async with asyncio.timeout(self.patience):
+                async with asyncio.timeout(self.timeout):
                     seconds = await session.echo()
             except (OSError, EOFError) as error:
                 self.seen.failed.append(f"echo: {str(error) or type(error).__name__}")

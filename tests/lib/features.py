@@ -39,7 +39,7 @@ TOKEN = "features-token-0123456789"
 BALANCERS = ("127.0.0.2", "127.0.0.3")
 STRANGER = "127.0.0.9"
 # A loaded machine may take its time.
-LOG_PATIENCE = 10.0
+LOG_TIMEOUT = 10.0
 NAMES = ("gate", "members", "mixed", "balanced", "service", "office", "anybody")
 
 
@@ -138,7 +138,7 @@ class Site:
         """Remember where the access log ends, before a request, and after the line of the one before it."""
         if self.marks:
             with contextlib.suppress(AssertionError):
-                wait_for(lambda: self.size() > self.marks[0], LOG_PATIENCE)
+                wait_for(lambda: self.size() > self.marks[0], LOG_TIMEOUT)
         self.marks[:] = [self.size()]
 
     def size(self) -> int:
@@ -156,7 +156,7 @@ class Site:
                 text = log.read()
             return text.endswith("\n")
 
-        wait_for(has_grown, LOG_PATIENCE)
+        wait_for(has_grown, LOG_TIMEOUT)
         line: dict[str, Any] = json.loads(text.splitlines()[-1])
         return line
 
@@ -358,7 +358,7 @@ def a_server_with_client_certificates_is_asked_for_by_its_name_in_tls(site: Site
         assert site.head_echo.count == count
 
 
-def the_upstream_gets_the_subject_and_no_lie(site: Site) -> None:
+def the_upstream_gets_the_subject_and_no_forged_one(site: Site) -> None:
     for short, path, identity, wanted in (
         ("members", "/wss", "alice", ["CN=alice"]),
         ("mixed", "/wss", "alice", ["CN=alice"]),
@@ -374,7 +374,7 @@ def the_upstream_gets_the_subject_and_no_lie(site: Site) -> None:
 # ---------------------------------------------------------------------------------------------------
 
 
-def only_balancers_say_who_the_client_is(site: Site) -> None:
+def only_trusted_proxies_name_the_client(site: Site) -> None:
     forged = "192.0.2.66, 192.0.2.9, 127.0.0.3"
     for source, wanted in ((BALANCERS[0], "192.0.2.9"), (BALANCERS[1], "192.0.2.9"), (STRANGER, STRANGER)):
         for path, name in (("/wss", "x-client-ip"), ("/renamed", "x-caller")):
@@ -402,7 +402,7 @@ def only_balancers_say_who_the_client_is(site: Site) -> None:
 # -------------------------------------------------------------------------------------------
 
 
-def the_operators_service_decides(site: Site) -> None:
+def the_external_service_decides(site: Site) -> None:
     for cookie, status in (("good", 101), ("nobody", 401), ("banned", 403), ("broken", 500), ("elsewhere", 101)):
         count, asked = site.head_echo.count, len(site.auth_service.asked)
         with site.ask("service", site.handshake("service").cookie(f"session={cookie}")) as reply:
@@ -412,7 +412,7 @@ def the_operators_service_decides(site: Site) -> None:
         assert site.last_line()["reason"] == ("" if status == 101 else "external_auth")
 
 
-def the_service_learns_who_asks_for_what(site: Site) -> None:
+def the_service_gets_the_client_and_the_request(site: Site) -> None:
     request = (
         site.handshake("service", "/wss?room=1").cookie("session=good").but(body=b"hello").adding("Content-Length", "5")
     )
@@ -465,7 +465,7 @@ UNTOLD = (
 )
 
 
-def the_service_is_told_what_the_upstream_gets(site: Site) -> None:
+def the_service_gets_the_path_that_the_upstream_gets(site: Site) -> None:
     for target, wanted in TOLD.items():
         request = site.handshake("service", target).cookie("session=good").adding("X-Original-URI", "/app/public")
         if target.startswith("http:"):
@@ -487,7 +487,7 @@ def the_service_is_told_what_the_upstream_gets(site: Site) -> None:
     assert (site.head_echo.count, len(site.auth_service.asked)) == (count, asked)
 
 
-def nobody_forges_who_it_is_for_the_service(site: Site) -> None:
+def forged_identities_do_not_reach_the_service(site: Site) -> None:
     for short, path in (("service", "/wss"), ("mixed", "/service")):
         request = site.handshake(short, path).cookie("session=good")
         for name in ("X-Client-Subject", "X-Caller", "x-caller"):
@@ -504,7 +504,7 @@ def nobody_forges_who_it_is_for_the_service(site: Site) -> None:
     )
 
 
-def nobody_tells_the_service_of_another_request(site: Site) -> None:
+def forged_requests_do_not_reach_the_service(site: Site) -> None:
     """Services that serve other proxies, too, look for what is asked for in one of these."""
     names = (
         "X-Original-URL", "X-Original-Method", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Method",
@@ -520,7 +520,7 @@ def nobody_tells_the_service_of_another_request(site: Site) -> None:
     assert told["x-forwarded-host"] == headers["host"] == [site.authority("service")]
 
 
-def what_is_internal_is_not_there_for_clients(site: Site) -> None:
+def internal_locations_are_not_found_by_clients(site: Site) -> None:
     found = set()
     for name, text in site.nginx.configuration().items():
         if name.startswith("wssgate.d/"):
@@ -566,7 +566,7 @@ def a_servers_password_is_for_every_path(site: Site) -> None:
         assert reply.status == 101
 
 
-def who_comes_by_password_keeps_the_other_cookies(site: Site) -> None:
+def a_client_with_a_password_keeps_its_other_cookies(site: Site) -> None:
     for cookie, wanted in (
         ("theme=dark; a=1", ["theme=dark; a=1"]),
         (f"AUTH={TOKEN}; a=1", ["a=1"]),
@@ -576,13 +576,13 @@ def who_comes_by_password_keeps_the_other_cookies(site: Site) -> None:
         assert got(site.ask("office", request)).get("cookie", []) == wanted
 
 
-def an_upstream_learns_its_name_and_may_have_a_long_chain(site: Site) -> None:
+def an_upstream_gets_its_name_and_may_have_a_long_chain(site: Site) -> None:
     known = len(site.named.names)
     assert got(site.ask("gate", site.handshake("gate", "/named")))["host"] == [site.authority("gate")]
     assert set(site.named.names[known:]) == {"upstream.example.com"}
 
 
-def the_log_tells_clients_that_went_from_clients_that_said_nothing(site: Site) -> None:
+def the_log_has_a_reason_for_clients_that_left_and_one_for_silent_ones(site: Site) -> None:
     endpoint = wire.Endpoint(port=site.port, server_name=site.name("gate"))
     whole = site.handshake("gate", "/silent").encode()
     for sent, status, reason in ((whole, 499, "client_gone"), (whole[:-2], 408, "client_silent")):
@@ -642,7 +642,7 @@ def the_page_answers_get_and_head_only(site: Site) -> None:
         assert (line["status"], line["reason"]) == (status, "method" if status == 405 else "")
 
 
-def the_pages_headers_keep_it_to_itself(site: Site) -> None:
+def the_page_has_its_security_headers(site: Site) -> None:
     with site.ask("gate", site.plain("gate", "/check")) as reply:
         policy = dict(part.strip().split(" ", 1) for part in (reply.header("Content-Security-Policy") or "").split(";"))
         body = reply.body
@@ -658,7 +658,7 @@ def the_pages_headers_keep_it_to_itself(site: Site) -> None:
     assert {name: reply.header(name) for name in wanted} == wanted
 
 
-def browsers_are_told_to_stay_with_https(site: Site) -> None:
+def browsers_get_hsts(site: Site) -> None:
     for request, status in (
         (site.handshake("gate"), 403),
         (site.plain("gate", "/nothing"), 404),
@@ -668,7 +668,7 @@ def browsers_are_told_to_stay_with_https(site: Site) -> None:
             assert (reply.status, reply.all("Strict-Transport-Security")) == (status, ["max-age=300"])
 
 
-def plain_http_leads_to_https(site: Site) -> None:
+def plain_http_is_redirected_to_https(site: Site) -> None:
     endpoint = wire.Endpoint(port=site.plain_port, tls=False)
     site.note()
     with wire.handshake(endpoint, wire.Request("/wss?a=b", host=site.name("gate"), headers=())) as reply:
@@ -685,7 +685,7 @@ def plain_http_leads_to_https(site: Site) -> None:
         assert reply.status == 404
 
 
-def plain_http_leads_nobody_elsewhere(site: Site) -> None:
+def plain_http_is_redirected_to_no_foreign_host(site: Site) -> None:
     endpoint = wire.Endpoint(port=site.plain_port, tls=False)
     for host, name in (("", ""), ("GATE.example.com.", ""), ("gate.example.com:80", ""), ("a.gate.example.com", "a.")):
         host, name = host or site.name("gate"), name + site.name("gate")
@@ -760,8 +760,8 @@ def tls_takes_the_profiles_versions_suites_and_curves_only(site: Site) -> None:
         (["-tls1_3", "-groups", "secp521r1"], False),
         (["-tls1_3", "-groups", "X448"], False),
     ):
-        said = s_client(site, *options)
-        assert ("HTTP/1.1 404" in said) == is_taken, f"{' '.join(options)}: {said[-600:]}"
+        output = s_client(site, *options)
+        assert ("HTTP/1.1 404" in output) == is_taken, f"{' '.join(options)}: {output[-600:]}"
 
 
 def _client(version: ssl.TLSVersion, identity: Path | None = None) -> ssl.SSLContext:
@@ -774,8 +774,8 @@ def _client(version: ssl.TLSVersion, identity: Path | None = None) -> ssl.SSLCon
 
 
 def a_client_that_comes_back_resumes_its_session(site: Site) -> None:
-    said = s_client(site, "-tls1_3", "-msg")
-    assert said.count("NewSessionTicket") == 1, f"{said.count('NewSessionTicket')} tickets"
+    output = s_client(site, "-tls1_3", "-msg")
+    assert output.count("NewSessionTicket") == 1, f"{output.count('NewSessionTicket')} tickets"
     # By the server's memory, with no ticket.
     context = _client(ssl.TLSVersion.TLSv1_2)
     context.options |= ssl.OP_NO_TICKET
@@ -821,26 +821,26 @@ Check = Callable[[Site], None]
 CHECKS: tuple[Check, ...] = (
     only_the_authoritys_clients_get_in,
     a_server_with_client_certificates_is_asked_for_by_its_name_in_tls,
-    the_upstream_gets_the_subject_and_no_lie,
-    only_balancers_say_who_the_client_is,
-    the_operators_service_decides,
-    the_service_learns_who_asks_for_what,
-    the_service_is_told_what_the_upstream_gets,
-    nobody_forges_who_it_is_for_the_service,
-    nobody_tells_the_service_of_another_request,
-    what_is_internal_is_not_there_for_clients,
+    the_upstream_gets_the_subject_and_no_forged_one,
+    only_trusted_proxies_name_the_client,
+    the_external_service_decides,
+    the_service_gets_the_client_and_the_request,
+    the_service_gets_the_path_that_the_upstream_gets,
+    forged_identities_do_not_reach_the_service,
+    forged_requests_do_not_reach_the_service,
+    internal_locations_are_not_found_by_clients,
     a_servers_password_is_for_every_path,
-    who_comes_by_password_keeps_the_other_cookies,
-    an_upstream_learns_its_name_and_may_have_a_long_chain,
-    the_log_tells_clients_that_went_from_clients_that_said_nothing,
+    a_client_with_a_password_keeps_its_other_cookies,
+    an_upstream_gets_its_name_and_may_have_a_long_chain,
+    the_log_has_a_reason_for_clients_that_left_and_one_for_silent_ones,
     the_log_counts_what_came_from_the_client,
     the_session_log_has_each_beginning_and_end,
     a_large_body_is_refused,
     the_page_answers_get_and_head_only,
-    the_pages_headers_keep_it_to_itself,
-    browsers_are_told_to_stay_with_https,
-    plain_http_leads_to_https,
-    plain_http_leads_nobody_elsewhere,
+    the_page_has_its_security_headers,
+    browsers_get_hsts,
+    plain_http_is_redirected_to_https,
+    plain_http_is_redirected_to_no_foreign_host,
     tls_takes_the_profiles_versions_suites_and_curves_only,
     a_client_that_comes_back_resumes_its_session,
     nobody_resumes_a_session_where_clients_show_certificates,

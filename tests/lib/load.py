@@ -17,13 +17,13 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 HEAD_END = b"\r\n\r\n"
-PATIENCE = 30.0
+TIMEOUT = 30.0
 PROCESSES = multiprocessing.get_context("fork")
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where to knock, and with what."""
+    """Where to connect, and with which request."""
 
     port: int
     tls: bool = True
@@ -81,7 +81,7 @@ class Dialler:
         self.resumed = 0
 
     def connect(self) -> socket.socket:
-        raw = socket.create_connection(("127.0.0.1", self.target.port), timeout=PATIENCE)
+        raw = socket.create_connection(("127.0.0.1", self.target.port), timeout=TIMEOUT)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self.target.tls:
             return raw
@@ -292,18 +292,18 @@ class Client:
         if not self.pipe.poll(120):
             self.end()
             raise RuntimeError("a client is silent for two minutes")
-        said = self.pipe.recv()
-        if isinstance(said, dict) and "error" in said:
-            raise RuntimeError(said["error"])
-        return said
+        received = self.pipe.recv()
+        if isinstance(received, dict) and "error" in received:
+            raise RuntimeError(received["error"])
+        return received
 
     def tell(self, what: Any) -> None:
         self.pipe.send(what)
 
     def result(self) -> dict[str, Any]:
-        said = self.told()
+        received = self.told()
         self._process.join(30)
-        return said
+        return received
 
     def end(self) -> None:
         self._process.kill()

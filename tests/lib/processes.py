@@ -32,14 +32,14 @@ def is_running(pid: int) -> bool:
     return False
 
 
-def end(pids: list[int], patience: float = 5.0) -> None:
+def end(pids: list[int], timeout: float = 5.0) -> None:
     """Ends processes, by force those that are still there after a while."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
         with contextlib.suppress(AssertionError):
-            wait_for(lambda: not any(map(is_running, pids)), patience)
+            wait_for(lambda: not any(map(is_running, pids)), timeout)
             return
 
 

@@ -63,8 +63,8 @@ def system_calls(pid: int) -> Iterator[dict[str, int]]:
     with tempfile.NamedTemporaryFile() as found:
         tracer = subprocess.Popen([strace, "-c", "-o", found.name, "-p", str(pid)], stderr=subprocess.PIPE, text=True)
         assert tracer.stderr is not None
-        if "attached" not in (said := tracer.stderr.readline()):
-            raise RuntimeError(f"strace cannot attach to the process: {said.strip()}")
+        if "attached" not in (message := tracer.stderr.readline()):
+            raise RuntimeError(f"strace cannot attach to the process: {message.strip()}")
         try:
             yield calls
             time.sleep(0.3)

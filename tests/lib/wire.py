@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A WebSocket client that may lie.
+"""A WebSocket client that can break every rule.
 
 Attacks need bytes that no honest client library lets out: two Cookie lines, a blank
 before a header's colon, HTTP/1.0, a NUL. So this one writes exactly the bytes it is

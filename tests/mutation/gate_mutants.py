@@ -512,7 +512,7 @@ class Tally:
 
 def main() -> int:
     # A line that a mutant keeps from the log is not worth a long wait.
-    attacks.LOG_PATIENCE = features.LOG_PATIENCE = 1.0
+    attacks.LOG_TIMEOUT = features.LOG_TIMEOUT = 1.0
     words = sys.argv[1:]
     attack_gate, features_gate = AttackGate(), features.FeaturesGate()
     guards, lines = Tally(), Tally()

@@ -48,7 +48,7 @@ class Role:
         self.templar = Templar(loader=DataLoader(), variables={"ansible_facts": facts, **variables, **ACME, **given})
 
     def value(self, expression: str) -> t.Any:
-        return self.templar.template(trust_as_template("{{ %s }}" % expression))
+        return self.templar.template(trust_as_template(f"{{{{ {expression} }}}}"))
 
     def passes(self) -> bool:
         tasks = [task for task in loaded("tasks/preflight.yml") if "ACME" in task["name"]]

@@ -62,7 +62,7 @@ class Front:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
         self.context: ssl.SSLContext | None = None
         self.reload()
         threading.Thread(target=self.serve, daemon=True).start()

@@ -37,7 +37,7 @@ def words_for(service_mgr: str, **given: t.Any) -> str | None:
     templar = Templar(loader=DataLoader(), variables=variables)
 
     def value(expression: str) -> t.Any:
-        return templar.template(trust_as_template("{{ (%s) | bool }}" % expression))
+        return templar.template(trust_as_template(f"{{{{ ({expression}) | bool }}}}"))
 
     if not value(task["when"]) or value(task["ansible.builtin.assert"]["that"]):
         return None

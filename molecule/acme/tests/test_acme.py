@@ -140,7 +140,7 @@ class Outcome:
     after: dict[tuple[str, str], x509.Certificate]
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return " ".join((self.run.stdout + self.run.stderr).split())
 
 
@@ -163,7 +163,7 @@ def observe(scratch: Path, *names: str, **given: Any) -> Outcome:
 def without_help(scratch: Path) -> Outcome:
     """One host's authority is down, the other's is at its limit."""
     # Not by stopping it: it would forget the accounts
-    directory = "{{ '%s' if inventory_hostname == '%s' else '%s' }}" % (DOWN, HOST_WITHOUT_AUTHORITY, BUSY)
+    directory = f"{{{{ '{DOWN}' if inventory_hostname == '{HOST_WITHOUT_AUTHORITY}' else '{BUSY}' }}}}"
     eab = {"certificates_acme_eab_kid": "", "certificates_acme_eab_hmac_key": ""}
     return observe(scratch, "late.example.com", certificates_acme_directory=directory, **eab, **having(LATE))
 
@@ -233,9 +233,9 @@ def test_a_client_that_trusts_the_authority_gets_in(gate, scratch):
 
 
 def test_a_second_deployment_does_nothing(host):
-    said = json.loads(host.check_output("/usr/local/sbin/wssgate-deploy-certificates"))
+    output = json.loads(host.check_output("/usr/local/sbin/wssgate-deploy-certificates"))
     # On the second host the runs of the first one's tests have added another certificate
-    assert (said["changed"], said["installed"], said["served"][0]) == (False, [], "wcs")
+    assert (output["changed"], output["installed"], output["served"][0]) == (False, [], "wcs")
 
 
 def test_an_address_where_nothing_answers_is_named_and_costs_no_reload(host):
@@ -254,9 +254,9 @@ def test_an_authority_that_is_down_is_named_and_the_placeholder_serves(gate, scr
         pytest.skip("this one's authority is at its limit instead: each run takes its time")
     outcome = without_help(scratch)
     assert outcome.run.returncode != 0
-    assert f"certificate late: {DOWN} did not issue it" in outcome.said
-    assert "Connection refused" in outcome.said
-    assert "What was there before is still there and served." in outcome.said
+    assert f"certificate late: {DOWN} did not issue it" in outcome.output
+    assert "Connection refused" in outcome.output
+    assert "What was there before is still there and served." in outcome.output
     assert is_placeholder(outcome.after[gate.name, "late.example.com"])
     assert outcome.after[gate.name, NAME] == outcome.before[gate.name]
 
@@ -266,8 +266,8 @@ def test_the_rate_limit_of_an_authority_is_told_and_the_old_certificate_serves(g
         pytest.skip("this one's authority is down instead: each run takes its time")
     outcome = without_help(scratch)
     assert outcome.run.returncode != 0
-    assert f"certificate wcs: {BUSY} did not issue it" in outcome.said
-    assert "too many certificates already issued for example.com" in outcome.said
+    assert f"certificate wcs: {BUSY} did not issue it" in outcome.output
+    assert "too many certificates already issued for example.com" in outcome.output
     assert outcome.after[gate.name, NAME] == outcome.before[gate.name]
     assert issued(outcome.after[gate.name, NAME])
 
@@ -275,8 +275,8 @@ def test_the_rate_limit_of_an_authority_is_told_and_the_old_certificate_serves(g
 def test_a_name_that_cannot_be_proven_is_told_and_keeps_no_other_from_being_issued(gate, scratch):
     outcome = with_a_name_that_leads_nowhere(scratch)
     assert outcome.run.returncode != 0
-    assert "certificate nowhere: https://localhost:14000/dir did not issue it" in outcome.said
-    assert "no such host" in outcome.said
+    assert "certificate nowhere: https://localhost:14000/dir did not issue it" in outcome.output
+    assert "no such host" in outcome.output
     assert is_placeholder(outcome.after[gate.name, "nowhere.example.com"])
     # From the placeholder to the real one
     assert issued(outcome.after[gate.name, "late.example.com"])
@@ -286,7 +286,7 @@ def test_a_name_that_cannot_be_proven_is_told_and_keeps_no_other_from_being_issu
 def test_the_keys_of_accounts_are_in_no_output(scratch):
     key = variables()["certificates_acme_eab_hmac_key"]
     for outcome in (without_help(scratch), with_a_name_that_leads_nowhere(scratch)):
-        assert key not in outcome.said
+        assert key not in outcome.output
 
 
 def test_an_uninstallation_leaves_nothing_of_what_brought_renewals_to_nginx_and_what_certbot_holds(gate, host, scratch):

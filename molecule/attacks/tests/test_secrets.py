@@ -72,7 +72,7 @@ def shown_secrets(text: str, variables: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def output(variables):
     """All that Ansible says when it would change every kind of secret and when it does, wordy and with diffs."""
-    said = ""
+    output = ""
     for extra in (["--check"], []):
         done = subprocess.run(
             [Path(sys.executable).with_name("ansible-playbook"), "-i", ",".join(HOSTS), "-c", "community.docker.docker",
@@ -81,8 +81,8 @@ def output(variables):
             env=dict(os.environ, ANSIBLE_FORCE_COLOR="0"), capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-3000:]
-        said += done.stdout + done.stderr
-    return said
+        output += done.stdout + done.stderr
+    return output
 
 
 def test_ansible_shows_no_secret_however_wordy_it_is(output, variables):

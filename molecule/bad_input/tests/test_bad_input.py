@@ -116,7 +116,7 @@ def play(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def said(run: subprocess.CompletedProcess[str]) -> str:
+def output_of(run: subprocess.CompletedProcess[str]) -> str:
     """All of its output, without the line breaks that it was laid out with."""
     return " ".join((run.stdout + run.stderr).split())
 
@@ -134,7 +134,7 @@ def test_a_mistake_is_named_and_changes_nothing(host, mistake):
     variables, words = MISTAKES[mistake]
     before = state(host)
     run = play("wssgate.nginx.site", "-e", json.dumps(variables))
-    output = said(run)
+    output = output_of(run)
     assert run.returncode != 0, output[-2000:]
     for word in words:
         assert word in output, output[-2000:]
@@ -147,7 +147,7 @@ def test_an_operating_system_that_nobody_wrote_for_is_refused_by_name(host):
     before = state(host)
     run = play(str(Path(__file__).parent.parent / "unsupported.yml"))
     assert run.returncode != 0
-    assert "openSUSE is not supported" in said(run)
+    assert "openSUSE is not supported" in output_of(run)
     assert state(host) == before
 
 
@@ -155,9 +155,9 @@ def test_without_a_token_store_the_gate_that_would_refuse_everybody_is_not_made(
     before = state(host)
     run = play(str(Path(__file__).parent.parent / "without_store.yml"))
     assert run.returncode != 0
-    assert "/srv/no-tokens is no folder on" in said(
+    assert "/srv/no-tokens is no folder on" in output_of(
         run
-    ) and "run role wssgate.nginx.token_store before this one" in said(run)
+    ) and "run role wssgate.nginx.token_store before this one" in output_of(run)
     assert state(host) == before
 
 
@@ -171,7 +171,7 @@ def test_a_port_taken_by_another_process_is_told_in_nginx_s_words_and_the_old_ga
     before = host.check_output(configuration)
     try:
         run = play("wssgate.nginx.site", "-e", json.dumps({"wss_proxy_servers": [server], "nginx_live_timeout": 4}))
-        output = said(run)
+        output = output_of(run)
         assert run.returncode != 0
         assert "bind() to 0.0.0.0:9443 failed (98: Address already in use)" in output, output[-2000:]
         assert host.check_output(configuration) == before

@@ -141,9 +141,9 @@ def permissive(profile):
 def page(context):
     """A page, and everything it says and asks for on the way."""
     page = context.new_page()
-    page.said, page.asked = [], []
-    page.on("console", lambda message: page.said.append(message.text))
-    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.messages, page.asked = [], []
+    page.on("console", lambda message: page.messages.append(message.text))
+    page.on("pageerror", lambda error: page.messages.append(str(error)))
     page.on("request", lambda request: page.asked.append(request.url))
     page.on("websocket", lambda socket: page.asked.append(socket.url))
     return page
@@ -242,7 +242,7 @@ def test_the_token_is_in_no_url_no_storage_and_no_console_and_nothing_is_fetched
     expect(state(page)).to_have_text("Connected")
     page.get_by_role("button", name="Disconnect").click()
     expect(state(page)).to_have_text("Closed")
-    assert page.said == []
+    assert page.messages == []
     assert page.asked == [PAGE, "wss://wcs.example.com/wss"]
     assert token not in page.url
     assert page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, history.state])") == "[{},{},null]"
@@ -495,7 +495,7 @@ def test_foreign_script_does_not_run_on_the_page_and_it_reaches_no_other_host(co
         }"""
     )
     assert page.evaluate("window.injected") is None
-    assert len([text for text in page.said if "Content Security Policy" in text]) >= 2
+    assert len([text for text in page.messages if "Content Security Policy" in text]) >= 2
     blocked = page.evaluate(
         (
             "url => { try { new WebSocket(url); } catch (e) { return e.name; } return new Promise(r => "
@@ -504,7 +504,7 @@ def test_foreign_script_does_not_run_on_the_page_and_it_reaches_no_other_host(co
         "wss://staff.example.com/wss",
     )
     assert blocked in ("SecurityError", "tried")
-    assert "connect-src" in page.said[-1]
+    assert "connect-src" in page.messages[-1]
 
 
 def test_the_keyboard_alone_is_enough(page, token):

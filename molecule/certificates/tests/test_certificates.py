@@ -44,7 +44,7 @@ def play(host: Any, *arguments: str, playbook: str = "site", **variables: Any) -
     )
 
 
-def said(run: subprocess.CompletedProcess[str]) -> str:
+def output_of(run: subprocess.CompletedProcess[str]) -> str:
     """All of its output, without the line breaks that it was laid out with."""
     return " ".join((run.stdout + run.stderr).split())
 
@@ -221,12 +221,14 @@ def test_a_post_quantum_key_exchange_is_first_where_openssl_has_it(gate, host):
     """By the host's own openssl, with what browsers offer as far as it knows it, and with one classical group alone."""
     best = ["X25519MLKEM768"] if "debian13" in gate.name else []
     for offered in ([*best, "X25519", "P-256"], ["P-256"], ["P-384"]):
-        said = host.check_output(
+        shown = host.check_output(
             "openssl s_client -connect 127.0.0.1:443 -servername wcs.example.com -tls1_3 -groups %s </dev/null 2>&1",
             ":".join(offered),
         )
         group = {"P-256": "(?:P-256|prime256v1)", "P-384": "(?:P-384|secp384r1)"}.get(offered[0], offered[0])
-        assert re.search(rf"(?:Negotiated TLS1\.3 group: |(?:Server|Peer) Temp Key: (?:ECDH, )?){group}\b", said), said
+        assert re.search(rf"(?:Negotiated TLS1\.3 group: |(?:Server|Peer) Temp Key: (?:ECDH, )?){group}\b", shown), (
+            shown
+        )
 
 
 def test_why_a_client_was_refused_is_in_the_log(gate, host):
@@ -263,7 +265,7 @@ def test_the_password_file_is_for_root_and_nginx_alone_and_says_whose_it_is(host
 
 def test_check_tells_what_clients_meet_and_that_nothing_will_break(host):
     run = play(host, playbook="check")
-    output = said(run)
+    output = output_of(run)
     assert run.returncode == 0, run.stdout[-3000:]
     found = (
         "Nothing will break within 14 days.",
@@ -291,7 +293,7 @@ def test_check_warns_of_what_ends_within_the_days_given_and_of_what_is_broken_an
             "env PYTHONPATH=/mnt/tests python3 -m lib.echo_server --echo 127.0.0.1:8080 --record /root/upstream.jsonl"
             " --daemon --pid-file /root/upstream.pid"
         )
-    output = said(run)
+    output = output_of(run)
     assert run.returncode != 0
     assert "certificate shop ends in 89 days" in output
     assert "certificate host ends in 89 days" in output
@@ -357,7 +359,7 @@ def fails_with(host: Any, mistakes: dict[str, tuple[dict[str, Any], str]], **var
     wrong = [{"name": name, **item} for name, (item, _words) in mistakes.items()]
     before = state(host)
     run = play(host, "-vvv", "--diff", certificates_list=[*inventory(host)["certificates_list"], *wrong], **variables)
-    output = said(run)
+    output = output_of(run)
     assert run.returncode != 0
     for name, (_item, words) in mistakes.items():
         assert f"certificate {name}: {words}" in output, output[-3000:]

@@ -10,19 +10,19 @@ import json
 import pytest
 
 GATE, CLIENT, BALANCER = "198.51.100.1", "198.51.100.7", "198.51.100.20"
-LIE = "203.0.113.66"
+FORGED_ADDRESS = "203.0.113.66"
 # What the gate sets, and what else could be believed somewhere.
 SET_BY_GATE = ("X-Client-IP", "X-Real-IP", "X-Forwarded-For")
 FORGED = [
-    ("X-Client-IP", LIE),
-    ("x-client-ip", LIE),
-    ("X-Real-IP", LIE),
-    ("X-Forwarded-For", f"{LIE}, {LIE}"),
-    ("X-Forwarded-For", LIE),
-    ("X-Forwarded-Proto", LIE),
-    ("X_Client_IP", LIE),
-    ("X-Caller", LIE),
-    ("Forwarded", f"for={LIE};proto=http"),
+    ("X-Client-IP", FORGED_ADDRESS),
+    ("x-client-ip", FORGED_ADDRESS),
+    ("X-Real-IP", FORGED_ADDRESS),
+    ("X-Forwarded-For", f"{FORGED_ADDRESS}, {FORGED_ADDRESS}"),
+    ("X-Forwarded-For", FORGED_ADDRESS),
+    ("X-Forwarded-Proto", FORGED_ADDRESS),
+    ("X_Client_IP", FORGED_ADDRESS),
+    ("X-Caller", FORGED_ADDRESS),
+    ("Forwarded", f"for={FORGED_ADDRESS};proto=http"),
 ]
 ASK = """
 import json, sys
@@ -98,7 +98,7 @@ def test_the_upstream_and_the_log_get_the_client_s_own_address_and_no_lie(host, 
     status, told = ask(way, headers)
     assert status == 101
     assert believed(told) == truth(CLIENT, "http" if way == SOCKET else "https")
-    assert LIE not in json.dumps([pair for pair in told if pair[0].lower() != "x-caller"])
+    assert FORGED_ADDRESS not in json.dumps([pair for pair in told if pair[0].lower() != "x-caller"])
     line = json.loads(host.check_output("tail -n 1 /var/log/nginx/wss_access.log"))
     assert line["client"] == CLIENT
 
@@ -112,20 +112,20 @@ def test_the_header_s_name_is_the_operator_s_choice(ask):
 
 @pytest.mark.parametrize("port", [9443, 9444])
 def test_who_is_no_trusted_proxy_is_not_believed_when_it_comes_past_the_balancer(ask, port):
-    status, told = ask((GATE, port, True), [*FORGED, ("X-Balancer-Client", LIE)])
+    status, told = ask((GATE, port, True), [*FORGED, ("X-Balancer-Client", FORGED_ADDRESS)])
     assert status == 101
     assert believed(told) == truth(CLIENT, "https")
 
 
 def test_a_chain_of_trusted_proxies_is_followed_back_to_the_first_stranger(ask):
-    header = [("X-Forwarded-For", f"{LIE}, {CLIENT}, 198.51.100.33, {BALANCER}")]
+    header = [("X-Forwarded-For", f"{FORGED_ADDRESS}, {CLIENT}, 198.51.100.33, {BALANCER}")]
     status, told = ask((GATE, 9443, True), header, source=BALANCER)
     assert status == 101
     assert believed(told) == truth(CLIENT, "https")
 
 
 def test_a_stranger_s_own_proxy_header_is_not_believed(ask):
-    status, told = ask((GATE, 8443, True), preamble=f"PROXY TCP4 {LIE} {GATE} 1234 8443\r\n")
+    status, told = ask((GATE, 8443, True), preamble=f"PROXY TCP4 {FORGED_ADDRESS} {GATE} 1234 8443\r\n")
     assert status == 101
     assert believed(told) == truth(CLIENT, "https")
 
@@ -137,7 +137,9 @@ def test_the_balancer_s_proxy_header_is_believed(ask):
 
 
 @pytest.mark.parametrize(
-    "port, preamble", [(8443, ""), (443, f"PROXY TCP4 {LIE} {GATE} 1234 443\r\n")], ids=["missing", "not expected"]
+    "port, preamble",
+    [(8443, ""), (443, f"PROXY TCP4 {FORGED_ADDRESS} {GATE} 1234 443\r\n")],
+    ids=["missing", "not expected"],
 )
 def test_a_proxy_header_is_a_must_where_asked_for_and_an_error_elsewhere(ask, port, preamble):
     status, _what = ask((GATE, port, True), source=BALANCER, preamble=preamble)

@@ -56,13 +56,13 @@ def test_without_a_token_the_answer_is_403_and_no_reason_is_given(endpoint, requ
 def test_touch_lets_in_and_rm_locks_out_without_a_reload(host, endpoint, request_):
     host.run(f"rm -f {STORE}/made-by-hand-0123456789")
     before = master(host)
-    knock = request_.token("made-by-hand-0123456789")
-    assert wire.handshake(endpoint, knock).status == 403
+    attempt = request_.token("made-by-hand-0123456789")
+    assert wire.handshake(endpoint, attempt).status == 403
     host.check_output(f"touch {STORE}/made-by-hand-0123456789")
-    with wire.handshake(endpoint, knock) as reply:
+    with wire.handshake(endpoint, attempt) as reply:
         assert reply.status == 101
     host.check_output(f"rm {STORE}/made-by-hand-0123456789")
-    assert wire.handshake(endpoint, knock).status == 403
+    assert wire.handshake(endpoint, attempt).status == 403
     assert master(host) == before
 
 

@@ -398,7 +398,7 @@ def test_the_load_is_shared_and_the_backup_steps_in_only_when_the_others_are_gon
 
 # -- the socket --------------------------------------------------------------------------------------------------------
 
-KNOCK = """
+HANDSHAKE = """
 import sys
 from lib.wire import Endpoint, Request, handshake
 request = Request(path='/wss', host='local').origin('https://wcs.yourdomain.com')
@@ -412,16 +412,16 @@ except OSError as error:
 """
 
 
-def knock(host, user: str, *arguments: str) -> str:
+def handshake_as(host, user: str, *arguments: str) -> str:
     return host.check_output(
-        "runuser -u %s -- env PYTHONPATH=/mnt/tests python3 -B -c %s %s", user, KNOCK, " ".join(arguments)
+        "runuser -u %s -- env PYTHONPATH=/mnt/tests python3 -B -c %s %s", user, HANDSHAKE, " ".join(arguments)
     ).strip()
 
 
 def test_the_socket_is_for_its_group_only_and_the_gate_s_rules_hold_there_too(host, token):
-    assert knock(host, "balancer", token) == "101 through a socket"
-    assert knock(host, "balancer", "no-such-token-0000") == "403"
-    assert knock(host, "nobody", token) == "PermissionError"
+    assert handshake_as(host, "balancer", token) == "101 through a socket"
+    assert handshake_as(host, "balancer", "no-such-token-0000") == "403"
+    assert handshake_as(host, "nobody", token) == "PermissionError"
     socket = host.file(SOCKET)
     assert (socket.user, socket.group, socket.mode) == ("root", "staff", 0o660)
 
@@ -437,17 +437,17 @@ def test_after_kill_9_nginx_comes_back_by_itself_with_its_socket_and_its_mode(ho
         lambda: master(host) not in ("", before) and host.run("systemctl is-active --quiet nginx").rc == 0, 20
     )
     assert is_back, host.run("systemctl status nginx").stdout
-    assert knock(host, "balancer", token) == "101 through a socket"
-    assert knock(host, "nobody", token) == "PermissionError"
+    assert handshake_as(host, "balancer", token) == "101 through a socket"
+    assert handshake_as(host, "nobody", token) == "PermissionError"
     assert (host.file(SOCKET).group, host.file(SOCKET).mode) == ("staff", 0o660)
 
 
 def test_a_socket_that_a_living_process_has_bound_is_left_to_it(host):
     host.check_output("systemctl stop nginx")
     host.check_output(
-        "(setsid python3 -c \"import socket,time; s=socket.socket(socket.AF_UNIX); s.bind('%s'); s.listen(); "
+        f"(setsid python3 -c \"import socket,time; s=socket.socket(socket.AF_UNIX); s.bind('{SOCKET}'); s.listen(); "
         'time.sleep(60)"'
-        " >/dev/null 2>&1 & echo $! > /run/squatter.pid)" % SOCKET
+        " >/dev/null 2>&1 & echo $! > /run/squatter.pid)"
     )
     try:
         assert wait_for(lambda: host.file(SOCKET).exists, 5)

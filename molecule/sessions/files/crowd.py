@@ -28,7 +28,7 @@ REQUEST = (
 SENT, WANTED = b"\x81\x84\0\0\0\0echo", b"\x81\x04echo"
 # No test takes as long.
 LIMIT = 1800.0
-PATIENCE = 10.0
+TIMEOUT = 10.0
 
 
 class Crowd:
@@ -78,7 +78,7 @@ class Crowd:
         await self.wait(delay)
         while not self.stop.is_set():
             try:
-                seconds = await asyncio.wait_for(self.echo(*connection), PATIENCE)
+                seconds = await asyncio.wait_for(self.echo(*connection), TIMEOUT)
             except (OSError, EOFError, asyncio.TimeoutError) as error:
                 self.report["dropped"].append({"time": time.time(), "error": repr(error)})
                 return
@@ -98,8 +98,8 @@ class Crowd:
     async def visit(self) -> None:
         start = time.monotonic()
         try:
-            reader, writer = await asyncio.wait_for(self.open(), PATIENCE)
-            await asyncio.wait_for(self.echo(reader, writer), PATIENCE)
+            reader, writer = await asyncio.wait_for(self.open(), TIMEOUT)
+            await asyncio.wait_for(self.echo(reader, writer), TIMEOUT)
             writer.transport.abort()
         except (OSError, EOFError, asyncio.TimeoutError) as error:
             self.report["refused"].append({"time": time.time(), "error": repr(error)})

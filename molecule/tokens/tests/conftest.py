@@ -44,7 +44,7 @@ def wss_token(name, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def knock(gate):
+def handshake_status(gate):
     """The status that a handshake with this token gets."""
     endpoint = wire.Endpoint(port=gate.port, ca_path=gate.ca_path, server_name="wcs.example.com")
     request = wire.Request(host="wcs.example.com").origin("https://app.example.com")

@@ -53,9 +53,9 @@ def test_no_process_has_a_token_among_its_arguments(host, wss_token):
     assert not any(ONE in line or TWO in line for line in seen)
 
 
-def test_no_file_that_others_can_read_holds_a_token(host, wss_token, knock):
+def test_no_file_that_others_can_read_holds_a_token(host, wss_token, handshake_status):
     wss_token(tokens=[ONE])
-    assert knock(ONE) == 101
+    assert handshake_status(ONE) == 101
     found = host.run(
         "grep -rslF -- converge-token-number-1 /etc /var/log /var/lib /var/cache /run /tmp /root /usr/local; "
         f"grep -rslF -- {ONE} /etc /var/log /var/lib /var/cache /run /tmp /root /usr/local"

@@ -90,8 +90,8 @@ def test_values_that_would_make_another_setting_are_refused(wcs: WebCallServer) 
     result = wcs.play(play=REFUSING, scenario_cases=[variables for variables, _words in REFUSED.values()])
     assert result.returncode == 0, result.stdout
     (encoded,) = re.findall(r"SAID\s+(\S+)\s+END", result.stdout)
-    said = dict(zip(REFUSED, json.loads(base64.b64decode(encoded)), strict=True))
-    assert {name: text for name, text in said.items() if REFUSED[name][1] not in text} == {}
+    messages = dict(zip(REFUSED, json.loads(base64.b64decode(encoded)), strict=True))
+    assert {name: text for name, text in messages.items() if REFUSED[name][1] not in text} == {}
     assert (wcs.lines(), wcs.starts, wcs.owes_restart) == (before, starts, False)
 
 

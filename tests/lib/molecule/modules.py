@@ -93,7 +93,7 @@ def run_module_with_each(
                     "become": True,
                     "ignore_errors": len(each) > 1,
                     "tasks": [
-                        {"name": "Run the module", module: "{{ module_options[%d] }}" % number}
+                        {"name": "Run the module", module: f"{{{{ module_options[{number}] }}}}"}
                         for number in range(len(each))
                     ],
                 }

@@ -274,10 +274,10 @@ def test_a_key_with_a_passphrase_is_refused_and_not_shown(spec: Spec) -> None:
     locked = SERVER.key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     ).decode()
-    said = problem(from_files(spec, SERVER.pem, locked))
+    message = problem(from_files(spec, SERVER.pem, locked))
 
-    assert "passphrase" in said
-    assert locked.splitlines()[1] not in said
+    assert "passphrase" in message
+    assert locked.splitlines()[1] not in message
 
 
 @pytest.mark.parametrize(
@@ -293,10 +293,10 @@ def test_a_key_with_a_passphrase_is_refused_and_not_shown(spec: Spec) -> None:
 def test_what_is_not_a_certificate_or_a_key_is_refused_without_showing_it(
     spec: Spec, certificate: str, key: str, words: str
 ) -> None:
-    said = problem(from_files(spec, certificate, key))
+    message = problem(from_files(spec, certificate, key))
 
-    assert words in said
-    assert SERVER.key_pem.splitlines()[1] not in said
+    assert words in message
+    assert SERVER.key_pem.splitlines()[1] not in message
 
 
 def test_one_bad_certificate_keeps_all_from_being_changed(spec: Spec) -> None:

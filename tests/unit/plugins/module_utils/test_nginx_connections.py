@@ -18,9 +18,9 @@ TCP = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrns
 
 def tcp(port, state, inode, address="0100007F", account=33):
     return (
-        "   0: {0}:{1:04X} 0100007F:C001 {2} 00000000:00000000 00:00000000 00000000 {4:5d}        0 {3} 1 0 "
-        "20 4 30 10 -1\n"
-    ).format(address, port, state, inode, account)
+        f"   0: {address}:{port:04X} 0100007F:C001 {state} 00000000:00000000 00:00000000 00000000 {account:5d}"
+        f"        0 {inode} 1 0 20 4 30 10 -1\n"
+    )
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def proc(tmp_path):
             folder.mkdir(parents=True)
             (folder / "0").symlink_to("/dev/null")
             for number, inode in enumerate(inodes, 1):
-                (folder / str(number)).symlink_to("socket:[{0}]".format(inode))
+                (folder / str(number)).symlink_to(f"socket:[{inode}]")
         net = tmp_path / str(MASTER) / "net"
         net.mkdir()
         (net / "tcp").write_text(TCP + tcp_lines)
@@ -103,7 +103,7 @@ def test_where_processes_sockets_must_not_be_seen_the_account_does(proc, monkeyp
     readlink = os.readlink
 
     def denied(path):
-        if any("/{0}/fd/".format(pid) in path for pid in hidden):
+        if any(f"/{pid}/fd/" in path for pid in hidden):
             raise PermissionError(13, "Permission denied", path)
         return readlink(path)
 

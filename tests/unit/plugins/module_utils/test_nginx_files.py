@@ -95,7 +95,7 @@ AFTER = {
 def test_a_commit_makes_all_changes_and_closing_leaves_no_trace(etc, changes):
     work = exchange(etc, changes)
     work.close()
-    assert {path: said.split()[0] for path, said in snapshot(etc).items()} == AFTER
+    assert {path: text.split()[0] for path, text in snapshot(etc).items()} == AFTER
     assert (etc / "d" / "changed").read_text() == "new"
     assert stat.S_IMODE((etc / "d" / "sub" / "deep" / "added").stat().st_mode) == 0o640
     assert not list(etc.glob(WORK_PREFIX + "*"))
@@ -193,7 +193,7 @@ def test_whatever_step_a_run_is_killed_at_the_next_recovers_the_former_state(etc
         now = snapshot(etc)
         if now != before:
             after = after or now
-            assert now == after and {path: said.split()[0] for path, said in now.items()} == AFTER
+            assert now == after and {path: text.split()[0] for path, text in now.items()} == AFTER
             for change in changes:
                 (etc / change.path).unlink(missing_ok=True)
                 if change.before and change.before.kind == "link":
@@ -202,7 +202,7 @@ def test_whatever_step_a_run_is_killed_at_the_next_recovers_the_former_state(etc
                     (etc / change.path).write_bytes(change.before.content)
             os.removedirs(etc / "d" / "sub" / "deep")
             assert snapshot(etc) == before
-        assert not list(etc.glob(WORK_PREFIX + "*")), "step {0}".format(number)
+        assert not list(etc.glob(WORK_PREFIX + "*")), f"step {number}"
         number += 1
     assert number > 20
 
@@ -214,7 +214,7 @@ def test_a_recovery_that_is_itself_killed_is_finished_by_the_next(etc, changes):
         exchange(etc, changes)
         died = killed_at(etc, changes, number, first=lambda operations: Exchange(str(etc), operations).recover())
         assert Exchange(str(etc), Operations()).recover() == []
-        assert snapshot(etc) == before, "step {0}".format(number)
+        assert snapshot(etc) == before, f"step {number}"
         assert not list(etc.glob(WORK_PREFIX + "*"))
         if not died:
             break
@@ -244,7 +244,7 @@ def test_an_undo_that_fails_says_where_the_former_state_is(etc, changes):
         raise OSError(errno.EROFS, "Read-only file system")
 
     operations.rename = fail
-    with pytest.raises(NginxError, match="could not be put back.*{0}".format(work.work)):
+    with pytest.raises(NginxError, match=f"could not be put back.*{work.work}"):
         work.undo()
 
 

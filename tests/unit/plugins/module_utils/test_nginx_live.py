@@ -385,7 +385,7 @@ def test_a_dead_socket_is_removed_and_anything_else_at_its_path_is_not(tmp_path)
         acting = activator(Script((9, [MASTER, NEW])))
         acting.start(tree(sockets=[str(path) for path in (alive, dead, file)]))
     assert not dead.exists() and alive.exists() and file.exists()
-    assert acting.warnings == ["{0}, left by a killed nginx, was removed".format(dead)]
+    assert acting.warnings == [f"{dead}, left by a killed nginx, was removed"]
 
 
 def test_a_socket_whose_owner_is_just_ending_is_waited_for(tmp_path):

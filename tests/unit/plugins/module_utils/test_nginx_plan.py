@@ -104,7 +104,7 @@ def test_a_file_without_the_marker_is_somebody_elses(etc):
 
 def test_a_few_of_many_others_are_named(etc):
     for number in range(10):
-        (etc / "wssgate.d" / "theirs{0:02}".format(number)).write_text("")
+        (etc / "wssgate.d" / f"theirs{number:02}").write_text("")
     assert plan(etc)[1][0].endswith("theirs09")
     (etc / "wssgate.d" / "theirs10").write_text("")
     assert plan(etc)[1][0].endswith("theirs09 …")
@@ -188,7 +188,7 @@ def test_folders_that_are_links_are_not_looked_into(etc, tmp_path_factory):
 def test_only_a_file_is_replaced(etc, make, what):
     (etc / "wssgate.d" / "a.conf").unlink()
     make(etc / "wssgate.d" / "a.conf")
-    with pytest.raises(NginxError, match="a.conf is {0}: remove it first".format(what)):
+    with pytest.raises(NginxError, match=f"a.conf is {what}: remove it first"):
         plan(etc)
 
 

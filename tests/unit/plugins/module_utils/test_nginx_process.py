@@ -52,7 +52,7 @@ class Proc:
         (folder / "ns").mkdir(parents=True)
         (folder / "fd").mkdir()
         (folder / "stat").write_text(
-            "{0} (nginx: (odd) name) {1} {2} {3} 77 0 0\n".format(pid, state, parent, " ".join("0" * 17))
+            "{} (nginx: (odd) name) {} {} {} 77 0 0\n".format(pid, state, parent, " ".join("0" * 17))
         )
         (folder / "cmdline").write_bytes(title.replace(" ", "\0").encode() + b"\0")
         (folder / "exe").symlink_to(program or self.binary)
@@ -70,7 +70,7 @@ def proc(tmp_path):
 
 @pytest.fixture
 def finder(proc, tmp_path):
-    build = Build("1.22.1", ["--conf-path={0}/etc/nginx.conf".format(tmp_path)])
+    build = Build("1.22.1", [f"--conf-path={tmp_path}/etc/nginx.conf"])
     return Finder(
         proc.binary, str(tmp_path / "etc" / "nginx.conf"), str(tmp_path / "pid"), lambda: build, str(proc.root)
     )
@@ -100,10 +100,7 @@ def test_the_build_is_read_with_quoted_arguments():
     ],
 )
 def test_the_openssl_is_the_one_that_nginx_runs_with(line, version):
-    assert (
-        parse_build("nginx version: nginx/1.26.3\n{0}\nTLS SNI support enabled\n".format(line)).openssl_version
-        == version
-    )
+    assert parse_build(f"nginx version: nginx/1.26.3\n{line}\nTLS SNI support enabled\n").openssl_version == version
 
 
 def test_a_finder_asks_its_own_binary(tmp_path):
@@ -160,14 +157,14 @@ def test_titles_tell_what_a_process_does(title, states):
 
 
 def test_the_master_is_known_by_its_main_file(proc, finder, tmp_path):
-    proc.add(10, title="nginx: master process nginx -c {0}/other.conf".format(tmp_path))
+    proc.add(10, title=f"nginx: master process nginx -c {tmp_path}/other.conf")
     assert master(finder, proc) is None
-    proc.add(11, title="nginx: master process nginx -c {0}/etc/../etc/nginx.conf -g daemon on;".format(tmp_path))
+    proc.add(11, title=f"nginx: master process nginx -c {tmp_path}/etc/../etc/nginx.conf -g daemon on;")
     assert master(finder, proc).pid == 11
 
 
 def test_both_forms_of_the_option_are_known_and_an_unfinished_one_is_none(proc, finder, tmp_path):
-    proc.add(10, title="nginx: master process nginx -c{0}/other.conf".format(tmp_path))
+    proc.add(10, title=f"nginx: master process nginx -c{tmp_path}/other.conf")
     assert master(finder, proc) is None
     proc.add(11, title="nginx: master process nginx -c")
     assert master(finder, proc).pid == 11
@@ -177,7 +174,7 @@ def test_the_binary_is_asked_only_when_the_title_leaves_it_open(proc, finder, tm
     asked = []
     build = finder._build
     finder._build = lambda: asked.append(1) or build()
-    proc.add(10, title="nginx: master process nginx -c {0}/etc/nginx.conf".format(tmp_path))
+    proc.add(10, title=f"nginx: master process nginx -c {tmp_path}/etc/nginx.conf")
     assert master(finder, proc) and not asked
     proc.add(11, title="nginx: master process nginx -c /other.conf")
     proc.add(12, program="/opt/nginx")

@@ -72,8 +72,7 @@ def test_no_text_makes_the_reader_fail_or_hang(text):
 )
 def test_quoted_words_come_back_whatever_is_in_them(lines):
     text = "".join(
-        " ".join('"{0}"'.format(word.replace("\\", "\\\\").replace('"', '\\"')) for word in line) + ";"
-        for line in lines
+        " ".join('"{}"'.format(word.replace("\\", "\\\\").replace('"', '\\"')) for word in line) + ";" for line in lines
     )
     assert words(text) == [tuple(line) for line in lines]
 

@@ -74,7 +74,7 @@ class Nginx(System):
         if not self.master:
             return []
         return [
-            Process(self.master, 1, 1, "nginx: master process nginx -c {0}/etc/nginx.conf".format(self.root)),
+            Process(self.master, 1, 1, f"nginx: master process nginx -c {self.root}/etc/nginx.conf"),
             Process(100 + self.generation, self.master, self.started, "nginx: worker process"),
         ]
 
@@ -156,7 +156,7 @@ def test_a_refused_test_touches_nothing_and_names_the_real_path(host):
     )
     with pytest.raises(NginxError) as caught:
         host.apply(NEW)
-    assert '"x" in {0}/wssgate.d/a.conf:2'.format(host.etc) in str(caught.value)
+    assert f'"x" in {host.etc}/wssgate.d/a.conf:2' in str(caught.value)
     assert WORK_PREFIX not in str(caught.value) + caught.value.nginx_output
     assert host.snapshot() == before and {path: path.stat().st_ctime_ns for path in host.etc.rglob("*")} == inodes
 
@@ -269,11 +269,11 @@ def test_an_interrupt_at_any_step_puts_everything_back(host):
         except KeyboardInterrupt:
             if host.snapshot() != before:
                 # It came when all was live and only traces were being removed.
-                assert host.events == ["SIGHUP"], "step {0}".format(number)
+                assert host.events == ["SIGHUP"], f"step {number}"
                 assert set(host.apply(NEW).warnings) == set() and not host.apply(NEW).result()["changed"]
                 break
         else:
-            raise AssertionError("there was no interrupt at step {0}".format(number))
+            raise AssertionError(f"there was no interrupt at step {number}")
         number += 1
     assert number > 20
 

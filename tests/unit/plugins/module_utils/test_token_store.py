@@ -503,7 +503,7 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name(path: Path, monkeypatch: 
     monkeypatch.setattr(os, "rename", lambda *a, **k: (events.append("rename"), real_rename(*a, **k)))
     monkeypatch.setattr(writing, "_sync_file_system", lambda *a: (events.append("sync"), real_syncfs(*a)))
     with open_store(str(path)) as store:
-        store.write([managed("token-number-%05d" % number) for number in range(count)], ANY)
+        store.write([managed(f"token-number-{number:05d}") for number in range(count)], ANY)
     # the last one is the directory's own
     assert events == ["sync"] + ["rename"] * count + ["sync"]
 
@@ -517,7 +517,7 @@ def test_without_syncfs_every_file_is_synced(path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(writing.ctypes, "CDLL", no_library)
     monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), real(fd)))
     with open_store(str(path)) as store:
-        store.write([managed("token-number-%05d" % number) for number in range(20)], ANY)
+        store.write([managed(f"token-number-{number:05d}") for number in range(20)], ANY)
     assert len(synced) == 21
 
 
@@ -527,7 +527,7 @@ def test_without_syncfs_every_file_is_synced(path: Path, monkeypatch: pytest.Mon
 def issue(path: str, first: int) -> None:
     for number in range(first, first + 20):
         with open_store(path) as store:
-            store.write([managed("token-number-%05d" % number)], ANY)
+            store.write([managed(f"token-number-{number:05d}")], ANY)
 
 
 def test_calls_side_by_side_lose_nothing(path: Path) -> None:

@@ -245,7 +245,7 @@ def test_no_number_in_a_file_stops_a_run_or_a_list(
     gate: Gate, capsys: pytest.CaptureFixture[str], number: str, stays: bool
 ) -> None:
     gate.issue(TWO)
-    (gate.store / ONE).write_text('{"subject": "x", "issued_at": %s, "expires_at": %s}' % (number, number))
+    (gate.store / ONE).write_text(f'{{"subject": "x", "issued_at": {number}, "expires_at": {number}}}')
     os.utime(gate.store / ONE, (5, 5))
     assert _quarantine_now(gate) == DONE
     assert (gate.store / ONE).exists() == stays and not (gate.store / TWO).exists()

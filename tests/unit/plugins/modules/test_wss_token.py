@@ -149,12 +149,12 @@ def test_check_mode_works_before_the_store_is_there(capsys: pytest.CaptureFixtur
 def test_check_mode_says_what_the_run_then_does(capsys: pytest.CaptureFixture[str], path: Path) -> None:
     (path / TWO).touch()
     arguments = {"path": str(path), "tokens": [ONE], "exclusive": True}
-    said = run(capsys, _ansible_check_mode=True, **arguments)
+    predicted = run(capsys, _ansible_check_mode=True, **arguments)
     assert {entry.name for entry in path.iterdir()} == {TWO}
     done = run(capsys, **arguments)
     assert {entry.name for entry in path.iterdir()} == {ONE}
     for key in ("changed", "created", "updated", "removed", "unchanged", "fingerprints", "diff"):
-        assert said[key] == done[key]
+        assert predicted[key] == done[key]
     assert run(capsys, _ansible_check_mode=True, **arguments)["changed"] is False
     assert run(capsys, **arguments)["changed"] is False
 
@@ -213,15 +213,15 @@ def test_in_every_state_check_mode_and_diff_say_what_the_run_then_does(
     before = picture(stocked)
     # One moment for both, or an end that is counted from it would differ by a second.
     monkeypatch.setattr(wss_token.time, "time", lambda: SOON - 50.0)
-    said = run(capsys, path=str(stocked), _ansible_check_mode=True, **arguments)
+    predicted = run(capsys, path=str(stocked), _ansible_check_mode=True, **arguments)
     assert picture(stocked) == before
     done = run(capsys, path=str(stocked), **arguments)
     counts = ("created", "updated", "removed", "quarantined")
     assert tuple(done[key] for key in counts) == expected
     for key in ("changed", "unchanged", *counts):
-        assert said[key] == done[key]
+        assert predicted[key] == done[key]
     if "tokens" not in done:
-        assert (said["diff"], said["fingerprints"]) == (done["diff"], done["fingerprints"])
+        assert (predicted["diff"], predicted["fingerprints"]) == (done["diff"], done["fingerprints"])
     new = {fingerprint(name) for name in picture(stocked)} - {fingerprint(name) for name in before}
     gone = {fingerprint(name) for name in before} - {fingerprint(name) for name in picture(stocked)}
     lines = {side: {line.split()[0] for line in done["diff"][side].splitlines()} for side in ("before", "after")}
@@ -288,7 +288,7 @@ def test_a_result_with_many_tokens_is_not_searched_for_each_of_them(
     monkeypatch.setattr(
         basic, "remove_values", lambda value, hidden: (seen.append(len(hidden)), real(value, hidden))[1]
     )
-    run(capsys, path=str(path), tokens=["token-number-%06d" % number for number in range(100)])
+    run(capsys, path=str(path), tokens=[f"token-number-{number:06d}" for number in range(100)])
     assert seen[-1] == 0
 
 

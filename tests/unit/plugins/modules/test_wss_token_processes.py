@@ -274,5 +274,5 @@ def test_a_read_only_store_that_is_as_wanted_is_no_error(read_only: Path, tmp_pa
 
 def test_the_pruner_says_why_it_cannot_remove(read_only: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert prune(["--store", str(read_only)]) == LEFT_SOMETHING
-    said = capsys.readouterr().out
-    assert "Read-only file system" in said and "-token-of-16" not in said
+    output = capsys.readouterr().out
+    assert "Read-only file system" in output and "-token-of-16" not in output

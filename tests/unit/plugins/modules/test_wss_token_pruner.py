@@ -211,10 +211,14 @@ def test_another_interval_restarts_the_timer(machine: Machine, run: Any) -> None
 
 
 def test_check_mode_says_what_the_run_then_does_and_writes_nothing(machine: Machine, run: Any) -> None:
-    said = run(_ansible_check_mode=True)
+    predicted = run(_ansible_check_mode=True)
     assert machine.files() == set() and machine.calls == []
     done = run()
-    assert (said["changed"], said["changed_files"], said["diff"]) == (True, done["changed_files"], done["diff"])
+    assert (predicted["changed"], predicted["changed_files"], predicted["diff"]) == (
+        True,
+        done["changed_files"],
+        done["diff"],
+    )
     assert not run(_ansible_check_mode=True)["changed"]
 
 
@@ -316,8 +320,8 @@ def test_absent_leaves_nothing_but_tokens_and_other_people_s_files(machine: Mach
         (machine.library / folder / "__pycache__" / "prune.pyc").touch()
     (machine.library / "of-somebody-else").touch()
     machine.calls.clear()
-    said = run(state="absent", _ansible_check_mode=True)
-    assert said["changed"] and machine.on
+    predicted = run(state="absent", _ansible_check_mode=True)
+    assert predicted["changed"] and machine.on
     assert run(state="absent")["changed"]
     assert machine.files() == {"lib/wssgate/of-somebody-else", f"tokens/{ENDED}", f"tokens/{LASTING}"}
     assert machine.calls == [["disable", "--now", TIMER], ["stop", "wssgate-token-prune.service"], ["daemon-reload"]]
