@@ -9,6 +9,7 @@ strings, and to Jinja the string "false" is true.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import re
@@ -18,6 +19,16 @@ from pathlib import Path
 import yaml
 from ansible.errors import AnsibleUndefinedVariable
 from ansible.module_utils.common.validation import check_type_bool, check_type_int
+
+from . import _platforms
+
+try:
+    from ansible.template import trust_as_template
+except ImportError:  # ansible-core before 2.19 takes every text for a template
+
+    def trust_as_template(value: str) -> str:
+        return value
+
 
 ROLES_PATH = Path(__file__).resolve().parents[2] / "roles"
 ROLE_NAMES = ("nginx", "certificates", "htpasswd", "token_store", "wss_proxy", "wcs")
@@ -47,6 +58,22 @@ def entry_points_of(role: str) -> t.Dict[str, t.Any]:
 def options_of(role: str) -> Options:
     """The options of the role's entry point main."""
     return entry_points_of(role)["main"]["options"]
+
+
+@functools.lru_cache(maxsize=None)
+def _defaults() -> t.Dict[str, t.Any]:
+    """The defaults of all roles, which have no name in common."""
+    found: t.Dict[str, t.Any] = {}
+    for role in ROLE_NAMES:
+        text = (ROLES_PATH / role / "defaults" / "main.yml").read_text(encoding="utf-8")
+        found.update(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    return found
+
+
+def default_of(name: str) -> t.Any:
+    """What a role's defaults/main.yml has for a variable, still to be templated. Raises KeyError."""
+    value = _defaults()[name]
+    return trust_as_template(value) if isinstance(value, str) else copy.deepcopy(value)
 
 
 @functools.lru_cache(maxsize=None)
@@ -201,6 +228,27 @@ FACTS: t.Mapping[str, t.Sequence[str]] = {
     "wcs": (),
     "wss_proxy": ("os_family", "interfaces"),
 }
+
+
+# Roles that cannot do without what the table of operating systems has for the host's family. All that token_store takes
+# from it can be given by variables, and wcs takes nothing.
+PLATFORM_ROLES = ("certificates", "htpasswd", "nginx", "wss_proxy")
+
+# Variables of 1.0.0 that are still taken, and what is to be known of them. They go in 2.0.0.
+DEPRECATED = {
+    "nginx_packages_besides": "Each role looks for its own packages. Install others by a task of your own",
+    "nginx_paths_besides": "It counts for nothing any more: each role compares its own files in one task",
+}
+
+
+def deprecated_names(role: str, variables: t.Mapping[str, t.Any], template: Template) -> t.List[str]:
+    """Those of the role's deprecated variables that are in use."""
+    return [name for name in options_of(role) if name in DEPRECATED and template(variables.get(name) or [])]
+
+
+def platform_problems(role: str, variables: t.Mapping[str, t.Any]) -> t.List[str]:
+    """One sentence where a role cannot work on the host's operating system."""
+    return _platforms.problems(variables.get("ansible_facts") or {}) if role in PLATFORM_ROLES else []
 
 
 def fact_problems(role: str, variables: t.Mapping[str, t.Any]) -> t.List[str]:
