@@ -36,6 +36,8 @@ ROLE_NAMES = ("nginx", "certificates", "htpasswd", "token_store", "wss_proxy", "
 OWN_PREFIXES = ("token_store", "wss_proxy", "wcs")
 # Read by the playbooks' plays, so in no role's specification.
 PLAY_VARIABLES = ("wssgate_hosts", "wssgate_hosts_required")
+# Facts that the roles set for later roles and for playbooks: what role nginx found on the host, and what check looks at.
+RESULTS = ("nginx_found", "wss_proxy_targets")
 OTHER_VARIABLES = "wss_proxy_other_variables"
 # Of difflib: wss_proxies_servers is 0.89 like wss_proxy_servers.
 ALIKE = 0.88
@@ -82,7 +84,7 @@ def known_names() -> t.FrozenSet[str]:
     names = {
         name for role in ROLE_NAMES for entry in entry_points_of(role).values() for name in entry.get("options") or {}
     }
-    return frozenset(names.union(PLAY_VARIABLES))
+    return frozenset(names.union(PLAY_VARIABLES, RESULTS))
 
 
 def _scalar(value: t.Any, kind: str) -> t.Any:

@@ -75,7 +75,7 @@ def files_of(role: str) -> t.List[Path]:
 
 def public_names(role: str) -> t.Set[str]:
     names = {name for entry in _role_variables.entry_points_of(role).values() for name in entry.get("options") or {}}
-    return names | ({"nginx_found"} if role == "nginx" else set())
+    return names | {name for name in _role_variables.RESULTS if name.startswith(f"{role}_")}
 
 
 @pytest.mark.parametrize("role", NAMES)
@@ -84,6 +84,13 @@ def test_no_role_reads_a_private_variable_of_another(role: str) -> None:
     for path in files_of(role):
         found = re.findall(rf"(?<![a-z_])__(?:{others})_[a-z0-9_]+", code_of(path))
         assert found == [], path
+
+
+def test_no_playbook_reads_a_private_variable_of_a_role() -> None:
+    for path in (ROOT / "playbooks").rglob("*.yml"):
+        read = set(re.findall(rf"(?<![a-z_])__(?:{'|'.join(NAMES)})_[a-z0-9_]+", code_of(path)))
+        its_own = set(re.findall(r"^ +(__[a-z0-9_]+):", code_of(path), re.MULTILINE))
+        assert read - its_own == set(), path
 
 
 def test_every_private_variable_has_the_prefix_of_its_role() -> None:

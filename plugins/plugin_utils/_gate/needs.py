@@ -12,6 +12,7 @@ from __future__ import annotations
 import posixpath
 import re
 import typing as t
+from functools import partial
 
 from .._problems import Problems
 from . import listeners, model
@@ -44,7 +45,7 @@ def gate_needs(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
                 sockets.append(socket)
             elif entry["port"] and not is_loopback(entry["address"]):
                 ports.add(entry["port"])
-        redirect = _if_sound(gate, lambda sound=sound, options=options: listeners.redirect(gate, "", sound, options))
+        redirect = _if_sound(gate, partial(listeners.redirect, gate, "", sound, options))
         if redirect and not all(is_loopback(address.rpartition(":")[0]) for address in redirect["addresses"]):
             ports.add(redirect["port"])
     files = [*(socket["path"] for socket in sockets), gate.context["access_log_path"], gate.context["session_log_path"]]
@@ -67,7 +68,7 @@ def _sound_listeners(gate: Gate, given: t.Any) -> t.List[t.Dict[str, t.Any]]:
     found = []
     for item in given if isinstance(given, (list, tuple)) else ():
         # Whether there are trusted proxies is a question for the whole server.
-        entries = _if_sound(gate, lambda item=item: listeners.read(gate, "", [item], has_trusted=True))
+        entries = _if_sound(gate, partial(listeners.read, gate, "", [item], has_trusted=True))
         found += entries or []
     return found
 
