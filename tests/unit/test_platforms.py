@@ -24,7 +24,7 @@ def test_every_family_has_the_same_keys_with_the_same_types(family: str) -> None
     assert {key: type(value) for key, value in _platforms.FAMILIES[family].items()} == kinds
 
 
-@pytest.mark.parametrize("family", ["", "Suse", "debian", "None"])
+@pytest.mark.parametrize("family", ["", "Plan9", "debian", "None"])
 def test_of_an_unknown_family_all_keys_are_there_and_nothing_is_in_them(family: str) -> None:
     found = _platforms.platform(family)
     assert list(found) == list(_platforms.FAMILIES["Debian"]) and not any(found.values())
@@ -40,12 +40,13 @@ def test_a_role_that_needs_the_table_names_the_system_that_is_not_in_it(role: st
     def problems(**facts: t.Any) -> t.List[str]:
         return _role_variables.platform_problems(role, {"ansible_facts": facts})
 
-    found = problems(os_family="Suse", distribution="openSUSE")
+    found = problems(os_family="Plan9", distribution="9front")
     if role in ("token_store", "wcs"):
         assert found == []
     else:
         assert found == [
-            "openSUSE is not supported: this collection knows the families Debian and RedHat, and this is Suse"
+            f"9front is not supported: this collection knows the families {' and '.join(_platforms.FAMILIES)}, "
+            "and this is Plan9"
         ]
     assert problems(os_family="RedHat") == problems() == []
 

@@ -16,6 +16,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
+from ansible_collections.wssgate.nginx.plugins.plugin_utils import _role_variables
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import model as _gate, options as _gate_options
 
 try:
@@ -362,7 +363,7 @@ MODULES = {path.stem for path in (ROLES.parent / "plugins" / "modules").glob("*.
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: str(path.relative_to(ROLES.parent)))
 def test_guides_name_only_variables_that_there_are(guide: Path) -> None:
-    known = {name for role in NAMES for name in defaults_of(role)} | MODULES | set(NAMES)
+    known = {name for role in NAMES for name in defaults_of(role)} | MODULES | set(NAMES) | set(_role_variables.RESULTS)
     entry_points = [spec.get("options", {}) for role in NAMES for spec in specs_of(role).values()]
     known |= {name for options in entry_points for path, _option in every_option(options) for name in path.split(".")}
     code = re.findall(r"`([^`\n]+)`", guide.read_text(encoding="utf-8"))
