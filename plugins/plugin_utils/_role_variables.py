@@ -63,18 +63,16 @@ def options_of(role: str) -> Options:
 
 
 @functools.lru_cache(maxsize=None)
-def _defaults() -> t.Dict[str, t.Any]:
-    """The defaults of all roles, which have no name in common."""
-    found: t.Dict[str, t.Any] = {}
-    for role in ROLE_NAMES:
-        text = (ROLES_PATH / role / "defaults" / "main.yml").read_text(encoding="utf-8")
-        found.update(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-    return found
+def _defaults_of(role: str) -> t.Dict[str, t.Any]:
+    """The role's defaults/main.yml."""
+    text = (ROLES_PATH / role / "defaults" / "main.yml").read_text(encoding="utf-8")
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def default_of(name: str) -> t.Any:
     """What a role's defaults/main.yml has for a variable, still to be templated. Raises KeyError."""
-    value = _defaults()[name]
+    role = next((role for role in ROLE_NAMES if name.startswith(f"{role}_")), "")
+    value = (_defaults_of(role) if role else {})[name]
     return trust_as_template(value) if isinstance(value, str) else copy.deepcopy(value)
 
 
