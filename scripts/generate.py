@@ -7,6 +7,8 @@ An option's type, default, choices and description stand once, in roles/ROLE/met
 - the tables of roles/ROLE/README.md, between the two markers below,
 - plugins/plugin_utils/_gate/defaults.py, which gives the gate's filters the defaults and choices of role wss_proxy.
 
+The platforms in roles/ROLE/meta/main.yml come from the table of operating systems, plugins/plugin_utils/_platforms.py.
+
 With --check nothing is written; each file that differs from what would be written is named, and the exit status is 1.
 """
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import runpy
 import sys
 import textwrap
 import typing as t
@@ -37,6 +40,7 @@ WIDTH = 120
 
 # The role whose nested options the gate's filters read.
 GATE_ROLE = "wss_proxy"
+PLATFORMS_FILE = "plugins/plugin_utils/_platforms.py"
 GATE_FILE = "plugins/plugin_utils/_gate/defaults.py"
 
 # What an option without a default has in Python: nothing, of its own type where there is such a value.
@@ -461,16 +465,38 @@ def gate_file(role: Role) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
+# -- meta/main.yml -----------------------------------------------------------------------------------------------
+
+
+def galaxy_platforms(root: Path) -> t.List[t.Dict[str, t.Any]]:
+    """The operating systems of the table, which imports nothing of Ansible's."""
+    return runpy.run_path(str(root / PLATFORMS_FILE))["galaxy_platforms"]()
+
+
+def metadata_file(role: Role, platforms: t.List[t.Dict[str, t.Any]]) -> str:
+    """A role's metadata with these platforms in the place of those that are there."""
+    path = role.directory / "meta" / "main.yml"
+    text = path.read_text(encoding="utf-8")
+    entries = [f"    - name: {entry['name']}\n      versions: {json.dumps(entry['versions'])}\n" for entry in platforms]
+    # Up to the next key of galaxy_info, or of the file.
+    found = re.subn(r"(?m)^  platforms:\n(?: {4}.*\n)+", lambda _found: "  platforms:\n" + "".join(entries), text)
+    if found[1] != 1:
+        raise SourceError(f"{path}: needs 'platforms:' in galaxy_info, once")
+    return found[0]
+
+
 # -- all of it ---------------------------------------------------------------------------------------------------
 
 
 def generated(root: Path) -> t.Dict[Path, str]:
     """Every file of which something is generated, as it has to be."""
     files: t.Dict[Path, str] = {}
+    platforms = galaxy_platforms(root)
     for directory in sorted(path.parents[1] for path in (root / "roles").glob("*/meta/argument_specs.yml")):
         role = Role(directory)
         files[directory / "defaults" / "main.yml"] = defaults_file(role)
         files[directory / "README.md"] = readme_file(role)
+        files[directory / "meta" / "main.yml"] = metadata_file(role, platforms)
         if role.name == GATE_ROLE:
             files[root / GATE_FILE] = gate_file(role)
     return files

@@ -10,7 +10,7 @@ import hashlib
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ..plugin_utils._gate import model
+from ..plugin_utils._gate import model, needs
 
 
 def gate_errors(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.List[str]:
@@ -24,6 +24,10 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         raise AnsibleFilterError(str(error)) from error
 
 
+def gate_needs(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
+    return needs.gate_needs(servers, context)
+
+
 def csp_hash(text: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") + "'"
 
@@ -32,4 +36,9 @@ class FilterModule:
     """Filters of the gate."""
 
     def filters(self) -> t.Dict[str, t.Callable[..., t.Any]]:
-        return {"csp_hash": csp_hash, "gate_errors": gate_errors, "gate_model": gate_model}
+        return {
+            "csp_hash": csp_hash,
+            "gate_errors": gate_errors,
+            "gate_model": gate_model,
+            "gate_needs": gate_needs,
+        }

@@ -184,9 +184,33 @@ def htpasswd_content(item: t.Mapping[str, t.Any], host: str, seed: str = "") -> 
     return "".join(lines)
 
 
+# So that it is known whose a file is.
+HEADER = "# Ansible managed by wssgate.nginx; changes made here are lost\n"
+
+
+def htpasswd_written(
+    files: t.Sequence[t.Mapping[str, t.Any]], host: str, owner: str, group: str, mode: str, seed: str = ""
+) -> list[dict[str, str]]:
+    """Return the files as module wss_htpasswd takes them."""
+    attributes = {"owner": owner, "group": group, "mode": mode}
+    return [
+        {
+            "path": str(item["path"]),
+            "content": HEADER + htpasswd_content(item, host, seed),
+            # YAML's null means the default.
+            **{key: str(item[key] if item.get(key) is not None else value) for key, value in attributes.items()},
+        }
+        for item in files
+    ]
+
+
 class FilterModule:
     """The filters of this file."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         """Return the filters by name."""
-        return {"htpasswd_content": htpasswd_content, "htpasswd_problems": htpasswd_problems}
+        return {
+            "htpasswd_content": htpasswd_content,
+            "htpasswd_problems": htpasswd_problems,
+            "htpasswd_written": htpasswd_written,
+        }

@@ -11,9 +11,11 @@ version_added: 1.1.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Checks, for a role, that its variables have the types and choices of its C(argument_specs.yml), that the play has gathered the facts
-    that it needs, and that no variable of the host is probably one of the role's misspelt.
-  - Warns about other variables that begin with C(token_store_), C(wss_proxy_) or C(wcs_), for which nobody else has a use.
+  - Checks, for a role, that its variables have the types and choices of its C(argument_specs.yml), that the play has
+    gathered the facts that it needs, that the role knows the operating system, and that no variable of the host is
+    probably one of the role's misspelt.
+  - Warns about other variables that begin with C(token_store_), C(wss_proxy_) or C(wcs_), for which nobody else has a
+    use, and about deprecated ones.
   - Messages name variables and show values of booleans, numbers and choices only.
 options:
   _terms:
@@ -71,10 +73,15 @@ class LookupModule(LookupBase):
             problems += _role_variables.misspelt_parameters(parameters, load_extra_vars(self._loader), found, template)
         for role in terms:
             problems += _role_variables.fact_problems(role, found)
+            problems += _role_variables.platform_problems(role, found)
             problems += _role_variables.misspelt_names(role, found, template)
             problems += _role_variables.value_problems(role, found, template)
             for name in _role_variables.unknown_names(role, found, template):
                 display.warning(
                     f"{name} is no variable of role {role} and counts for nothing. If it is yours, name it in {_role_variables.OTHER_VARIABLES}."
+                )
+            for name in _role_variables.deprecated_names(role, found, template):
+                display.deprecated(
+                    f"{name}: {_role_variables.DEPRECATED[name]}.", version="2.0.0", collection_name="wssgate.nginx"
                 )
         return problems

@@ -36,6 +36,33 @@ options:
     type: list
     elements: path
     default: []
+  compared_files:
+    description: Files to compare with what they should be. Nothing is written.
+    type: list
+    elements: dict
+    default: []
+    version_added: 1.1.0
+    suboptions:
+      path:
+        description: Absolute path of the file.
+        type: path
+        required: true
+      content:
+        description: The whole text that it should have.
+        type: str
+        required: true
+      owner:
+        description: Name of the owner that it should have.
+        type: str
+        default: root
+      group:
+        description: Name of the group that it should have.
+        type: str
+        default: root
+      mode:
+        description: Permissions that it should have, as four octal digits in quotes.
+        type: str
+        default: '0644'
 extends_documentation_fragment:
   - wssgate.nginx.attributes
   - wssgate.nginx.nginx
@@ -116,6 +143,14 @@ paths:
       owner: root
       group: www-data
       mode: '0710'
+differing_files:
+  description:
+    - Paths of those of O(compared_files) that are missing, no regular files, or differ in content, owner, group or mode.
+  returned: always
+  type: list
+  elements: str
+  sample: [/etc/systemd/system/nginx.service.d/wssgate.conf]
+  version_added: 1.1.0
 effective_user_id:
   description: Number of the account that looked. Some of the rest takes root, V(0).
   returned: always
@@ -227,7 +262,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._host.error import HostError
-from ..module_utils._nginx.info import gather, installed_packages, path_states, service_state
+from ..module_utils._nginx.info import differing_files, gather, installed_packages, path_states, service_state
 
 
 def main() -> None:
@@ -241,6 +276,18 @@ def main() -> None:
             "packages": {"type": "list", "elements": "str", "default": []},
             "service": {"type": "str", "default": ""},
             "paths": {"type": "list", "elements": "path", "default": []},
+            "compared_files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "content": {"type": "str", "required": True},
+                    "owner": {"type": "str", "default": "root"},
+                    "group": {"type": "str", "default": "root"},
+                    "mode": {"type": "str", "default": "0644"},
+                },
+            },
         },
         supports_check_mode=True,
     )
@@ -259,6 +306,7 @@ def main() -> None:
     found["packages"] = installed_packages(values["packages"])
     found["service"] = service_state(values["service"])
     found["paths"] = path_states(values["paths"])
+    found["differing_files"] = differing_files(values["compared_files"])
     for fix in found["missing_fixes"]:
         module.warn(
             f"nginx {found['package_version'] or found['version']} lacks the fix for {fix['name']} "

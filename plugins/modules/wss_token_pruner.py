@@ -63,6 +63,31 @@ options:
       - Where the pruner is installed.
     type: path
     default: /usr/local/lib/wssgate
+  folders:
+    description:
+      - Folders that have to be there before the pruner runs, such as the store and that of the session log.
+      - Folders above them that are missing are made in the same way. A symlink in the place of one is refused.
+    type: list
+    elements: dict
+    default: []
+    version_added: 1.1.0
+    suboptions:
+      path:
+        description: Absolute path of the folder.
+        type: path
+        required: true
+      owner:
+        description: Name of the owner, or a number in quotes.
+        type: str
+        default: root
+      group:
+        description: Name of the group, or a number in quotes.
+        type: str
+        required: true
+      mode:
+        description: Permissions, as an octal number in quotes.
+        type: str
+        required: true
 extends_documentation_fragment:
   - wssgate.nginx.attributes
   - wssgate.nginx.attributes.tokens
@@ -91,7 +116,7 @@ scheduler:
   type: str
   sample: systemd
 changed_files:
-  description: The files that were written or removed.
+  description: The files that were written or removed, and the folders that were made or changed.
   returned: success
   type: list
   elements: str
@@ -104,6 +129,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._host import owned
 from ..module_utils._host.diff import in_one_line
 from ..module_utils._host.error import HostError
 from ..module_utils._host.run import run
@@ -139,6 +165,17 @@ def argument_spec() -> t.Dict[str, t.Any]:
         "interval": {"type": "int", "default": 15},
         "scheduler": {"type": "str", "choices": ["auto", "systemd", "cron", "none"], "default": "auto"},
         "directory": {"type": "path", "default": "/usr/local/lib/wssgate"},
+        "folders": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "path": {"type": "path", "required": True},
+                "owner": {"type": "str", "default": "root"},
+                "group": {"type": "str", "required": True},
+                "mode": {"type": "str", "required": True},
+            },
+        },
     }
 
 
@@ -181,6 +218,34 @@ def timer_is_on() -> bool:
     return all(run(["systemctl", verb, "--quiet", TIMER]).status == 0 for verb in ("is-enabled", "is-active"))
 
 
+def keep_folder(module: AnsibleModule, wanted: t.Mapping[str, t.Any]) -> t.Optional[t.Dict[str, str]]:
+    """Have a folder as wanted; return the diff, or nothing where it was so already."""
+    path = check_path(wanted["path"])
+    found = owned.look(path)
+    if found.kind not in (owned.ABSENT, owned.FOLDER):
+        raise StoreError(f"{path} is there and no folder (a symlink is none): remove it, or choose another path")
+    given = dict(wanted)
+    for database, option in (("passwd", "owner"), ("group", "group")):
+        if not owned.is_known(database, wanted[option]):
+            if not module.check_mode:
+                raise StoreError(
+                    f"{option} {wanted[option]} of {path} is not on this host: make it first, or name another"
+                )
+            # A dry run cannot know what an earlier task of the play would make.
+            given[option] = None
+    changed = found.kind == owned.ABSENT
+    if not module.check_mode:
+        for folder in owned.missing_folders(path):
+            os.mkdir(folder, 0o700)
+            module.set_fs_attributes_if_different(module.load_file_common_arguments(given, folder), False)
+    if found.kind == owned.FOLDER:
+        changed = module.set_fs_attributes_if_different(module.load_file_common_arguments(given, path), False)
+    if not changed:
+        return None
+    before = "" if found.kind == owned.ABSENT else f"{found.shown()}\n"
+    return _diff(path, before, f"{wanted['owner']}:{wanted['group']} {wanted['mode']}\n")
+
+
 def present(module: AnsibleModule) -> t.Dict[str, t.Any]:
     scheduler = module.params["scheduler"]
     if scheduler == "auto":
@@ -188,6 +253,7 @@ def present(module: AnsibleModule) -> t.Dict[str, t.Any]:
     settings = settings_of(module, scheduler)
     found = changes(settings, scheduler)
     is_on = scheduler != "systemd" or timer_is_on()
+    folders = [changed for wanted in module.params["folders"] for changed in [keep_folder(module, wanted)] if changed]
     if not module.check_mode:
         if scheduler != "systemd":
             stop_timer(found)
@@ -199,7 +265,10 @@ def present(module: AnsibleModule) -> t.Dict[str, t.Any]:
             systemctl("enable", TIMER)
             systemctl("restart", TIMER)
         try_once(module, settings, scheduler)
-    return result_of(found, scheduler, bool(found) or not is_on, settings.directory)
+    result = result_of(found, scheduler, bool(found or folders) or not is_on, settings.directory)
+    result["changed_files"] = [changed["after_header"] for changed in folders] + result["changed_files"]
+    result["diff"] = folders + result["diff"]
+    return result
 
 
 def try_once(module: AnsibleModule, settings: Settings, scheduler: str) -> None:

@@ -9,6 +9,7 @@ strings, and to Jinja the string "false" is true.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import re
@@ -19,12 +20,24 @@ import yaml
 from ansible.errors import AnsibleUndefinedVariable
 from ansible.module_utils.common.validation import check_type_bool, check_type_int
 
+from . import _platforms
+
+try:
+    from ansible.template import trust_as_template
+except ImportError:  # ansible-core before 2.19 takes every text for a template
+
+    def trust_as_template(value: str) -> str:
+        return value
+
+
 ROLES_PATH = Path(__file__).resolve().parents[2] / "roles"
 ROLE_NAMES = ("nginx", "certificates", "htpasswd", "token_store", "wss_proxy", "wcs")
 # Nobody else's variables begin with these. Roles for nginx, certificates and password files are many.
 OWN_PREFIXES = ("token_store", "wss_proxy", "wcs")
 # Read by the playbooks' plays, so in no role's specification.
 PLAY_VARIABLES = ("wssgate_hosts", "wssgate_hosts_required")
+# Facts that the roles set for later roles and for playbooks: what role nginx found on the host, and what check looks at.
+RESULTS = ("nginx_found", "wss_proxy_targets")
 OTHER_VARIABLES = "wss_proxy_other_variables"
 # Of difflib: wss_proxies_servers is 0.89 like wss_proxy_servers.
 ALIKE = 0.88
@@ -50,12 +63,26 @@ def options_of(role: str) -> Options:
 
 
 @functools.lru_cache(maxsize=None)
+def _defaults_of(role: str) -> t.Dict[str, t.Any]:
+    """The role's defaults/main.yml."""
+    text = (ROLES_PATH / role / "defaults" / "main.yml").read_text(encoding="utf-8")
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def default_of(name: str) -> t.Any:
+    """What a role's defaults/main.yml has for a variable, still to be templated. Raises KeyError."""
+    role = next((role for role in ROLE_NAMES if name.startswith(f"{role}_")), "")
+    value = (_defaults_of(role) if role else {})[name]
+    return trust_as_template(value) if isinstance(value, str) else copy.deepcopy(value)
+
+
+@functools.lru_cache(maxsize=None)
 def known_names() -> t.FrozenSet[str]:
     """All variables of all roles."""
     names = {
         name for role in ROLE_NAMES for entry in entry_points_of(role).values() for name in entry.get("options") or {}
     }
-    return frozenset(names.union(PLAY_VARIABLES))
+    return frozenset(names.union(PLAY_VARIABLES, RESULTS))
 
 
 def _scalar(value: t.Any, kind: str) -> t.Any:
@@ -210,6 +237,27 @@ FACTS: t.Mapping[str, t.Sequence[str]] = {
     "wcs": (),
     "wss_proxy": ("os_family", "interfaces"),
 }
+
+
+# Roles that cannot do without what the table of operating systems has for the host's family. All that token_store takes
+# from it can be given by variables, and wcs takes nothing.
+PLATFORM_ROLES = ("certificates", "htpasswd", "nginx", "wss_proxy")
+
+# Variables of 1.0.0 that are still taken, and what is to be known of them. They go in 2.0.0.
+DEPRECATED = {
+    "nginx_packages_besides": "Each role looks for its own packages. Install others by a task of your own",
+    "nginx_paths_besides": "It counts for nothing any more: each role compares its own files in one task",
+}
+
+
+def deprecated_names(role: str, variables: t.Mapping[str, t.Any], template: Template) -> t.List[str]:
+    """Those of the role's deprecated variables that are in use."""
+    return [name for name in options_of(role) if name in DEPRECATED and template(variables.get(name) or [])]
+
+
+def platform_problems(role: str, variables: t.Mapping[str, t.Any]) -> t.List[str]:
+    """One sentence where a role cannot work on the host's operating system."""
+    return _platforms.problems(variables.get("ansible_facts") or {}) if role in PLATFORM_ROLES else []
 
 
 def fact_problems(role: str, variables: t.Mapping[str, t.Any]) -> t.List[str]:

@@ -237,6 +237,11 @@ GOLDEN: list[tuple[str, dict[str, Any], str]] = [
         {"certificates_client_authorities": {"name": "a"}},
         "certificates_client_authorities is not a list",
     ),
+    (
+        "nginx",
+        {"nginx_needs": {"sockets": [{"path": "/run/a; reboot"}]}},
+        "nginx_needs must have absolute paths without blanks (/run/a; reboot), octal modes in quotes (0660) and names of groups ().",
+    ),
     ("htpasswd", {"htpasswd_files": {"path": "/etc/nginx/.htpasswd"}}, "htpasswd_files is not a list"),
     (
         "htpasswd",
@@ -350,19 +355,19 @@ PARTS = {
     "gate": (
         "Activate | Make the configuration live",
         "Files | ",
-        "Directories | ",
+        "Pruner | ",
         "Certificates | Ensure",
         "Install",
     ),
-    "nginx": ("Activate | Make the configuration live", "Files | ", "Directories | ", "Certificates | Ensure"),
+    "nginx": ("Activate | Make the configuration live", "Files | ", "Pruner | ", "Certificates | Ensure"),
     "certificates": (
         "Certificates | Ensure the certificates and keys are in place",
         "Files | ",
-        "Directories | ",
+        "Pruner | ",
         "Install | Say that nginx",
     ),
-    "htpasswd": ("Files | Ensure the files hold the users", "Activate | ", "Directories | ", "Certificates | Ensure"),
-    "token_store": ("Directories | Ensure the directories", "Activate | ", "Files | ", "Certificates | Ensure"),
+    "htpasswd": ("Files | Ensure the files hold the users", "Activate | ", "Pruner | ", "Certificates | Ensure"),
+    "token_store": ("Pruner | Ensure the store is there", "Activate | ", "Files | ", "Certificates | Ensure"),
 }
 
 
@@ -399,6 +404,6 @@ def test_tags_of_one_s_own_keep_the_roles_together(inventory: Inventory) -> None
     status, output = inventory.run(playbook, "--check", "--tags", "front")
     assert status == 0, output[-2000:]
     assert "Activate | Make the configuration live" in output
-    assert "Drop-in" not in output and "Directories | " not in output
+    assert "Drop-in" not in output and "Pruner | " not in output
     status, output = inventory.run(playbook, "--check", "--tags", "front", "-e", "nginx_sessions=4k")
     assert status != 0 and "nginx_sessions" in output and "changed=0" in output

@@ -204,3 +204,25 @@ def test_a_readme_without_markers_is_refused_and_nothing_is_written(checkout: Pa
     assert "options: end" in (main([], checkout) or "")
     defaults = (checkout / "roles" / "nginx" / "defaults" / "main.yml").read_text(encoding="utf-8")
     assert "nginx_sessions: 4000" in defaults
+
+
+# -- the roles' metadata
+
+
+def test_a_system_of_the_table_is_named_by_every_role(checkout: Path) -> None:
+    change(
+        checkout / "plugins" / "plugin_utils" / "_platforms.py",
+        '"systems": {"EL"',
+        '"systems": {"Other": {"1": "one"}, "EL"',
+    )
+    assert main([], checkout) is None
+    for path in (checkout / "roles").glob("*/meta/main.yml"):
+        text = path.read_text(encoding="utf-8")
+        assert '    - name: Other\n      versions: ["one"]\n' in text
+        assert text.endswith("dependencies: []\n")
+
+
+def test_metadata_without_a_place_for_platforms_is_an_error(checkout: Path) -> None:
+    path = checkout / "roles" / "wcs" / "meta" / "main.yml"
+    change(path, "  platforms:\n", "  systems:\n")
+    assert stale(checkout) == f"{path}: needs 'platforms:' in galaxy_info, once"

@@ -30,8 +30,8 @@ GOLDEN = ROOT / "tests" / "unit" / "data" / "golden"
 WRITE = "WSSGATE_GOLDEN"
 
 # What Debian 12 and 13 have.
-OLDER = {"__nginx_version": "1.22.1", "__nginx_openssl_version": "3.0.17"}
-NEWER = {"__nginx_version": "1.26.3", "__nginx_openssl_version": "3.5.1"}
+OLDER = {"nginx_found": {"version": "1.22.1", "openssl_version": "3.0.17", "packages": ["nginx"]}}
+NEWER = {"nginx_found": {"version": "1.26.3", "openssl_version": "3.5.1", "packages": ["nginx"]}}
 
 Options = t.Dict[str, t.Any]
 

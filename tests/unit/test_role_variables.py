@@ -16,6 +16,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
+from ansible_collections.wssgate.nginx.plugins.plugin_utils import _role_variables
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import model as _gate, options as _gate_options
 
 try:
@@ -362,7 +363,7 @@ MODULES = {path.stem for path in (ROLES.parent / "plugins" / "modules").glob("*.
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: str(path.relative_to(ROLES.parent)))
 def test_guides_name_only_variables_that_there_are(guide: Path) -> None:
-    known = {name for role in NAMES for name in defaults_of(role)} | MODULES | set(NAMES)
+    known = {name for role in NAMES for name in defaults_of(role)} | MODULES | set(NAMES) | set(_role_variables.RESULTS)
     entry_points = [spec.get("options", {}) for role in NAMES for spec in specs_of(role).values()]
     known |= {name for options in entry_points for path, _option in every_option(options) for name in path.split(".")}
     code = re.findall(r"`([^`\n]+)`", guide.read_text(encoding="utf-8"))
@@ -370,7 +371,7 @@ def test_guides_name_only_variables_that_there_are(guide: Path) -> None:
     assert named - known == set()
 
 
-# -- nginx, whose drop-in and ports follow from other roles' variables
+# -- nginx, whose drop-in and ports follow from what the gate needs
 
 
 def worked_out(name: str, **given: t.Any) -> t.Any:
@@ -392,37 +393,41 @@ def worked_out(name: str, **given: t.Any) -> t.Any:
 )
 def test_a_socket_in_tmp_is_shared_with_nginx(upstream: str, listen: t.List[Options], is_shared: bool) -> None:
     servers = [{"name": "a", "listen": listen, "locations": [{"path": "/wss", "upstream": upstream}]}]
-    assert worked_out("__nginx_shares_tmp", wss_proxy_servers=servers) is is_shared
+    assert worked_out("__nginx_needs", wss_proxy_servers=servers)["shared_tmp"] is is_shared
     groups = [{"name": "g", "servers": [{"address": "unix:/tmp/app.sock"}]}]
-    assert worked_out("__nginx_shares_tmp", wss_proxy_servers=servers, wss_proxy_upstreams=groups) is True
+    assert worked_out("__nginx_needs", wss_proxy_servers=servers, wss_proxy_upstreams=groups)["shared_tmp"] is True
+    assert (
+        worked_out("__nginx_needs", wss_proxy_servers=servers, wss_proxy_drain_path="/tmp/drain")["shared_tmp"] is True
+    )
 
 
 def test_nginx_may_write_where_it_has_to() -> None:
-    assert worked_out("__nginx_writable_paths") == []
+    assert worked_out("__nginx_sandbox_paths") == []
     servers = [{"name": "a", "listen": [{"unix": "/srv/gate/a.sock"}, {"unix": "/run/b.sock"}, {"port": 443}]}]
     found = worked_out(
-        "__nginx_writable_paths",
+        "__nginx_sandbox_paths",
         wss_proxy_servers=servers,
         nginx_log_directory="/srv/log",
         nginx_writable_paths=["/srv/uploads", "/var/www", "/variant"],
+        wss_proxy_access_log_path="/srv/sessions/access.log",
     )
-    assert found == ["/srv/log", "/srv/gate", "/srv/uploads", "/variant"]
+    assert found == ["/srv/log", "/srv/gate", "/srv/sessions", "/srv/uploads", "/variant"]
 
 
-@pytest.mark.parametrize(
-    ("listen", "extra", "ports"),
-    [
-        (None, {}, [80, 443]),
-        ([{"port": 8443}], {"wss_proxy_http_redirect_enabled": False}, [8443]),
-        ([{"port": 8443, "address": "127.0.0.1"}], {"wss_proxy_http_redirect_port": 8080}, [8080]),
-        (
-            [{"port": 8443, "address": "::1"}, {"port": 9443, "address": "192.0.2.1"}],
-            {"wss_proxy_http_redirect_enabled": False},
-            [9443],
-        ),
-        ([{"unix": "/run/gate.sock"}], {"wss_proxy_http_redirect_enabled": False}, []),
-    ],
-)
-def test_the_ports_that_others_connect_to_are_known(listen: t.Any, extra: Options, ports: t.List[int]) -> None:
-    server: Options = {"name": "a"} if listen is None else {"name": "a", "listen": listen}
-    assert worked_out("__nginx_public_ports", wss_proxy_servers=[server], **extra) == ports
+def test_what_a_play_hands_over_is_what_nginx_goes_by() -> None:
+    given = {"sockets": [{"path": "/run/a.sock"}], "ports": ["443"], "shared_tmp": "yes"}
+    assert worked_out("__nginx_needs", nginx_needs=given, wss_proxy_servers=[{"name": "a"}]) == {
+        "sockets": [{"path": "/run/a.sock"}],
+        "ports": [443],
+        "writable_paths": [],
+        "shared_tmp": True,
+    }
+
+
+def test_the_firewall_opens_the_ports_of_the_gate_s_servers() -> None:
+    servers = [{"name": "a", "listen": [{"port": 8443}, {"port": 9443, "address": "127.0.0.1"}]}]
+    assert worked_out("__nginx_needs", wss_proxy_servers=servers)["ports"] == [80, 8443]
+    assert worked_out("__nginx_needs", wss_proxy_servers=servers, wss_proxy_http_redirect_enabled="false")["ports"] == [
+        8443
+    ]
+    assert worked_out("__nginx_needs")["ports"] == []

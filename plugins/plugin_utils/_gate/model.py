@@ -34,7 +34,8 @@ class GateError(ValueError):
     """What was asked for cannot become a gate; the text says what, where and what to do, one line a problem."""
 
 
-def _read(servers: t.Any, context: t.Any) -> Gate:
+def read(servers: t.Any, context: t.Any) -> Gate:
+    """The servers as far as they can be read, with all that is wrong with them."""
     gate = Gate(context)
     gate.upstreams = upstreams.read(gate, gate.context["upstreams"])
     for where, item in gate.problems.entries("wss_proxy", "wss_proxy_servers", servers):
@@ -45,7 +46,7 @@ def _read(servers: t.Any, context: t.Any) -> Gate:
 
 def gate_errors(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.List[str]:
     """All that is wrong with the servers, one sentence each; empty when nothing is."""
-    return _read(servers, context or {}).problems.found
+    return read(servers, context or {}).problems.found
 
 
 def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
@@ -53,7 +54,7 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
 
     Raises GateError when gate_errors would find anything.
     """
-    gate = _read(servers, context or {})
+    gate = read(servers, context or {})
     if gate.problems.found:
         raise GateError("\n".join(gate.problems.found))
     return {

@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ...module_utils._certificates.paths import DIRECTORY
+from .._platforms import FAMILIES, PLANNED_FAMILY
 from .defaults import CHOICES, OPTIONS, VARIABLES
 
 AUTH_KINDS = CHOICES["wss_proxy_servers.locations.auth"]
@@ -38,10 +39,10 @@ CONTEXT_DEFAULTS: t.Dict[str, t.Any] = {
     "htpasswd_files": [],
     "token_store_path": "",
     "nginx_directory": "/etc/nginx",
-    "nginx_version": "1.22.1",
+    "nginx_version": FAMILIES[PLANNED_FAMILY]["nginx_planned_version"],
     "openssl_version": "",
     "ipv6": True,
-    "ca_bundle_path": "/etc/ssl/certs/ca-certificates.crt",
+    "ca_bundle_path": FAMILIES[PLANNED_FAMILY]["ca_bundle_path"],
     "http_redirect_enabled": VARIABLES["wss_proxy_http_redirect_enabled"],
     "http_redirect_port": VARIABLES["wss_proxy_http_redirect_port"],
     "access_log_path": "/var/log/nginx/wss_access.log",

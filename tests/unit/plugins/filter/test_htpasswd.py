@@ -9,7 +9,11 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.wssgate.nginx.plugins.filter.htpasswd import htpasswd_content, htpasswd_problems
+from ansible_collections.wssgate.nginx.plugins.filter.htpasswd import (
+    htpasswd_content,
+    htpasswd_problems,
+    htpasswd_written,
+)
 
 PASSWORD = "correct horse battery"
 DIGEST = "x" * 86
@@ -202,3 +206,28 @@ def test_the_order_of_users_is_kept_and_no_user_means_no_line() -> None:
 def test_content_is_never_made_from_wrong_input() -> None:
     with pytest.raises(AnsibleFilterError, match="no colon"):
         htpasswd_content(file_with({"name": "a:b", "password": PASSWORD}), "gate")
+
+
+def test_files_are_handed_over_with_their_own_attributes_or_those_of_all() -> None:
+    users = [{"name": "a", "hash": "$6$salt$" + "x" * 86}]
+    files = [
+        {"path": "/etc/nginx/a", "users": users},
+        {"path": "/etc/nginx/b", "users": [], "owner": "web", "group": None, "mode": "0600"},
+    ]
+    header = "# Ansible managed by wssgate.nginx; changes made here are lost\n"
+    assert htpasswd_written(files, "host", "root", "www-data", "0640") == [
+        {
+            "path": "/etc/nginx/a",
+            "content": f"{header}a:$6$salt${'x' * 86}\n",
+            "owner": "root",
+            "group": "www-data",
+            "mode": "0640",
+        },
+        {"path": "/etc/nginx/b", "content": header, "owner": "web", "group": "www-data", "mode": "0600"},
+    ]
+
+
+def test_another_seed_gives_other_hashes() -> None:
+    files = [{"path": "/etc/nginx/a", "users": [{"name": "a", "password": "b"}]}]
+    found = [htpasswd_written(files, "host", "root", "web", "0640", seed) for seed in ("", "", "x")]
+    assert found[0] == found[1] != found[2]

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx import info as _nginx_info
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import (
+    differing_files,
     gather,
     installed_packages,
     modules,
@@ -158,3 +159,34 @@ def test_what_is_neither_file_nor_folder_is_left_out(tmp_path):
     os.mkfifo(str(tmp_path / "fifo"))
     names = ("link", "way", "fifo", "missing")
     assert path_states([str(tmp_path / name) for name in names]) == {}
+
+
+def wanted_file(path, **others):
+    return {"path": str(path), "content": "limits\n", "mode": "0644", **OWNER, **others}
+
+
+def test_a_file_that_is_as_it_should_be_does_not_differ(tmp_path):
+    path = tmp_path / "drop-in"
+    path.write_text("limits\n")
+    path.chmod(0o644)
+    assert differing_files([wanted_file(path)]) == differing_files([]) == []
+
+
+@pytest.mark.parametrize(
+    "others", [{"content": "limits"}, {"mode": "0600"}, {"owner": "nobody-at-all"}, {"group": "nobody-at-all"}]
+)
+def test_a_file_that_is_otherwise_differs(tmp_path, others):
+    path = tmp_path / "drop-in"
+    path.write_text("limits\n")
+    path.chmod(0o644)
+    assert differing_files([wanted_file(path, **others)]) == [str(path)]
+
+
+def test_what_is_missing_or_no_file_differs(tmp_path):
+    there = tmp_path / "there"
+    there.write_text("limits\n")
+    there.chmod(0o644)
+    link = tmp_path / "link"
+    link.symlink_to(there)
+    paths = [tmp_path / "missing", link, tmp_path]
+    assert differing_files([wanted_file(path) for path in paths]) == [str(path) for path in paths]

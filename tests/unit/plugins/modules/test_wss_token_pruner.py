@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import importlib.machinery
 import json
 import os
+import pwd
 import stat
 import subprocess
 import sys
@@ -38,6 +40,8 @@ LASTING = "lasting-token-of-16"
 PYTHON = shipped.choose_python(sys.executable)
 TIMER = "wssgate-token-prune.timer"
 SERVICE = "wssgate-token-prune.service"
+# That of a package which an earlier task of the play installs.
+GROUP_TO_COME = "group-to-come"
 CODE = {
     "__init__.py",
     "_agent/__init__.py",
@@ -584,3 +588,60 @@ def test_a_collection_without_its_sources_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(shipped.importlib, "import_module", lambda *_names: module)
     with pytest.raises(OSError, match="the source of _token_store is not there"):
         shipped.source_of("_token_store")
+
+
+# folders
+
+
+def folder_of(path: Path, **others: Any) -> dict[str, Any]:
+    return {
+        "path": str(path),
+        "owner": pwd.getpwuid(os.geteuid()).pw_name,
+        "group": grp.getgrgid(os.getegid()).gr_name,
+        "mode": "0710",
+        **others,
+    }
+
+
+def test_folders_are_made_before_the_pruner_runs_and_a_second_run_changes_nothing(machine: Machine, run: Any) -> None:
+    path = machine.root / "srv" / "wss" / "tokens"
+    answer = run(folders=[folder_of(path)], store=str(path))
+    assert answer["changed"] and answer["changed_files"][0] == answer["diff"][0]["after_header"] == str(path)
+    assert [stat.S_IMODE(made.stat().st_mode) for made in (path, path.parent)] == [0o710, 0o710]
+    again = run(folders=[folder_of(path)], store=str(path))
+    assert (again["changed"], again["changed_files"], again["diff"]) == (False, [], [])
+
+
+def test_a_folder_with_another_mode_is_put_right(machine: Machine, run: Any) -> None:
+    run(folders=[folder_of(machine.store)])
+    machine.store.chmod(0o777)
+    answer = run(folders=[folder_of(machine.store)])
+    assert answer["changed_files"] == [str(machine.store)]
+    assert answer["diff"][0]["before"].endswith(" 0777\n") and answer["diff"][0]["after"].endswith(" 0710\n")
+    assert stat.S_IMODE(machine.store.stat().st_mode) == 0o710
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_check_mode_makes_no_folder_and_changes_none(machine: Machine, run: Any, is_there: bool) -> None:
+    path = machine.store if is_there else machine.root / "srv" / "tokens"
+    if is_there:
+        path.chmod(0o777)
+    answer = run(folders=[folder_of(path, group=GROUP_TO_COME)], _ansible_check_mode=True)
+    assert str(path) in answer["changed_files"]
+    assert path.exists() is is_there and not (machine.root / "srv").exists()
+    assert not is_there or stat.S_IMODE(path.stat().st_mode) == 0o777
+
+
+@pytest.mark.parametrize("what", ["link", "file", "owner", "group"])
+def test_what_cannot_be_a_folder_is_refused(machine: Machine, run: Any, what: str) -> None:
+    path, others = machine.root / "srv", {}
+    if what == "link":
+        path.symlink_to(machine.store)
+    elif what == "file":
+        path.touch()
+    else:
+        others = {what: GROUP_TO_COME}
+    answer = run(folders=[folder_of(path, **others)])
+    words = f"{what} {GROUP_TO_COME} of {path} is not on this host" if others else f"{path} is there and no folder"
+    assert answer["failed"] and answer["msg"].startswith(words)
+    assert machine.files() <= {"srv"} and (not others or not path.exists())

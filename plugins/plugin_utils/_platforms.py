@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every difference between operating systems that the roles know, in one table.
+
+The roles read it by the filter ``platform``; their metadata is generated from it, and README.md names the same systems.
+"""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+
+Platform = t.Dict[str, t.Any]
+
+# By Ansible's os_family. Every family has the same keys; nothing ('' or []) stands for what a family does not have.
+FAMILIES: t.Dict[str, Platform] = {
+    # Run by the tests on Debian 12 and 13.
+    "Debian": {
+        # Names and versions as people say them, with the names that Ansible Galaxy has for the versions.
+        "systems": {
+            "Debian": {"12": "bookworm", "13": "trixie"},
+            "Ubuntu": {"22.04": "jammy", "24.04": "noble"},
+        },
+        "nginx_packages": ["nginx"],
+        "nginx_user": "www-data",
+        "nginx_group": "www-data",
+        "nginx_includes": ["conf.d/*.conf", "sites-enabled/*"],
+        "nginx_modules_include": "modules-enabled/*.conf",
+        # Before the package is there, a dry run plans for this one: Debian 12's.
+        "nginx_planned_version": "1.22.1",
+        "certificates_packages": ["python3-cryptography"],
+        "acme_packages": ["certbot"],
+        "acme_service": "certbot.service",
+        "acme_timer": "certbot.timer",
+        "acme_cron": "/etc/cron.d/certbot",
+        # The program ss, which ends sessions.
+        "session_packages": ["iproute2"],
+        # Authorities that the system trusts.
+        "ca_bundle_path": "/etc/ssl/certs/ca-certificates.crt",
+        # Tools of SELinux's policy, on systems that come with one.
+        "selinux_packages": [],
+    },
+    # Written for EL 9 and 10, not yet run there. certbot is in EPEL, which has to be enabled.
+    "RedHat": {
+        "systems": {"EL": {"9": "9", "10": "10"}},
+        "nginx_packages": ["nginx"],
+        "nginx_user": "nginx",
+        "nginx_group": "nginx",
+        "nginx_includes": ["conf.d/*.conf"],
+        "nginx_modules_include": "/usr/share/nginx/modules/*.conf",
+        "nginx_planned_version": "1.20.1",
+        "certificates_packages": ["python3-cryptography"],
+        "acme_packages": ["certbot"],
+        "acme_service": "certbot-renew.service",
+        "acme_timer": "certbot-renew.timer",
+        "acme_cron": "a cron job of your own",
+        "session_packages": ["iproute"],
+        "ca_bundle_path": "/etc/pki/tls/certs/ca-bundle.crt",
+        "selinux_packages": ["policycoreutils-python-utils", "python3-libselinux", "python3-libsemanage"],
+    },
+}
+
+# What a play plans for where nothing else is known.
+PLANNED_FAMILY = "Debian"
+
+
+def platform(family: str) -> Platform:
+    """What is in the table for a family; for one that is not in it, the same keys with nothing in them."""
+    if family in FAMILIES:
+        return copy.deepcopy(FAMILIES[family])
+    return {key: type(value)() for key, value in FAMILIES[PLANNED_FAMILY].items()}
+
+
+def galaxy_platforms() -> t.List[t.Dict[str, t.Any]]:
+    """The systems as a role's meta/main.yml lists them."""
+    return [
+        {"name": name, "versions": list(versions.values())}
+        for family in FAMILIES.values()
+        for name, versions in family["systems"].items()
+    ]
+
+
+def problems(facts: t.Mapping[str, t.Any]) -> t.List[str]:
+    """One sentence where the host's family is not in the table; nothing where the play has not gathered it."""
+    family = facts.get("os_family")
+    if family is None or family in FAMILIES:
+        return []
+    return [
+        f"{facts.get('distribution') or 'This system'} is not supported: this collection knows the families "
+        f"{' and '.join(FAMILIES)}, and this is {family}"
+    ]
