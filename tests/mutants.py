@@ -174,6 +174,16 @@ MUTANTS = (
         Mutant(f"the upstream gets no {header} of a client's", rf"proxy_set_header {header} \"\";")
         for header in ("X-Client-IP", "X-Client-Subject", "X-Caller")
     ),
+    Mutant("a constant goes to the upstream", r'(proxy_set_header X-Api-Key) "[^"].*;', r"\1 $http_x_api_key;"),
+    Mutant("a $ in a constant is a $", r"\$\{wss_dollar\}", "${host}"),
+    Mutant("a constant reaches no upstream from a client", r'proxy_set_header X-Api-Key "";'),
+    Mutant("the gate's own password goes to the upstream", r'proxy_set_header Authorization "[^"]+";'),
+    Mutant(
+        "the upstream is asked for its own host",
+        r"proxy_set_header Host app[^;]*;",
+        "proxy_set_header Host $host$wss_host_port;",
+    ),
+    Mutant("the upstream learns the client's host", r"proxy_set_header X-Forwarded-Host [^;]*;"),
     Mutant("an upstream does not tell nginx where to look", r"(proxy_ignore_headers) X-Accel-Redirect", r"\1"),
     Mutant("the Host keeps its port", r"proxy_set_header Host [^;]*;", "proxy_set_header Host $host;"),
     Mutant(

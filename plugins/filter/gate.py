@@ -24,6 +24,15 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         raise AnsibleFilterError(str(error)) from error
 
 
+def gate_upstream_headers(
+    servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
+) -> t.List[t.Dict[str, t.Any]]:
+    try:
+        return model.gate_upstream_headers(servers, context)
+    except model.GateError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
 def csp_hash(text: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") + "'"
 
@@ -32,4 +41,9 @@ class FilterModule:
     """Filters of the gate."""
 
     def filters(self) -> t.Dict[str, t.Callable[..., t.Any]]:
-        return {"csp_hash": csp_hash, "gate_errors": gate_errors, "gate_model": gate_model}
+        return {
+            "csp_hash": csp_hash,
+            "gate_errors": gate_errors,
+            "gate_model": gate_model,
+            "gate_upstream_headers": gate_upstream_headers,
+        }

@@ -214,6 +214,8 @@ WHOLE: Options = {
                     "max_sessions_per_token": 1,
                     "client_ip_header": "X-Client-IP",
                     "forward_credentials": True,
+                    "upstream_host": "app.internal:8443",
+                    "upstream_headers": [{"name": "X-Api-Key", "value": "secret"}],
                     "upstream_verify_enabled": True,
                     "upstream_ca_path": "/etc/ssl/ca.pem",
                     "upstream_tls_name": "wcs.internal",

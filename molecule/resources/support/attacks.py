@@ -35,6 +35,10 @@ LONGEST_TOKEN = "L" * 128
 USERNAME = "operator"
 PASSWORD = "attack table: password"
 SECRETS = (TOKEN, OTHER_TOKEN, PASSING_TOKEN, LONGEST_TOKEN, PASSWORD)
+# What an upstream gets of the gate's own: every character that means something to nginx.
+API_KEY = r'attack-table: $remote_addr ${host} "quoted"; {braces} \n # $'
+GATE_PASSWORD = "Bearer attack-table-of-the-gate"
+GATE_SECRETS = (API_KEY, GATE_PASSWORD)
 
 # Files in the store that are no tokens, and one beside it that no worker can read.
 TOO_SHORT = "s" * 15
@@ -486,6 +490,11 @@ def _readings() -> Iterator[Case]:
             )
 
 
+# In Case.sent: the site's own, which has its port.
+AUTHORITY = "AUTHORITY"
+CONSTANTS = {"X-Api-Key": [API_KEY], "Authorization": [GATE_PASSWORD]}
+
+
 CASES: tuple[Case, ...] = (
     # Honest clients. If these fail, the refusals below prove nothing.
     _opened("a live token from an allowed origin opens the gate"),
@@ -571,6 +580,34 @@ CASES: tuple[Case, ...] = (
         lambda site: ask(site, "/renamed").adding("X-Caller", "192.0.2.1").adding("X-Client-IP", "192.0.2.1"),
         "/renamed",
         sent={"X-Caller": ["127.0.0.1"], "X-Client-IP": []},
+    ),
+    # What the gate says of its own.
+    _opened(
+        "an upstream is asked for the host that it serves", path="/virtual",
+        sent={"Host": ["app.internal:8081"], "X-Forwarded-Host": [AUTHORITY]},
+    ),
+    _opened(
+        "the host that a client asked for is told by the gate alone",
+        lambda site: ask(site, "/virtual").adding("X-Forwarded-Host", "evil.example").adding("x-forwarded-host", "evil.example"),
+        "/virtual", sent={"Host": ["app.internal:8081"], "X-Forwarded-Host": [AUTHORITY]},
+    ),
+    _opened("an upstream gets the headers that the gate has for it", path="/constant", sent=CONSTANTS),
+    _opened(
+        "a client's own headers of these names are dropped",
+        lambda site: ask(site, "/constant")
+        .adding("X-Api-Key", "mine").adding("x-api-key", "mine, too").adding("X_Api_Key", "mine").adding("X-Api_Key", "mine")
+        .basic(USERNAME, PASSWORD),
+        "/constant", sent={**CONSTANTS, "X_Api_Key": [], "X-Api_Key": []},
+    ),
+    _opened(
+        "a header that one upstream gets of the gate's no other one gets of a client's",
+        lambda site: ask(site).adding("X-Api-Key", "mine").adding("x-api-key", "mine, too"),
+        sent={"X-Api-Key": []},
+    ),
+    _opened(
+        "not even where it gets a client's credentials",
+        lambda site: ask(site, "/credentials").adding("X-Api-Key", "mine").adding("Authorization", "Bearer mine"),
+        "/credentials", sent={"Cookie": [f"AUTH={TOKEN}"], "Authorization": ["Bearer mine"], "X-Api-Key": []},
     ),
     # What the upstream says to nginx.
     _opened("an upstream does not tell nginx where to look", path="/accel"),
@@ -892,7 +929,10 @@ def _expected_at_upstream(site: Site, case: Case) -> dict[str, list[str]]:
         "X-Forwarded-Proto": ["https"],
         "Cookie": [],
         "Authorization": [],
-        **case.sent,
+        **{
+            name: [site.authority if value == AUTHORITY else value for value in values]
+            for name, values in case.sent.items()
+        },
     }
 
 
@@ -918,7 +958,7 @@ def complaints(site: Site, case: Case, seen: Observation) -> list[str]:
     found += _complaints_of_log(site, case, seen)
     found += _complaints_of_upstream(site, case, seen)
     everything = json.dumps([seen.log_lines, seen.error_log, seen.headers, seen.body])
-    if any(secret in everything for secret in SECRETS):
+    if any(json.dumps(secret)[1:-1] in everything for secret in (*SECRETS, *GATE_SECRETS)):
         found.append("a secret is in a log or in the answer")
     return found
 

@@ -77,11 +77,17 @@ OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
         "max_sessions_per_token": 0,
         "client_ip_header": "X-Client-IP",
         "forward_credentials": False,
+        "upstream_host": "client",
+        "upstream_headers": [],
         "upstream_verify_enabled": None,
         "upstream_ca_path": "",
         "upstream_tls_name": "",
         "client_certificate_required": None,
         "extra_directives": "",
+    },
+    "wss_proxy_servers.locations.upstream_headers": {
+        "name": "",
+        "value": "",
     },
     "wss_proxy_servers.error_pages": {
         "codes": [],

@@ -48,6 +48,16 @@ def gate_errors(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = Non
     return _read(servers, context or {}).problems.found
 
 
+def gate_upstream_headers(
+    servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
+) -> t.List[t.Dict[str, t.Any]]:
+    """The files of upstream_headers, whose values are secrets: for a task with no_log alone."""
+    gate = _read(servers, context or {})
+    if gate.problems.found:
+        raise GateError("\n".join(gate.problems.found))
+    return gate.upstream_headers
+
+
 def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
     """What the templates render.
 

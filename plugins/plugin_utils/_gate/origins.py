@@ -51,15 +51,15 @@ def read(
 
 
 def _check_wildcard(gate: Gate, where: str, item: t.Any, match: t.Match[str]) -> None:
-    """A wildcard has to stay within a domain that somebody owns; which of those are open to all, only its owner knows."""
+    """A wildcard has to stay within a domain that somebody owns; which of those are open to all is not known here."""
     if match["scheme"] not in DEFAULT_PORTS:
         gate.problems.add(where, f"{shown(item)} has a scheme whose hosts have no domains; list the origins themselves")
     elif "." not in match["host"] or match["host"].rpartition(".")[2].isdigit():
         # https://*.0.0.1 would be https://127.0.0.1, too: https://url.spec.whatwg.org/#ends-in-a-number-checker
         gate.problems.add(
             where,
-            f"{shown(item)} would let in everybody's pages: behind *. there has to be a domain of your own with a dot in it, "
-            "such as *.example.com; list the origins themselves",
+            f"{shown(item)} would let in everybody's pages: behind *. there has to be a domain of your own with a dot in "
+            "it, such as *.example.com; list the origins themselves",
         )
 
 

@@ -32,6 +32,7 @@ ORIGIN = re.compile(rf"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:(?P<below>\*\.)(?!\[))
 UPSTREAM_URL = re.compile(
     rf"(?P<scheme>https?|wss?)://(?:{UNIX}|(?P<host>{HOST})(?::{PORT})?(?P<path>{LOCATION_PATH.pattern})?)"
 )
+AUTHORITY = re.compile(rf"(?P<host>{HOST})(?::{PORT})?")
 PEER = re.compile(rf"{UNIX}|(?P<host>{HOST}):{PORT}")
 # Python takes anything for the zone of an IPv6 address (fe80::1%anything), nginx none: hence no '%'.
 ADDRESS = re.compile(r"[0-9A-Fa-f:.]+|\[[0-9A-Fa-f:.]+\]")

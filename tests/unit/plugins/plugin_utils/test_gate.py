@@ -1309,11 +1309,14 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "max_sessions_per_token": 1,
         "client_ip_header": "X-Client-IP",
         "forward_credentials": True,
+        "upstream_host": "app.example:8443",
+        "upstream_headers": [],
         "upstream_verify_enabled": True,
         "upstream_ca_path": "/etc/ssl/ca.pem",
         "upstream_tls_name": "app.example",
         "client_certificate_required": True,
     },
+    "upstream_header": {"name": "X-Api-Key"},
     "listen": {
         "port": 443,
         "address": "fe80::1",
@@ -1368,6 +1371,7 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
 SCHEMAS = {
     "server": _gate_options.SERVER_DEFAULTS,
     "location": _gate_options.LOCATION_DEFAULTS,
+    "upstream_header": _gate_options.UPSTREAM_HEADER_DEFAULTS,
     "listen": _gate_options.LISTEN_DEFAULTS,
     "client_certificates": _gate_options.CLIENT_CERTIFICATES_DEFAULTS,
     "error_page": _gate_options.ERROR_PAGE_DEFAULTS,
@@ -1380,6 +1384,8 @@ SCHEMAS = {
 NOT_CHECKED = {
     ("server", "extra_directives"),
     ("location", "extra_directives"),
+    # Any visible character, quoted: test_a_value_is_written_as_nginx_reads_it.
+    ("upstream_header", "value"),
     ("context", "nginx_version"),
     ("context", "openssl_version"),
     ("context", "htpasswd_files"),
@@ -1420,6 +1426,8 @@ def placed(kind: str, key: str, value: t.Any) -> t.Tuple[Options, Options]:
         return server(**options), {}
     if kind == "location":
         return server(location(**options)), {}
+    if kind == "upstream_header":
+        return server(location(upstream_headers=[{"value": "v", **options}])), {}
     if kind == "listen":
         return server(listen=[{**({} if key == "unix" else {"port": 443}), **options}]), {}
     if kind == "client_certificates":
@@ -1524,7 +1532,7 @@ VALUE = st.one_of(TEXT, st.integers(-1, 70000), st.booleans(), st.lists(TEXT, ma
 def some(kind: str, base: Options) -> st.SearchStrategy[Options]:
     keys = sorted(
         set(SCHEMAS[kind])
-        - {"locations", "listen", "client_certificates", "error_pages", "upstreams", "servers"}
+        - {"locations", "listen", "client_certificates", "upstream_headers", "error_pages", "upstreams", "servers"}
         - set(base)
     )
     return st.dictionaries(st.sampled_from(keys), VALUE, max_size=3).map(lambda changes: {**base, **changes})
@@ -1646,6 +1654,9 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "connect_timeout": 5,
                 "client_ip_header": "X-Client-IP",
                 "cleared_headers": ["X-Client-Subject", *_checks.TARGET_HEADERS],
+                "upstream_host": "",
+                "upstream_headers": [],
+                "cleared_upstream_headers": [],
                 "readings": [],
                 "forward_credentials": False,
                 "client_certificate_required": False,
