@@ -65,6 +65,11 @@ MUTANTS = (
     Mutant("Connection is looked at", _without_if(r"\$wss_connection = 0")),
     Mutant("upgrade is a word of its own in Connection", r'"~\*\^\(\?:\[\^,\]\*,\)[^"]*"', '"~*upgrade"'),
     Mutant("upgrade may stand anywhere in Connection", r'"~\*\^\(\?:\[\^,\]\*,\)[^"]*"', '"~*^upgrade$"'),
+    # Addresses.
+    Mutant("the addresses that are allowed are looked at", _without_if(r"\$wss_allow_\w+ = 0")),
+    Mutant("the addresses that are denied are looked at", _without_if(r"\$wss_deny_\w+")),
+    Mutant("an address is none until it is found", r"(geo \$wss_allow_\w+ \{\s*)default 0;", r"\1default 1;"),
+    Mutant("an allowed network is one", r"127\.0\.0\.0/8 1;(\s*2001)", r"\1"),
     # The origin.
     Mutant("the origin is looked at", _without_if(r"\$wss_origin_\w+ = 0")),
     Mutant("a foreign origin is refused", r"(map \$http_origin \$wss_origin_\w+ \{\s*)default 0;", r"\1default 1;"),
@@ -205,7 +210,7 @@ MUTANTS = (
     # The log.
     *(
         Mutant(f"the log tells the reason {reason}", rf"set \$wss_refused {reason};")
-        for reason in ("method", "upgrade", "connection", "draining", "path_spelling", "origin")
+        for reason in ("method", "upgrade", "connection", "draining", "address", "path_spelling", "origin")
     ),
     *(
         Mutant(f"the log tells the reason {reason}", rf"(?<=\n)[^\n]*\s{reason};")
@@ -440,7 +445,10 @@ def hurt(house: AttackedHouse, mutant: Mutant) -> Edit:
 SAMENESS = (
     (r"(?:__Host\\?[-_])?AUTH", "COOKIE"),
     (r"\b(?:gate_example_com|[a-z]+)_\d+\b", "SLUG"),
-    (r"(\$?wss_(?:origin|attempts64|sessions64|tokens|path|encoded))_[\w-]+", r"\1_SLUG"),
+    (
+        r"(\$?wss_(?:origin|allow|deny|server_allow|server_deny|attempts64|sessions64|tokens|path|encoded))_[\w-]+",
+        r"\1_SLUG",
+    ),
     (r"(?<=:)\d{5}\b", "PORT"),
 )
 
@@ -488,7 +496,8 @@ def directives(house: House) -> dict[str, dict[str, set[int]]]:
             str(Path(config["file"]).relative_to(house.etc)) if Path(config["file"]).is_absolute() else config["file"]
         )
         if file.startswith("wssgate.d/"):
-            walk(file, config["parsed"], Path(file).stem if file.endswith(".inc") else "")
+            # One file a location: headers_gate_0.inc.
+            walk(file, config["parsed"], Path(file).stem.partition("_")[0] if file.endswith(".inc") else "")
     return found
 
 

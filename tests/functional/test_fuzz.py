@@ -87,7 +87,10 @@ class Stage:
     def check(self, batch: list[Case]) -> None:
         self.log.seek(0, os.SEEK_END)
         count = self.mirror.count
-        verdicts = [judge(self.rules, case.request_line, case.lines) for case in batch]
+        verdicts = [
+            judge(self.rules, case.request_line, case.lines, self.askers[number % len(self.askers)].address)
+            for number, case in enumerate(batch)
+        ]
         for start in range(0, len(batch), len(self.askers)):
             # The last group may have fewer cases than there are askers.
             group = list(zip(self.askers, batch[start:], verdicts[start:], strict=False))
@@ -192,6 +195,8 @@ def house(mirror: Mirror, port: int) -> Iterator[House]:
             "cookie_name": door.cookie.decode(),
             "origins": [origin.decode() for origin in door.origins],
             "allow_missing_origin": door.is_missing_origin_allowed,
+            "allow_from": list(door.allow),
+            "deny_from": list(door.deny),
         }
         | ({"htpasswd_file": "@passwords@"} if "basic" in door.auth else {})
         for door in DOORS
@@ -300,6 +305,9 @@ GUARDS = {
     "a Connection": (HANDSHAKE, IF % r"\$wss_connection", ""),
     "no h2c": (GATE, r"websocket 1;", "websocket 1; h2c 1;"),
     "the word upgrade in Connection, not the letters": (GATE, r'"~\*\^[^"]*upgrade[^"]*"', '"~*upgrade"'),
+    "the addresses that are allowed": (SERVER, IF % r"\$wss_allow_\w+", ""),
+    "the addresses that are denied": (SERVER, IF % r"\$wss_deny_\w+", ""),
+    "the end of a network": (GATE, r"127\.0\.0\.0/29", "127.0.0.0/28"),
     "the origin": (SERVER, IF % r"\$wss_origin_\w+", ""),
     "an origin at all": (GATE, r'(map \$http_origin \$wss_origin_\w+ \{\n +default 0;)(?!\n +"" 1;)', r'\1 "" 1;'),
     "an origin to its end": (GATE, r'"https://app\.example\.com" 1;', '"~*^https://app.example.com" 1;'),

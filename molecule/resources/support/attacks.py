@@ -76,6 +76,7 @@ QUIET_REASONS = (
     "upgrade",
     "connection",
     "draining",
+    "address",
     "path_spelling",
     "origin",
     "limit",
@@ -588,14 +589,16 @@ CASES: tuple[Case, ...] = (
     ),
     _opened(
         "the host that a client asked for is told by the gate alone",
-        lambda site: ask(site, "/virtual").adding("X-Forwarded-Host", "evil.example").adding("x-forwarded-host", "evil.example"),
+        lambda site: ask(site, "/virtual")
+        .adding("X-Forwarded-Host", "evil.example").adding("x-forwarded-host", "evil.example"),
         "/virtual", sent={"Host": ["app.internal:8081"], "X-Forwarded-Host": [AUTHORITY]},
     ),
     _opened("an upstream gets the headers that the gate has for it", path="/constant", sent=CONSTANTS),
     _opened(
         "a client's own headers of these names are dropped",
         lambda site: ask(site, "/constant")
-        .adding("X-Api-Key", "mine").adding("x-api-key", "mine, too").adding("X_Api_Key", "mine").adding("X-Api_Key", "mine")
+        .adding("X-Api-Key", "mine").adding("x-api-key", "mine, too")
+        .adding("X_Api_Key", "mine").adding("X-Api_Key", "mine")
         .basic(USERNAME, PASSWORD),
         "/constant", sent={**CONSTANTS, "X_Api_Key": [], "X-Api_Key": []},
     ),
@@ -710,6 +713,27 @@ CASES: tuple[Case, ...] = (
         lambda site: ask(site, "/basic", token=None, origin="https://evil.example").basic(USERNAME, PASSWORD), path="/basic",
     ),
     *_pages(),
+    # Addresses.
+    _opened("an address that is allowed may connect", path="/near"),
+    _refused(
+        "an address that is allowed is no credential", 401, "basic_auth",
+        lambda site: ask(site, "/near", token=None), path="/near",
+    ),
+    _refused("an address that is not allowed is refused", 403, "address", lambda site: ask(site, "/far"), path="/far"),
+    _refused(
+        "a password does not make up for an address", 403, "address",
+        lambda site: ask(site, "/far").basic(USERNAME, PASSWORD), path="/far",
+    ),
+    _refused(
+        "an address that is denied is refused, though it is allowed", 403, "address",
+        lambda site: ask(site, "/denied"), path="/denied",
+    ),
+    _refused(
+        "an address that a client makes up counts for nothing", 403, "address",
+        lambda site: ask(site, "/far").adding("X-Forwarded-For", "192.0.2.1").adding("X-Real-IP", "192.0.2.1")
+        .adding("X-Client-IP", "192.0.2.1").adding("Forwarded", "for=192.0.2.1"),
+        path="/far",
+    ),
     # Nothing but a WebSocket passes.
     _upgrade("there is no Upgrade"),
     _upgrade("the Upgrade is empty", ""),
@@ -766,6 +790,14 @@ CASES: tuple[Case, ...] = (
         "the Connection is told before a foreign origin", 400, "connection",
         lambda site: ask(site, origin="https://evil.example").without("Connection"),
     ),
+    _refused(
+        "a missing Upgrade is told before an address", 426, "upgrade",
+        lambda site: ask(site, "/far").without("Upgrade"), path="/far",
+    ),
+    _refused(
+        "an address is told before a foreign origin", 403, "address",
+        lambda site: ask(site, "/far", token=None, origin="https://evil.example"), path="/far",
+    ),
     _refused("a foreign origin is told before a missing token", 403, "origin", lambda site: ask(site, token=None, origin="https://evil.example")),
     _refused(
         "a foreign origin is told before a missing password", 403, "origin",
@@ -806,6 +838,10 @@ CASES: tuple[Case, ...] = (
         "a host that is being drained lets nobody in", 503, "draining", ask, tried=2, before=_drain, answer={"Retry-After": "10"},
     ),
     _refused("a host that is being drained asks for a handshake first", 426, "upgrade", lambda site: ask(site).without("Upgrade")),
+    _refused(
+        "a host that is being drained tells that to any address", 503, "draining",
+        lambda site: ask(site, "/far"), path="/far", answer={"Retry-After": "10"},
+    ),
     _opened("a host that was drained lets in again", tried=2, before=_undrain),
     # The upstream is the trouble.
     _refused("an upstream that is not there is told", 502, "upstream_unreachable", lambda site: ask(site, "/gone"), path="/gone"),
@@ -1000,7 +1036,14 @@ def _complaints_of_upstream(site: Site, case: Case, seen: Observation) -> list[s
 
 def differences(observations: Iterable[Observation]) -> list[str]:
     """Which of the gate's own refusals say more than their status: reasons are for the log."""
-    ways = (403, "origin"), (403, "token"), (400, "protocol"), (400, "connection"), (400, "path_spelling")
+    ways = (
+        (403, "address"),
+        (403, "origin"),
+        (403, "token"),
+        (400, "protocol"),
+        (400, "connection"),
+        (400, "path_spelling"),
+    )
     faces: dict[int, set[str]] = {}
     for case, seen in zip(CASES, observations, strict=True):
         # nginx itself says more of a request that it cannot read.

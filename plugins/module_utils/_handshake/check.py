@@ -44,8 +44,25 @@ class Address(t.NamedTuple):
 def _connect(address: Address, timeout: float) -> socket.socket:
     connection = socket.create_connection((address.host, address.port), timeout=timeout)
     if address.proxy_protocol:
-        connection.sendall(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\n")
+        # Its own address: what the gate then takes for the client's is the same, whether it trusts this host or not.
+        family = "TCP6" if connection.family == socket.AF_INET6 else "TCP4"
+        (source, source_port), (host, port) = connection.getsockname()[:2], connection.getpeername()[:2]
+        connection.sendall(f"PROXY {family} {_bare(source)} {_bare(host)} {source_port} {port}\r\n".encode("ascii"))
     return connection
+
+
+def _bare(address: str) -> str:
+    """An IPv6 address of a link has the link's name behind it, which is nothing to the other side."""
+    return address.partition("%")[0]
+
+
+def client_address(address: Address, timeout: float) -> t.Optional[str]:
+    """Return the address that this host comes from; None when nothing listens."""
+    try:
+        with _connect(address, timeout) as connection:
+            return _bare(str(connection.getsockname()[0]))
+    except OSError:
+        return None
 
 
 def _context() -> ssl.SSLContext:

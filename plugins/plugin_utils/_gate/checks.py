@@ -190,8 +190,8 @@ def _clear_upstream_headers(gate: Gate, taken: t.Mapping[str, str]) -> None:
                 if name.lower() in taken:
                     gate.problems.add(
                         f"server {server['name']!r}, location {location['path']!r}, upstream_headers",
-                        f"{name!r} is a header of the gate's own, which upstreams take for the client's address, name, path "
-                        "or method; name another",
+                        f"{name!r} is a header of the gate's own, which upstreams take for the client's address, name, "
+                        "path or method; name another",
                     )
     # Each location has its own rule for this one: forward_credentials.
     names.pop("authorization", None)

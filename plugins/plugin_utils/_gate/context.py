@@ -51,6 +51,7 @@ class Gate:
         self.upstreams: t.Dict[str, t.Dict[str, t.Any]] = {}
         self.cookies: t.Dict[str, t.Dict[str, t.Any]] = {}
         self.origins: t.List[t.Dict[str, t.Any]] = []
+        self.addresses: t.List[t.Dict[str, t.Any]] = []
         self.zones: t.List[t.Dict[str, t.Any]] = []
         self.forwarded: t.List[t.Dict[str, t.Any]] = []
         self.upstream_headers: t.List[t.Dict[str, t.Any]] = []

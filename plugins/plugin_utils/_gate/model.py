@@ -71,6 +71,7 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         "upstreams": list(gate.upstreams.values()),
         "cookies": list(gate.cookies.values()),
         "origins": gate.origins,
+        "addresses": gate.addresses,
         "zones": gate.zones,
         "forwarded": gate.forwarded,
         "readings": gate.readings,

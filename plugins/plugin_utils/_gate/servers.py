@@ -9,7 +9,7 @@ import collections
 import typing as t
 
 from ...module_utils._tokens.pattern import TOKEN_PATTERN
-from . import auth, listeners, locations, origins, path_readings, tls
+from . import addresses, auth, listeners, locations, origins, path_readings, tls
 from .auth import basic
 from .context import Gate
 from .options import ERROR_PAGE_DEFAULTS, SERVER_AUTH_KINDS, SERVER_DEFAULTS
@@ -67,6 +67,7 @@ def read(gate: Gate, where: str, item: t.Mapping[str, t.Any]) -> t.Dict[str, t.A
     }
     if server["auth"] == "basic":
         server["htpasswd_path"] = basic.password_file(gate, where, htpasswd_path)
+    server["addresses"] = addresses.read(gate, where, server["slug"], f"all of {name}", options)
     if not options["locations"] and not root:
         problems.add(where, "locations is empty; name at least one path with its upstream")
     server["locations"] = [

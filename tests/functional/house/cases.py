@@ -62,10 +62,13 @@ DOORS = (
     Door(b"/password", ORIGINS, auth="basic"),
     Door(b"/open", ORIGINS, auth="none"),
     Door(b"/pages", PAGES),
+    # Clients come from 127.0.0.2 to 127.0.0.9.
+    Door(b"/near", ORIGINS, allow=("127.0.0.0/29",), deny=("127.0.0.4/31", "192.0.2.0/24")),
     Door(b"/app/", ORIGINS, auth="none"),
     # One in another: what is said of the inner ones, some upstreams read in paths of the outer ones.
     Door(b"/shop/", ORIGINS, auth="none"),
     Door(b"/shop/twin", ORIGINS, auth="none"),
+    Door(b"/shop/yard", ORIGINS, auth="none", deny=("127.0.0.3/32",)),
     Door(b"/shop/my.till", ORIGINS, auth="basic"),
     Door(b"/shop/staff/", ORIGINS),
     Door(b"/shop/staff/door", ORIGINS, auth="token_and_basic"),

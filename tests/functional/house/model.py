@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import string
 from dataclasses import dataclass, field
 
@@ -31,6 +32,8 @@ class Door:
     is_missing_origin_allowed: bool = False
     auth: str = "token"
     cookie: bytes = b"AUTH"
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,8 @@ class _Refused(Exception):
         self.status, self.reason, self.headers = status, reason, headers
 
 
-def judge(rules: Rules, request_line: bytes, lines: Lines) -> Verdict:
-    """The verdict on one request: its first line, and its header lines as they are on the wire."""
+def judge(rules: Rules, request_line: bytes, lines: Lines, client: str) -> Verdict:
+    """The verdict on one request: its first line, its header lines as they are on the wire, and the client's address."""
     door, version = None, b"HTTP/1.1"
     try:
         method, target, version = _request_line(request_line)
@@ -79,6 +82,8 @@ def judge(rules: Rules, request_line: bytes, lines: Lines) -> Verdict:
             raise _Refused(405, "upstream", Allow="GET")
         door = _door(rules, path)
         _handshake(rules, headers, method, version)
+        if door.allow and not _is_in(client, door.allow) or _is_in(client, door.deny):
+            raise _Refused(403, "address")
         if door.path.endswith(b"/") and (_is_ambiguous(path) or _is_read_as_another(rules, door, path)):
             raise _Refused(400, "path_spelling")
         origin = _origin(rules, door, headers)
@@ -273,7 +278,14 @@ def _is_read_as_another(rules: Rules, door: Door, path: bytes) -> bool:
 
 
 def _lets_in(door: Door) -> tuple[object, ...]:
-    return door.auth, door.cookie, frozenset(door.origins), door.is_missing_origin_allowed
+    return (
+        door.auth,
+        door.cookie,
+        frozenset(door.origins),
+        door.is_missing_origin_allowed,
+        frozenset(door.allow),
+        frozenset(door.deny),
+    )
 
 
 def _names(path: bytes) -> list[bytes]:
@@ -314,6 +326,10 @@ def _handshake(rules: Rules, headers: list[tuple[bytes, bytes]], method: bytes, 
     words = (_joined(rules, headers, b"connection") or b"").split(b",")
     if not any(word.strip(BLANKS).lower() == b"upgrade" for word in words):
         raise _Refused(400, "connection")
+
+
+def _is_in(client: str, networks: tuple[str, ...]) -> bool:
+    return any(ipaddress.ip_address(client) in ipaddress.ip_network(network) for network in networks)
 
 
 def _origin(rules: Rules, door: Door, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, ...]:

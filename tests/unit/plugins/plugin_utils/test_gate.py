@@ -1286,6 +1286,8 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "error_pages": [],
         "trusted_proxies": ["10.0.0.1"],
         "real_ip_header": "X-Forwarded-For",
+        "allow_from": ["192.0.2.1"],
+        "deny_from": ["2001:db8::/32"],
         "hsts_max_age": 5,
         "http2_enabled": True,
         "client_max_body_size": "500m",
@@ -1299,6 +1301,8 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "cookie_name": "AUTH",
         "origins": ["https://app.example.com"],
         "allow_missing_origin": True,
+        "allow_from": ["192.0.2.1"],
+        "deny_from": ["2001:db8::/32"],
         "htpasswd_file": "/etc/nginx/.htpasswd",
         "realm": "Restricted",
         "external_auth_url": "http://127.0.0.1:9000/check",
@@ -1628,6 +1632,7 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
         "error_pages": [],
         "trusted_proxies": [],
         "real_ip_header": "",
+        "addresses": [],
         "hsts_max_age": 0,
         "http2_enabled": False,
         "client_max_body_size": "",
@@ -1654,6 +1659,7 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "connect_timeout": 5,
                 "client_ip_header": "X-Client-IP",
                 "cleared_headers": ["X-Client-Subject", *_checks.TARGET_HEADERS],
+                "addresses": [],
                 "upstream_host": "",
                 "upstream_headers": [],
                 "cleared_upstream_headers": [],
@@ -1677,6 +1683,7 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
             "missing": False,
         }
     ]
+    assert made["addresses"] == []
     assert made["zones"] == []
     assert made["forwarded"] == []
     assert made["redirect_addresses"] == ["80", "[::]:80"]

@@ -1,0 +1,166 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where clients may come from, as load balancers name them, through sockets too, and on every path of a server."""
+
+from __future__ import annotations
+
+import json
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from house.gate import House, free_port, wait_for
+from house.talk import HEAD_END, Client, Mirror
+
+ORIGIN = "https://app.example.com"
+
+
+class AddressedHouse(House):
+    def __init__(self, mirror: Mirror, page: Path) -> None:
+        self.port, self.proxy_port = free_port(), free_port()
+        super().__init__([])
+        self.socket = self.root / "gate.sock"
+        location = {"upstream": f"http://127.0.0.1:{mirror.port}", "auth": "none", "origins": [ORIGIN]}
+        near = ["192.0.2.0/24", "2001:db8::/32"]
+        self.variables["wss_proxy_servers"] = [
+            {
+                "name": "balanced",
+                "listen": [{"address": "127.0.0.1", "port": self.port, "tls": False}],
+                "trusted_proxies": ["127.0.0.1"],
+                "locations": [
+                    location | {"path": "/near", "allow_from": near, "deny_from": ["192.0.2.128/25", "2001:db8:1::/48"]},
+                    location | {"path": "/mapped", "allow_from": ["::ffff:192.0.2.0/120"]},
+                    location | {"path": "/newer", "allow_from": ["::/0"]},
+                    location | {"path": "/open"},
+                ],
+            },
+            {
+                "name": "whole",
+                "server_names": ["whole.example.com"],
+                "listen": [{"address": "127.0.0.1", "port": self.proxy_port, "tls": False, "proxy_protocol": True}],
+                "trusted_proxies": ["127.0.0.1"],
+                "allow_from": near,
+                "deny_from": ["192.0.2.66"],
+                "root": str(page),
+                "error_pages": [{"codes": [403], "path": "/refused.html"}],
+                "locations": [
+                    location | {"path": "/wss"},
+                    location | {"path": "/less", "allow_from": ["192.0.2.7", "198.51.100.7"]},
+                ],
+            },
+            {
+                "name": "socket",
+                "listen": [{"unix": str(self.socket), "tls": False}],
+                "locations": [
+                    location | {"path": "/allow", "allow_from": ["0.0.0.0/0", "::/0"]},
+                    location | {"path": "/deny", "deny_from": ["0.0.0.0/0", "::/0"]},
+                ],
+            },
+        ]  # fmt: skip
+
+    def reason(self) -> str:
+        """Of the last line of the access log, which is there once the request has ended."""
+        lines = wait_for(lambda: self.access_log.exists() and self.access_log.read_text().splitlines())
+        return str(json.loads(lines[-1])["reason"])
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[AddressedHouse]:
+    mirror = Mirror()
+    # The worker, another user, reads it.
+    with tempfile.TemporaryDirectory(prefix="wssgate-page-") as folder:
+        page = Path(folder)
+        page.chmod(0o755)
+        (page / "index.html").write_text("the page\n")
+        (page / "refused.html").write_text("refused\n")
+        try:
+            with AddressedHouse(mirror, page) as house:
+                yield house
+        finally:
+            mirror.close()
+
+
+def handshake(path: str, *lines: str, host: str = "gate.example.com") -> bytes:
+    head = [f"GET {path} HTTP/1.1", f"Host: {host}", "Upgrade: websocket", "Connection: Upgrade", f"Origin: {ORIGIN}"]
+    return "\r\n".join([*head, *lines, "", ""]).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "client", "status"),
+    [
+        ("/near", "192.0.2.7", 101),
+        ("/near", "::ffff:192.0.2.7", 101),
+        ("/near", "192.0.2.127", 101),
+        ("/near", "192.0.2.128", 403),
+        ("/near", "::ffff:192.0.2.128", 403),
+        ("/near", "192.0.3.7", 403),
+        ("/near", "2001:db8::7", 101),
+        ("/near", "2001:db8:1::7", 403),
+        ("/near", "2001:db9::7", 403),
+        ("/near", "127.0.0.1", 403),
+        # Of a list of addresses the last counts that no load balancer has.
+        ("/near", "192.0.2.7, 198.51.100.7", 403),
+        ("/near", "198.51.100.7, 192.0.2.7", 101),
+        ("/mapped", "192.0.2.7", 101),
+        ("/mapped", "::ffff:192.0.2.7", 101),
+        ("/mapped", "::192.0.2.7", 403),
+        ("/newer", "2001:db9::7", 101),
+        ("/newer", "192.0.2.7", 403),
+        ("/newer", "::ffff:192.0.2.7", 403),
+        ("/open", "198.51.100.7", 101),
+    ],
+)
+def test_the_address_counts_that_the_load_balancer_tells(
+    house: AddressedHouse, path: str, client: str, status: int
+) -> None:
+    with Client(house.port) as asker:
+        assert asker.ask(handshake(path, f"X-Forwarded-For: {client}")).status == status
+    if status == 403:
+        wait_for(lambda: house.reason() == "address")
+
+
+def test_nobody_else_tells_an_address(house: AddressedHouse) -> None:
+    with Client(house.port, "127.0.0.2") as asker:
+        assert asker.ask(handshake("/near", "X-Forwarded-For: 192.0.2.7")).status == 403
+
+
+def over_proxy(house: AddressedHouse, client: str, request: bytes) -> tuple[int, bytes]:
+    with socket.create_connection(("127.0.0.1", house.proxy_port), timeout=20) as connection:
+        connection.sendall(f"PROXY TCP4 {client} 198.51.100.1 40000 443\r\n".encode() + request)
+        data = b""
+        while HEAD_END not in data or b"Content-Length" in data and not data.partition(HEAD_END)[2]:
+            part = connection.recv(65536)
+            if not part:
+                break
+            data += part
+    return int(data.split(b" ", 2)[1]), data.partition(HEAD_END)[2]
+
+
+@pytest.mark.parametrize(
+    ("client", "wss", "less", "page"),
+    [("192.0.2.7", 101, 101, 200), ("192.0.2.8", 101, 403, 200), ("198.51.100.7", 403, 403, 403), ("192.0.2.66", 403, 403, 403)],
+)  # fmt: skip
+def test_a_servers_lists_are_for_every_path_and_a_locations_besides(
+    house: AddressedHouse, client: str, wss: int, less: int, page: int
+) -> None:
+    host = "whole.example.com"
+    assert over_proxy(house, client, handshake("/wss", host=host))[0] == wss
+    assert over_proxy(house, client, handshake("/less", host=host))[0] == less
+    for path in ("/", "/index.html"):
+        plain = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+        status, body = over_proxy(house, client, plain)
+        assert (status, body) == (page, b"the page\n" if page == 200 else b"refused\n")
+    if page == 403:
+        wait_for(lambda: house.reason() == "address")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/allow", 403), ("/deny", 101)])
+def test_a_client_without_an_address_is_in_no_list(house: AddressedHouse, path: str, status: int) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(20)
+        connection.connect(str(house.socket))
+        connection.sendall(handshake(path))
+        assert connection.recv(65536).split(b" ", 2)[1] == str(status).encode()
