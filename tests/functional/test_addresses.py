@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.wssgate.nginx.plugins.modules import wss_gate_info
+from ansible_collections.wssgate.nginx.plugins.plugin_utils import _check_report
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.model import gate_model
 from house.gate import House, free_port, wait_for
 from house.talk import HEAD_END, Client, Mirror
 
@@ -164,3 +167,24 @@ def test_a_client_without_an_address_is_in_no_list(house: AddressedHouse, path: 
         connection.connect(str(house.socket))
         connection.sendall(handshake(path))
         assert connection.recv(65536).split(b" ", 2)[1] == str(status).encode()
+
+
+def test_the_check_tells_the_truth_about_an_address_that_is_not_let_in(house: AddressedHouse) -> None:
+    """By the same steps as playbook check, from this host: 127.0.0.1."""
+    model = gate_model(house.variables["wss_proxy_servers"], {"nginx_directory": str(house.etc)})
+    targets = [
+        {"crl_path": None, "ca_path": None, **target}
+        for target in _check_report.targets(model, [], str(house.etc / "certificates"))
+    ]
+    results = {"here": {"targets": [wss_gate_info.look(target, None, 10.0) for target in targets]}}
+    balanced, whole = results["here"]["targets"]
+    assert [location["without_token"] for location in balanced["locations"]] == [403, 403, 403, 101]
+    assert [location["without_token"] for location in whole["locations"]] == [403, 403]
+    assert (balanced["client_address"], whole["client_address"]) == ("127.0.0.1", "127.0.0.1")
+    assert _check_report.report(results, 14)["problems"] == []
+    text = "\n".join(_check_report.lines(results, 14))
+    assert text.count("none, not from 127.0.0.1") == 5
+    # Where it were let in after all, the check would say so.
+    balanced["locations"][0]["without_token"] = 101
+    (problem,) = _check_report.report(results, 14)["problems"]
+    assert problem["problem"] == "/near answers 101 to a client without a token, not 403"
