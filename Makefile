@@ -6,6 +6,8 @@ MAKEFLAGS += --no-builtin-rules
 
 VENV := $(CURDIR)/.venv
 WITH := scripts/with.sh
+# A program of tests/, which imports what tests share as `lib`.
+PROGRAM := $(WITH) env PYTHONPATH=$(CURDIR)/tests python -m
 JOBS ?= 2
 SCENARIO ?=
 # Debian releases whose images a single scenario starts from; without any named, 12 and 13.
@@ -15,7 +17,8 @@ SECONDS ?= 1800
 SESSIONS ?= 2000
 # What `make test` runs side by side; every molecule scenario comes on top.
 # Target sanity runs the plugins' unit tests, by ansible-test; target unit would do so once more.
-CHECKS := lint roles functional sanity galaxy
+# The long ones first: where no run has been timed yet, they start in this order.
+CHECKS := sanity functional lint galaxy roles
 
 # A value inherited from the outside slows Ansible down: see scripts/lib.sh.
 unexport PYTHONDONTWRITEBYTECODE
@@ -82,20 +85,20 @@ functional: venv ## The rendered gate on the newest nginx, on this machine: fuzz
 .PHONY: mutants
 mutants: venv ## Take out guards and directives of the gate and checks of the code one by one; each must be missed by a test
 	@echo "== Guards and directives of the gate taken out, one by one"
-	@$(WITH) python tests/mutants.py $(ARGS)
+	@$(PROGRAM) mutation.gate_mutants $(ARGS)
 	@echo "== Checks of the code taken out, one by one"
-	@$(WITH) python tests/code_mutants.py $(ARGS)
+	@$(PROGRAM) mutation.code_mutants $(ARGS)
 
 .PHONY: tls
 tls: venv ## testssl.sh (Debian's package) on the gate's TLS, about three minutes
 	@. scripts/lib.sh && need_command testssl testssl.sh
 	@echo "== testssl.sh"
-	@$(WITH) pytest -q tests/functional/tls.py $(ARGS)
+	@$(WITH) pytest -q tests/functional/testssl.py $(ARGS)
 
 .PHONY: soak
 soak: venv ## Thousands of sessions for long: make soak [SECONDS=1800] [SESSIONS=2000]
 	@echo "== $(SESSIONS) sessions for $(SECONDS) seconds"
-	@$(WITH) python tests/soak.py --seconds $(SECONDS) --sessions $(SESSIONS)
+	@$(PROGRAM) bench.soak --seconds $(SECONDS) --sessions $(SESSIONS)
 
 .PHONY: sanity
 sanity: venv ## ansible-test: sanity and the plugins' unit tests
@@ -121,7 +124,7 @@ molecule: venv images ## Every scenario, or one: make molecule SCENARIO=default
 .PHONY: bench
 bench: venv ## Measure the gate beside its peers, about 25 minutes: make bench [NAME=tokens|controller] [ARGS=…]
 	@scripts/bench-peers.sh
-	@$(WITH) python tests/bench/$(NAME).py $(ARGS)
+	@$(PROGRAM) bench.$(NAME) $(ARGS)
 
 .PHONY: changelog
 changelog: venv ## Write CHANGELOG.md from changelogs/ for the version in galaxy.yml

@@ -37,7 +37,7 @@ base() {
 }
 
 build() {
-    local release=$1 image=wssgate-test:debian$1 inputs
+    local release=$1 image=wssgate-test:debian$1 inputs built
     base "$release" || return
     inputs=$(
         {
@@ -45,13 +45,15 @@ build() {
             docker image inspect --format '{{.Id}}' "$BASE"
         } | sha256sum | cut -c1-16
     )
-    if [ -z "${FORCE:-}" ] && [ "$(docker image inspect --format '{{index .Config.Labels "wssgate.inputs"}}' "$image-nginx" 2>/dev/null)" = "$inputs" ]; then
+    built=$(docker image inspect --format '{{index .Config.Labels "wssgate.inputs"}}' "$image-nginx" 2>/dev/null) || built=
+    if [ -z "${FORCE:-}" ] && [ "$built" = "$inputs" ]; then
         say "$image is up to date"
         return
     fi
     say "Building $image from $BASE"
     docker build ${FORCE:+--no-cache} --target fresh --build-arg "BASE=$BASE" --tag "$image" "$CONTEXT" || return
-    docker build --target nginx --build-arg "BASE=$BASE" --label "wssgate.inputs=$inputs" --tag "$image-nginx" "$CONTEXT"
+    docker build --target nginx --build-arg "BASE=$BASE" --label "wssgate.inputs=$inputs" \
+        --tag "$image-nginx" "$CONTEXT"
 }
 
 [ $# -gt 0 ] || set -- 12 13

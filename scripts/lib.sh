@@ -15,8 +15,8 @@ CACHE=${WSSGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wssgate.nginx/$(printf '%
 VENV=${WSSGATE_VENV:-$ROOT/.venv}
 LOGS=$ROOT/.cache/logs
 export ROOT CACHE VENV LOGS
-# systemd 258 and newer boot on cgroup v2 alone. A machine with v1 may have v2 beside it (images.sh sees to it): a scenario
-# gives this folder to such a host.
+# systemd 258 and newer boot on cgroup v2 alone. A machine with v1 may have v2 beside it (images.sh sees to it): a
+# scenario gives this folder to such a host.
 WSSGATE_CGROUP2=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
 export WSSGATE_CGROUP2=${WSSGATE_CGROUP2:-/sys/fs/cgroup}
 

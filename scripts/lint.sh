@@ -10,7 +10,7 @@ check() {
     "$@" || FAILED+=("$1")
 }
 
-# ansible-lint starts an Ansible for each playbook and role that it finds, a second each: scripts/lint has them looked at by one.
+# ansible-lint starts an Ansible for each playbook and role that it finds, a second each. By scripts/lint one does it all.
 ansible_lint() {
     local failed=0
     rm -rf "$CACHE/lint"

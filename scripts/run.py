@@ -4,7 +4,8 @@
 """Runs checks and molecule scenarios side by side: run.py [--jobs N] [--limit SECONDS] NAME…
 
 A NAME is a make target (`lint`), `molecule:SCENARIO`, or `molecule` for every scenario.
-Each job's output goes to .cache/logs/NAME.log; the end of a failed one is shown.
+Each job's output goes to .cache/logs/NAME.log; the end of a failed one is shown. Long jobs start first, so that all end
+together: .cache/durations.json has how long each took when it last passed.
 """
 
 from __future__ import annotations
@@ -37,33 +38,6 @@ DURATIONS = ROOT / ".cache" / "durations.json"
 TAIL_LINES = 120
 # pytest's closing line, wherever a job ran one.
 PYTEST_SUMMARY = re.compile(r"\d+ (?:passed|failed|error).* in [\d.]+s")
-# Seconds on two cores, side by side: the long ones start first, so that all end together. What was timed here counts more.
-SECONDS = {
-    "sanity": 290,
-    "molecule:acme": 210,
-    "molecule:certificates": 190,
-    "molecule:transactions": 165,
-    "molecule:sessions": 160,
-    "functional": 220,
-    "molecule:no_systemd": 150,
-    "molecule:token_life": 145,
-    "molecule:tokens": 140,
-    "molecule:attacks": 130,
-    "molecule:default": 120,
-    "molecule:documents": 120,
-    "molecule:bad_input": 140,
-    "molecule:wcs": 140,
-    "lint": 70,
-    "molecule:client_address": 65,
-    "molecule:browser": 80,
-    "molecule:uninstall": 60,
-    "galaxy": 60,
-    "molecule:auth": 55,
-    "roles": 10,
-}
-# A job that is not in there: taken for long, so that it does not start last, when the others have nothing left to do.
-UNKNOWN_SECONDS = 300
-
 # molecule says this at the start of each step of a scenario.
 MOLECULE_STEP = re.compile(rb"\[\S+ > (\w+)\] Executing\r?\n")
 
@@ -87,6 +61,14 @@ class Job:
     def scenario(self) -> str | None:
         kind, _colon, scenario = self.name.partition(":")
         return scenario if kind == "molecule" else None
+
+    @property
+    def size(self) -> float:
+        """Bytes of a scenario's playbooks and tests; more than any for a make target."""
+        if self.scenario is None:
+            return float("inf")
+        files = (ROOT / "molecule" / self.scenario).rglob("*")
+        return sum(file.stat().st_size for file in files if file.suffix in (".py", ".yml"))
 
     @property
     def log(self) -> Path:
@@ -263,10 +245,26 @@ class Runner:
 
 
 def known_durations() -> dict[str, float]:
+    """By a job's name; nothing in a fresh checkout."""
     try:
         return json.loads(DURATIONS.read_text())
     except (FileNotFoundError, ValueError):
         return {}
+
+
+def long_ones_first(jobs: list[Job], durations: dict[str, float]) -> list[Job]:
+    """By their durations; jobs that have none yet come first: started last, one might end long after the others.
+
+    Among those make targets come first, as they were named. Scenarios follow by how much there is to read in them,
+    which ends some percent after the best order.
+    """
+
+    def key(job: Job) -> tuple[bool, float]:
+        if job.name in durations:
+            return True, -durations[job.name]
+        return False, -job.size
+
+    return sorted(jobs, key=key)
 
 
 def main() -> int:
@@ -289,12 +287,7 @@ def main() -> int:
         if kind == "molecule" and scenario not in scenarios():
             parser.error(f"no scenario {scenario}; there are: {', '.join(scenarios())}")
 
-    durations = known_durations()
-
-    def seconds(job: Job) -> float:
-        return durations.get(job.name, SECONDS.get(job.name, UNKNOWN_SECONDS))
-
-    jobs = sorted((Job(name) for name in dict.fromkeys(names)), key=seconds, reverse=True)
+    jobs = long_ones_first([Job(name) for name in dict.fromkeys(names)], known_durations())
     LOGS.mkdir(parents=True, exist_ok=True)
     runner = Runner(arguments.limit)
 
@@ -310,8 +303,10 @@ def main() -> int:
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         outcomes = dict(zip(jobs, pool.map(runner.run, jobs), strict=True))
 
-    DURATIONS.write_text(json.dumps(durations | runner.seconds, indent=2, sort_keys=True) + "\n")
     failed = [job.name for job, is_passed in outcomes.items() if not is_passed]
+    passed = {name: round(seconds) for name, seconds in runner.seconds.items() if name not in failed}
+    # Read again: another run may have ended meanwhile.
+    DURATIONS.write_text(json.dumps(known_durations() | passed, indent=2, sort_keys=True) + "\n")
     runner.say(f"Failed: {', '.join(failed)}" if failed else "Everything passed")
     print(f"{len(jobs) - len(failed)} passed, {len(failed)} failed", flush=True)
     return 1 if failed else 0

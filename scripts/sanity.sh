@@ -10,18 +10,23 @@ shift
 copy=$CACHE/ansible-test-$command/ansible_collections/wssgate/nginx
 "$ROOT/scripts/copy.sh" "$copy"
 # Not shipped, and no plugin's unit test: `make lint` reads these.
-rm -rf "$copy"/{molecule,scripts} "$copy"/tests/{bench,functional} "$copy"/tests/*.py
-# About more than plugins, and partly about what the copy lacks: `make roles` runs these.
-if [ "$command" = units ]; then rm -f "$copy"/tests/unit/test_*.py; fi
+rm -rf "$copy"/{molecule,scripts} "$copy"/tests/{bench,functional,mutation}
+if [ "$command" = units ]; then
+    # About more than plugins, and partly about what the copy lacks: `make roles` runs these.
+    rm -f "$copy"/tests/unit/test_*.py
+else
+    rm -rf "$copy"/tests/lib "$copy"/tests/*.py
+fi
 
-# A home of its own: ansible-test keeps virtual environments there, a dozen, and fetches get-pip from outside for each unless it
-# finds one. The pip that comes with Python does as well, only unpacked: ensurepip would take seconds to install it.
+# A home of its own: ansible-test keeps virtual environments there, a dozen, and fetches get-pip from outside for each
+# unless it finds one. The pip that comes with Python does as well, only unpacked: ensurepip would take seconds.
 home=$CACHE/ansible-test-home
 mkdir -p "$home/.ansible/test/cache"
 for shared in .config .cache .pip .netrc; do
     if [ -e "$HOME/$shared" ]; then ln -sfn "$HOME/$shared" "$home/$shared"; fi
 done
-requirements=$("$VENV/bin/python" -c 'import ansible_test, os; print(os.path.dirname(ansible_test.__file__))')/_internal/python_requirements.py
+ansible_test=$("$VENV/bin/python" -c 'import ansible_test, os; print(os.path.dirname(ansible_test.__file__))')
+requirements=$ansible_test/_internal/python_requirements.py
 version=$(sed -n "s/^ *pip='\([0-9.]*\)',$/\1/p" "$requirements")
 [ -n "$version" ] || die "No pip version in $requirements"
 cat >"$home/.ansible/test/cache/get_pip_${version//./_}.py" <<'PYTHON'

@@ -34,7 +34,8 @@ arguments=()
 for file in "$@"; do arguments+=(--requirement "$file"); done
 log=$LOGS/$(basename "$directory").log
 # Compiled when first used: most of `ansible` never is, and compiling takes as long as installing.
-"$directory/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check --no-input "${arguments[@]}" >"$log" 2>&1 || {
+"$directory/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check --no-input \
+    "${arguments[@]}" >"$log" 2>&1 || {
     tail -n 30 "$log"
     die "pip failed; whole log: $log"
 }

@@ -23,7 +23,8 @@ options:
     default: []
   parameters:
     description:
-      - Types, V(bool), V(int) or V(str), of variables to be checked by name where they are set. The playbooks have their parameters checked so.
+      - Types, V(bool), V(int) or V(str), or lists of choices, of variables to be checked by name where they are set. The
+        playbooks have their parameters checked so.
       - A variable of the command line (C(-e)) that is nearly spelt like one of them is a problem, too.
     type: dict
     default: {}

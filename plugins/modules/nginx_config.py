@@ -90,21 +90,12 @@ options:
     type: list
     elements: str
     default: []
-  binary:
-    description: Absolute path of nginx.
-    type: path
-    default: /usr/sbin/nginx
   service:
     description:
       - Name of the service that is started when nginx does not run, by C(systemctl) where systemd runs, else by C(service).
       - When empty, O(binary) is started directly.
     type: str
     default: nginx
-  pid_file:
-    description:
-      - Absolute path of nginx's pid file. It is a hint only. The master is recognised by its binary and its main file.
-    type: path
-    default: /run/nginx.pid
   error_log:
     description:
       - Absolute path of a log in which nginx's words are looked for when it does not go live.
@@ -159,22 +150,18 @@ options:
     choices: [present, absent]
     default: present
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - wssgate.nginx.attributes
+  - wssgate.nginx.nginx
 attributes:
   check_mode:
-    support: full
-    description:
+    details:
       - The configuration is staged and tested in check mode as well, where nginx is installed. That a file is missing is only a
         warning then, as an earlier task may be about to make it.
   diff_mode:
-    support: full
     description:
-      - Shows files before and after. Of a page (C(.html)) it shows the number of lines and the SHA-256, and of a file
+      - Returns files before and after. Of a page (C(.html)) it returns the number of lines and the SHA-256, and of a file
         that nobody but its owner may read, as those of O(secret_files), only that it changes.
-  platform:
     support: full
-    platforms: posix
-    description: The managed host has to run Linux.
 notes:
   - Files that nginx opens for each request, like a password file, and compiled modules are not looked at to decide about a
     reload.

@@ -13,18 +13,10 @@ short_description: Tell which nginx is installed and running
 description:
   - Tells version, package and build of nginx and which of its processes run. It does not fail where nginx is missing.
 options:
-  binary:
-    description: Absolute path of nginx.
-    type: path
-    default: /usr/sbin/nginx
   main_file:
     description: Absolute path of the main file; only a master that runs it is looked for.
     type: path
     default: /etc/nginx/nginx.conf
-  pid_file:
-    description: Absolute path of nginx's pid file. It is a hint only.
-    type: path
-    default: /run/nginx.pid
   connections:
     description:
       - Whether to count the clients that nginx's workers are connected with. That takes root.
@@ -45,16 +37,11 @@ options:
     elements: path
     default: []
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - wssgate.nginx.attributes
+  - wssgate.nginx.nginx
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
-  platform:
-    support: full
-    platforms: posix
-    description: The managed host has to run Linux.
 seealso:
   - module: wssgate.nginx.nginx_config
 author:

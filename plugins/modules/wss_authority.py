@@ -62,13 +62,12 @@ options:
         description: Lifetime in days. It ends with the authority at the latest.
         type: int
         default: 397
+extends_documentation_fragment:
+  - wssgate.nginx.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and say what would change.
-    support: full
     details: Nothing is signed.
   diff_mode:
-    description: Shows what changes in diff mode.
     support: none
 seealso:
   - module: wssgate.nginx.wss_certificate

@@ -137,15 +137,14 @@ options:
     description: Keep a copy of a certificate and its key, readable by root alone, before they are replaced.
     type: bool
     default: false
+extends_documentation_fragment:
+  - wssgate.nginx.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and say what would change.
-    support: full
     details: Where python3-cryptography is not installed yet, everything counts as to be created.
   diff_mode:
-    description: Shows what changes in diff mode.
     support: full
-    details: Shows what is public about a certificate, never a key.
+    details: Returns what is public about a certificate, never a key.
 seealso:
   - module: wssgate.nginx.nginx_config
   - module: community.crypto.x509_certificate

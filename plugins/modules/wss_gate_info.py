@@ -97,13 +97,12 @@ options:
     description: Seconds for each connection.
     type: float
     default: 5
+extends_documentation_fragment:
+  - wssgate.nginx.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and say what would change.
-    support: full
     details: It changes nothing.
   diff_mode:
-    description: Shows what changes in diff mode.
     support: none
 seealso:
   - module: wssgate.nginx.wss_probe

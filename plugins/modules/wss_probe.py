@@ -106,18 +106,13 @@ options:
     type: list
     elements: int
     default: [101]
+extends_documentation_fragment:
+  - wssgate.nginx.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and say what would change without changing it.
-    support: full
     details: It changes nothing and probes in check mode too.
   diff_mode:
-    description: Shows what has changed.
     support: none
-  platform:
-    description: Where it runs.
-    support: full
-    platforms: posix
 seealso:
   - module: wssgate.nginx.wss_token
   - module: ansible.builtin.uri

@@ -26,12 +26,6 @@ description:
   - A token is shown in no output, diff, error or log. Its fingerprint stands for it, the first 12 hexadecimal digits of its SHA-256.
     The one exception is RV(tokens), so set C(no_log) on a task that generates some.
 options:
-  path:
-    description:
-      - Absolute path of the token store, a directory. A symlink is refused.
-      - In check mode a store that does not exist yet counts as an empty one.
-    type: path
-    required: true
   state:
     description:
       - V(present) creates what is missing.
@@ -121,11 +115,6 @@ options:
       - Fail when an open session could not be ended. Its token is removed all the same, and the pruner tries again.
     type: bool
     default: true
-  session_log:
-    description:
-      - Absolute path of the session log.
-    type: path
-    default: /var/log/nginx/wssgate/sessions.log
   owner:
     description:
       - Owner of the token files. Files already there are changed too. Without it a new file belongs to the user that runs the module.
@@ -138,18 +127,14 @@ options:
     description:
       - Mode of the token files, for example V('0600'). New ones get V('0600') without it, which is enough for nginx. Files already there keep theirs.
     type: raw
+extends_documentation_fragment:
+  - wssgate.nginx.attributes
+  - wssgate.nginx.attributes.tokens
+  - wssgate.nginx.token_store
 attributes:
-  check_mode:
-    description: Can run in check mode and say what would change without changing it.
-    support: full
   diff_mode:
-    description: Shows what has changed, by fingerprint.
+    description: Returns what has changed, by fingerprint.
     support: full
-  platform:
-    description: Where it runs.
-    support: full
-    platforms: posix
-    details: Linux.
 seealso:
   - module: wssgate.nginx.wss_token_info
 notes:
@@ -159,18 +144,15 @@ notes:
 EXAMPLES = r"""
 - name: Let two known tokens in
   wssgate.nginx.wss_token:
-    path: /var/lib/nginx/tokens
     tokens: "{{ vault_tokens }}"
 
 - name: Have exactly these tokens
   wssgate.nginx.wss_token:
-    path: /var/lib/nginx/tokens
     tokens: "{{ vault_tokens }}"
     exclusive: true
 
 - name: Have one token for client 42, a day long, replaced an hour before its end
   wssgate.nginx.wss_token:
-    path: /var/lib/nginx/tokens
     subject: client-42
     ttl: 86400
     renew_before: 3600
@@ -179,7 +161,6 @@ EXAMPLES = r"""
 
 - name: Generate ten tokens that end together
   wssgate.nginx.wss_token:
-    path: /var/lib/nginx/tokens
     generate: 10
     expires_at: 1798761600
   register: guest_tokens
@@ -187,16 +168,27 @@ EXAMPLES = r"""
 
 - name: Lock client 42 out, and end its open sessions
   wssgate.nginx.wss_token:
-    path: /var/lib/nginx/tokens
     subject: client-42
     state: absent
     disconnect: true
 
 - name: Remove a token known by its fingerprint
   wssgate.nginx.wss_token:
-    path: /var/lib/nginx/tokens
     fingerprints: [3b1f0a9c77de]
     state: absent
+
+- name: Have a token in a store of another place, which is named once for all tasks of the block
+  module_defaults:
+    group/wssgate.nginx.tokens:
+      path: /srv/gate/tokens
+  block:
+    - name: Let two known tokens in
+      wssgate.nginx.wss_token:
+        tokens: "{{ vault_tokens }}"
+
+    - name: List all tokens
+      wssgate.nginx.wss_token_info:
+      register: all_tokens
 """
 
 RETURN = r"""
@@ -326,7 +318,7 @@ SECRET_OPTIONS = ("tokens", "encoded_tokens")
 
 def argument_spec() -> t.Dict[str, t.Any]:
     return {
-        "path": {"type": "path", "required": True},
+        "path": {"type": "path", "default": "/var/lib/nginx/tokens"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "tokens": {"type": "list", "elements": "str", "no_log": True},
         "encoded_tokens": {"type": "list", "elements": "str", "no_log": True},

@@ -15,12 +15,6 @@ author:
 description:
   - Lists the tokens of a token store with subject and end. It shows fingerprints, never a token.
 options:
-  path:
-    description:
-      - Absolute path of the token store, a directory. A symlink is refused.
-      - In check mode a store that does not exist yet counts as an empty one.
-    type: path
-    required: true
   subjects:
     description:
       - List only the tokens of these subjects.
@@ -52,23 +46,13 @@ options:
       - Count the open sessions of each token. It needs the session log that the gate writes and C(ss) of iproute2.
     type: bool
     default: false
-  session_log:
-    description:
-      - Absolute path of the session log.
-    type: path
-    default: /var/log/nginx/wssgate/sessions.log
+extends_documentation_fragment:
+  - wssgate.nginx.attributes
+  - wssgate.nginx.attributes.tokens
+  - wssgate.nginx.token_store
 attributes:
-  check_mode:
-    description: Can run in check mode and say what would change without changing it.
-    support: full
   diff_mode:
-    description: Shows what has changed.
     support: none
-  platform:
-    description: Where it runs.
-    support: full
-    platforms: posix
-    details: Linux.
 seealso:
   - module: wssgate.nginx.wss_token
 """
@@ -76,12 +60,10 @@ seealso:
 EXAMPLES = r"""
 - name: List all tokens
   wssgate.nginx.wss_token_info:
-    path: /var/lib/nginx/tokens
   register: all_tokens
 
 - name: List the tokens of one client that end within an hour
   wssgate.nginx.wss_token_info:
-    path: /var/lib/nginx/tokens
     subjects: [client-42]
     expires_within: 3600
   register: ending_tokens
@@ -198,7 +180,7 @@ from ..module_utils._tokens.store import open_store
 
 def argument_spec() -> t.Dict[str, t.Any]:
     return {
-        "path": {"type": "path", "required": True},
+        "path": {"type": "path", "default": "/var/lib/nginx/tokens"},
         "subjects": {"type": "list", "elements": "str"},
         "fingerprints": {"type": "list", "elements": "str"},
         "forms": {"type": "list", "elements": "str", "choices": ["touched", "managed", "corrupt"]},

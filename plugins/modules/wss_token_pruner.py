@@ -32,7 +32,9 @@ options:
   store:
     description:
       - Absolute path of the token store. With systemd not below C(/home), C(/root) or C(/run/user), where its unit may not look.
+      - The alias O(path) was added in version 1.1.0, so that C(module_defaults) of the group C(wssgate.nginx.tokens) sets it as well.
     type: path
+    aliases: [path]
     default: /var/lib/nginx/tokens
   session_log:
     description:
@@ -61,18 +63,13 @@ options:
       - Where the pruner is installed.
     type: path
     default: /usr/local/lib/wssgate
+extends_documentation_fragment:
+  - wssgate.nginx.attributes
+  - wssgate.nginx.attributes.tokens
 attributes:
-  check_mode:
-    description: Can run in check mode and say what would change without changing it.
-    support: full
   diff_mode:
-    description: Shows what has changed. Of the program it shows the number of lines and the SHA-256 of each file.
+    description: Returns what has changed. Of the program it returns the number of lines and the SHA-256 of each file.
     support: full
-  platform:
-    description: Where it runs.
-    support: full
-    platforms: posix
-    details: Linux.
 seealso:
   - module: wssgate.nginx.wss_token
   - module: wssgate.nginx.wss_token_pruner_info
@@ -131,7 +128,7 @@ SERVICE = IDENTITY + ".service"
 def argument_spec() -> t.Dict[str, t.Any]:
     return {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "store": {"type": "path", "default": "/var/lib/nginx/tokens"},
+        "store": {"type": "path", "aliases": ["path"], "default": "/var/lib/nginx/tokens"},
         "session_log": {"type": "str", "default": "/var/log/nginx/wssgate/sessions.log"},
         "log_limit": {"type": "int", "default": 4194304},
         "interval": {"type": "int", "default": 15},

@@ -16,18 +16,11 @@ description:
   - Looks whether the pruner that M(wssgate.nginx.wss_token_pruner) installed is there, whether its timer or cron runs, and
     whether its last run did all that it had to.
   - A token whose end has passed is let in until the pruner removes it, so a pruner that does not run is a way in.
+extends_documentation_fragment:
+  - wssgate.nginx.attributes
 attributes:
-  check_mode:
-    description: Can run in check mode and return the same.
-    support: full
   diff_mode:
-    description: It changes nothing.
-    support: N/A
-  platform:
-    description: Where it runs.
-    support: full
-    platforms: posix
-    details: Linux.
+    support: none
 seealso:
   - module: wssgate.nginx.wss_token_pruner
 """

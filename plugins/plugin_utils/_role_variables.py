@@ -107,17 +107,28 @@ def _nested(value: t.Any, key: str, options: Options, where: str, problems: t.Li
     return value if value is None else typed(value, options[key], f"{where}.{key}", problems)
 
 
-def parameter_problems(kinds: t.Mapping[str, str], variables: t.Mapping[str, t.Any], template: Template) -> t.List[str]:
-    """What is wrong with those of the parameters of a playbook that were given."""
+def parameter_problems(
+    kinds: t.Mapping[str, t.Union[str, t.Sequence[str]]], variables: t.Mapping[str, t.Any], template: Template
+) -> t.List[str]:
+    """What is wrong with those of the parameters of a playbook that were given; a kind is a type or a list of choices."""
     problems: t.List[str] = []
     for name, kind in kinds.items():
         if name in variables:
-            typed(template(variables[name]), {"type": kind}, name, problems)
+            value = template(variables[name])
+            if isinstance(kind, str):
+                typed(value, {"type": kind}, name, problems)
+            else:
+                problems += choice_problems(value, kind, name)
     return problems
 
 
+def choice_problems(value: t.Any, choices: t.Sequence[str], name: str) -> t.List[str]:
+    """What is wrong with a value that has to be one of some."""
+    return [] if value in choices else [f"{name} is {str(value)!r}; it must be one of {', '.join(choices)}"]
+
+
 def misspelt_parameters(
-    kinds: t.Mapping[str, str], given: t.Iterable[str], variables: t.Mapping[str, t.Any], template: Template
+    kinds: t.Iterable[str], given: t.Iterable[str], variables: t.Mapping[str, t.Any], template: Template
 ) -> t.List[str]:
     """One sentence for each variable of the command line that was probably meant for a parameter of the playbook.
 
@@ -186,9 +197,7 @@ def value_problems(role: str, variables: t.Mapping[str, t.Any], template: Templa
         if spec["type"] in _WANTED or name.endswith("_mode") or (is_deep and role != "wss_proxy"):
             typed(template(variables[name]), spec, name, problems)
         elif "choices" in spec:
-            value = template(variables[name])
-            if value not in spec["choices"]:
-                problems.append(f"{name} is {str(value)!r}; it must be one of {', '.join(spec['choices'])}")
+            problems += choice_problems(template(variables[name]), spec["choices"], name)
     return problems
 
 

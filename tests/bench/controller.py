@@ -16,17 +16,14 @@ import re
 import resource
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(ROOT / "tests" / "functional"))
+from . import report
 
-from wire import report  # noqa: E402  after the path
+ROOT = Path(__file__).resolve().parents[2]
 
 RESULTS = ROOT / "docs" / "performance.json"
 IMAGE = "wssgate-test:debian12"
@@ -124,7 +121,8 @@ class Hosts:
                 time.sleep(1)
             else:
                 raise RuntimeError(
-                    f"{name} did not boot: {done.stdout}{done.stderr}. With many hosts, raise fs.inotify.max_user_instances (sysctl)."
+                    f"{name} did not boot: {done.stdout}{done.stderr}. With many hosts, raise "
+                    f"fs.inotify.max_user_instances (sysctl)."
                 )
         return self
 
@@ -159,7 +157,7 @@ class Contender:
             self.environment["ANSIBLE_ROLES_PATH"] = str(roles)
 
     def run(self, hosts: Hosts, *arguments: str) -> tuple[dict[str, float], str]:
-        """Seconds of the clock and, less disturbed by what else the machine does, of the controller's processors; the output."""
+        """Seconds of the clock, and of the controller's processors, which other work disturbs less; the output."""
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps(hosts.inventory(self.variables)))
         before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()

@@ -12,19 +12,15 @@ import argparse
 import json
 import os
 import platform
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-BENCH = Path(__file__).resolve().parent
-ROOT = BENCH.parents[1]
-sys.path[:0] = [str(BENCH), str(ROOT / "tests" / "functional")]
+from . import report
+from .contenders import Shared
+from .measures import Bench
 
-from wire import report  # noqa: E402  after the path
-from wire.contenders import Place  # noqa: E402
-from wire.measures import Bench  # noqa: E402
-
+ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("traffic", "instructions", "memory", "guards", "refusing", "reload")
 RESULTS = ROOT / "docs" / "performance.json"
 
@@ -82,9 +78,9 @@ def measure(arguments: argparse.Namespace) -> None:
         print(f"[{minutes:2d}:{seconds:02d}] {text}", flush=True)
 
     results: dict[str, Any] = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
-    place = Place()
+    shared = Shared()
     try:
-        bench = Bench(place, arguments.only, arguments.rounds, 0.2 if arguments.quick else arguments.scale, say)
+        bench = Bench(shared, arguments.only, arguments.rounds, 0.2 if arguments.quick else arguments.scale, say)
         work = {
             "traffic": bench.traffic,
             "instructions": bench.instructions,
@@ -109,7 +105,7 @@ def measure(arguments: argparse.Namespace) -> None:
             results["missing"] = bench.missing
             arguments.json.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     finally:
-        place.close()
+        shared.close()
 
 
 if __name__ == "__main__":

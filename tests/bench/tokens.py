@@ -3,14 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What tokens cost, beside a bare Python loop that does the same to the same files.
 
-    make bench                                         # 1,000, 10,000 and 100,000 tokens, handshakes, ansible.builtin.file, memory
-    make bench ARGS='--parts store --counts 10000 --rounds 7'
-    python tests/bench/tokens.py --write docs          # docs/tokens-figures.md, .json, .svg (requirements-bench.txt)
+    make bench NAME=tokens                             # all parts; 1,000, 10,000 and 100,000 tokens
+    make bench NAME=tokens ARGS='--parts store --counts 10000 --rounds 7'
+    make bench NAME=tokens ARGS='--write docs'         # docs/tokens-figures.md, .json, .svg (requirements-bench.txt)
 
-store       The bare loop runs in the same process, right before what it is compared with, and a round takes all of them in
-            turn, so that a slow moment of the machine meets both. The module is the real one, from its arguments as JSON to its
-            result as JSON; what it takes to find one token as it should be counts as fixed cost and is taken off.
-            Figures are medians in milliseconds; `factor` is the median of the factors of the rounds.
+store       The bare loop runs in the same process, right before what it is compared with, and a round takes all of them
+            in turn, so that a slow moment of the machine meets both. The module is the real one, from its arguments as
+            JSON to its result as JSON; what it takes to find one token as it should be counts as fixed cost and is
+            taken off. Figures are medians in milliseconds; `factor` is the median of the factors of the rounds.
 memory      The highest resident size (ru_maxrss) of a process that does nothing but one call.
 playbook    Whole `ansible-playbook` runs for 100 tokens: one task of wss_token, and a loop over ansible.builtin.file.
 handshake   The gate as the roles render it, once with 1 file in the store and once with the most; handshakes in turn.
@@ -308,7 +308,7 @@ def peak(kind: str, what: str, count: int, parent: Path | None) -> float:
     """In MiB. This process has to stay small: a child's peak begins with its parent's size."""
     with tempfile.TemporaryDirectory(prefix="wssgate-bench-store-", dir=parent) as folder:
         for step in [kind] if what.startswith("present") else ["fill", kind]:
-            command = [sys.executable, __file__, "--child", step, what, folder, str(count)]
+            command = [sys.executable, "-m", "bench.tokens", "--child", step, what, folder, str(count)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
         subprocess.run(["find", folder, "-mindepth", "1", "-delete"], check=True)
     return int(done.stdout) / 1024
@@ -332,24 +332,26 @@ def memory(counts: list[int], parent: Path | None) -> list[dict[str, Any]]:
 
 def handshakes(count: int, rounds: int) -> list[dict[str, Any]]:
     """Two gates side by side that differ in the number of files in their store only."""
-    sys.path[:0] = [str(CHECKOUT / "tests" / "functional"), str(CHECKOUT / "molecule" / "resources")]
-    from house.gate import House, free_port
-    from house.talk import Mirror
+    from lib.head_echo import HeadEcho
+    from lib.local_gate import LocalGate, free_port
 
-    mirror = Mirror()
+    head_echo = HeadEcho()
     samples: dict[tuple[str, int], list[float]] = {}
     with contextlib.ExitStack() as stack:
         gates = []
         for files in (1, count):
             port = free_port()
-            house = House([])
-            house.variables["wss_proxy_servers"] = [{
+            local_gate = LocalGate([])
+            upstream = f"http://127.0.0.1:{head_echo.port}"
+            local_gate.variables["wss_proxy_servers"] = [{
                 "name": "gate", "server_names": ["gate.example.com"],
                 "listen": [{"address": "127.0.0.1", "port": port, "tls": False}],
-                "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{mirror.port}", "origins": ["https://app.example.com"]}],
+                "locations": [
+                    {"path": "/wss", "upstream": upstream, "origins": ["https://app.example.com"]}
+                ],
             }]  # fmt: skip
-            stack.enter_context(house)
-            bare_loop(house.tokens, names(files))
+            stack.enter_context(local_gate)
+            bare_loop(local_gate.tokens, names(files))
             gates.append((files, port))
         choose = random.Random(1)
         for turn in range(rounds * 5):
@@ -358,7 +360,7 @@ def handshakes(count: int, rounds: int) -> list[dict[str, Any]]:
                     for _handshake in range(HANDSHAKES):
                         token = form.format(choose.randrange(files if status == 101 else count))
                         samples.setdefault((str(status), files), []).append(one_handshake(port, token, status))
-    mirror.close()
+    head_echo.close()
     return [
         {
             "status": int(status), "files": files, "handshakes": len(found),
@@ -403,7 +405,10 @@ def memory_table(rows: list[dict[str, Any]]) -> str:
 def handshake_table(rows: list[dict[str, Any]]) -> str:
     lines = [f"{'handshake, answered':<56} {'files':>7} {'median us':>10} {'quartiles':>21}"]
     lines += [
-        f"{line['status']:<56} {line['files']:>7} {line['median_us']:>10} {line['quartiles_us'][0]:>10} {line['quartiles_us'][2]:>10}"
+        (
+            f"{line['status']:<56} {line['files']:>7} {line['median_us']:>10} {line['quartiles_us'][0]:>10} "
+            f"{line['quartiles_us'][2]:>10}"
+        )
         for line in rows
     ]
     return "\n".join(lines)
@@ -433,8 +438,12 @@ def markdown(figures: dict[str, Any]) -> str:
         "",
         "## Time, beside a bare Python loop",
         "",
-        "Medians in milliseconds. `factor` is how many times the bare loop's time a call takes. The loop takes no care; the module looks at each "
-        "file before it touches it, writes a managed one elsewhere and on the disk before it gets its name, and reports fingerprints.",
+        (
+            "Medians in milliseconds. `factor` is how many times the bare loop's time a call takes. The loop takes "
+            "no care; the module looks at each "
+            "file before it touches it, writes a managed one elsewhere and on the disk before it gets its name, "
+            "and reports fingerprints."
+        ),
         "",
         "| | tokens | bare loop | module | factor |",
         "|---|--:|--:|--:|--:|",

@@ -6,32 +6,24 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import shutil
 import signal
 import socket
 import stat
 import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
-from house.gate import free_port
-from house.talk import stop_listening
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.plan import Settings
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Process, read_processes
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.transaction import Transaction
 
-_CHECKOUT = Path(__file__).resolve().parents[2]
-# The faults are the same here and in molecule.
-sys.path.append(str(_CHECKOUT / "molecule" / "resources"))
-_UNIT = _CHECKOUT / "tests" / "unit" / "conftest.py"
-_SPEC = importlib.util.spec_from_file_location("wssgate_unit_conftest", _UNIT)
-_SPEC.loader.exec_module(importlib.util.module_from_spec(_SPEC))
-
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.plan import Settings  # noqa: E402  after the loader
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Process, read_processes  # noqa: E402
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.transaction import Transaction  # noqa: E402
+from lib import pki
+from lib.http_client import stop_listening
+from lib.local_gate import free_port, temporary_paths
+from lib.processes import wait_for
 
 MARK = "# Ansible managed by wssgate.nginx\n"
 
@@ -45,17 +37,6 @@ def binary(tmp_path_factory):
     shutil.copyfile(nginx_binary(), copy)
     copy.chmod(0o755)
     return str(copy)
-
-
-def wait_for(condition, seconds=20.0):
-    """Return the first true value of ``condition()``."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value or time.monotonic() > deadline:
-            assert value, "waited in vain for {0}".format(condition)
-            return value
-        time.sleep(0.02)
 
 
 class Host:
@@ -77,15 +58,21 @@ class Host:
     # -- configuration
 
     def main(self, top="", http=""):
-        temporary = "".join(
-            "    {0}_temp_path {1}/{0};\n".format(name, self.root)
-            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        return (
-            MARK + "pid {0};\nerror_log {1};\nworker_processes 2;\n{2}\n"
-            "events {{\n    worker_connections 64;\n}}\nhttp {{\n    access_log off;\n{3}{4}\n"
-            "    include wssgate.d/*.conf;\n    include conf.d/*.conf;\n}}\n"
-        ).format(self.pid_file, self.log, top, temporary, http)
+        return f"""{MARK}pid {self.pid_file};
+error_log {self.log};
+worker_processes 2;
+{top}
+events {{
+    worker_connections 64;
+}}
+http {{
+    access_log off;
+{temporary_paths(self.root)}
+{http}
+    include wssgate.d/*.conf;
+    include conf.d/*.conf;
+}}
+"""
 
     @staticmethod
     def server(listen, answer="hello", extra=""):
@@ -214,30 +201,9 @@ def certificate(host):
         folder.mkdir(parents=True, exist_ok=True)
         new = host.root / "certificate.new"
         new.mkdir()
-        subprocess.run(
-            [
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-                "-subj",
-                "/CN=localhost",
-                "-days",
-                "1",
-                "-keyout",
-                str(new / "privkey.pem"),
-                "-out",
-                str(new / "fullchain.pem"),
-            ],
-            check=True,
-            stderr=subprocess.DEVNULL,
-        )
-        # Renamed, as everybody should: nginx from 1.27.4 goes on using what it loaded before a reload as long as inode and
-        # modification time, in whole seconds, are the same (ssl_object_cache_inheritable).
+        pki.self_signed(new, "localhost")
+        # Renamed, as everybody should: nginx from 1.27.4 goes on using what it loaded before a reload as long as inode
+        # and modification time, in whole seconds, are the same (ssl_object_cache_inheritable).
         for file in new.iterdir():
             os.replace(file, folder / file.name)
         new.rmdir()

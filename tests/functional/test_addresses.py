@@ -15,18 +15,20 @@ import pytest
 from ansible_collections.wssgate.nginx.plugins.modules import wss_gate_info
 from ansible_collections.wssgate.nginx.plugins.plugin_utils import _check_report
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.model import gate_model
-from house.gate import House, free_port, wait_for
-from house.talk import HEAD_END, Client, Mirror
+from lib.head_echo import HeadEcho
+from lib.http_client import HEAD_END, Client
+from lib.local_gate import LocalGate, free_port
+from lib.processes import wait_for
 
 ORIGIN = "https://app.example.com"
 
 
-class AddressedHouse(House):
-    def __init__(self, mirror: Mirror, page: Path) -> None:
+class AddressedGate(LocalGate):
+    def __init__(self, head_echo: HeadEcho, page: Path) -> None:
         self.port, self.proxy_port = free_port(), free_port()
         super().__init__([])
         self.socket = self.root / "gate.sock"
-        location = {"upstream": f"http://127.0.0.1:{mirror.port}", "auth": "none", "origins": [ORIGIN]}
+        location = {"upstream": f"http://127.0.0.1:{head_echo.port}", "auth": "none", "origins": [ORIGIN]}
         near = ["192.0.2.0/24", "2001:db8::/32"]
         self.variables["wss_proxy_servers"] = [
             {
@@ -71,8 +73,8 @@ class AddressedHouse(House):
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[AddressedHouse]:
-    mirror = Mirror()
+def local_gate() -> Iterator[AddressedGate]:
+    head_echo = HeadEcho()
     # The worker, another user, reads it.
     with tempfile.TemporaryDirectory(prefix="wssgate-page-") as folder:
         page = Path(folder)
@@ -80,10 +82,10 @@ def house() -> Iterator[AddressedHouse]:
         (page / "index.html").write_text("the page\n")
         (page / "refused.html").write_text("refused\n")
         try:
-            with AddressedHouse(mirror, page) as house:
-                yield house
+            with AddressedGate(head_echo, page) as local_gate:
+                yield local_gate
         finally:
-            mirror.close()
+            head_echo.close()
 
 
 def handshake(path: str, *lines: str, host: str = "gate.example.com") -> bytes:
@@ -117,21 +119,21 @@ def handshake(path: str, *lines: str, host: str = "gate.example.com") -> bytes:
     ],
 )
 def test_the_address_counts_that_the_load_balancer_tells(
-    house: AddressedHouse, path: str, client: str, status: int
+    local_gate: AddressedGate, path: str, client: str, status: int
 ) -> None:
-    with Client(house.port) as asker:
+    with Client(local_gate.port) as asker:
         assert asker.ask(handshake(path, f"X-Forwarded-For: {client}")).status == status
     if status == 403:
-        wait_for(lambda: house.reason() == "address")
+        wait_for(lambda: local_gate.reason() == "address")
 
 
-def test_nobody_else_tells_an_address(house: AddressedHouse) -> None:
-    with Client(house.port, "127.0.0.2") as asker:
+def test_nobody_else_tells_an_address(local_gate: AddressedGate) -> None:
+    with Client(local_gate.port, "127.0.0.2") as asker:
         assert asker.ask(handshake("/near", "X-Forwarded-For: 192.0.2.7")).status == 403
 
 
-def over_proxy(house: AddressedHouse, client: str, request: bytes) -> tuple[int, bytes]:
-    with socket.create_connection(("127.0.0.1", house.proxy_port), timeout=20) as connection:
+def over_proxy(local_gate: AddressedGate, client: str, request: bytes) -> tuple[int, bytes]:
+    with socket.create_connection(("127.0.0.1", local_gate.proxy_port), timeout=20) as connection:
         connection.sendall(f"PROXY TCP4 {client} 198.51.100.1 40000 443\r\n".encode() + request)
         data = b""
         while HEAD_END not in data or b"Content-Length" in data and not data.partition(HEAD_END)[2]:
@@ -147,34 +149,34 @@ def over_proxy(house: AddressedHouse, client: str, request: bytes) -> tuple[int,
     [("192.0.2.7", 101, 101, 200), ("192.0.2.8", 101, 403, 200), ("198.51.100.7", 403, 403, 403), ("192.0.2.66", 403, 403, 403)],
 )  # fmt: skip
 def test_a_servers_lists_are_for_every_path_and_a_locations_besides(
-    house: AddressedHouse, client: str, wss: int, less: int, page: int
+    local_gate: AddressedGate, client: str, wss: int, less: int, page: int
 ) -> None:
     host = "whole.example.com"
-    assert over_proxy(house, client, handshake("/wss", host=host))[0] == wss
-    assert over_proxy(house, client, handshake("/less", host=host))[0] == less
+    assert over_proxy(local_gate, client, handshake("/wss", host=host))[0] == wss
+    assert over_proxy(local_gate, client, handshake("/less", host=host))[0] == less
     for path in ("/", "/index.html"):
         plain = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
-        status, body = over_proxy(house, client, plain)
+        status, body = over_proxy(local_gate, client, plain)
         assert (status, body) == (page, b"the page\n" if page == 200 else b"refused\n")
     if page == 403:
-        wait_for(lambda: house.reason() == "address")
+        wait_for(lambda: local_gate.reason() == "address")
 
 
 @pytest.mark.parametrize(("path", "status"), [("/allow", 403), ("/deny", 101)])
-def test_a_client_without_an_address_is_in_no_list(house: AddressedHouse, path: str, status: int) -> None:
+def test_a_client_without_an_address_is_in_no_list(local_gate: AddressedGate, path: str, status: int) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(20)
-        connection.connect(str(house.socket))
+        connection.connect(str(local_gate.socket))
         connection.sendall(handshake(path))
         assert connection.recv(65536).split(b" ", 2)[1] == str(status).encode()
 
 
-def test_the_check_tells_the_truth_about_an_address_that_is_not_let_in(house: AddressedHouse) -> None:
+def test_the_check_tells_the_truth_about_an_address_that_is_not_let_in(local_gate: AddressedGate) -> None:
     """By the same steps as playbook check, from this host: 127.0.0.1."""
-    model = gate_model(house.variables["wss_proxy_servers"], {"nginx_directory": str(house.etc)})
+    model = gate_model(local_gate.variables["wss_proxy_servers"], {"nginx_directory": str(local_gate.etc)})
     targets = [
         {"crl_path": None, "ca_path": None, **target}
-        for target in _check_report.targets(model, [], str(house.etc / "certificates"))
+        for target in _check_report.targets(model, [], str(local_gate.etc / "certificates"))
     ]
     results = {"here": {"targets": [wss_gate_info.look(target, None, 10.0) for target in targets]}}
     balanced, whole = results["here"]["targets"]

@@ -10,8 +10,11 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from house.gate import House, free_port, wait_for
-from house.talk import Answer, Client, Mirror, receive_head
+
+from lib.head_echo import HeadEcho
+from lib.http_client import Answer, Client, receive_head
+from lib.local_gate import LocalGate, free_port
+from lib.processes import wait_for
 
 NAME = "gate.example.com"
 ORIGIN = "https://app.example.com"
@@ -41,7 +44,7 @@ server {{
 """
 
 
-class Refusing(Mirror):
+class Refusing(HeadEcho):
     """An upstream that refuses each handshake in the words that its path asks for, and keeps the head."""
 
     head = b""
@@ -65,9 +68,9 @@ def ports() -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def house(refusing: Refusing, ports: dict[str, int]) -> Iterator[House]:
+def local_gate(refusing: Refusing, ports: dict[str, int]) -> Iterator[LocalGate]:
     group = {"name": "group", "servers": [f"127.0.0.1:{refusing.port}"], "balancing": "least_conn"}
-    house = House([], wss_proxy_upstreams=[group])
+    local_gate = LocalGate([], wss_proxy_upstreams=[group])
     locations = [
         {"path": path, "upstream": "group", "auth": "none", "origins": [ORIGIN], "client_ip_header": "X-Caller", **more}
         for path, more in (
@@ -75,8 +78,8 @@ def house(refusing: Refusing, ports: dict[str, int]) -> Iterator[House]:
         ).items()
     ]
     balanced = {"trusted_proxies": ["127.0.0.1"], "server_names": [NAME], "locations": locations}
-    house.variables |= {
-        "wss_proxy_certificates": [house.certificate()],
+    local_gate.variables |= {
+        "wss_proxy_certificates": [local_gate.certificate()],
         "wss_proxy_servers": [
             {
                 "name": "plain",
@@ -94,9 +97,9 @@ def house(refusing: Refusing, ports: dict[str, int]) -> Iterator[House]:
             },
         ],
     }
-    (house.etc / "conf.d" / "other.conf").write_text(OTHER.format(port=ports["other"], folder=house.root))
-    with house:
-        yield house
+    (local_gate.etc / "conf.d" / "other.conf").write_text(OTHER.format(port=ports["other"], folder=local_gate.root))
+    with local_gate:
+        yield local_gate
 
 
 def ask(port: int, path: str, **headers: str) -> Answer:
@@ -122,20 +125,22 @@ def ask(port: int, path: str, **headers: str) -> Answer:
     [("/429", "Retry-After", "60"), ("/405", "Allow", "GET, POST"), ("/426", "Upgrade", "TLS/1.0")],
 )
 def test_an_upstream_s_refusal_keeps_its_own_words(
-    house: House, ports: dict[str, int], path: str, header: str, words: str
+    local_gate: LocalGate, ports: dict[str, int], path: str, header: str, words: str
 ) -> None:
     answer = ask(ports["plain"], path)
     assert answer.status == int(path[1:])
     assert answer.all(header) == [words]
 
 
-def test_an_upstream_that_refuses_does_not_tell_nginx_what_to_answer(house: House, ports: dict[str, int]) -> None:
+def test_an_upstream_that_refuses_does_not_tell_nginx_what_to_answer(
+    local_gate: LocalGate, ports: dict[str, int]
+) -> None:
     answer = ask(ports["plain"], "/accel")
     assert (answer.status, answer.all("Retry-After"), answer.all("Content-Type")) == (402, [], ["text/plain"])
     assert not [name for name, _value in answer.headers if name.lower().startswith("x-accel")]
 
 
-def test_the_gate_s_refusals_have_the_gate_s_words(house: House, ports: dict[str, int]) -> None:
+def test_the_gate_s_refusals_have_the_gate_s_words(local_gate: LocalGate, ports: dict[str, int]) -> None:
     assert ask(ports["plain"], "/426", Upgrade="h2c").all("Upgrade") == ["websocket"]
     with Client(ports["plain"]) as client:
         posted = client.ask(
@@ -148,15 +153,15 @@ def test_the_gate_s_refusals_have_the_gate_s_words(house: House, ports: dict[str
     assert limited.all("Retry-After") == ["1"]
 
 
-def test_another_site_s_limit_answers_as_it_did_without_the_gate(house: House, ports: dict[str, int]) -> None:
-    (house.root / "file").write_text("a file")
+def test_another_site_s_limit_answers_as_it_did_without_the_gate(local_gate: LocalGate, ports: dict[str, int]) -> None:
+    (local_gate.root / "file").write_text("a file")
     answers = [ask(ports["other"], "/limited/file", Host="other.example.com") for _try in range(3)]
     assert 503 in {answer.status for answer in answers}
-    assert "limiting requests" in house.error_log()
+    assert "limiting requests" in local_gate.error_log()
 
 
 def test_nobody_names_the_client_under_the_usual_header_where_another_is_used(
-    house: House, ports: dict[str, int], refusing: Refusing
+    local_gate: LocalGate, ports: dict[str, int], refusing: Refusing
 ) -> None:
     ask(ports["plain"], "/429", **{"X-Client-IP": LIE})
     lines = [line.partition(": ") for line in refusing.head.decode().split("\r\n")]
@@ -164,18 +169,18 @@ def test_nobody_names_the_client_under_the_usual_header_where_another_is_used(
     assert [value for name, _colon, value in lines if name.lower() == "x-client-ip"] == []
 
 
-def test_the_redirect_s_log_names_the_client_behind_the_balancer(house: House, ports: dict[str, int]) -> None:
+def test_the_redirect_s_log_names_the_client_behind_the_balancer(local_gate: LocalGate, ports: dict[str, int]) -> None:
     with Client(ports["redirect"]) as client:
         answer = client.ask(
             f"GET /redirected HTTP/1.1\r\nHost: {NAME}\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n".encode()
         )
     assert answer.status == 308
     line = wait_for(
-        lambda: next((line for line in house.access_log.read_text().splitlines() if '"status":308' in line), None)
+        lambda: next((line for line in local_gate.access_log.read_text().splitlines() if '"status":308' in line), None)
     )
     assert json.loads(line)["client"] == "203.0.113.7"
 
 
-def test_all_workers_know_an_upstream_s_load(house: House) -> None:
+def test_all_workers_know_an_upstream_s_load(local_gate: LocalGate) -> None:
     # Two workers that each count for themselves would send two sessions in a row to one server of two.
-    assert "zone wss_upstream_group 72k;" in house.configuration()["wssgate.d/gate.conf"]
+    assert "zone wss_upstream_group 72k;" in local_gate.configuration()["wssgate.d/gate.conf"]

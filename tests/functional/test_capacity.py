@@ -10,7 +10,7 @@ import resource
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.capacity import descriptors, measure_running
 
-from house.gate import House, free_port
+from lib.local_gate import LocalGate, free_port
 
 # The hard limit of many a container: root may not raise it there.
 LIMIT = 20_000
@@ -58,11 +58,11 @@ def test_the_roles_warn_where_the_host_gives_less_than_they_need():
     }
     listen = [{"address": "127.0.0.1", "port": free_port(), "tls": False}]
     server = {"name": "gate", "server_names": ["gate.example.com"], "listen": listen, "locations": [location]}
-    house = House([server], nginx_sessions=WANTED, nginx_worker_processes=2)
+    local_gate = LocalGate([server], nginx_sessions=WANTED, nginx_worker_processes=2)
     # As in many a container: a hard limit, and a root that may not raise it.
-    house.wrapper = ["prlimit", "--nofile={0}:{0}".format(LIMIT), "setpriv", "--bounding-set=-sys_resource"]
-    with house:
-        said = " ".join(house.warnings.split())
+    local_gate.wrapper = ["prlimit", "--nofile={0}:{0}".format(LIMIT), "setpriv", "--bounding-set=-sys_resource"]
+    with local_gate:
+        said = " ".join(local_gate.warnings.split())
     assert "100000 sessions were asked for (nginx_sessions), and nginx carries 19488" in said
     assert "set nginx_worker_processes to 11 or more" in said
 

@@ -13,15 +13,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from house.gate import House, free_port
-from house.talk import Mirror
-from support import client_certificates, pki
-from support.client_certificates import ADDRESSES
+
+from lib import client_certificates, pki
+from lib.client_certificates import ADDRESSES
+from lib.head_echo import HeadEcho
+from lib.local_gate import LocalGate, free_port
 
 
-class GuardedHouse(House):
+class CertificatesGate(LocalGate):
     def __init__(self) -> None:
-        self.mirror = Mirror()
+        self.head_echo = HeadEcho()
         super().__init__([])
         self.pki = self.root / "pki"
         pki.write(self.pki)
@@ -38,14 +39,16 @@ class GuardedHouse(House):
                 is_asked = locations[0].asks != "no"
                 authority = authorities.get(address.authority, {})
                 is_required = all(location.asks == "must" for location in locations)
+                is_optional = is_asked and not is_required
+                upstream = f"http://127.0.0.1:{self.head_echo.port}"
                 servers.append(
                     {
                         "name": name.partition(".")[0], "server_names": [name], "certificate": "gate",
                         "listen": [{"address": "127.0.0.1", "port": address.port, "default_server": is_default}],
                         "client_certificates": {**authority, "required": is_required} if is_asked else {},
                         "locations": [
-                            {"path": location.path, "upstream": f"http://127.0.0.1:{self.mirror.port}", "auth": "none"}
-                            | ({} if is_required or not is_asked else {"client_certificate_required": location.asks == "must"})
+                            {"path": location.path, "upstream": upstream, "auth": "none"}
+                            | ({"client_certificate_required": location.asks == "must"} if is_optional else {})
                             for location in locations
                         ],
                     }
@@ -58,7 +61,7 @@ class GuardedHouse(House):
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
-        self.mirror.close()
+        self.head_echo.close()
 
     def site(self) -> client_certificates.Site:
         return client_certificates.Site(
@@ -67,13 +70,13 @@ class GuardedHouse(House):
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[GuardedHouse]:
-    with GuardedHouse() as house:
-        yield house
+def local_gate() -> Iterator[CertificatesGate]:
+    with CertificatesGate() as local_gate:
+        yield local_gate
 
 
-def test_no_name_and_no_resumed_session_opens_what_a_certificate_does_not(house: GuardedHouse) -> None:
-    found = client_certificates.run(house.site())
+def test_no_name_and_no_resumed_session_opens_what_a_certificate_does_not(local_gate: CertificatesGate) -> None:
+    found = client_certificates.run(local_gate.site())
     assert not found["complaints"], "\n".join(found["complaints"])
     # It did try.
     assert found["tried"] > 600

@@ -16,14 +16,17 @@ from typing import Any
 import crossplane
 import pytest
 
-from house.gate import House, free_port
+from lib.local_gate import LocalGate, free_port
 
 # What the linter says of this configuration, and why it stays: plugin, a part of what it points at, the reason.
 ACCEPTED = (
     (
         "if_is_evil",
         "set $wss_refused",
-        "each such block ends in a return, and set and return run in one phase: nothing of the location is left to go wrong",
+        (
+            "each such block ends in a return, and set and return run in one phase: nothing of the location is "
+            "left to go wrong"
+        ),
     ),
     (
         "worker_rlimit_nofile_vs_connections",
@@ -59,16 +62,16 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def house(port: int) -> Iterator[House]:
-    house = House([])
-    passwords, page = house.etc / "passwords", house.root / "page"
+def local_gate(port: int) -> Iterator[LocalGate]:
+    local_gate = LocalGate([])
+    passwords, page = local_gate.etc / "passwords", local_gate.root / "page"
     passwords.write_text("operator:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\n")
     page.mkdir()
     (page / "404.html").write_text("not here\n")
     listen = {"address": "127.0.0.1", "port": port}
     origins = ["https://app.example.com", "https://app.example.com:8443", f"https://gate.example.com:{port}"]
-    house.variables |= {
-        "wss_proxy_certificates": [house.certificate()],
+    local_gate.variables |= {
+        "wss_proxy_certificates": [local_gate.certificate()],
         "htpasswd_files": [{"path": str(passwords), "users": []}],
         "nginx_drain_timeout": 60,
         "wss_proxy_upstreams": [
@@ -139,12 +142,12 @@ def house(port: int) -> Iterator[House]:
             },
         ],
     }
-    with house:
-        yield house
+    with local_gate:
+        yield local_gate
 
 
-def test_crossplane_parses_every_file(house: House) -> None:
-    parsed = crossplane.parse(str(house.etc / "nginx.conf"))
+def test_crossplane_parses_every_file(local_gate: LocalGate) -> None:
+    parsed = crossplane.parse(str(local_gate.etc / "nginx.conf"))
     assert parsed["errors"] == []
     read = {Path(file["file"]).name for file in parsed["config"]}
     assert read >= {"nginx.conf", "gate.conf", "handshake.inc", "tls.inc", "server_gate.conf", "server_files.conf"}
@@ -164,13 +167,13 @@ def gixy(path: Path) -> list[dict[str, Any]]:
     return json.loads(done.stdout)
 
 
-def test_gixy_finds_nothing_that_is_not_explained(house: House, tmp_path: Path) -> None:
-    for name, text in house.configuration().items():
+def test_gixy_finds_nothing_that_is_not_explained(local_gate: LocalGate, tmp_path: Path) -> None:
+    for name, text in local_gate.configuration().items():
         copy = tmp_path / name
         copy.parent.mkdir(exist_ok=True)
         # The linter's own parser of expressions is older than possessive quantifiers; they match the same, only faster.
         copy.write_text(text.replace("*+", "*"))
-    shutil.copy(house.etc / "mime.types", tmp_path)
+    shutil.copy(local_gate.etc / "mime.types", tmp_path)
     found = gixy(tmp_path / "nginx.conf")
     rest = [
         finding
@@ -205,11 +208,11 @@ def sslyze(port: int, profile: str) -> list[str]:
     return [line.strip(" *") for line in verdict.splitlines() if line.strip().startswith("*")]
 
 
-def test_tls_is_mozillas_intermediate_but_for_the_test_certificates_issuer(house: House, port: int) -> None:
+def test_tls_is_mozillas_intermediate_but_for_the_test_certificates_issuer(local_gate: LocalGate, port: int) -> None:
     lacking = sslyze(port, "intermediate")
     assert [line.partition(":")[0] for line in lacking] == ["certificate_path_validation"], lacking
 
 
-def test_tls_is_not_mozillas_modern_that_has_one_version_only(house: House, port: int) -> None:
+def test_tls_is_not_mozillas_modern_that_has_one_version_only(local_gate: LocalGate, port: int) -> None:
     """The scanner does tell the profiles apart."""
     assert any(line.startswith("tls_versions") for line in sslyze(port, "modern"))

@@ -10,20 +10,18 @@ in docs/performance.md what it bought.
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from house.gate import House, free_port, wait_for
-from wire import accounts, load
+
+from lib import load, usage
+from lib.local_gate import LocalGate, free_port
+from lib.processes import running, wait_for
 
 ORIGIN = "https://app.example.com"
 TOKEN = "Cost-token_0123456789"
-UPSTREAM = Path(__file__).resolve().parents[2] / "molecule" / "resources" / "support" / "upstream.py"
 
 # With nginx 1.31.3 and its own OpenSSL, TLS 1.3, a full handshake, token, three log lines.
 CALLS_PER_HANDSHAKE = 38.1
@@ -33,9 +31,8 @@ KIB_PER_SESSION = 50.1
 
 
 @pytest.fixture(scope="module")
-def gate() -> Iterator[tuple[House, load.Target]]:
+def gate() -> Iterator[tuple[LocalGate, load.Target]]:
     upstream_port, port = free_port(), free_port()
-    upstream = subprocess.Popen([sys.executable, str(UPSTREAM), "--echo", f"127.0.0.1:{upstream_port}"])
     server = {
         "name": "gate",
         "server_names": ["gate.example.com"],
@@ -43,17 +40,13 @@ def gate() -> Iterator[tuple[House, load.Target]]:
         "certificate": "gate",
         "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{upstream_port}", "origins": [ORIGIN]}],
     }
-    house = House([server], nginx_sessions=1000)
-    house.variables["wss_proxy_certificates"] = [house.certificate("gate")]
-    try:
-        with house:
-            house.issue(TOKEN)
-            target = load.Target(port, origin=ORIGIN, cookie=f"AUTH={TOKEN}")
-            wait_for(lambda: is_answered(target), 10)
-            yield house, target
-    finally:
-        upstream.kill()
-        upstream.wait()
+    local_gate = LocalGate([server], nginx_sessions=1000)
+    local_gate.variables["wss_proxy_certificates"] = [local_gate.certificate("gate")]
+    with running("echo_server", "--echo", f"127.0.0.1:{upstream_port}"), local_gate:
+        local_gate.issue(TOKEN)
+        target = load.Target(port, origin=ORIGIN, cookie=f"AUTH={TOKEN}")
+        wait_for(lambda: is_answered(target), 10)
+        yield local_gate, target
 
 
 def is_answered(target: load.Target) -> bool:
@@ -64,8 +57,8 @@ def is_answered(target: load.Target) -> bool:
 
 
 def test_a_handshake_takes_no_more_system_calls_than_it_did(gate):
-    house, target = gate
-    with accounts.system_calls(house.workers()[0]) as calls:
+    local_gate, target = gate
+    with usage.system_calls(local_gate.workers()[0]) as calls:
         load.handshakes(None, target, count=50)
     # Nine reads; one more where a busy client's last message of TLS and its request come apart.
     reads = calls["read"] / 50
@@ -74,26 +67,26 @@ def test_a_handshake_takes_no_more_system_calls_than_it_did(gate):
 
 
 def test_a_refusal_takes_a_few_system_calls(gate):
-    house, target = gate
-    with accounts.system_calls(house.workers()[0]) as calls:
+    local_gate, target = gate
+    with usage.system_calls(local_gate.workers()[0]) as calls:
         load.refusals(None, replace(target, cookie=""), count=200)
     assert sum(calls.values()) / 200 == pytest.approx(CALLS_PER_REFUSAL, abs=0.5), calls
 
 
 def test_a_message_of_16_kib_takes_no_more_system_calls_than_it_did(gate):
-    house, target = gate
-    with accounts.system_calls(house.workers()[0]) as calls:
+    local_gate, target = gate
+    with usage.system_calls(local_gate.workers()[0]) as calls:
         load.echoes(None, target, size=16384, count=200, sessions=1)
     assert sum(calls.values()) / 200 <= CALLS_PER_MESSAGE_OF_16_KIB * 1.15, calls
 
 
 def test_an_idle_session_takes_no_more_memory_than_it_did(gate):
-    house, target = gate
-    worker = house.workers()
+    local_gate, target = gate
+    worker = local_gate.workers()
     load.handshakes(None, target, count=50)
-    before = accounts.memory_kib(worker)
+    before = usage.memory_kib(worker)
     with load.crowd(target) as grow:
         grow(300)
         time.sleep(0.5)
-        taken = accounts.memory_kib(worker) - before
+        taken = usage.memory_kib(worker) - before
     assert taken / 300 == pytest.approx(KIB_PER_SESSION, rel=0.15)

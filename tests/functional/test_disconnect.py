@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Revoking a token ends its open sessions, by whatever way they came, and nobody else's.
 
-All of it, the gate too, is in a network namespace of its own: a fault in what is closed then cuts off nobody on this machine.
+All of it, the gate too, is in a network namespace of its own: a fault in what is closed then cuts off nobody on this
+machine.
 """
 
 from __future__ import annotations
@@ -26,13 +27,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import release
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import fingerprint
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
-from support import upstream as upstream_module
-from support import wire
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import fingerprint
 
-from house import hold
-from house.gate import House, free_port, wait_for
+from lib import hold, wire
+from lib.local_gate import LocalGate, free_port
+from lib.processes import running, wait_for
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="a network namespace, and closing other people's sockets, is for root"
@@ -84,32 +84,33 @@ def ports(network: None) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def echo(ports: dict[str, int]) -> Iterator[None]:
-    command = [sys.executable, upstream_module.__file__, "--echo", f"127.0.0.1:{ports['echo']}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout and process.stdout.readline() == b"ready\n"
+    with running("echo_server", "--echo", f"127.0.0.1:{ports['echo']}"):
         yield
-        process.terminate()
 
 
 @pytest.fixture(scope="module")
-def house(ports: dict[str, int], echo: None) -> Iterator[House]:
+def local_gate(ports: dict[str, int], echo: None) -> Iterator[LocalGate]:
     def location(path: str, **options: Any) -> dict[str, Any]:
         return {"path": path, "upstream": f"http://127.0.0.1:{ports['echo']}", "origins": [ORIGIN], **options}
 
     def server(name: str, *listen: dict[str, Any], **options: Any) -> dict[str, Any]:
         return {
             "name": name, "server_names": ["gate.example.com"], "listen": [{"tls": False, **entry} for entry in listen],
-            "locations": [location("/wss"), location("/open", auth="none"), location("/dead", upstream=f"http://127.0.0.1:{ports['nobody']}")],
+            "locations": [
+                location("/wss"),
+                location("/open", auth="none"),
+                location("/dead", upstream=f"http://127.0.0.1:{ports['nobody']}"),
+            ],
             **options,
         }  # fmt: skip
 
-    house = House([])
-    house.variables["wss_proxy_servers"] = [
+    local_gate = LocalGate([])
+    local_gate.variables["wss_proxy_servers"] = [
         server(
             "straight",
             {"address": "127.0.0.1", "port": ports["straight"]},
             {"address": "::1", "port": ports["straight"]},
-            {"unix": str(house.root / "gate.sock")},
+            {"unix": str(local_gate.root / "gate.sock")},
         ),
         server(
             "behind_proxy_protocol",
@@ -119,8 +120,8 @@ def house(ports: dict[str, int], echo: None) -> Iterator[House]:
         ),
         server("forwarded", {"address": "127.0.0.1", "port": ports["forwarded"]}, trusted_proxies=[BALANCER]),
     ]
-    with house:
-        yield house
+    with local_gate:
+        yield local_gate
 
 
 class Way(NamedTuple):
@@ -167,8 +168,8 @@ WAYS = {
 
 
 class Gate:
-    def __init__(self, house: House, ports: dict[str, int], stack: contextlib.ExitStack) -> None:
-        self.house = house
+    def __init__(self, local_gate: LocalGate, ports: dict[str, int], stack: contextlib.ExitStack) -> None:
+        self.local_gate = local_gate
         self.ports = ports
         self.stack = stack
 
@@ -204,18 +205,19 @@ class Gate:
         return reply.session
 
     def log(self) -> list[str]:
-        return self.house.session_log.read_text().splitlines()
+        return self.local_gate.session_log.read_text().splitlines()
 
     def revoke(self, *launcher: str, **options: Any) -> dict[str, Any]:
         return self.ask("wss_token", *launcher, tokens=[MINE], state="absent", disconnect=True, **options)
 
     def ask(self, module: str, *launcher: str, **options: Any) -> dict[str, Any]:
-        arguments = {"path": str(self.house.tokens), "session_log": str(self.house.session_log), **options}
+        arguments = {"path": str(self.local_gate.tokens), "session_log": str(self.local_gate.session_log), **options}
         import ansible_collections
 
         tree = str(Path(next(iter(ansible_collections.__path__))).parent)
         done = subprocess.run(
-            [*launcher, sys.executable, "-c", MODULE.format(module=module)], input=json.dumps(arguments), capture_output=True, text=True,
+            [*launcher, sys.executable, "-c", MODULE.format(module=module)],
+            input=json.dumps(arguments), capture_output=True, text=True,
             env={**os.environ, "PYTHONPATH": tree}, timeout=60, check=False,
         )  # fmt: skip
         assert done.stdout, done.stderr
@@ -224,11 +226,11 @@ class Gate:
 
 
 @pytest.fixture
-def gate(house: House, ports: dict[str, int]) -> Iterator[Gate]:
+def gate(local_gate: LocalGate, ports: dict[str, int]) -> Iterator[Gate]:
     for token in (MINE, OTHER):
-        house.issue(token)
+        local_gate.issue(token)
     with contextlib.ExitStack() as stack:
-        yield Gate(house, ports, stack)
+        yield Gate(local_gate, ports, stack)
 
 
 class Stopwatch:
@@ -264,7 +266,7 @@ def test_the_sessions_of_a_revoked_token_end_at_once_and_a_bystander_s_goes_on(g
     assert {line.split(" ")[9] for line in gate.log()[-2:]} == {way.visitor}, (
         "the way is not what the test takes it for"
     )
-    watch = Stopwatch(lambda: not (gate.house.tokens / MINE).exists(), session)
+    watch = Stopwatch(lambda: not (gate.local_gate.tokens / MINE).exists(), session)
     result = gate.revoke()
     assert result["sessions"] == {"found": 1, "ended": 1, "remaining": 0}
     assert watch.read() < SOON
@@ -283,7 +285,7 @@ def test_a_token_s_sessions_of_all_ways_end_in_one_call(gate: Gate) -> None:
 def test_many_sessions_of_a_token_end_at_once(gate: Gate) -> None:
     sessions = [gate.open(MINE) for _turn in range(300)]
     bystander = gate.open(OTHER)
-    watch = Stopwatch(lambda: not (gate.house.tokens / MINE).exists(), *sessions)
+    watch = Stopwatch(lambda: not (gate.local_gate.tokens / MINE).exists(), *sessions)
     assert gate.revoke()["sessions"] == {"found": 300, "ended": 300, "remaining": 0}
     assert watch.read() < SOON
     assert bystander.echo("still here") == "still here"
@@ -294,8 +296,8 @@ def test_reloads_hide_no_session(gate: Gate) -> None:
     for _turn in range(3):
         sessions.append(gate.open(MINE))
         bystanders.append(gate.open(OTHER))
-        gate.house.reload()
-    assert len(gate.house.workers("nginx: worker process is shutting down")) == 3
+        gate.local_gate.reload()
+    assert len(gate.local_gate.workers("nginx: worker process is shutting down")) == 3
     assert gate.revoke()["sessions"]["ended"] == 3
     assert all(session.ended(SOON) for session in sessions)
     assert all(bystander.echo("old worker") == "old worker" for bystander in bystanders)
@@ -305,16 +307,16 @@ def test_a_rotation_hides_no_session(gate: Gate) -> None:
     """As logrotate does it: the log is renamed, then nginx is told to open its logs, which its workers may not."""
     sessions = [gate.open(MINE)]
     bystander = gate.open(OTHER)
-    rotated = gate.house.session_log.with_name("sessions.log.1")
+    rotated = gate.local_gate.session_log.with_name("sessions.log.1")
     # Where the file system has the attribute, nobody can rename it by mistake.
-    release(str(gate.house.session_log))
-    gate.house.session_log.rename(rotated)
-    os.kill(gate.house.master() or 0, signal.SIGUSR1)
+    release(str(gate.local_gate.session_log))
+    gate.local_gate.session_log.rename(rotated)
+    os.kill(gate.local_gate.master() or 0, signal.SIGUSR1)
     try:
-        wait_for(gate.house.session_log.exists)
+        wait_for(gate.local_gate.session_log.exists)
         time.sleep(0.3)
         sessions.append(gate.open(MINE))
-        gate.house.reload()
+        gate.local_gate.reload()
         sessions.append(gate.open(MINE))
         assert len(gate.log()) == 1 and len(rotated.read_text().splitlines()) > 2, (
             "the logs are not as the test takes them for"
@@ -329,7 +331,7 @@ def test_a_rotation_hides_no_session(gate: Gate) -> None:
 
 def test_a_signal_to_open_logs_anew_hides_no_session_and_shows_the_log_to_nobody(gate: Gate) -> None:
     session = gate.open(MINE)
-    os.kill(gate.house.master() or 0, signal.SIGUSR1)
+    os.kill(gate.local_gate.master() or 0, signal.SIGUSR1)
     time.sleep(0.3)
     later = gate.open(MINE)
     as_worker = [
@@ -338,9 +340,9 @@ def test_a_signal_to_open_logs_anew_hides_no_session_and_shows_the_log_to_nobody
         "--regid=www-data",
         "--clear-groups",
         "cat",
-        str(gate.house.session_log),
+        str(gate.local_gate.session_log),
     ]
-    assert gate.house.session_log.parent.stat().st_mode & 0o077 == 0
+    assert gate.local_gate.session_log.parent.stat().st_mode & 0o077 == 0
     assert subprocess.run(as_worker, capture_output=True, check=False).returncode != 0
     assert gate.revoke()["sessions"]["ended"] == 2
     assert session.ended(SOON) and later.ended(SOON)
@@ -348,12 +350,12 @@ def test_a_signal_to_open_logs_anew_hides_no_session_and_shows_the_log_to_nobody
 
 def test_a_change_of_the_log_s_path_hides_no_session(gate: Gate) -> None:
     """The old workers go on writing to the former log, also when the path changes once more."""
-    first = gate.house.session_log
+    first = gate.local_gate.session_log
     sessions, bystander = [gate.open(MINE)], gate.open(OTHER)
     try:
         for name in ("second.log", "third.log"):
-            gate.house.session_log = first.with_name(name)
-            gate.house.apply(wss_proxy_session_log_path=str(gate.house.session_log))
+            gate.local_gate.session_log = first.with_name(name)
+            gate.local_gate.apply(wss_proxy_session_log_path=str(gate.local_gate.session_log))
             sessions.append(gate.open(MINE))
             assert MINE not in "".join(gate.log()[:-1]), "the log has the former sessions: the test proves nothing"
         counted = gate.ask("wss_token_info", sessions=True)
@@ -364,18 +366,18 @@ def test_a_change_of_the_log_s_path_hides_no_session(gate: Gate) -> None:
         assert all(session.ended(SOON) for session in sessions)
         assert bystander.echo("still here") == "still here"
     finally:
-        gate.house.session_log = first
-        gate.house.apply(wss_proxy_session_log_path=str(first))
+        gate.local_gate.session_log = first
+        gate.local_gate.apply(wss_proxy_session_log_path=str(first))
 
 
 def test_a_lock_that_a_worker_holds_on_the_log_and_anybody_on_the_store_s_folder_stops_no_revocation(
     gate: Gate,
 ) -> None:
     session = gate.open(MINE)
-    with gate.house.session_log.open("rb") as log:
+    with gate.local_gate.session_log.open("rb") as log:
         # The worker's descriptor and its master's are one: a lock by either is a lock by both.
         fcntl.flock(log, fcntl.LOCK_EX)
-        store = os.open(gate.house.tokens, os.O_RDONLY)
+        store = os.open(gate.local_gate.tokens, os.O_RDONLY)
         try:
             fcntl.flock(store, fcntl.LOCK_EX)
             assert gate.revoke()["sessions"] == {"found": 1, "ended": 1, "remaining": 0}
@@ -403,11 +405,11 @@ def test_a_port_used_again_without_a_token_is_left_alone(gate: Gate) -> None:
 def test_a_port_used_again_after_a_crash_that_nobody_could_log_is_left_alone(gate: Gate) -> None:
     port = free_port()
     session = gate.open_from(port, MINE)
-    (worker,) = gate.house.workers()
+    (worker,) = gate.local_gate.workers()
     os.kill(worker, signal.SIGKILL)
     assert session.ended(20)
     session.close()
-    wait_for(lambda: (now := gate.house.workers()) and worker not in now)
+    wait_for(lambda: (now := gate.local_gate.workers()) and worker not in now)
     bystander = gate.open_from(port, None, "/open")
     kind, _time, pid, *_rest = gate.log()[-1].split(" ")
     assert (kind, pid) == ("S", str(worker)), "the crash was logged: the test proves nothing"
@@ -452,7 +454,7 @@ def test_where_ending_them_is_not_required_the_call_warns_with_the_number(gate: 
 
 
 def test_a_session_over_a_unix_socket_is_told_as_one_that_cannot_be_ended(gate: Gate) -> None:
-    endpoint = wire.Endpoint(unix=gate.house.root / "gate.sock", tls=False)
+    endpoint = wire.Endpoint(unix=gate.local_gate.root / "gate.sock", tls=False)
     with wire.handshake(endpoint, gate.request(MINE)) as reply:
         assert reply.status == 101 and reply.session is not None
         result = gate.revoke()
@@ -466,9 +468,15 @@ def prune(gate: Gate) -> None:
     import ansible_collections
 
     tree = str(Path(next(iter(ansible_collections.__path__))).parent)
-    code = "import sys; from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import main; sys.exit(main())"
+    code = (
+        "import sys; from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import main; "
+        "sys.exit(main())"
+    )
     subprocess.run(
-        [sys.executable, "-c", code, "--store", str(gate.house.tokens), "--session-log", str(gate.house.session_log)],
+        [
+            sys.executable, "-c", code,
+            "--store", str(gate.local_gate.tokens), "--session-log", str(gate.local_gate.session_log),
+        ],
         env={**os.environ, "PYTHONPATH": tree}, check=True, timeout=60,
     )  # fmt: skip
 
@@ -477,7 +485,7 @@ def test_a_worker_held_up_between_its_look_at_the_token_and_its_line_in_the_log_
     gate: Gate,
 ) -> None:
     """It found the file before it was removed, and logs the session long after the revocation has looked for it."""
-    (worker,) = gate.house.workers()
+    (worker,) = gate.local_gate.workers()
     replies: list[wire.Reply] = []
     knocking = threading.Thread(target=lambda: replies.append(gate.knock(MINE)))
     with subprocess.Popen(
@@ -501,6 +509,6 @@ def test_a_worker_held_up_between_its_look_at_the_token_and_its_line_in_the_log_
 
 def test_a_gate_s_own_workers_find_nothing_among_removed_tokens(gate: Gate) -> None:
     gate.revoke()
-    assert (gate.house.tokens / ENDED / MINE).exists()
+    assert (gate.local_gate.tokens / ENDED / MINE).exists()
     for cookie in (MINE, f"{ENDED}/{MINE}", f"./{ENDED}/{MINE}", f"{ENDED}%2f{MINE}", ENDED):
         assert gate.knock(cookie).status == 403

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What goes wrong around a gate, done to it: upstreams that die, clients that hang, workers that are killed, limits reached.
+"""What goes wrong around a gate, done to it: upstreams that die, clients that hang, workers that are killed, limits
+reached.
 
 WSSGATE_CLIENTS=2000 is the long form of the crowd that comes back at once.
 """
@@ -18,17 +19,17 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import gather
-from house import storm
-from house.gate import House, Place, free_port, wait_for
-from house.talk import receive_head, stop_listening
-from support import wire
+
+from lib import crowd, wire
+from lib.http_client import receive_head, stop_listening
+from lib.local_gate import LocalGate, LocalNginx, free_port
+from lib.processes import start, wait_for
 
 TOKEN = "token-of-the-faults-01"
 ORIGIN = "https://app.example.com"
@@ -39,6 +40,7 @@ IDLE = 2
 SESSIONS = CLIENTS + 100
 # A machine that is busy with the other tests takes its time; a gate that hangs takes for ever.
 PATIENCE = 20.0
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
 
 class Echo:
@@ -49,8 +51,7 @@ class Echo:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, storm.__file__, str(self.port)], stdout=subprocess.PIPE)
-        assert self.process.stdout and self.process.stdout.readline() == b"ready\n"
+        self.process = start("load_echo_server", str(self.port))
 
     def kill(self) -> None:
         assert self.process
@@ -65,7 +66,7 @@ class Echo:
         self.kill()
 
 
-class Odd:
+class ScriptedUpstream:
     """An upstream whose answer to each connection is a function; what it saw of the end of it is kept."""
 
     def __init__(self) -> None:
@@ -105,14 +106,14 @@ def spare() -> Iterator[Echo]:
 
 
 @pytest.fixture(scope="module")
-def odd() -> Iterator[Odd]:
-    odd = Odd()
-    yield odd
-    odd.close()
+def scripted() -> Iterator[ScriptedUpstream]:
+    scripted = ScriptedUpstream()
+    yield scripted
+    scripted.close()
 
 
 @pytest.fixture(scope="module")
-def deaf() -> Iterator[int]:
+def unaccepted_port() -> Iterator[int]:
     """A port whose connections nobody ever accepts."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
@@ -129,11 +130,13 @@ def strict_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def house(echo: Echo, spare: Echo, odd: Odd, deaf: int, port: int, strict_port: int) -> Iterator[House]:
-    house = House([], nginx_worker_processes=2, nginx_sessions=SESSIONS)
+def local_gate(
+    echo: Echo, spare: Echo, scripted: ScriptedUpstream, unaccepted_port: int, port: int, strict_port: int
+) -> Iterator[LocalGate]:
+    local_gate = LocalGate([], nginx_worker_processes=2, nginx_sessions=SESSIONS)
     common = {"origins": [ORIGIN], "idle_timeout": IDLE}
-    house.variables |= {
-        "wss_proxy_certificates": [house.certificate()],
+    local_gate.variables |= {
+        "wss_proxy_certificates": [local_gate.certificate()],
         "wss_proxy_upstreams": [
             {
                 "name": "group",
@@ -151,12 +154,12 @@ def house(echo: Echo, spare: Echo, odd: Odd, deaf: int, port: int, strict_port: 
                     {"path": "/idle", "upstream": f"http://127.0.0.1:{echo.port}", **common},
                     {"path": "/group", "upstream": "group", **common},
                     {
-                        "path": "/odd",
-                        "upstream": f"http://127.0.0.1:{odd.port}",
+                        "path": "/scripted",
+                        "upstream": f"http://127.0.0.1:{scripted.port}",
                         **common,
                         "extra_directives": "send_timeout 2s;",
                     },
-                    {"path": "/deaf", "upstream": f"http://127.0.0.1:{deaf}", **common},
+                    {"path": "/unaccepted", "upstream": f"http://127.0.0.1:{unaccepted_port}", **common},
                 ],
             },
             {
@@ -170,14 +173,14 @@ def house(echo: Echo, spare: Echo, odd: Odd, deaf: int, port: int, strict_port: 
             },
         ],
     }
-    house.issue(TOKEN)
-    with house:
-        yield house
+    local_gate.issue(TOKEN)
+    with local_gate:
+        yield local_gate
 
 
 @pytest.fixture(scope="module")
-def tls(house: House) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(house.etc / "certificates" / "gate" / "fullchain.pem"))
+def tls(local_gate: LocalGate) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(local_gate.etc / "certificates" / "gate" / "fullchain.pem"))
 
 
 def asked(path: str = "/wss") -> wire.Request:
@@ -194,50 +197,51 @@ def is_served(port: int, path: str = "/wss") -> bool:
         with attempt(port, path) as reply:
             if reply.session is None:
                 return False
-            reply.session.socket.sendall(storm.SENT)
+            reply.session.socket.sendall(crowd.SENT)
             return reply.session.receive(PATIENCE).text == "echo"
     return False
 
 
 def echoes(session: wire.Session) -> bool:
-    session.socket.sendall(storm.SENT)
+    session.socket.sendall(crowd.SENT)
     return session.receive(PATIENCE).text == "echo"
 
 
-def reasons(house: House, path: str) -> list[str]:
-    lines = [json.loads(line) for line in house.access_log.read_text().splitlines()]
+def reasons(local_gate: LocalGate, path: str) -> list[str]:
+    lines = [json.loads(line) for line in local_gate.access_log.read_text().splitlines()]
     return [line["reason"] for line in lines if line["location"] == path]
 
 
-def clients(place: Place) -> int:
-    return int(gather(place.binary, str(place.etc / "nginx.conf"), str(place.pid_path), True, True)["connections"])
+def clients(nginx: LocalNginx) -> int:
+    return int(gather(nginx.binary, str(nginx.etc / "nginx.conf"), str(nginx.pid_path), True, True)["connections"])
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_behind(house: House, port: int) -> Iterator[None]:
+def nothing_is_left_behind(local_gate: LocalGate, port: int) -> Iterator[None]:
     """After each fault the gate serves, and has let go of every client."""
     yield
     assert wait_for(lambda: is_served(port), PATIENCE)
-    wait_for(lambda: clients(house) == 0, PATIENCE)
+    wait_for(lambda: clients(local_gate) == 0, PATIENCE)
 
 
-# -- upstreams -----------------------------------------------------------------------------------------------------------
+# -- upstreams
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_an_upstream_that_is_killed_ends_its_sessions_and_is_taken_back_at_once(
-    house: House, port: int, echo: Echo
+    local_gate: LocalGate, port: int, echo: Echo
 ) -> None:
     with attempt(port) as reply:
         assert reply.session is not None and echoes(reply.session)
         echo.kill()
         assert reply.session.ended(PATIENCE)
     assert attempt(port).status == 502
-    wait_for(lambda: reasons(house, "/wss")[-1] == "upstream_unreachable")
+    wait_for(lambda: reasons(local_gate, "/wss")[-1] == "upstream_unreachable")
     echo.start()
     assert is_served(port)
 
 
-def test_the_others_of_a_group_serve_while_one_is_gone(house: House, port: int, echo: Echo) -> None:
+def test_the_others_of_a_group_serve_while_one_is_gone(local_gate: LocalGate, port: int, echo: Echo) -> None:
     echo.kill()
     try:
         assert all(is_served(port, "/group") for _number in range(6))
@@ -245,68 +249,73 @@ def test_the_others_of_a_group_serve_while_one_is_gone(house: House, port: int, 
         echo.start()
 
 
-def test_an_upstream_that_never_answers_is_given_up_and_holds_up_nobody(house: House, port: int) -> None:
+def test_an_upstream_that_never_answers_is_given_up_and_holds_up_nobody(local_gate: LocalGate, port: int) -> None:
     replies: list[int] = []
-    waiting = [threading.Thread(target=lambda: replies.append(attempt(port, "/deaf").status)) for _number in range(20)]
+    waiting = [
+        threading.Thread(target=lambda: replies.append(attempt(port, "/unaccepted").status)) for _number in range(20)
+    ]
     for thread in waiting:
         thread.start()
     assert is_served(port)
     for thread in waiting:
         thread.join(PATIENCE)
     assert replies == [504] * 20
-    wait_for(lambda: reasons(house, "/deaf") == ["upstream_silent"] * 20)
+    wait_for(lambda: reasons(local_gate, "/unaccepted") == ["upstream_silent"] * 20)
 
 
-def test_an_upstream_that_closes_in_the_middle_of_a_frame_ends_the_session_there(port: int, odd: Odd) -> None:
-    odd.behave = lambda connection: connection.sendall(storm.SWITCHING + b"\x82\x7e\x10\x00" + b"x" * 100)
-    with attempt(port, "/odd") as reply:
+def test_an_upstream_that_closes_in_the_middle_of_a_frame_ends_the_session_there(
+    port: int, scripted: ScriptedUpstream
+) -> None:
+    scripted.behave = lambda connection: connection.sendall(SWITCHING + b"\x82\x7e\x10\x00" + b"x" * 100)
+    with attempt(port, "/scripted") as reply:
         assert reply.session is not None
         with pytest.raises(wire.WireError, match="3996 bytes before the end"):
             reply.session.receive(PATIENCE)
 
 
-def test_an_upstream_that_resets_ends_the_session(port: int, odd: Odd) -> None:
+def test_an_upstream_that_resets_ends_the_session(port: int, scripted: ScriptedUpstream) -> None:
     def reset(connection: socket.socket) -> None:
-        connection.sendall(storm.SWITCHING)
+        connection.sendall(SWITCHING)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
-    odd.behave = reset
-    with attempt(port, "/odd") as reply:
+    scripted.behave = reset
+    with attempt(port, "/scripted") as reply:
         assert reply.session is None or reply.session.ended(PATIENCE)
 
 
-# -- clients -------------------------------------------------------------------------------------------------------------
+# -- clients
+# -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_client_that_vanished_is_let_go_after_the_idle_time(house: House, port: int) -> None:
+def test_a_client_that_vanished_is_let_go_after_the_idle_time(local_gate: LocalGate, port: int) -> None:
     """Nothing comes from it and nothing tells that it is gone, as with a cable that was pulled."""
     start = time.monotonic()
     with attempt(port, "/idle") as reply:
         assert reply.session is not None
-        assert clients(house) == 1
+        assert clients(local_gate) == 1
         assert reply.session.ended(PATIENCE)
     assert time.monotonic() - start > IDLE - 0.5
 
 
-def test_a_client_that_reads_nothing_is_let_go_and_its_upstream_told(port: int, odd: Odd) -> None:
+def test_a_client_that_reads_nothing_is_let_go_and_its_upstream_told(port: int, scripted: ScriptedUpstream) -> None:
     ended = threading.Event()
 
     def pour(connection: socket.socket) -> None:
-        connection.sendall(storm.SWITCHING)
+        connection.sendall(SWITCHING)
         try:
             while True:
                 connection.sendall(b"\x82\x7e\x10\x00" + b"x" * 4096)
         except OSError:
             ended.set()
 
-    odd.behave = pour
-    with attempt(port, "/odd") as reply:
+    scripted.behave = pour
+    with attempt(port, "/scripted") as reply:
         assert reply.session is not None
         assert ended.wait(PATIENCE)
 
 
 def test_handshakes_that_come_byte_by_byte_are_given_up_and_hold_up_nobody(
-    house: House, strict_port: int, tls: ssl.SSLContext
+    local_gate: LocalGate, strict_port: int, tls: ssl.SSLContext
 ) -> None:
     port = strict_port
     head = asked().encode()
@@ -350,40 +359,41 @@ def wire_ended(connections: list[socket.socket]) -> bool:
     return True
 
 
-def test_a_whole_crowd_comes_back_at_once(house: House, port: int, tls: ssl.SSLContext) -> None:
-    storm.raise_limit()
+def test_a_whole_crowd_comes_back_at_once(local_gate: LocalGate, port: int, tls: ssl.SSLContext) -> None:
+    crowd.raise_limit()
 
-    async def twice() -> list[storm.Crowd]:
-        crowds = [storm.Crowd(port, asked().encode(), tls, 60) for _time in range(2)]
-        for crowd in crowds:
-            sessions = await crowd.echo_all(await crowd.open_all(CLIENTS))
+    async def twice() -> list[crowd.Crowd]:
+        crowds = [crowd.Crowd(port, asked().encode(), tls, 60) for _time in range(2)]
+        for clients in crowds:
+            sessions = await clients.echo_all(await clients.open_all(CLIENTS))
             # All are gone at the same moment, and back in the next.
             for session in sessions:
                 session.drop()
         return crowds
 
-    for crowd in asyncio.run(twice()):
-        print(dataclasses.replace(crowd.seen, failed=crowd.seen.failed[:3]))
-        assert sorted(set(crowd.seen.failed)) == []
-        assert crowd.seen.opened == crowd.seen.echoes == CLIENTS
+    for clients in asyncio.run(twice()):
+        print(dataclasses.replace(clients.seen, failed=clients.seen.failed[:3]))
+        assert sorted(set(clients.seen.failed)) == []
+        assert clients.seen.opened == clients.seen.echoes == CLIENTS
 
 
-# -- nginx ---------------------------------------------------------------------------------------------------------------
+# -- nginx
+# ---------------------------------------------------------------------------------------------------------------
 
 
-def test_a_killed_worker_takes_its_own_sessions_with_it_and_is_replaced(house: House, port: int) -> None:
+def test_a_killed_worker_takes_its_own_sessions_with_it_and_is_replaced(local_gate: LocalGate, port: int) -> None:
     with contextlib.ExitStack() as stack:
         # Which worker gets a connection is the kernel's choice.
         sessions = [stack.enter_context(attempt(port)).session for _number in range(40)]
-        before = house.workers()
+        before = local_gate.workers()
         assert len(before) == 2
         os.kill(before[0], signal.SIGKILL)
-        wait_for(lambda: len(house.workers()) == 2 and before[0] not in house.workers())
+        wait_for(lambda: len(local_gate.workers()) == 2 and before[0] not in local_gate.workers())
         assert is_served(port)
         alive = [session is not None and session.is_open_still() for session in map(Watched, sessions)]
-        assert before[1] in house.workers()
+        assert before[1] in local_gate.workers()
         # Those of the other worker did not notice; where one worker had them all, it is the one or the other.
-        wait_for(lambda: clients(house) == alive.count(True))
+        wait_for(lambda: clients(local_gate) == alive.count(True))
 
 
 class Watched:
@@ -398,11 +408,11 @@ class Watched:
 
 
 @pytest.fixture
-def altered(house: House, port: int, strict_port: int) -> Iterator[Callable[..., tuple[Place, int]]]:
+def altered(local_gate: LocalGate, port: int, strict_port: int) -> Iterator[Callable[..., tuple[LocalNginx, int]]]:
     """The same gate on another port, with something else in its configuration."""
     with contextlib.ExitStack() as stack:
 
-        def alter(*changes: tuple[str, str]) -> tuple[Place, int]:
+        def alter(*changes: tuple[str, str]) -> tuple[LocalNginx, int]:
             done = set()
 
             def edit(_name: str, text: str) -> str:
@@ -412,7 +422,7 @@ def altered(house: House, port: int, strict_port: int) -> Iterator[Callable[...,
                 return text
 
             own = free_port()
-            copy = stack.enter_context(house.copy(edit, {port: own, strict_port: free_port()}))
+            copy = stack.enter_context(local_gate.copy(edit, {port: own, strict_port: free_port()}))
             assert done == {pattern for pattern, _replacement in changes}
             wait_for(lambda: is_served(own), PATIENCE)
             return copy, own
@@ -423,8 +433,10 @@ def altered(house: House, port: int, strict_port: int) -> Iterator[Callable[...,
 ONE_WORKER = (r"worker_processes 2;", "worker_processes 1;")
 
 
-def test_a_worker_out_of_descriptors_keeps_its_sessions_and_recovers(altered: Callable[..., tuple[Place, int]]) -> None:
-    place, port = altered(ONE_WORKER, (r"worker_rlimit_nofile \d+;", "worker_rlimit_nofile 40;"))
+def test_a_worker_out_of_descriptors_keeps_its_sessions_and_recovers(
+    altered: Callable[..., tuple[LocalNginx, int]],
+) -> None:
+    nginx, port = altered(ONE_WORKER, (r"worker_rlimit_nofile \d+;", "worker_rlimit_nofile 40;"))
     statuses: list[int] = []
     with attempt(port) as first, contextlib.ExitStack() as stack:
         assert first.session is not None
@@ -435,7 +447,8 @@ def test_a_worker_out_of_descriptors_keeps_its_sessions_and_recovers(altered: Ca
                 statuses.append(reply.status)
                 if reply.session is not None:
                     stack.callback(reply.session.close)
-        # Who came at the limit got a clear answer, or waited in the kernel's queue. Nobody got a session that does not work.
+        # Who came at the limit got a clear answer, or waited in the kernel's queue. Nobody got a session that does not
+        # work.
         assert statuses.count(101) > 3
         assert len(statuses) < 20 or set(statuses) > {101}
         assert set(statuses) <= {101, 500}
@@ -444,10 +457,12 @@ def test_a_worker_out_of_descriptors_keeps_its_sessions_and_recovers(altered: Ca
         assert wait_for(lambda: is_served(port), PATIENCE)
         assert echoes(first.session)
     # Each C library has its own words for EMFILE.
-    assert re.search(r"(accept4|socket)\(\) failed \(24:", place.error_log())
+    assert re.search(r"(accept4|socket)\(\) failed \(24:", nginx.error_log())
 
 
-def test_a_worker_out_of_connections_keeps_its_sessions_and_says_so(altered: Callable[..., tuple[Place, int]]) -> None:
+def test_a_worker_out_of_connections_keeps_its_sessions_and_says_so(
+    altered: Callable[..., tuple[LocalNginx, int]],
+) -> None:
     # A session takes two connections: where one is left, the newcomer gets an answer, else its connection is ended.
     seen = {
         full(*altered(ONE_WORKER, (r"worker_connections \d+;", f"worker_connections {count};"))) for count in (32, 33)
@@ -455,7 +470,7 @@ def test_a_worker_out_of_connections_keeps_its_sessions_and_says_so(altered: Cal
     assert seen == {"", "full"}
 
 
-def full(place: Place, port: int) -> str:
+def full(nginx: LocalNginx, port: int) -> str:
     """Opens sessions until the worker has no connection left; the reason in its log for who came then."""
     with contextlib.ExitStack() as stack:
         sessions, statuses = [], set()
@@ -468,16 +483,16 @@ def full(place: Place, port: int) -> str:
         assert statuses <= {101, 500}
         assert all(echoes(session) for session in sessions)
     assert wait_for(lambda: is_served(port), PATIENCE)
-    assert "worker_connections are not enough" in place.error_log()
-    told = [json.loads(line) for line in place.access_log.read_text().splitlines()]
+    assert "worker_connections are not enough" in nginx.error_log()
+    told = [json.loads(line) for line in nginx.access_log.read_text().splitlines()]
     reasons = {line["reason"] for line in told if line["status"] == 500}
     assert bool(reasons) == (500 in statuses)
     assert len(reasons) <= 1
     return "".join(reasons)
 
 
-def test_a_full_log_disk_stops_neither_sessions_nor_refusals(altered: Callable[..., tuple[Place, int]]) -> None:
-    place, port = altered((r"access_log \S+/(wss_access|sessions)\.log", r"access_log /dev/full"))
+def test_a_full_log_disk_stops_neither_sessions_nor_refusals(altered: Callable[..., tuple[LocalNginx, int]]) -> None:
+    nginx, port = altered((r"access_log \S+/(wss_access|sessions)\.log", r"access_log /dev/full"))
     with attempt(port) as reply:
         assert reply.session is not None
         assert all(is_served(port) for _number in range(5))
@@ -486,24 +501,24 @@ def test_a_full_log_disk_stops_neither_sessions_nor_refusals(altered: Callable[.
             == 403
         )
         assert echoes(reply.session)
-    wait_for(lambda: "No space left on device" in place.error_log())
+    wait_for(lambda: "No space left on device" in nginx.error_log())
 
 
 def test_a_gate_that_is_full_refuses_at_once_keeps_what_it_has_and_recovers(
-    altered: Callable[..., tuple[Place, int]], tls: ssl.SSLContext
+    altered: Callable[..., tuple[LocalNginx, int]], tls: ssl.SSLContext
 ) -> None:
     # Two connections a session, and a few for nginx itself.
-    place, port = altered(ONE_WORKER, (r"worker_connections \d+;", "worker_connections 200;"))
-    storm.raise_limit()
+    nginx, port = altered(ONE_WORKER, (r"worker_connections \d+;", "worker_connections 200;"))
+    crowd.raise_limit()
 
-    async def fill() -> tuple[storm.Seen, storm.Seen, storm.Seen]:
-        first, more, after = (storm.Crowd(port, asked().encode(), tls, PATIENCE) for _number in range(3))
+    async def fill() -> tuple[crowd.Seen, crowd.Seen, crowd.Seen]:
+        first, more, after = (crowd.Crowd(port, asked().encode(), tls, PATIENCE) for _number in range(3))
         held = await first.open_all(90)
         refused = await more.open_all(40)
         held = await first.echo_all(held)
         for session in refused + held[:60]:
             session.drop()
-        await asyncio.to_thread(wait_for, lambda: clients(place) == 30)
+        await asyncio.to_thread(wait_for, lambda: clients(nginx) == 30)
         held += await after.echo_all(await after.open_all(40))
         for session in held:
             session.drop()
@@ -514,14 +529,14 @@ def test_a_gate_that_is_full_refuses_at_once_keeps_what_it_has_and_recovers(
     # Each of them was told: refused with a status, or the connection was ended.
     assert more.failed and "TimeoutError" not in more.failed, more
     assert (after.opened, after.echoes, after.failed) == (40, 40, [])
-    assert "worker_connections are not enough" in place.error_log()
+    assert "worker_connections are not enough" in nginx.error_log()
 
 
 def test_the_test_client_would_notice_a_session_that_is_dropped(port: int) -> None:
-    async def one() -> storm.Seen:
-        crowd = storm.Crowd(port, asked("/idle").encode(), None, 5)
+    async def one() -> crowd.Seen:
+        clients = crowd.Crowd(port, asked("/idle").encode(), None, 5)
         # Plain text to a TLS port is refused.
-        await crowd.open_all(3)
-        return crowd.seen
+        await clients.open_all(3)
+        return clients.seen
 
     assert len(asyncio.run(one()).failed) == 3

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The gate and a model of its rules, written by hand, agree on every request that a fuzzer thinks of.
 
-WSSGATE_FUZZ_BATCHES (600; 40 requests each) sets how long it goes on, WSSGATE_FUZZ_SEED repeats a run: each run prints its
-own. They come from hypothesis, which shrinks what it finds; a sixth as many more from a random number generator alone.
-A failure shows the bytes of the one request on which gate and model differ.
+WSSGATE_FUZZ_BATCHES (600; 40 requests each) sets how long it goes on, WSSGATE_FUZZ_SEED repeats a run: each run prints
+its own. They come from hypothesis, which shrinks what it finds; a sixth as many more from a random number generator
+alone. A failure shows the bytes of the one request on which gate and model differ.
 """
 
 from __future__ import annotations
@@ -26,22 +26,25 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from house.cases import DOORS, LIVE, PASSWORD, TRAPS, USERNAME, Case, chosen_by, honest, make
-from house.gate import House, Place, free_port, wait_for
-from house.model import Rules, Verdict, judge
-from house.talk import Answer, Client, Mirror
+from lib.fuzz_cases import INVALID_TOKENS, LOCATIONS, PASSWORD, USERNAME, VALID_TOKENS, Case, chosen_by, honest, make
+from lib.head_echo import HeadEcho
+from lib.http_client import Answer, Client
+from lib.local_gate import LocalGate, LocalNginx, free_port
+from lib.model import Rules, Verdict, judge
+from lib.processes import wait_for
 
 BATCHES = int(os.environ.get("WSSGATE_FUZZ_BATCHES", "600"))
 SEED = int(os.environ.get("WSSGATE_FUZZ_SEED") or random.SystemRandom().randrange(1 << 32))
 BATCH_SIZE = 40
 
-# What a case's choices take. Hypothesis draws them for some cases at a time: to draw each choice takes ten times as long as to try it.
+# What a case's choices take. Hypothesis draws them for some cases at a time: to draw each choice takes ten times as
+# long as to try it.
 CASE_BYTES = 48
 DRAWN = 8
 
 
 def decoded(data: bytes) -> Case:
-    """The case that these bytes choose, one a choice, two where there is much to choose from. Zeros are an honest handshake."""
+    """The case that these bytes choose: one a choice, two among many options. Zeros are an honest handshake."""
     source = iter(data)
 
     def pick(options: Sequence[Any]) -> Any:
@@ -75,18 +78,18 @@ ADDRESS_HEADERS = ("x-client-ip", "x-real-ip", "x-forwarded-for")
 ADDRESSES = tuple(f"127.0.0.{number}" for number in range(2, 10))
 
 
-class Stage:
+class Comparison:
     """A gate, what is behind it, and the model of it."""
 
-    def __init__(self, place: Place, port: int, mirror: Mirror, rules: Rules) -> None:
-        self.place, self.mirror, self.rules = place, mirror, rules
+    def __init__(self, nginx: LocalNginx, port: int, head_echo: HeadEcho, rules: Rules) -> None:
+        self.nginx, self.head_echo, self.rules = nginx, head_echo, rules
         self.askers = [Client(port, address) for address in ADDRESSES]
         self.seen: Counter[int] = Counter()
-        self.log = place.access_log.open(errors="replace")
+        self.log = nginx.access_log.open(errors="replace")
 
     def check(self, batch: list[Case]) -> None:
         self.log.seek(0, os.SEEK_END)
-        count = self.mirror.count
+        count = self.head_echo.count
         verdicts = [
             judge(self.rules, case.request_line, case.lines, self.askers[number % len(self.askers)].address)
             for number, case in enumerate(batch)
@@ -100,12 +103,13 @@ class Stage:
             for answer, (asker, case, verdict) in zip(answers, group, strict=True):
                 problem = differs(verdict, answer, asker.address)
                 assert not problem, (
-                    f"{problem}\n  the model: {verdict.status} {verdict.reason}\n  the gate:  {answer.status} {answer.headers}\n"
+                    f"{problem}\n  the model: {verdict.status} {verdict.reason}\n"
+                    f"  the gate:  {answer.status} {answer.headers}\n"
                     f"  request:   {case.encode()!r}"
                 )
                 self.seen[answer.status] += 1
         opened = [verdict for verdict in verdicts if verdict.status == 101]
-        assert self.mirror.count - count == len(opened), "a refused request reached the upstream"
+        assert self.head_echo.count - count == len(opened), "a refused request reached the upstream"
         self.check_log(batch, verdicts)
 
     def check_log(self, batch: list[Case], verdicts: list[Verdict]) -> None:
@@ -129,12 +133,12 @@ class Stage:
                 wanted = (
                     verdict.status or entry["status"],
                     verdict.reason,
-                    verdict.door.path.decode() if verdict.door else "",
+                    verdict.location.path.decode() if verdict.location else "",
                 )
                 assert logged == wanted, (
                     f"the log says {logged}, the model {wanted}: {entry}\n  request: {case.encode()!r}"
                 )
-        assert not any(token.decode() in text for token in LIVE), "a token is in the log"
+        assert not any(token.decode() in text for token in VALID_TOKENS), "a token is in the log"
 
 
 def differs(verdict: Verdict, answer: Answer, address: str) -> str:
@@ -167,17 +171,17 @@ def differs(verdict: Verdict, answer: Answer, address: str) -> str:
     return ""
 
 
-def is_joining(place: Place) -> bool:
-    version = re.search(r"nginx/(\d+)\.(\d+)", place.command("-v").stderr)
+def is_joining(nginx: LocalNginx) -> bool:
+    version = re.search(r"nginx/(\d+)\.(\d+)", nginx.command("-v").stderr)
     assert version
     return tuple(map(int, version.groups())) >= (1, 23)
 
 
 @pytest.fixture(scope="module")
-def mirror() -> Iterator[Mirror]:
-    mirror = Mirror()
-    yield mirror
-    mirror.close()
+def head_echo() -> Iterator[HeadEcho]:
+    head_echo = HeadEcho()
+    yield head_echo
+    head_echo.close()
 
 
 @pytest.fixture(scope="module")
@@ -186,29 +190,29 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def house(mirror: Mirror, port: int) -> Iterator[House]:
+def local_gate(head_echo: HeadEcho, port: int) -> Iterator[LocalGate]:
     locations = [
         {
-            "path": door.path.decode(),
-            "upstream": f"http://127.0.0.1:{mirror.port}",
-            "auth": door.auth,
-            "cookie_name": door.cookie.decode(),
-            "origins": [origin.decode() for origin in door.origins],
-            "allow_missing_origin": door.is_missing_origin_allowed,
-            "allow_from": list(door.allow),
-            "deny_from": list(door.deny),
+            "path": location.path.decode(),
+            "upstream": f"http://127.0.0.1:{head_echo.port}",
+            "auth": location.auth,
+            "cookie_name": location.cookie.decode(),
+            "origins": [origin.decode() for origin in location.origins],
+            "allow_missing_origin": location.is_missing_origin_allowed,
+            "allow_from": list(location.allow),
+            "deny_from": list(location.deny),
         }
-        | ({"htpasswd_file": "@passwords@"} if "basic" in door.auth else {})
-        for door in DOORS
+        | ({"htpasswd_file": "@passwords@"} if "basic" in location.auth else {})
+        for location in LOCATIONS
     ]
-    house = House([])
-    passwords = house.etc / "passwords"
+    local_gate = LocalGate([])
+    passwords = local_gate.etc / "passwords"
     digest = base64.b64encode(hashlib.sha1(PASSWORD).digest())
     passwords.write_bytes(USERNAME + b":{SHA}" + digest + b"\n")
     for location in locations:
         if "htpasswd_file" in location:
             location["htpasswd_file"] = str(passwords)
-    house.variables["wss_proxy_servers"] = [
+    local_gate.variables["wss_proxy_servers"] = [
         {
             "name": "gate",
             "server_names": ["gate.example.com"],
@@ -216,83 +220,91 @@ def house(mirror: Mirror, port: int) -> Iterator[House]:
             "listen": [{"address": "127.0.0.1", "port": port, "tls": False, "default_server": True}],
         }
     ]
-    house.variables["htpasswd_files"] = [{"path": str(passwords), "users": []}]
-    for token in LIVE:
-        house.issue(token.decode())
-    for trap in TRAPS:
+    local_gate.variables["htpasswd_files"] = [{"path": str(passwords), "users": []}]
+    for token in VALID_TOKENS:
+        local_gate.issue(token.decode())
+    for trap in INVALID_TOKENS:
         if b"/" not in trap and trap.strip(b"."):
-            house.issue(os.fsdecode(trap))
-    (house.tokens / "directory-in-the-store").unlink()
-    (house.tokens / "directory-in-the-store").mkdir()
-    with house:
-        yield house
+            local_gate.issue(os.fsdecode(trap))
+    (local_gate.tokens / "directory-in-the-store").unlink()
+    (local_gate.tokens / "directory-in-the-store").mkdir()
+    with local_gate:
+        yield local_gate
 
 
 @pytest.fixture(scope="module")
-def rules(house: House) -> Rules:
-    return Rules(DOORS, frozenset(LIVE), USERNAME, PASSWORD, is_joining(house))
+def rules(local_gate: LocalGate) -> Rules:
+    return Rules(LOCATIONS, frozenset(VALID_TOKENS), USERNAME, PASSWORD, is_joining(local_gate))
 
 
-def test_every_door_opens_to_an_honest_handshake(house: House, mirror: Mirror, port: int, rules: Rules) -> None:
-    stage = Stage(house, port, mirror, rules)
-    for door in DOORS:
-        words, lines = honest(door, LIVE[1])
-        stage.check([Case(b" ".join(words), tuple(lines))])
-    assert stage.seen == {101: len(DOORS)}
+def test_every_location_accepts_an_honest_handshake(
+    local_gate: LocalGate, head_echo: HeadEcho, port: int, rules: Rules
+) -> None:
+    comparison = Comparison(local_gate, port, head_echo, rules)
+    for location in LOCATIONS:
+        words, lines = honest(location, VALID_TOKENS[1])
+        comparison.check([Case(b" ".join(words), tuple(lines))])
+    assert comparison.seen == {101: len(LOCATIONS)}
 
 
-def test_a_path_too_long_for_the_matcher_is_refused(house: House, mirror: Mirror, port: int, rules: Rules) -> None:
+def test_a_path_too_long_for_the_matcher_is_refused(
+    local_gate: LocalGate, head_echo: HeadEcho, port: int, rules: Rules
+) -> None:
     """PCRE's compiler (pcre_jit) gives up on a path of many parts; nginx then takes the default of the map."""
     other = free_port()
 
     def edit(path: str, text: str) -> str:
         return "pcre_jit on;\n" + text if path == "nginx.conf" else text
 
-    with house.copy(edit, {port: other}) as copy:
-        stage = Stage(copy, other, mirror, rules)
-        words, lines = honest(DOORS[0], LIVE[1])
+    with local_gate.copy(edit, {port: other}) as copy:
+        comparison = Comparison(copy, other, head_echo, rules)
+        words, lines = honest(LOCATIONS[0], VALID_TOKENS[1])
         for path in (b"/shop/" + b";/" * 3500 + b"Staff/x", b"/app/.." + b"%20" * 2600):
-            stage.check([Case(b" ".join([words[0], path, words[2]]), tuple(lines))])
+            comparison.check([Case(b" ".join([words[0], path, words[2]]), tuple(lines))])
 
 
 @pytest.fixture
-def stage(house: House, mirror: Mirror, port: int, rules: Rules, capsys: pytest.CaptureFixture[str]) -> Iterator[Stage]:
+def comparison(
+    local_gate: LocalGate, head_echo: HeadEcho, port: int, rules: Rules, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Comparison]:
     """Prints what it has seen, failed or not."""
-    stage = Stage(house, port, mirror, rules)
+    comparison = Comparison(local_gate, port, head_echo, rules)
     start = time.monotonic()
-    yield stage
+    yield comparison
     seconds = time.monotonic() - start
     with capsys.disabled():
         print(
-            f"\n  {stage.seen.total()} requests in {seconds:.1f} s, WSSGATE_FUZZ_SEED={SEED}: {dict(sorted(stage.seen.items()))}"
+            f"\n  {comparison.seen.total()} requests in {seconds:.1f} s, WSSGATE_FUZZ_SEED={SEED}: "
+            f"{dict(sorted(comparison.seen.items()))}"
         )
 
 
-def test_the_gate_and_the_model_agree_on_what_hypothesis_tries(stage: Stage) -> None:
+def test_the_gate_and_the_model_agree_on_what_hypothesis_tries(comparison: Comparison) -> None:
     @hypothesis.seed(SEED)
     @settings(max_examples=BATCHES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @hypothesis.given(batches)
     def agree(batch: list[Case]) -> None:
-        stage.check(batch)
+        comparison.check(batch)
 
     agree()
-    is_varied(stage)
+    is_varied(comparison)
 
 
-def test_the_gate_and_the_model_agree_on_many_random_requests(stage: Stage) -> None:
+def test_the_gate_and_the_model_agree_on_many_random_requests(comparison: Comparison) -> None:
     source = random.Random(SEED)
     for _ in range(max(BATCHES // 6, 1)):
-        stage.check([chosen_by(source) for _ in range(BATCH_SIZE)])
-    is_varied(stage)
+        comparison.check([chosen_by(source) for _ in range(BATCH_SIZE)])
+    is_varied(comparison)
 
 
-def is_varied(stage: Stage) -> None:
+def is_varied(comparison: Comparison) -> None:
     """Each answer was seen, and enough of them got in for the way to the upstream to be tried, too."""
-    assert stage.seen[101] > stage.seen.total() / 20
-    assert set(stage.seen) >= {0, 101, 400, 401, 403, 404, 405, 426, 505}
+    assert comparison.seen[101] > comparison.seen.total() / 20
+    assert set(comparison.seen) >= {0, 101, 400, 401, 403, 404, 405, 426, 505}
 
 
-# -- each guard is missed --------------------------------------------------------------------------------------------------
+# -- each guard is missed
+# --------------------------------------------------------------------------------------------------
 
 HANDSHAKE, SERVER, GATE = "wssgate.d/handshake.inc", "wssgate.d/server_gate.conf", "wssgate.d/gate.conf"
 IF = r"if \(%s[^{]*\) \{[^}]*\}"
@@ -349,13 +361,13 @@ GUARDS = {
     "one reading of a path": (SERVER, IF % r"\$wss_ambiguous", ""),
     "the parameters of a path's parts": (GATE, r"\(\?:\[;/\?#\]", "(?:[/?#]"),
     "a path encoded twice": (GATE, r"\\\.\|%\(\?:25\)\*2e", r"\."),
-    "a door within a folder": (SERVER, IF % r"\$wss_reading_\w+", ""),
-    "a door within a folder, in any case": (GATE, r'"~\*(\^/\(\?:\[\. )', r'"~\1'),
-    "a door within a folder, with parameters": (GATE, r"\(\?:;\[\^/\]\*\)\?", ""),
-    "a door within a folder, with empty parts": (GATE, r"/\(\?:\[\. \]\*\(\?:;\[\^/\]\*\)\?/\)\*", "/"),
-    "a door within a folder, with dots and blanks": (GATE, r"\[\. \]\*", ""),
-    "a door within a folder, with a slash": (GATE, r'\(\?:/[^"]{,60}\)\?(\(\?:\[\?#\]\|\$\)")', r"\1"),
-    "a door within a folder, with a query": (GATE, r"\(\?:\[\?#\]\|\$\)", "$"),
+    "a location within a folder": (SERVER, IF % r"\$wss_reading_\w+", ""),
+    "a location within a folder, in any case": (GATE, r'"~\*(\^/\(\?:\[\. )', r'"~\1'),
+    "a location within a folder, with parameters": (GATE, r"\(\?:;\[\^/\]\*\)\?", ""),
+    "a location within a folder, with empty parts": (GATE, r"/\(\?:\[\. \]\*\(\?:;\[\^/\]\*\)\?/\)\*", "/"),
+    "a location within a folder, with dots and blanks": (GATE, r"\[\. \]\*", ""),
+    "a location within a folder, with a slash": (GATE, r'\(\?:/[^"]{,60}\)\?(\(\?:\[\?#\]\|\$\)")', r"\1"),
+    "a location within a folder, with a query": (GATE, r"\(\?:\[\?#\]\|\$\)", "$"),
     "a folder within a folder, with a query": (GATE, r"\(\?:\[/\?#\]\|\$\)", "(?:/|$)"),
     "a letter encoded twice": (GATE, r"%\(\?:25\)\*\[0-7\]\[0-9a-f\]\|", ""),
     "an overlong letter in two bytes": (GATE, r"\[\\xc0\\xc1\]\|", ""),
@@ -371,7 +383,9 @@ GUARDS = {
 
 
 @pytest.mark.parametrize("name", GUARDS)
-def test_a_guard_that_is_taken_out_is_missed(name: str, house: House, mirror: Mirror, port: int, rules: Rules) -> None:
+def test_a_guard_that_is_taken_out_is_missed(
+    name: str, local_gate: LocalGate, head_echo: HeadEcho, port: int, rules: Rules
+) -> None:
     file, there, instead = GUARDS[name]
 
     def edit(path: str, text: str) -> str:
@@ -383,12 +397,12 @@ def test_a_guard_that_is_taken_out_is_missed(name: str, house: House, mirror: Mi
 
     other = free_port()
     source = random.Random(name)
-    with house.copy(edit, {port: other}) as copy:
-        stage = Stage(copy, other, mirror, rules)
+    with local_gate.copy(edit, {port: other}) as copy:
+        comparison = Comparison(copy, other, head_echo, rules)
 
         def knock_until_seen() -> None:
             for _ in range(300):
-                stage.check([chosen_by(source) for _ in range(BATCH_SIZE)])
+                comparison.check([chosen_by(source) for _ in range(BATCH_SIZE)])
 
         with pytest.raises(AssertionError):
             knock_until_seen()

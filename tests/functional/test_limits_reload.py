@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from house.gate import House, free_port
+from lib.local_gate import LocalGate, free_port
 
 
 def test_a_running_gate_takes_another_cookie_and_another_order_of_locations() -> None:
@@ -29,13 +29,13 @@ def test_a_running_gate_takes_another_cookie_and_another_order_of_locations() ->
         listen = [{"address": "127.0.0.1", "port": port, "tls": False}]
         return [{"name": "gate", "listen": listen, "locations": locations}]
 
-    with House(servers("AUTH")) as house:
-        master = house.master()
+    with LocalGate(servers("AUTH")) as local_gate:
+        master = local_gate.master()
         for cookies in (("SESSION",), ("OTHER", "SESSION"), ("SESSION", "AUTH", "OTHER")):
-            house.apply(wss_proxy_servers=servers(*cookies))
+            local_gate.apply(wss_proxy_servers=servers(*cookies))
             zones = [
-                line for line in house.configuration()["wssgate.d/gate.conf"].splitlines() if "wss_tokens_" in line
+                line for line in local_gate.configuration()["wssgate.d/gate.conf"].splitlines() if "wss_tokens_" in line
             ]
             assert len(zones) == len(cookies)
-        assert house.master() == master
-        assert "previously it used" not in house.error_log()
+        assert local_gate.master() == master
+        assert "previously it used" not in local_gate.error_log()

@@ -14,8 +14,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from house.gate import House, free_port, wait_for
-from house.talk import Client
+from lib.http_client import Client
+from lib.local_gate import LocalGate, free_port
+from lib.processes import wait_for
 
 ORIGIN = "https://app.example.com"
 # Another site of the same nginx, which answers with the bytes that limits go by.
@@ -69,9 +70,9 @@ def upstream() -> Iterator[socket.socket]:
 
 
 @pytest.fixture(scope="module")
-def house(upstream: socket.socket, ports: dict[str, int]) -> Iterator[House]:
+def local_gate(upstream: socket.socket, ports: dict[str, int]) -> Iterator[LocalGate]:
     location = {"upstream": f"http://127.0.0.1:{upstream.getsockname()[1]}", "auth": "none", "origins": [ORIGIN]}
-    house = House(
+    local_gate = LocalGate(
         [
             {
                 "name": "gate",
@@ -85,12 +86,12 @@ def house(upstream: socket.socket, ports: dict[str, int]) -> Iterator[House]:
             }
         ]
     )
-    (house.etc / "conf.d" / "other.conf").write_text(OTHER.format(port=ports["other"]))
-    with house:
-        yield house
+    (local_gate.etc / "conf.d" / "other.conf").write_text(OTHER.format(port=ports["other"]))
+    with local_gate:
+        yield local_gate
 
 
-def test_addresses_are_counted_by_their_network(house: House, ports: dict[str, int]) -> None:
+def test_addresses_are_counted_by_their_network(local_gate: LocalGate, ports: dict[str, int]) -> None:
     with Client(ports["other"]) as client:
 
         @hypothesis.settings(max_examples=1500, deadline=None, database=None)
@@ -105,8 +106,12 @@ def test_addresses_are_counted_by_their_network(house: House, ports: dict[str, i
 def open_from(port: int, path: str, address: str) -> socket.socket:
     client = socket.create_connection(("127.0.0.1", port), timeout=10)
     client.sendall(
-        f"GET {path} HTTP/1.1\r\nHost: gate.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nOrigin: {ORIGIN}\r\n"
-        f"X-Forwarded-For: {address}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        (
+            f"GET {path} HTTP/1.1\r\nHost: gate.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nOrigin: "
+            f"{ORIGIN}\r\n"
+            f"X-Forwarded-For: {address}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+            f"dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ).encode()
     )
     return client
 
@@ -145,10 +150,10 @@ def is_refused(client: socket.socket, listener: socket.socket) -> bool:
     ],
 )
 def test_sessions_are_limited_for_the_whole_network(
-    house: House, ports: dict[str, int], upstream: socket.socket, first: str, second: str, is_one: bool
+    local_gate: LocalGate, ports: dict[str, int], upstream: socket.socket, first: str, second: str, is_one: bool
 ) -> None:
     def ended() -> int:
-        return house.access_log.read_text().count("\n") if house.access_log.exists() else 0
+        return local_gate.access_log.read_text().count("\n") if local_gate.access_log.exists() else 0
 
     known = ended()
     upstream.settimeout(10)
@@ -162,7 +167,7 @@ def test_sessions_are_limited_for_the_whole_network(
     ("address", "is_one"), [("2001:db8:5:5::{0:x}", True), ("2001:db8:6:{0:x}::1", False), ("192.0.2.{0}", False)]
 )
 def test_attempts_are_limited_for_the_whole_network(
-    house: House, ports: dict[str, int], upstream: socket.socket, address: str, is_one: bool
+    local_gate: LocalGate, ports: dict[str, int], upstream: socket.socket, address: str, is_one: bool
 ) -> None:
     """One a second, and one more: of ten in a row, the network of one gets the fewest through."""
     outcomes = []
@@ -172,18 +177,18 @@ def test_attempts_are_limited_for_the_whole_network(
     assert any(outcomes) == is_one
 
 
-def test_a_gate_that_counted_otherwise_learns_it_by_a_reload(house: House, ports: dict[str, int]) -> None:
+def test_a_gate_that_counted_otherwise_learns_it_by_a_reload(local_gate: LocalGate, ports: dict[str, int]) -> None:
     """nginx refuses to give a zone that it has another key."""
     port = free_port()
 
     def older(name: str, text: str) -> str:
         return text.replace("_zone $wss_network", "_zone $binary_remote_addr").replace("s64_", "s_")
 
-    with house.copy(older, {ports["gate"]: port, ports["other"]: free_port()}) as copy:
+    with local_gate.copy(older, {ports["gate"]: port, ports["other"]: free_port()}) as copy:
         gate = copy.etc / "wssgate.d" / "gate.conf"
         assert "binary_remote_addr zone=wss_sessions_" in gate.read_text()
         for path in (gate, copy.etc / "wssgate.d" / "server_gate.conf"):
-            text = (house.etc / path.relative_to(copy.etc)).read_text()
-            path.write_text(text.replace(str(house.root), str(copy.root)).replace(f":{ports['gate']}", f":{port}"))
+            text = (local_gate.etc / path.relative_to(copy.etc)).read_text()
+            path.write_text(text.replace(str(local_gate.root), str(copy.root)).replace(f":{ports['gate']}", f":{port}"))
         copy.reload()
         assert "previously it used" not in copy.error_log()

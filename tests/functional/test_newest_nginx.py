@@ -8,27 +8,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from attacked import AttackedHouse
-from support import attacks
+
+from lib import attacks
+from lib.attack_gate import AttackGate
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[AttackedHouse]:
-    house = AttackedHouse()
-    with house, house.upstream():
-        yield house
+def local_gate() -> Iterator[AttackGate]:
+    local_gate = AttackGate()
+    with local_gate, local_gate.upstream():
+        yield local_gate
 
 
 @pytest.fixture(scope="module")
-def seen(house: AttackedHouse) -> dict[str, attacks.Observation]:
-    return {observation.name: observation for observation in attacks.run(house.site())}
+def seen(local_gate: AttackGate) -> dict[str, attacks.Observation]:
+    return {observation.name: observation for observation in attacks.run(local_gate.site())}
 
 
 @pytest.mark.parametrize("case", attacks.CASES, ids=lambda case: case.name)
 def test_the_gate_does_as_the_table_says(
-    case: attacks.Case, house: AttackedHouse, seen: dict[str, attacks.Observation]
+    case: attacks.Case, local_gate: AttackGate, seen: dict[str, attacks.Observation]
 ) -> None:
-    complaints = attacks.complaints(house.site(), case, seen[case.name])
+    complaints = attacks.complaints(local_gate.site(), case, seen[case.name])
     assert not complaints, "\n".join(complaints)
 
 

@@ -9,11 +9,15 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from house.gate import House, free_port
-from support import wire
+
+from lib import wire
+from lib.local_gate import LocalGate, free_port
 
 # As in other people's files, with the names that they have there.
-OTHER = "server {{\n    listen {address}{default};\n    server_name {name};\n    location / {{\n        return 200 other;\n    }}\n}}\n"
+OTHER = (
+    "server {{\n    listen {address}{default};\n    server_name {name};\n    location / {{\n        return "
+    "200 other;\n    }}\n}}\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +26,15 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def house(port: int) -> Iterator[House]:
-    house = House([])
+def local_gate(port: int) -> Iterator[LocalGate]:
+    local_gate = LocalGate([])
     location = {
         "path": "/wss",
         "upstream": "http://127.0.0.1:9",
         "auth": "none",
         "origins": ["https://app.example.com"],
     }
-    webroot = house.root / "acme"
+    webroot = local_gate.root / "acme"
     proof = webroot / ".well-known/acme-challenge/proof"
     proof.parent.mkdir(parents=True)
     proof.write_text("proven\n")
@@ -40,8 +44,8 @@ def house(port: int) -> Iterator[House]:
         "two": (["two.example.com", "one.example.com"], "127.0.0.2"),
         "any": (["_"], "127.0.0.1"),
     }
-    house.variables |= {
-        "wss_proxy_certificates": [house.certificate()],
+    local_gate.variables |= {
+        "wss_proxy_certificates": [local_gate.certificate()],
         "wss_proxy_acme_webroot": str(webroot),
         "wss_proxy_http_redirect_enabled": True,
         "wss_proxy_http_redirect_port": port,
@@ -56,8 +60,8 @@ def house(port: int) -> Iterator[House]:
             for name, (names, address) in servers.items()
         ],
     }
-    with house:
-        yield house
+    with local_gate:
+        yield local_gate
 
 
 def ask(port: int, host: str, path: str = "/", address: str = "127.0.0.1") -> tuple[int, str]:
@@ -66,7 +70,7 @@ def ask(port: int, host: str, path: str = "/", address: str = "127.0.0.1") -> tu
         return reply.status, reply.header("Location") or reply.body.decode()
 
 
-def test_names_that_are_not_the_gate_s_get_nothing(house: House, port: int) -> None:
+def test_names_that_are_not_the_gate_s_get_nothing(local_gate: LocalGate, port: int) -> None:
     for host in ("evil.example", "_", "127.0.0.1"):
         assert ask(port, host)[0] == 404
         assert ask(port, host, address="127.0.0.2")[0] == 404
@@ -74,31 +78,31 @@ def test_names_that_are_not_the_gate_s_get_nothing(house: House, port: int) -> N
     assert ask(port, "evil.example", "/.well-known/acme-challenge/proof") == (200, "proven\n")
 
 
-def test_each_address_redirects_its_own_names(house: House, port: int) -> None:
-    https = {server["name"]: server["listen"][0]["port"] for server in house.variables["wss_proxy_servers"]}
+def test_each_address_redirects_its_own_names(local_gate: LocalGate, port: int) -> None:
+    https = {server["name"]: server["listen"][0]["port"] for server in local_gate.variables["wss_proxy_servers"]}
     assert ask(port, "one.example.com", "/x?y") == (308, f"https://one.example.com:{https['one']}/x?y")
     assert ask(port, "a.b.one.example.com") == (308, f"https://a.b.one.example.com:{https['one']}/")
     assert ask(port, "one.example.com", address="127.0.0.2") == (308, f"https://one.example.com:{https['two']}/")
     assert ask(port, "two.example.com", address="127.0.0.2") == (308, f"https://two.example.com:{https['two']}/")
 
 
-def beside(house: House, port: int, default: str, name: str) -> tuple[str, dict[str, tuple[int, str]]]:
+def beside(local_gate: LocalGate, port: int, default: str, name: str) -> tuple[str, dict[str, tuple[int, str]]]:
     """What nginx warns of, and who answers for which name, beside another site on the same address."""
-    site = house.etc / "conf.d" / "other.conf"
+    site = local_gate.etc / "conf.d" / "other.conf"
     site.write_text(OTHER.format(address=f"127.0.0.1:{port}", default=default, name=name))
     try:
-        tested = house.test()
+        tested = local_gate.test()
         assert tested.returncode == 0, tested.stderr
-        house.reload()
+        local_gate.reload()
         hosts = ("one.example.com", "other.example.com", "evil.example")
         return "".join(re.findall(r"\[(?:warn|emerg)\].*", tested.stderr)), {host: ask(port, host) for host in hosts}
     finally:
         site.unlink()
-        house.reload()
+        local_gate.reload()
 
 
-def test_another_site_keeps_its_names(house: House, port: int) -> None:
-    warnings, answers = beside(house, port, "", "other.example.com")
+def test_another_site_keeps_its_names(local_gate: LocalGate, port: int) -> None:
+    warnings, answers = beside(local_gate, port, "", "other.example.com")
     assert warnings == ""
     assert (answers["one.example.com"][0], answers["other.example.com"], answers["evil.example"][0]) == (
         308,
@@ -108,8 +112,8 @@ def test_another_site_keeps_its_names(house: House, port: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["_", '""', "other.example.com"])
-def test_another_site_may_be_the_default_as_debian_s_is(house: House, port: int, name: str) -> None:
-    warnings, answers = beside(house, port, " default_server", name)
+def test_another_site_may_be_the_default_as_debian_s_is(local_gate: LocalGate, port: int, name: str) -> None:
+    warnings, answers = beside(local_gate, port, " default_server", name)
     assert warnings == ""
     assert (answers["one.example.com"][0], answers["other.example.com"], answers["evil.example"]) == (
         308,

@@ -15,15 +15,14 @@ import multiprocessing
 import os
 import socket
 import struct
-import subprocess
-import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from house.gate import House, wait_for
 
-UPSTREAM = Path(__file__).resolve().parents[2] / "molecule" / "resources" / "support" / "upstream.py"
+from lib.local_gate import LocalGate
+from lib.processes import running
+
 CLONE_NEWNET = 0x40000000
 IP_BIND_ADDRESS_NO_PORT = 24
 PORTS = 30
@@ -70,7 +69,8 @@ def statuses(port: int) -> list[int]:
         for number in range(SESSIONS):
             client = stack.enter_context(socket.socket())
             client.settimeout(10)
-            # A port of its own only when it connects: one that is bound before is nobody else's, the gate's least of all.
+            # A port of its own only when it connects: one that is bound before is nobody else's, the gate's least of
+            # all.
             client.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             client.bind((f"127.0.1.{1 + number // 10}", 0))
             client.connect(("127.0.0.1", port))
@@ -82,30 +82,18 @@ def statuses(port: int) -> list[int]:
 def in_there(pipe: Connection) -> None:
     enter_namespace()
     unix = f"/tmp/wssgate-ports-{os.getpid()}.sock"
-    upstream = subprocess.Popen(
-        [
-            sys.executable,
-            str(UPSTREAM),
-            "--echo",
-            "127.0.0.1:9001",
-            "--echo",
-            "127.0.0.1:9002",
-            "--echo",
-            "127.0.0.2:9002",
-            "--echo",
-            unix,
-        ]
-    )
+    addresses = ("127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.2:9002", unix)
+    servers = [gate(ONE, "http://127.0.0.1:9001"), gate(TWO, "two"), gate(UNIX, f"http://unix:{unix}")]
+    group = {"name": "two", "scheme": "http", "servers": ["127.0.0.1:9002", "127.0.0.2:9002"]}
     try:
-        wait_for(lambda: Path(unix).exists(), 10)
-        Path(unix).chmod(0o666)
-        servers = [gate(ONE, "http://127.0.0.1:9001"), gate(TWO, "two"), gate(UNIX, f"http://unix:{unix}")]
-        group = {"name": "two", "scheme": "http", "servers": ["127.0.0.1:9002", "127.0.0.2:9002"]}
-        with House(servers, wss_proxy_upstreams=[group]) as house:
-            pipe.send({"one": statuses(ONE), "two": statuses(TWO), "unix": statuses(UNIX), "log": house.error_log()})
+        with (
+            running("echo_server", *(word for address in addresses for word in ("--echo", address))),
+            LocalGate(servers, wss_proxy_upstreams=[group]) as local_gate,
+        ):
+            pipe.send(
+                {"one": statuses(ONE), "two": statuses(TWO), "unix": statuses(UNIX), "log": local_gate.error_log()}
+            )
     finally:
-        upstream.kill()
-        upstream.wait()
         Path(unix).unlink(missing_ok=True)
 
 

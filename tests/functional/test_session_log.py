@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who can read the log that holds tokens: what somebody who has taken over a worker gets through its descriptor of it."""
+"""Who can read the log that holds tokens: what an intruder in a worker gets through its descriptor of it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import subprocess
 import sys
 
 import pytest
-
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import protection as _session_log
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import System
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import protection as _session_log
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import shorten
 
-from conftest import wait_for
+from lib.processes import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="it takes a worker that is not root, and root to become one")
 

@@ -16,15 +16,14 @@ import threading
 import time
 
 import pytest
-
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import Lock
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import gather
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import System
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.syntax import read_tree
 
-from house.gate import is_running, wait_for
-from support.transaction import at_step, die, killed_at_each_step
+from lib.processes import is_running, wait_for
+from lib.transaction_faults import at_step, die, killed_at_each_step
 
 
 def no_space():
@@ -397,7 +396,8 @@ def test_a_second_run_waits_for_the_first(host, port):
     assert runs and runs[0].started
 
 
-# -- the master that is meant --------------------------------------------------------------------------------------------
+# -- the master that is meant
+# --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -521,7 +521,8 @@ def test_an_nginx_in_a_container_is_left_alone_though_its_paths_are_the_same(hos
         container.wait()
 
 
-# -- when a reload is due --------------------------------------------------------------------------------------------------
+# -- when a reload is due
+# --------------------------------------------------------------------------------------------------
 
 
 def served(port):
@@ -617,7 +618,8 @@ def test_what_is_read_only_by_name_counts_too(host, port):
     assert "snippets/one.inc" in host.apply(files).reason
 
 
-# -- what is refused -----------------------------------------------------------------------------------------------------
+# -- what is refused
+# -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["wssgate.d", "wssgate.d/gate.conf", "nginx.conf"])
@@ -643,7 +645,8 @@ def test_somebody_elses_file_at_a_managed_path_is_refused(host, port):
     assert host.snapshot() == before
 
 
-# -- what there is to know -----------------------------------------------------------------------------------------------
+# -- what there is to know
+# -----------------------------------------------------------------------------------------------
 
 
 def test_info_tells_what_is_built_and_what_runs(host, port):

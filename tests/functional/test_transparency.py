@@ -12,39 +12,36 @@ import os
 import random
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 
 import hypothesis
 import kosoku
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from support import upstream as upstream_module
-from support import wire
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from house.gate import House, Place, free_port
-from house.talk import HEAD_END, receive_head, stop_listening
+from lib import wire
+from lib.http_client import HEAD_END, receive_head, stop_listening
+from lib.local_gate import LocalGate, LocalNginx, free_port, temporary_paths
+from lib.processes import running
 
 TOKEN = "transparency-token-0001"
 ORIGIN = "https://app.example.com"
 SEED = int(os.environ.get("WSSGATE_FUZZ_SEED") or random.SystemRandom().randrange(1 << 32))
 EXAMPLES = int(os.environ.get("WSSGATE_TUNNEL_EXAMPLES", "40"))
-# Of Autobahn's cases: some (255), all (517; 230 of them send a thousand messages each, which takes half an hour) or none.
+# Of Autobahn's cases: some (255), all (517; 230 of them send a thousand messages each, which takes half an hour) or
+# none.
 SUITE = os.environ.get("WSSGATE_AUTOBAHN") or "some"
 if SUITE not in ("some", "all", "none"):
     raise ValueError(f"WSSGATE_AUTOBAHN is some, all or none, not {SUITE!r}")
 IS_WHOLE_SUITE = SUITE == "all"
-# By upstream: one that is strict, and one that is fast.
-STRICT_CASES = [f"{part}.*" for part in (1, 2, 3, 4, 5, 6, 7, 10)]
-FAST_PARTS = ("9", "12", "13")
-FAST_CASES = (
+CASES = [f"{part}.*" for part in (1, 2, 3, 4, 5, 6, 7, 10)]
+# A thousand messages or large ones.
+CASES += (
     ["9.*", "12.*", "13.*"]
     if IS_WHOLE_SUITE
     else ["9.1.1", "9.2.1", "9.5.1", "9.7.1", "12.1.1", "12.2.3", "13.1.1", "13.7.1"]
@@ -80,7 +77,7 @@ http {{
 
 
 class Wire:
-    """An upstream that says 101, then sends what it is told to, and keeps what it gets."""
+    """An upstream that answers 101, then sends the given bytes, and keeps those that it gets."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -136,27 +133,8 @@ def send_all(connection: socket.socket, parts: list[bytes]) -> None:
 @pytest.fixture(scope="module")
 def echo() -> Iterator[int]:
     port = free_port()
-    with subprocess.Popen(
-        [sys.executable, upstream_module.__file__, "--echo", f"127.0.0.1:{port}"], stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout and process.stdout.readline() == b"ready\n"
+    with running("echo_server", "--echo", f"127.0.0.1:{port}"):
         yield port
-        process.terminate()
-
-
-@pytest.fixture(scope="module")
-def fast() -> Iterator[int]:
-    port = free_port()
-    if SUITE == "none":
-        # Nobody connects there.
-        yield port
-        return
-    with subprocess.Popen(
-        [sys.executable, str(Path(__file__).parent / "house/fast_echo.py"), str(port)], stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout and process.stdout.readline() == b"ready\n"
-        yield port
-        process.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -172,10 +150,10 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def house(echo: int, fast: int, raw: Wire, port: int) -> Iterator[House]:
-    house = House([])
-    house.variables |= {
-        "wss_proxy_certificates": [house.certificate()],
+def local_gate(echo: int, raw: Wire, port: int) -> Iterator[LocalGate]:
+    local_gate = LocalGate([])
+    local_gate.variables |= {
+        "wss_proxy_certificates": [local_gate.certificate()],
         "wss_proxy_servers": [
             {
                 "name": "gate",
@@ -184,40 +162,38 @@ def house(echo: int, fast: int, raw: Wire, port: int) -> Iterator[House]:
                 "listen": [{"address": "127.0.0.1", "port": port}],
                 "locations": [
                     {"path": "/wss", "upstream": f"http://127.0.0.1:{echo}", "origins": [ORIGIN]},
-                    {"path": "/fast", "upstream": f"http://127.0.0.1:{fast}", "origins": [ORIGIN]},
                     {"path": "/raw", "upstream": f"http://127.0.0.1:{raw.port}", "origins": [ORIGIN]},
                 ],
             }
         ],
     }
-    house.issue(TOKEN)
-    with house:
-        yield house
+    local_gate.issue(TOKEN)
+    with local_gate:
+        yield local_gate
 
 
 @pytest.fixture(scope="module")
-def adapter(house: House, port: int) -> Iterator[int]:
+def adapter(local_gate: LocalGate, port: int) -> Iterator[int]:
     own = free_port()
-    with Place() as place:
-        place.binary = house.binary
-        for folder in (place.etc, place.log):
+    with LocalNginx() as nginx:
+        nginx.binary = local_gate.binary
+        for folder in (nginx.etc, nginx.log):
             folder.mkdir()
-        temporary = " ".join(
-            f"{kind}_temp_path {place.root}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        (nginx.etc / "nginx.conf").write_text(
+            ADAPTER.format(
+                root=nginx.root, port=own, gate=port, token=TOKEN, origin=ORIGIN, temporary=temporary_paths(nginx.root)
+            )
         )
-        (place.etc / "nginx.conf").write_text(
-            ADAPTER.format(root=place.root, port=own, gate=port, token=TOKEN, origin=ORIGIN, temporary=temporary)
-        )
-        place.start()
+        nginx.start()
         yield own
 
 
 def in_one_thread(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Run a test's coroutine, for a minute at most: a machine that is busy with the other tests takes its time.
 
-    OpenSSL's connections are not made for a reader and a writer at the same moment (SSL_read(3), threads(7ossl)). The `websockets`
-    library's client of two threads lost 5 of 9,500 handshakes through the gate, most likely where TLS 1.3's session tickets arrive, and its client
-    of one thread none of 24,000.
+    OpenSSL's connections are not made for a reader and a writer at the same moment (SSL_read(3), threads(7ossl)). The
+    `websockets` library's client of two threads lost 5 of 9,500 handshakes through the gate, most likely where TLS
+    1.3's session tickets arrive, and its client of one thread none of 24,000.
     """
 
     @functools.wraps(test)
@@ -227,8 +203,8 @@ def in_one_thread(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     return run
 
 
-def opened(house: House, port: int, **options: object) -> connect:
-    trust = ssl.create_default_context(cafile=str(house.etc / "certificates" / "gate" / "fullchain.pem"))
+def opened(local_gate: LocalGate, port: int, **options: object) -> connect:
+    trust = ssl.create_default_context(cafile=str(local_gate.etc / "certificates" / "gate" / "fullchain.pem"))
     values = {
         "host": "127.0.0.1",
         "port": port,
@@ -243,7 +219,8 @@ def opened(house: House, port: int, **options: object) -> connect:
     return connect("wss://gate.example.com/wss", **values | options)
 
 
-# -- Autobahn ------------------------------------------------------------------------------------------------------------
+# -- Autobahn
+# ------------------------------------------------------------------------------------------------------------
 
 
 def results(port: int, path: str, cases: list[str]) -> dict[str, tuple[object, ...]]:
@@ -270,47 +247,40 @@ def results(port: int, path: str, cases: list[str]) -> dict[str, tuple[object, .
 
 
 def passed(behavior: str) -> str:
-    """The suite passes both: a bad frame that arrives in one piece with the message before it may be answered without an echo of that."""
+    """The suite passes both.
+
+    A bad frame that arrives together with the message before it may be answered without an echo of that message.
+    """
     return "OK" if behavior == "NON-STRICT" else behavior
 
 
-def all_results(ways: tuple[tuple[int, str], tuple[int, str]], cases: list[str]) -> dict[str, tuple[object, ...]]:
-    """Each case by the way that is for it: the strict upstream's or the fast one's."""
-    found = {}
-    for (port, path), is_fast in zip(ways, (False, True), strict=True):
-        chosen = [case for case in cases if (case.partition(".")[0] in FAST_PARTS) == is_fast]
-        if chosen:
-            found |= results(port, path, chosen)
-    return found
-
-
 @pytest.mark.skipif(SUITE == "none", reason="WSSGATE_AUTOBAHN is none")
-def test_every_autobahn_case_ends_as_without_the_gate(echo: int, fast: int, adapter: int) -> None:
-    without, by_gate = ((echo, "/"), (fast, "/")), ((adapter, "/wss"), (adapter, "/fast"))
+def test_every_autobahn_case_ends_as_without_the_gate(echo: int, adapter: int) -> None:
     start = time.monotonic()
-    direct = all_results(without, STRICT_CASES + FAST_CASES)
+    direct = results(echo, "/", CASES)
     middle = time.monotonic()
-    through = all_results(by_gate, STRICT_CASES + FAST_CASES)
+    through = results(adapter, "/wss", CASES)
     print(
         f"{len(direct)} cases: direct in {middle - start:.1f} s, through the gate in {time.monotonic() - middle:.1f} s"
     )
     assert len(direct) == (517 if IS_WHOLE_SUITE else 255)
-    # The suite gives a peer a second to close, which a machine that is busy with the other tests may need for itself, gate or not.
-    # What a gate does to a case it does each time.
+    # The suite gives a peer a second to close, which a machine that is busy with the other tests may need for itself,
+    # gate or not. What a gate does to a case it does each time.
     for _attempt in range(2):
         if differing := [name for name in direct if direct[name] != through.get(name)]:
             print(f"tried again: {differing}")
-            direct |= all_results(without, differing)
-            through |= all_results(by_gate, differing)
+            direct |= results(echo, "/", differing)
+            through |= results(adapter, "/wss", differing)
     assert {name: (direct[name], through.get(name)) for name in direct if direct[name] != through.get(name)} == {}
 
 
-# -- what applications use -------------------------------------------------------------------------------------------------
+# -- what applications use
+# -------------------------------------------------------------------------------------------------
 
 
 @in_one_thread
-async def test_permessage_deflate_is_agreed_on_and_used(house: House, port: int) -> None:
-    async with opened(house, port) as session:
+async def test_permessage_deflate_is_agreed_on_and_used(local_gate: LocalGate, port: int) -> None:
+    async with opened(local_gate, port) as session:
         assert "permessage-deflate" in session.response.headers["Sec-WebSocket-Extensions"]
         text = "again and again " * 5000
         await session.send(text)
@@ -318,30 +288,30 @@ async def test_permessage_deflate_is_agreed_on_and_used(house: House, port: int)
 
 
 @in_one_thread
-async def test_no_compression_comes_in_where_none_was_asked_for(house: House, port: int) -> None:
-    async with opened(house, port, compression=None) as session:
+async def test_no_compression_comes_in_where_none_was_asked_for(local_gate: LocalGate, port: int) -> None:
+    async with opened(local_gate, port, compression=None) as session:
         assert "Sec-WebSocket-Extensions" not in session.response.headers
 
 
 @pytest.mark.parametrize("wanted", ["echo.wssgate", "chat.wssgate"])
 @in_one_thread
-async def test_a_subprotocol_is_agreed_on(house: House, port: int, wanted: str) -> None:
-    async with opened(house, port, subprotocols=["unknown", wanted]) as session:
+async def test_a_subprotocol_is_agreed_on(local_gate: LocalGate, port: int, wanted: str) -> None:
+    async with opened(local_gate, port, subprotocols=["unknown", wanted]) as session:
         assert session.subprotocol == wanted
 
 
 @in_one_thread
-async def test_a_message_of_16_mib_comes_back(house: House, port: int) -> None:
+async def test_a_message_of_16_mib_comes_back(local_gate: LocalGate, port: int) -> None:
     message = os.urandom(1 << 24)
-    async with opened(house, port, compression=None) as session:
+    async with opened(local_gate, port, compression=None) as session:
         await session.send(message)
         assert await session.recv() == message
 
 
 @in_one_thread
-async def test_a_message_in_many_frames_comes_back(house: House, port: int) -> None:
+async def test_a_message_in_many_frames_comes_back(local_gate: LocalGate, port: int) -> None:
     parts = ["one ", "", "two ", "x" * 70000, " three"]
-    async with opened(house, port) as session:
+    async with opened(local_gate, port) as session:
         await session.send(iter(parts))
         assert await session.recv() == "".join(parts)
 
@@ -355,19 +325,20 @@ def test_a_ping_brings_its_own_pong(port: int, payload: bytes) -> None:
 
 @pytest.mark.parametrize("code", [1000, 1001, 1011, 3000, 4999])
 @in_one_thread
-async def test_a_close_code_arrives_from_either_side(house: House, port: int, code: int) -> None:
-    async with opened(house, port) as session:
+async def test_a_close_code_arrives_from_either_side(local_gate: LocalGate, port: int, code: int) -> None:
+    async with opened(local_gate, port) as session:
         await session.send(f"close {code}")
         with pytest.raises(ConnectionClosed) as closed:
             await session.recv()
         assert closed.value.rcvd is not None and closed.value.rcvd.code == code
-    async with opened(house, port) as session:
+    async with opened(local_gate, port) as session:
         await session.close(code, "because")
         # The upstream's library sends back the code that it got.
         assert session.close_code == code
 
 
-# -- byte for byte ---------------------------------------------------------------------------------------------------------
+# -- byte for byte
+# ---------------------------------------------------------------------------------------------------------
 
 # Bytes that are no WebSocket frames at all, of sizes around those of the buffers on the way.
 lengths = st.sampled_from((0, 1, 2, 125, 1399, 4095, 4096, 4097, 8192, 16383, 16384, 16385, 65536, 300000))
@@ -378,8 +349,8 @@ parts = st.lists(
 )
 
 
-def test_the_tunnel_passes_every_byte_in_order(house: House, port: int, raw: Wire) -> None:
-    context = ssl.create_default_context(cafile=str(house.etc / "certificates" / "gate" / "fullchain.pem"))
+def test_the_tunnel_passes_every_byte_in_order(local_gate: LocalGate, port: int, raw: Wire) -> None:
+    context = ssl.create_default_context(cafile=str(local_gate.etc / "certificates" / "gate" / "fullchain.pem"))
     head = wire.Request("/raw", host="gate.example.com").origin(ORIGIN).token(TOKEN).encode()
 
     # One thread, for the reason that in_one_thread() names.

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from house.gate import House, free_port
-from house.talk import Client, Mirror
+from lib.head_echo import HeadEcho
+from lib.http_client import Client
+from lib.local_gate import LocalGate, free_port
 
 ORIGIN = "https://app.example.com"
 SECRET = "functional-secret-of-an-upstream"
@@ -26,14 +27,14 @@ LONG_NAMES = (
 
 
 @pytest.fixture(scope="module")
-def mirror() -> Iterator[Mirror]:
-    mirror = Mirror()
-    yield mirror
-    mirror.close()
+def head_echo() -> Iterator[HeadEcho]:
+    head_echo = HeadEcho()
+    yield head_echo
+    head_echo.close()
 
 
-def described(mirror: Mirror, port: int) -> list[dict[str, Any]]:
-    location = {"upstream": f"http://127.0.0.1:{mirror.port}", "auth": "none", "origins": [ORIGIN]}
+def described(head_echo: HeadEcho, port: int) -> list[dict[str, Any]]:
+    location = {"upstream": f"http://127.0.0.1:{head_echo.port}", "auth": "none", "origins": [ORIGIN]}
     constants = [{"name": "X-Api-Key", "value": SECRET}]
     return [
         {
@@ -52,14 +53,14 @@ def described(mirror: Mirror, port: int) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def house(mirror: Mirror) -> Iterator[House]:
+def local_gate(head_echo: HeadEcho) -> Iterator[LocalGate]:
     port = free_port()
-    with House(described(mirror, port)) as house:
-        house.port = port  # type: ignore[attr-defined]  # for the tests here alone
-        yield house
+    with LocalGate(described(head_echo, port)) as local_gate:
+        local_gate.port = port  # type: ignore[attr-defined]  # for the tests here alone
+        yield local_gate
 
 
-def received(house: House, path: str, *lines: str) -> dict[str, list[str]]:
+def received(local_gate: LocalGate, path: str, *lines: str) -> dict[str, list[str]]:
     """What the upstream gets of a handshake with these lines."""
     head = [
         f"GET {path} HTTP/1.1",
@@ -69,7 +70,7 @@ def received(house: House, path: str, *lines: str) -> dict[str, list[str]]:
         f"Origin: {ORIGIN}",
         *lines,
     ]
-    with Client(house.port) as client:  # type: ignore[attr-defined]
+    with Client(local_gate.port) as client:  # type: ignore[attr-defined]
         answer = client.ask("\r\n".join([*head, "", ""]).encode())
     assert answer.status == 101
     found: dict[str, list[str]] = {}
@@ -79,69 +80,71 @@ def received(house: House, path: str, *lines: str) -> dict[str, list[str]]:
     return found
 
 
-def test_no_spelling_with_underscores_reaches_the_upstream(house: House) -> None:
+def test_no_spelling_with_underscores_reaches_the_upstream(local_gate: LocalGate) -> None:
     spellings = ("X_Api_Key", "X-Api_Key", "X_Api-Key", "x_api_key", "X-API-KEY")
-    got = received(house, "/constant", *(f"{name}: mine" for name in spellings), "X_Other: mine")
+    got = received(local_gate, "/constant", *(f"{name}: mine" for name in spellings), "X_Other: mine")
     assert got["X_Other"] == ["mine"], "nginx drops all such headers, and this test shows nothing"
     assert got["X-Api-Key"] == [SECRET]
     assert not set(got).intersection(spellings)
 
 
-def test_long_names_fit_what_nginx_looks_headers_up_in(house: House) -> None:
-    got = received(house, "/long", *(f"{name}: mine" for name in LONG_NAMES))
+def test_long_names_fit_what_nginx_looks_headers_up_in(local_gate: LocalGate) -> None:
+    got = received(local_gate, "/long", *(f"{name}: mine" for name in LONG_NAMES))
     assert [got[name] for name in LONG_NAMES] == [[SECRET]] * 3
-    assert "proxy_headers_hash" not in house.test().stderr + house.error_log()
+    assert "proxy_headers_hash" not in local_gate.test().stderr + local_gate.error_log()
 
 
-def test_only_root_may_read_the_file_and_no_other_has_the_value(house: House) -> None:
-    holders = [path for path in house.root.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
-    holders.remove(house.root / "variables.json")
-    assert sorted(str(path.relative_to(house.etc)) for path in holders) == [
+def test_only_root_may_read_the_file_and_no_other_has_the_value(local_gate: LocalGate) -> None:
+    holders = [path for path in local_gate.root.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    holders.remove(local_gate.root / "variables.json")
+    assert sorted(str(path.relative_to(local_gate.etc)) for path in holders) == [
         "wssgate.d/headers_gate_0.inc",
         "wssgate.d/headers_gate_2.inc",
     ]
     for path in holders:
-        assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_uid) == (0o600, house.etc.stat().st_uid)
+        assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_uid) == (0o600, local_gate.etc.stat().st_uid)
 
 
 def test_a_run_shows_no_value_however_much_it_shows(
-    house: House, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+    local_gate: LocalGate, head_echo: HeadEcho, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANSIBLE_VERBOSITY", "3")
     monkeypatch.setenv("ANSIBLE_DIFF_ALWAYS", "true")
-    servers = described(mirror, house.port)  # type: ignore[attr-defined]
+    servers = described(head_echo, local_gate.port)  # type: ignore[attr-defined]
     changed = copy.deepcopy(servers)
     changed[0]["locations"][0]["upstream_headers"][0]["value"] = OTHER_SECRET
     for wanted, value in ((changed, OTHER_SECRET), (servers, SECRET)):
-        said = house.apply(wss_proxy_servers=wanted) + house.warnings
+        said = local_gate.apply(wss_proxy_servers=wanted) + local_gate.warnings
         assert "headers_gate_0.inc" in said and "not shown, as it will be" in said and "changed=1 " in said
         assert SECRET not in said and OTHER_SECRET not in said
-        assert received(house, "/constant")["X-Api-Key"] == [value]
-    said = house.apply() + house.warnings
+        assert received(local_gate, "/constant")["X-Api-Key"] == [value]
+    said = local_gate.apply() + local_gate.warnings
     assert "changed=0 " in said and SECRET not in said
     # Another reader gets in, and the next run puts that right.
-    path = house.etc / "wssgate.d/headers_gate_0.inc"
+    path = local_gate.etc / "wssgate.d/headers_gate_0.inc"
     path.chmod(0o644)
-    said = house.apply() + house.warnings
+    said = local_gate.apply() + local_gate.warnings
     assert "changed=1 " in said and SECRET not in said
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_mistake_beside_a_value_does_not_show_it(house: House, mirror: Mirror) -> None:
-    servers = described(mirror, house.port)  # type: ignore[attr-defined]
+def test_a_mistake_beside_a_value_does_not_show_it(local_gate: LocalGate, head_echo: HeadEcho) -> None:
+    servers = described(head_echo, local_gate.port)  # type: ignore[attr-defined]
     servers[0]["locations"][0]["upstream_headers"] = {"X-Api-Key": SECRET}
-    before = house.variables["wss_proxy_servers"]
+    before = local_gate.variables["wss_proxy_servers"]
     with pytest.raises(AssertionError) as caught:
-        house.apply(wss_proxy_servers=servers)
+        local_gate.apply(wss_proxy_servers=servers)
     assert "upstream_headers is not a list" in str(caught.value) and SECRET not in str(caught.value)
-    house.variables["wss_proxy_servers"] = before
+    local_gate.variables["wss_proxy_servers"] = before
 
 
-def test_the_file_goes_with_its_last_header(house: House, mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_goes_with_its_last_header(
+    local_gate: LocalGate, head_echo: HeadEcho, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ANSIBLE_DIFF_ALWAYS", "true")
-    servers = described(mirror, house.port)  # type: ignore[attr-defined]
+    servers = described(head_echo, local_gate.port)  # type: ignore[attr-defined]
     for location in servers[0]["locations"]:
         location.pop("upstream_headers", None)
-    said = house.apply(wss_proxy_servers=servers)
-    assert SECRET not in said and not list(house.etc.rglob("headers_*"))
-    assert received(house, "/constant", "X-Api-Key: mine")["X-Api-Key"] == ["mine"]
+    said = local_gate.apply(wss_proxy_servers=servers)
+    assert SECRET not in said and not list(local_gate.etc.rglob("headers_*"))
+    assert received(local_gate, "/constant", "X-Api-Key: mine")["X-Api-Key"] == ["mine"]

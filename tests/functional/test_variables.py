@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house.gate import House, free_port
+
+from lib.local_gate import LocalGate, free_port
 
 SERVER: dict[str, Any] = {
     "name": "gate",
@@ -100,13 +101,13 @@ TYPED = {
 
 
 def test_strings_render_what_they_spell() -> None:
-    with House([]) as house:
-        house.variables["wss_proxy_certificates"] = [house.certificate()]
+    with LocalGate([]) as local_gate:
+        local_gate.variables["wss_proxy_certificates"] = [local_gate.certificate()]
         servers = [
             {**SERVER, "server_names": ["gate.example.com"], "listen": [{"port": free_port(), "address": "127.0.0.1"}]}
         ]
-        house.apply(wss_proxy_servers=servers, **TYPED)
-        configuration = house.configuration()
+        local_gate.apply(wss_proxy_servers=servers, **TYPED)
+        configuration = local_gate.configuration()
         text = "".join(configuration.values())
         for line in (
             "worker_rlimit_nofile 1624;",
@@ -118,34 +119,35 @@ def test_strings_render_what_they_spell() -> None:
         ):
             assert line in text
         assert "NumTickets" not in text and "worker_shutdown_timeout" not in text
-        output = house.apply(**{name: str(value).lower() for name, value in TYPED.items()})
-        assert house.configuration() == configuration
+        output = local_gate.apply(**{name: str(value).lower() for name, value in TYPED.items()})
+        assert local_gate.configuration() == configuration
         assert "changed=0" in output
 
 
 def test_an_empty_list_takes_no_gate_away_by_itself() -> None:
-    with House([]) as house:
-        house.variables["wss_proxy_certificates"] = [house.certificate()]
+    with LocalGate([]) as local_gate:
+        local_gate.variables["wss_proxy_certificates"] = [local_gate.certificate()]
         servers = [
             {**SERVER, "server_names": ["gate.example.com"], "listen": [{"port": free_port(), "address": "127.0.0.1"}]}
         ]
-        house.apply(wss_proxy_servers=servers)
-        configuration = house.configuration()
+        local_gate.apply(wss_proxy_servers=servers)
+        configuration = local_gate.configuration()
         with pytest.raises(AssertionError) as refused:
-            house.apply(wss_proxy_servers=[])
+            local_gate.apply(wss_proxy_servers=[])
         output = " ".join(str(refused.value).split())
         assert (
             "wss_proxy_servers is empty for localhost, which has a gate (server_gate.conf); this run would take it away"
             in output
         )
         assert "wss_proxy_allow_empty: true" in output
-        assert house.configuration() == configuration
-        house.apply(wss_proxy_allow_empty="true")
+        assert local_gate.configuration() == configuration
+        local_gate.apply(wss_proxy_allow_empty="true")
         assert (
-            "wssgate.d/server_gate.conf" in configuration and "wssgate.d/server_gate.conf" not in house.configuration()
+            "wssgate.d/server_gate.conf" in configuration
+            and "wssgate.d/server_gate.conf" not in local_gate.configuration()
         )
         # Nothing is left that could go away.
-        assert "changed=0" in house.apply(wss_proxy_allow_empty="false")
+        assert "changed=0" in local_gate.apply(wss_proxy_allow_empty="false")
 
 
 # -- what is told before anything changes
@@ -198,7 +200,8 @@ def test_site_answers_before_it_changes_anything(
     assert "_Ansible" not in output
 
 
-# Each with the answer that playbook site gives. Ansible's own was the whole of argument_specs.yml, and names of its classes.
+# Each with the answer that playbook site gives. Ansible's own was the whole of argument_specs.yml, and names of its
+# classes.
 LOCATION = {**SERVER["locations"][0], "origins": ["https://a.example"]}
 PASSWORD = "hidden words"
 GOLDEN: list[tuple[str, dict[str, Any], str]] = [

@@ -234,7 +234,8 @@ def test_a_damaged_certificate_keeps_no_other_from_being_served(place: Place, da
     elif damage == "no certificate in it":
         (bad / "fullchain.pem").write_bytes(b"\0" * 100)
     elsewhere = place.installed.parent / "bad"
-    other = dict(place.configuration["certificates"][0], name="bad", lineage="bad", certificate_path=str(elsewhere / "fullchain.pem"),
+    other = dict(place.configuration["certificates"][0], name="bad", lineage="bad",
+                 certificate_path=str(elsewhere / "fullchain.pem"),
                  key_path=str(elsewhere / "privkey.pem"))  # fmt: skip
     place.configuration["certificates"].insert(0, other)
     with pytest.raises(

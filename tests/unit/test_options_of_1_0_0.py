@@ -24,8 +24,8 @@ Options = t.Dict[str, t.Any]
 def losses(old: Options, new: Options, *above: str) -> t.Iterator[str]:
     """What somebody who wrote the old options would lose.
 
-    An option with a new name stays under its old one, too, with a description that names the new one. An alias would not
-    do: Ansible's validation takes it, and neither roles nor filters see it.
+    An option with a new name stays under its old one, too, with a description that names the new one. An alias would
+    not do: Ansible's validation takes it, and neither roles nor filters see it.
     """
     for name, before in old.items():
         path = ".".join([*above, name])

@@ -98,7 +98,10 @@ def test_what_spells_no_value_is_refused_by_name(role: str, name: str, kind: str
         with pytest.raises(Exception, match=f"{name} is .*; it must be"):
             value_of(role, f"__{name}", **{name: given})
         assert _role_variables.value_problems(role, {name: given}, lambda value: value) == [
-            f"{name} is {'empty' if given in (None, '') else repr(str(given))}; it must be {'true or false' if kind == 'bool' else 'a whole number'}"
+            (
+                f"{name} is {'empty' if given in (None, '') else repr(str(given))}; it must be "
+                f"{'true or false' if kind == 'bool' else 'a whole number'}"
+            )
         ]
 
 
@@ -236,7 +239,10 @@ def misspelt(*names: str, value: t.Any = "x", **others: t.Any) -> t.List[str]:
 )
 def test_a_misspelt_variable_is_named_with_the_one_that_was_meant(name: str, meant: str, value: t.Any) -> None:
     assert misspelt(name, value=value) == [
-        f"there is no variable {name}; did you mean {meant}? If it is another program's, name it in wss_proxy_other_variables"
+        (
+            f"there is no variable {name}; did you mean {meant}? If it is another program's, name it in "
+            f"wss_proxy_other_variables"
+        )
     ]
     assert misspelt(name, value=value, wss_proxy_other_variables=[name]) == []
 
@@ -386,19 +392,32 @@ def test_parameters_of_playbooks_are_checked_where_they_are_given() -> None:
     ]
 
 
+def test_a_parameter_with_choices_has_to_be_one_of_them() -> None:
+    kinds = {"output": ["text", "json"]}
+    assert _role_variables.parameter_problems(kinds, {"output": "json"}, lambda value: value) == []
+    assert _role_variables.parameter_problems(kinds, {"output": "xml"}, lambda value: value) == [
+        "output is 'xml'; it must be one of text, json"
+    ]
+
+
 @pytest.mark.parametrize("playbook", sorted((ROLES.parent / "playbooks").glob("*.yml")), ids=lambda path: path.stem)
 def test_a_playbook_checks_every_boolean_and_number_that_it_takes(playbook: Path) -> None:
     text = playbook.read_text(encoding="utf-8")
     used = set(re.findall(r"(?<![\w.(])([a-z][a-z_]*) \| default\([^()|]*\) \| (?:bool|int)\b", text)) - {
         "quickstart_port"
     }
-    checked = set(re.findall(r"'([a-z_]+)': '(?:bool|int)'", text))
+    given = {
+        name: kind
+        for play in yaml.safe_load(text)
+        for task in play.get("tasks", [])
+        for name, kind in task.get("vars", {}).get("__parameters", {}).items()
+    }
+    checked = {name for name, kind in given.items() if kind in ("bool", "int")}
     assert used <= checked, f"{playbook.name}: {used - checked}"
     parameters = re.findall(r"^#   ([a-z_]+)  ", text, re.MULTILINE)
     assert checked <= set(parameters), f"{playbook.name} explains no {checked - set(parameters)}"
-    given = set(re.findall(r"'([a-z_]+)': '(?:bool|int|str)'", text))
     if given:
-        assert given == set(parameters), f"{playbook.name} finds no misspelt {set(parameters) - given}"
+        assert set(given) == set(parameters), f"{playbook.name} finds no misspelt {set(parameters) - set(given)}"
 
 
 PARAMETERS = {"subject": "str", "ttl": "int", "expires_at": "int", "token_file": "str", "output": "str"}
@@ -481,7 +500,10 @@ def test_a_variable_that_is_not_there_is_named_with_its_place() -> None:
     places = [{"path": "/a", "upstream": "http://{{ host }}:80"}, {"path": "/b", "upstream": "http://{{ absent }}:80"}]
     found = problems_of("wss_proxy", host="192.0.2.1", wss_proxy_servers=[{"name": "a", "locations": places}])
     assert found == [
-        "wss_proxy_servers[0].locations[1].upstream needs a variable that is not there for this host: 'absent' is undefined"
+        (
+            "wss_proxy_servers[0].locations[1].upstream needs a variable that is not there for this host: 'absent' "
+            "is undefined"
+        )
     ]
     found = problems_of("wss_proxy", wss_proxy_servers="{{ absent }}")
     assert found == ["wss_proxy_servers needs a variable that is not there for this host: 'absent' is undefined"]

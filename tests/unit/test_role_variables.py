@@ -77,7 +77,7 @@ def trusted(value: t.Any) -> t.Any:
 
 
 def resolved(role: str) -> Options:
-    """A role's defaults as its argument validation sees them: before any task, so with vars/main.yml and nothing else."""
+    """A role's defaults as its argument validation sees them: before any task, with vars/main.yml alone."""
     variables = trusted({**defaults_of(role), **loaded(ROLES / role / "vars" / "main.yml")})
     templar = Templar(
         loader=DataLoader(), variables={"ansible_facts": FACTS, "inventory_hostname": "gate", **variables}
@@ -86,7 +86,7 @@ def resolved(role: str) -> Options:
 
 
 def strict(options: Options) -> Options:
-    """The same, with the lists of dictionaries as such that Ansible is to take for anything: the roles' own checks answer better."""
+    """The same, with lists of dictionaries that Ansible takes for anything: the roles' own checks answer better."""
     return {
         name: {**spec, "type": "list", "elements": "dict"} if spec["type"] == "raw" and "options" in spec else spec
         for name, spec in options.items()

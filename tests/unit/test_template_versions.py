@@ -14,17 +14,22 @@ import pytest
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 TEMPLATES = sorted(path for path in ROLES.glob("*/templates/**/*.j2") if not path.match("*.html.j2"))
 
-# Directives and variables that nginx has had since later than 1.18.0, by the release that brought them: the entries of its modules'
-# tables of commands and variables in each release up to 1.31.4. Mail, stream and modules of other protocols are left out.
+# Directives and variables that nginx has had since later than 1.18.0, by the release that brought them: the entries of
+# its modules' tables of commands and variables in each release up to 1.31.4. Mail, stream and modules of other
+# protocols are left out.
 NEWER = {
     "1.19.0": "ssl_ocsp ssl_ocsp_cache ssl_ocsp_responder",
     "1.19.3": "proxy_cookie_flags userid_flags",
-    "1.19.4": "ssl_conf_command proxy_ssl_conf_command grpc_ssl_conf_command uwsgi_ssl_conf_command ssl_reject_handshake",
+    "1.19.4": (
+        "ssl_conf_command proxy_ssl_conf_command grpc_ssl_conf_command uwsgi_ssl_conf_command ssl_reject_handshake"
+    ),
     "1.19.10": "keepalive_time $connection_time",
     "1.21.4": "mp4_start_key_frame $ssl_alpn_protocol",
     "1.21.5": "$ssl_curve",
     "1.23.2": "$proxy_protocol_tlv_",
-    "1.25.0": "http3 http3_hq http3_max_concurrent_streams http3_stream_buffer_size quic_gso quic_host_key quic_retry $http3",
+    "1.25.0": (
+        "http3 http3_hq http3_max_concurrent_streams http3_stream_buffer_size quic_gso quic_host_key quic_retry $http3"
+    ),
     "1.25.1": "http2",
     "1.27.2": "proxy_pass_trailers",
     "1.27.4": "keepalive_min_timeout proxy_ssl_certificate_cache ssl_certificate_cache ssl_object_cache_inheritable",
@@ -88,7 +93,10 @@ def test_what_is_guarded_is_found() -> None:
         ("{% if gate.has_conf_command %}\n{% endif %}\nssl_conf_command NumTickets 1;", False),
         ("{% if not gate.has_conf_command %}\nssl_conf_command NumTickets 1;\n{% endif %}", False),
         (
-            "{% if x %}\n{% if __wss_proxy_gate.has_conf_command %}\n  ssl_conf_command NumTickets 1;\n{% endif %}\n{% endif %}",
+            (
+                "{% if x %}\n{% if __wss_proxy_gate.has_conf_command %}\n  ssl_conf_command NumTickets 1;\n{% "
+                "endif %}\n{% endif %}"
+            ),
             True,
         ),
         ("proxy_set_header X-Curve $ssl_curve;", False),

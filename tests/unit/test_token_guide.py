@@ -37,7 +37,8 @@ def shell(text: str, root: Path, **options: object) -> subprocess.CompletedProce
         ("/var/lib/nginx/tokens", "tokens"), ("/usr/local/lib/wssgate", "lib"), ("/var/log/nginx/wssgate", "log"),
     ):  # fmt: skip
         text = text.replace(path, str(root / here))
-    return subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload,no-any-return]
+    command = ["sh", "-c", text]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
 
 
 @pytest.fixture

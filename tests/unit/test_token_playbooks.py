@@ -136,6 +136,7 @@ def test_a_token_that_one_proxy_does_not_take_is_withdrawn_everywhere(proxies: P
 
 def test_a_token_is_withdrawn_when_the_answer_cannot_be_prepared(proxies: Proxies, tmp_path: Path) -> None:
     text = (PLAYBOOKS / "token_issue.yml").read_text(encoding="utf-8")
+    (tmp_path / "tasks").symlink_to(PLAYBOOKS / "tasks")
     broken = tmp_path / "token_issue.yml"
     broken.write_text(text.replace("| wssgate.nginx.token_issued", "| wssgate.nginx.not_there"), encoding="utf-8")
     done = proxies.issue(subject="client-42", playbook=broken)

@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An ACME server that takes every account and answers every order with its rate limit (RFC 8555 6.6): busy_authority.py PORT PEM KEY."""
+"""An ACME server that takes every account and answers every order with its rate limit (RFC 8555 6.6).
+
+busy_authority.py PORT PEM KEY
+"""
 
 from __future__ import annotations
 

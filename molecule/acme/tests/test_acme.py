@@ -21,8 +21,9 @@ from typing import Any
 import pytest
 import yaml
 from cryptography import x509
-from support import wire
-from support.gate import Gate
+
+from lib import wire
+from lib.molecule.gate import Gate
 
 CERTIFICATES = "/etc/nginx/certificates"
 NAME = "wcs.example.com"

@@ -9,7 +9,8 @@ import json
 from dataclasses import asdict
 
 import pytest
-from support import attacks, wire
+
+from lib import attacks, wire
 
 SITE = attacks.Site(
     port=443,
@@ -24,7 +25,7 @@ SITE = attacks.Site(
 def seen(host):
     """The whole table, tried inside the host in one go: what was seen of each case, by its name."""
     site = json.dumps(asdict(SITE))
-    observations = json.loads(host.check_output("python3 /mnt/support/attacks.py %s", site))
+    observations = json.loads(host.check_output("env PYTHONPATH=/mnt/tests python3 -m lib.attacks %s", site))
     return {observation["name"]: attacks.Observation(**observation) for observation in observations}
 
 

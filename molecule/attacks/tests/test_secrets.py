@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import attacks
+
+from lib import attacks
 
 # Scenario attacks_more runs these tests, too, on hosts of its own.
 HOSTS = [platform["name"] for platform in yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text())["platforms"]]
@@ -35,7 +36,8 @@ def variables(tmp_path_factory):
     """The secrets as a file of variables for Ansible, a new key among them."""
     folder = tmp_path_factory.mktemp("secrets")
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "90",
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-days", "90",
          "-subj", "/CN=secrets.example.com", "-addext", "subjectAltName=DNS:secrets.example.com",
          "-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")],
         check=True, capture_output=True,
@@ -73,7 +75,8 @@ def output(variables):
     said = ""
     for extra in (["--check"], []):
         done = subprocess.run(
-            [Path(sys.executable).with_name("ansible-playbook"), "-i", ",".join(HOSTS), "-c", "community.docker.docker", "-vvv", "--diff",
+            [Path(sys.executable).with_name("ansible-playbook"), "-i", ",".join(HOSTS), "-c", "community.docker.docker",
+             "-vvv", "--diff",
              *extra, "-e", f"@{variables}", SCENARIO / "secrets.yml"],
             env=dict(os.environ, ANSIBLE_FORCE_COLOR="0"), capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip

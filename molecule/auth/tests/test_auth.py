@@ -9,7 +9,8 @@ import json
 import time
 
 import pytest
-from support import wire
+
+from lib import wire
 
 STORE = "/var/lib/nginx/tokens"
 RIGHT, WRONG, MISSING = "right", "wrong", "missing"

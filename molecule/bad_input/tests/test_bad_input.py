@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import wire
+
+from lib import wire
 
 SERVER: dict[str, Any] = {
     "name": "wcs",
@@ -25,7 +26,10 @@ USERS = [{"name": "operator", "password": "correct horse"}]
 # What is asked for, and the words that the error must have.
 MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     # All that is wrong with the servers is told at once.
-    "a certificate that nobody defined, two servers of one name, an upstream that is no URL, a directive smuggled in, a tiny buffer": (
+    (
+        "a certificate that nobody defined, two servers of one name, an upstream that is no URL, a directive "
+        "smuggled in, a tiny buffer"
+    ): (
         {
             "wss_proxy_servers": [
                 {**SERVER, "certificate": "typo"},
@@ -120,7 +124,8 @@ def said(run: subprocess.CompletedProcess[str]) -> str:
 def state(host: Any) -> str:
     """All that a run could have touched, and the processes that serve."""
     return host.check_output(
-        "find /etc/nginx /var/lib/nginx/tokens /etc/systemd/system -xdev -not -type d -printf '%p %i %m %u %T@ %s %l\\n' | sort; pgrep -fa '^nginx:'"
+        "find /etc/nginx /var/lib/nginx/tokens /etc/systemd/system -xdev -not -type d -printf '%p %i %m %u %T@ "
+        "%s %l\\n' | sort; pgrep -fa '^nginx:'"
     )
 
 

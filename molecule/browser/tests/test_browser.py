@@ -17,7 +17,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import expect, sync_playwright
-from support import wire
+
+from lib import wire
 
 STORE = "/var/lib/nginx/tokens"
 TOKEN = "Browser_test-token-0123456789"
@@ -63,8 +64,9 @@ def chromium_for(gate, folder: Path) -> tuple[Path, str]:
     """The program to start, and the address at which it meets the gate.
 
     Chromium drops what it is loading (ERR_NETWORK_CHANGED) whenever the machine gets or loses an interface, and every
-    container that starts or ends beside this one is such a change. So it runs in the gate's own network namespace, where
-    nothing changes; to enter that takes root. Anybody else gets the published port, and is better off without neighbours.
+    container that starts or ends beside this one is such a change. So it runs in the gate's own network namespace,
+    where nothing changes; to enter that takes root. Anybody else gets the published port, and is better off without
+    neighbours.
     """
     program = shutil.which("chromium")
     assert program, "this scenario drives Debian's package chromium on the controller; install it"
@@ -125,7 +127,10 @@ def profile(playwright, options, tmp_path_factory):
 
 @pytest.fixture
 def permissive(profile):
-    """Windows that send cookies to other sites, where SameSite lets them. Those of `context` are private, and send none."""
+    """Windows that send cookies to other sites, where SameSite lets them.
+
+    Those of `context` are private, and send none.
+    """
     profile.clear_cookies()
     yield profile
     for page in profile.pages[1:]:
@@ -399,7 +404,8 @@ def test_a_gate_that_stays_silent_is_not_waited_for_either(page):
     page.add_init_script(
         "const timeout = AbortSignal.timeout; AbortSignal.timeout = time => timeout.call(AbortSignal, time / 50);"
     )
-    # The WebSocket is refused. The question whether the gate is there gets no answer, as on a line that drops everything.
+    # The WebSocket is refused. The question whether the gate is there gets no answer, as on a line that drops
+    # everything.
     page.route("**/down", lambda _route: None)
     page.goto(PAGE)
     connect(page, "/down")
@@ -435,7 +441,9 @@ def closing_page(browser):
     page = context.new_page()
     page.add_init_script(
         """const send = WebSocket.prototype.send;
-        WebSocket.prototype.send = function () { window.code === 1005 ? this.close() : send.call(this, 'close ' + window.code); };"""
+        WebSocket.prototype.send = function () {
+    window.code === 1005 ? this.close() : send.call(this, 'close ' + window.code);
+};"""
     )
     yield page
     context.close()
@@ -489,7 +497,10 @@ def test_foreign_script_does_not_run_on_the_page_and_it_reaches_no_other_host(co
     assert page.evaluate("window.injected") is None
     assert len([text for text in page.said if "Content Security Policy" in text]) >= 2
     blocked = page.evaluate(
-        "url => { try { new WebSocket(url); } catch (e) { return e.name; } return new Promise(r => setTimeout(() => r('tried'), 300)); }",
+        (
+            "url => { try { new WebSocket(url); } catch (e) { return e.name; } return new Promise(r => "
+            "setTimeout(() => r('tried'), 300)); }"
+        ),
         "wss://staff.example.com/wss",
     )
     assert blocked in ("SecurityError", "tried")

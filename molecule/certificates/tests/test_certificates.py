@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from support import client_certificates, wire
+
+from lib import client_certificates, wire
 
 PKI = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "pki"
 CERTIFICATES = "/etc/nginx/certificates"
@@ -203,13 +204,15 @@ def test_a_name_in_tls_does_not_open_another_server_that_asks_for_certificates(g
 
 
 def test_no_name_and_no_resumed_session_opens_what_a_certificate_does_not(host):
-    """Inside of the host, where the list can change and all ports are. tests/functional tries it on the newest nginx."""
+    """Inside of the host, where the list can change and all ports are. tests/functional has the newest nginx."""
     host.check_output("mkdir -p -m 0700 /root/pki")
     for name in ("alice.pem", "bob.pem", "carol.pem", "mallory.pem", "none_revoked.crl"):
         host.check_output("printf '%%s' %s > /root/pki/%s", (PKI / name).read_text(), name)
     crl = f"{CERTIFICATES}/clients/crl.pem"
     site = client_certificates.Site(client_certificates.ADDRESSES, "/root/pki", crl, "/run/nginx.pid")
-    found = json.loads(host.check_output("python3 /mnt/support/client_certificates.py %s", site.write()))
+    found = json.loads(
+        host.check_output("env PYTHONPATH=/mnt/tests python3 -m lib.client_certificates %s", site.write())
+    )
     assert not found["complaints"], "\n".join(found["complaints"])
     assert found["tried"] > 600
 
@@ -285,7 +288,8 @@ def test_check_warns_of_what_ends_within_the_days_given_and_of_what_is_broken_an
         run = play(host, playbook="check", days=100, output="json", nginx_sessions=100000)
     finally:
         host.check_output(
-            "python3 /mnt/support/upstream.py --echo 127.0.0.1:8080 --record /root/upstream.jsonl --daemon --pid-file /root/upstream.pid"
+            "env PYTHONPATH=/mnt/tests python3 -m lib.echo_server --echo 127.0.0.1:8080 --record /root/upstream.jsonl"
+            " --daemon --pid-file /root/upstream.pid"
         )
     output = said(run)
     assert run.returncode != 0
@@ -421,7 +425,8 @@ def test_a_new_certificate_has_a_new_key_and_no_secret_is_in_the_output_of_the_r
         pytest.skip("nothing in it depends on the system; once is enough")
     old = installed(gate, "signed")
     host.check_output(
-        f"rm -r {CERTIFICATES}/shop; chmod 0644 /etc/nginx/.htpasswd; chgrp daemon /etc/nginx/.htpasswd; chmod 0770 /var/lib/nginx/tokens"
+        f"rm -r {CERTIFICATES}/shop; chmod 0644 /etc/nginx/.htpasswd; chgrp daemon /etc/nginx/.htpasswd; chmod "
+        f"0770 /var/lib/nginx/tokens"
     )
     run = play(host, "-vvv", "--diff", **with_certificates(host, signed={"days": 299}))
     output = run.stdout + run.stderr

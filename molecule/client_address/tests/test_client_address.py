@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The client's address as the upstream and the log get it. The clients run on the host, with an address of their own."""
+"""The client's address as the upstream and the log get it. Clients run on the host, with addresses of their own."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ FORGED = [
 ]
 ASK = """
 import json, sys
-sys.path.insert(0, '/mnt/support')
-from wire import Endpoint, Request, WireError, handshake
+from lib.wire import Endpoint, Request, WireError, handshake
 given = json.loads(sys.argv[1])
 request = Request(path=given['path'], host='gate.example.com').origin('https://gate.example.com')
 for name, value in given['headers']:
     request = request.adding(name, value)
-endpoint = Endpoint(port=given['port'], host=given['host'], tls=given['tls'], server_name='gate.example.com', source=given['source'])
+where = {name: given[name] for name in ('port', 'host', 'tls', 'source')}
+endpoint = Endpoint(server_name='gate.example.com', **where)
 try:
     with handshake(endpoint, request, preamble=given['preamble'].encode()) as reply:
         told = None
@@ -68,7 +68,7 @@ def ask(host):
             "source": source,
             "preamble": preamble,
         }
-        return json.loads(host.check_output("python3 -B -c %s %s", ASK, json.dumps(given)))
+        return json.loads(host.check_output("env PYTHONPATH=/mnt/tests python3 -B -c %s %s", ASK, json.dumps(given)))
 
     return ask
 

@@ -11,7 +11,8 @@ import ssl
 import time
 
 import pytest
-from support import wire
+
+from lib import wire
 
 STORE = "/var/lib/nginx/tokens"
 TOKEN = "0123456789abcdefTESTtoken"

@@ -10,7 +10,8 @@ import re
 import time
 
 import pytest
-from support import wire
+
+from lib import wire
 
 STORE = "/var/lib/nginx/tokens"
 TOKEN = "ABCDEF1234565789"
@@ -384,7 +385,8 @@ def test_the_load_is_shared_and_the_backup_steps_in_only_when_the_others_are_gon
         assert all(upstream.endswith("127.0.0.1:8103") for upstream in sessions(host, "app", "/")[4:])
     finally:
         host.check_output(
-            "python3 /mnt/support/upstream.py --echo 127.0.0.1:8101 --echo 127.0.0.1:8102 --daemon --pid-file /root/first.pid"
+            "env PYTHONPATH=/mnt/tests python3 -m lib.echo_server --echo 127.0.0.1:8101 --echo 127.0.0.1:8102"
+            " --daemon --pid-file /root/first.pid"
         )
     assert wait_for(
         lambda: (
@@ -398,8 +400,7 @@ def test_the_load_is_shared_and_the_backup_steps_in_only_when_the_others_are_gon
 
 KNOCK = """
 import sys
-sys.path.insert(0, '/mnt/support')
-from wire import Endpoint, Request, handshake
+from lib.wire import Endpoint, Request, handshake
 request = Request(path='/wss', host='local').origin('https://wcs.yourdomain.com')
 if len(sys.argv) > 1:
     request = request.token(sys.argv[1])
@@ -412,7 +413,9 @@ except OSError as error:
 
 
 def knock(host, user: str, *arguments: str) -> str:
-    return host.check_output("runuser -u %s -- python3 -B -c %s %s", user, KNOCK, " ".join(arguments)).strip()
+    return host.check_output(
+        "runuser -u %s -- env PYTHONPATH=/mnt/tests python3 -B -c %s %s", user, KNOCK, " ".join(arguments)
+    ).strip()
 
 
 def test_the_socket_is_for_its_group_only_and_the_gate_s_rules_hold_there_too(host, token):
@@ -442,7 +445,8 @@ def test_after_kill_9_nginx_comes_back_by_itself_with_its_socket_and_its_mode(ho
 def test_a_socket_that_a_living_process_has_bound_is_left_to_it(host):
     host.check_output("systemctl stop nginx")
     host.check_output(
-        "(setsid python3 -c \"import socket,time; s=socket.socket(socket.AF_UNIX); s.bind('%s'); s.listen(); time.sleep(60)\""
+        "(setsid python3 -c \"import socket,time; s=socket.socket(socket.AF_UNIX); s.bind('%s'); s.listen(); "
+        'time.sleep(60)"'
         " >/dev/null 2>&1 & echo $! > /run/squatter.pid)" % SOCKET
     )
     try:

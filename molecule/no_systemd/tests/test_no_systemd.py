@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import wire
-from support.gate import Gate
-from support.modules import Run, run_playbook
+
+from lib import wire
+from lib.molecule.gate import Gate
+from lib.molecule.modules import Run, run_playbook
 
 TOKEN = "no-systemd_token-0123456789"
 NAMES = ("wssgate-no_systemd-debian12", "wssgate-no_systemd-debian13")

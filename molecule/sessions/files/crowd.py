@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 REQUEST = (
-    b"GET /wss HTTP/1.1\r\nHost: wcs.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: https://app.example.com\r\nCookie: AUTH=token-of-the-whole-crowd\r\n\r\n"
+    b"GET /wss HTTP/1.1\r\nHost: wcs.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: https://app.example.com\r\nCookie: "
+    b"AUTH=token-of-the-whole-crowd\r\n\r\n"
 )
 # A text of four letters: masked, with a mask that changes nothing (RFC 6455 5.2), and as it comes back.
 SENT, WANTED = b"\x81\x84\0\0\0\0echo", b"\x81\x04echo"

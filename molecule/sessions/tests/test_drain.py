@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from support import wire
-from support.gate import Gate
-from support.modules import Run, run_playbook
+
+from lib import wire
+from lib.molecule.gate import Gate
+from lib.molecule.modules import Run, run_playbook
 
 testinfra_hosts = ["ansible://wssgate-sessions-debian13"]
 TOKEN = "token-of-the-whole-crowd"

@@ -39,7 +39,9 @@ print(json.dumps({
     "can_look_a_token_up": os.path.isfile(token),
     "can_add_a_token": tries(os.open, store + "/a-token-of-its-own", os.O_CREAT | os.O_WRONLY),
     "can_remove_a_token": os.access(store, os.W_OK | os.X_OK),
-    "sees_processes_of_others": [pid for pid in os.listdir("/proc") if pid.isdigit() and os.stat("/proc/" + pid).st_uid != os.getuid()],
+    "sees_processes_of_others": [
+        pid for pid in os.listdir("/proc") if pid.isdigit() and os.stat("/proc/" + pid).st_uid != os.getuid()
+    ],
 }))
 """
 CAPABILITIES = {
@@ -66,14 +68,18 @@ def status(host, worker):
 
 @pytest.fixture(scope="module")
 def sandboxed(host):
-    """Runs a command with the very settings of the service. (To enter the worker's own sandbox takes more than a container has.)"""
+    """Runs a command with the very settings of the service.
+
+    To enter the worker's own sandbox takes more than a container has.
+    """
     lines = host.file("/etc/systemd/system/nginx.service.d/wssgate.conf").content_string.splitlines()
     others = ("Restart=", "RestartSec=", "Limit", "Exec", "Ambient")
     settings = [line for line in lines if re.match("[A-Z][A-Za-z]+=", line) and not line.startswith(others)]
     assert len(settings) > 15
 
     def run(program: str, script: str, account: str):
-        # There is no bus in a container by which systemd-run could pass the output on; oneshot: it returns when all is done.
+        # There is no bus in a container by which systemd-run could pass the output on; oneshot: it returns when all is
+        # done.
         complete = [
             *settings,
             f"User={account}",
@@ -105,9 +111,11 @@ def test_the_worker_may_look_a_token_up_and_no_more(seen):
 
 def test_the_worker_reads_no_key_no_log_and_nobody_elses_secret(seen):
     needed = re.compile(
-        r"/etc/nginx/(wssgate\.d/.*|(nginx\.conf|sites-enabled%2Fdefault)(\.wssgate-saved)?|\.htpasswd|certificates/[^/]+/fullchain\.pem"
+        r"/etc/nginx/(wssgate\.d/.*|(nginx\.conf|sites-enabled%2Fdefault)(\.wssgate-saved)?|\.htpasswd"
+        r"|certificates/[^/]+/fullchain\.pem"
         # The package's own.
-        r"|(conf\.d|modules-available|modules-enabled|sites-available|sites-enabled|snippets)/.*|[a-z_]+_params|mime\.types|koi-utf|koi-win|win-utf|fastcgi\.conf)"
+        r"|(conf\.d|modules-available|modules-enabled|sites-available|sites-enabled|snippets)/.*"
+        r"|[a-z_]+_params|mime\.types|koi-utf|koi-win|win-utf|fastcgi\.conf)"
     )
     unexpected = [path for path in seen["readable"] if not needed.fullmatch(path) and not path.startswith("/var/log/")]
     assert unexpected == []
@@ -151,9 +159,11 @@ def test_the_worker_s_descriptor_of_the_session_log_lets_it_read_nothing(host, b
 
 
 def test_the_worker_writes_temporary_files_and_nothing_else(seen):
-    # Those of systemd are sockets that are open to everybody; the two logs, of other sites, are given away by Debian's package.
+    # Those of systemd are sockets that are open to everybody; the two logs, of other sites, are given away by Debian's
+    # package.
     expected = re.compile(
-        r"/(tmp|var/tmp|run/lock|run/systemd/.*)|/var/lib/nginx/(body|fastcgi|proxy|scgi|uwsgi)(/.*)?|/var/log/nginx/(access|error)\.log"
+        r"/(tmp|var/tmp|run/lock|run/systemd/.*)|/var/lib/nginx/(body|fastcgi|proxy|scgi|uwsgi)(/.*)?"
+        r"|/var/log/nginx/(access|error)\.log"
     )
     assert [path for path in seen["writable"] if not expected.fullmatch(path)] == []
 

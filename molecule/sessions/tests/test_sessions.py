@@ -46,7 +46,8 @@ def test_no_handshake_failed(stay):
 def test_the_drain_timeout_cut_the_sessions_of_workers_that_had_it_and_no_sooner(host, leave):
     reloaded = float(host.file("/root/reloaded").content_string)
     assert leave["sessions"] == len(leave["dropped"]) == 5
-    # A client notices when it next speaks, which it does once a second; the first reload may take its time on a busy machine.
+    # A client notices when it next speaks, which it does once a second; the first reload may take its time on a busy
+    # machine.
     waited = [drop["time"] - reloaded for drop in leave["dropped"]]
     assert min(waited) > DRAIN_TIMEOUT - 0.5
     assert max(waited) < DRAIN_TIMEOUT + 15
@@ -64,7 +65,8 @@ def test_the_workers_that_were_replaced_are_gone_with_their_sessions(host):
 def test_what_was_changed_is_live(host, gate):
     assert "proxy_read_timeout 71s;" in host.file("/etc/nginx/wssgate.d/server_wcs.conf").content_string
     served = host.run(
-        "openssl s_client -connect 127.0.0.1:443 -servername wcs.example.com </dev/null 2>/dev/null | openssl x509 -noout -subject"
+        "openssl s_client -connect 127.0.0.1:443 -servername wcs.example.com </dev/null 2>/dev/null | openssl "
+        "x509 -noout -subject"
     )
     assert "renewed.example.com" in served.stdout
 

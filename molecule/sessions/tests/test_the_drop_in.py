@@ -9,8 +9,9 @@ The name has this file come last: here the configuration is deployed anew and ng
 from __future__ import annotations
 
 import pytest
-from support.gate import Gate
-from support.modules import Run, run_playbook
+
+from lib.molecule.gate import Gate
+from lib.molecule.modules import Run, run_playbook
 
 PLAY = """
 - hosts: wss_proxies

@@ -12,8 +12,10 @@ import threading
 import time
 
 import pytest
-from support import modules, wire
-from support.gate import Gate
+
+from lib import wire
+from lib.molecule import modules
+from lib.molecule.gate import Gate
 
 PROXIES = ("wssgate-token_life-debian12", "wssgate-token_life-debian13")
 STORE = "/var/lib/nginx/tokens"
@@ -173,7 +175,10 @@ def test_a_session_is_closed_at_once_when_its_token_is_removed(proxies):
         proxy.gate.run(
             "sh",
             "-c",
-            f"echo '{{\"expires_at\": 5}}' > {STORE}/ended.tmp && touch -d @5 {STORE}/ended.tmp && mv {STORE}/ended.tmp {STORE}/{token}",
+            (
+                f"echo '{{\"expires_at\": 5}}' > {STORE}/ended.tmp && touch -d @5 {STORE}/ended.tmp && mv "
+                f"{STORE}/ended.tmp {STORE}/{token}"
+            ),
         )
         proxy.gate.run("python3", "-I", "/usr/local/lib/wssgate/prune", "--store", STORE, "--session-log", LOG)
         waiting.join()

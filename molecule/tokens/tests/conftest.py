@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from support import modules, wire
+
+from lib import wire
+from lib.molecule import modules
 
 STORE = "/var/lib/nginx/tokens"
 ONE = "molecule-token-number-one"

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from conftest import ONE, STORE, store
-from support import modules
+
+from lib.molecule import modules
 
 testinfra_hosts = ["ansible://wssgate-tokens-debian13"]
 

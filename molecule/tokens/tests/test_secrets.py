@@ -9,7 +9,8 @@ import threading
 import time
 
 from conftest import ONE, STORE, TWO, fingerprint
-from support import modules
+
+from lib.molecule import modules
 
 testinfra_hosts = ["ansible://wssgate-tokens-debian12"]
 SESSION_LOG = "/var/log/nginx/wssgate/sessions.log"

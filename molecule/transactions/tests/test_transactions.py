@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.gate import Gate
-from support.nginx_host import NginxHost
+
+from lib.molecule.gate import Gate
+from lib.molecule.nginx_host import NginxHost
 
 CONVERGE = Path(__file__).resolve().parents[1] / "converge.yml"
 CERTIFICATE = """
@@ -82,7 +83,8 @@ def test_a_server_taken_out_of_the_inventory_loses_its_file_and_nothing_else_cha
     if "debian12" in nginx.gate.name:
         pytest.skip("it takes long, and nothing in it depends on the system; once is enough")
     nginx.sh(
-        "echo '# theirs' > /etc/nginx/conf.d/theirs.conf; echo '# theirs' > /etc/nginx/wssgate.d/theirs.conf; systemctl reload nginx"
+        "echo '# theirs' > /etc/nginx/conf.d/theirs.conf; echo '# theirs' > /etc/nginx/wssgate.d/theirs.conf; "
+        "systemctl reload nginx"
     )
     servers = [
         {
@@ -191,7 +193,8 @@ def test_a_full_disk_while_staging_changes_nothing(nginx: NginxHost) -> None:
     nginx.apply(nginx.with_server("127.0.0.1:9001"))
     # The same configuration on a filesystem with next to no room.
     nginx.sh(
-        "mkdir -p /mnt/small; mount -t tmpfs -o size=512k none /mnt/small; cp -a /etc/nginx/. /mnt/small; mount --bind /mnt/small /etc/nginx"
+        "mkdir -p /mnt/small; mount -t tmpfs -o size=512k none /mnt/small; cp -a /etc/nginx/. /mnt/small; "
+        "mount --bind /mnt/small /etc/nginx"
     )
     try:
         before = nginx.snapshot()

@@ -67,7 +67,7 @@ class WebCallServer:
 
 @pytest.fixture
 def wcs(host: Any) -> Iterator[WebCallServer]:
-    """Its settings and the number of its starts are after each test as they were before; it runs, and no restart is owed."""
+    """After each test its settings and its number of starts are as before; it runs, and no restart is owed."""
     server = WebCallServer(host)
     host.check_output(f"cp -a {server.path} /root/kept; cp /root/starts /root/starts.kept")
     yield server

@@ -78,7 +78,8 @@ def test_a_restart_that_failed_is_made_up_for_once(wcs: WebCallServer) -> None:
 
 
 def test_a_run_that_ends_between_two_settings_leaves_the_restart_to_the_next(wcs: WebCallServer) -> None:
-    # On a file system with room for the first change (the file grows by a page, the old one is there until then) and not the second.
+    # On a file system with room for the first change (the file grows by a page, the old one is there until then) and
+    # not the second.
     folder = wcs.path.rpartition("/")[0]
     wcs.host.check_output(f"mount -t tmpfs -o size=12k tmpfs {folder}")
     try:

@@ -16,6 +16,7 @@ pytest.importorskip("cryptography")
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import store
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.x509 import CertificateError
+from ansible_collections.wssgate.nginx.tests.lib import pki
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
@@ -45,19 +46,8 @@ class Authority(t.NamedTuple):
 
 
 def authority(name: str, end: int = 100, ca: bool = True) -> Authority:
-    key = crypto.new_key("P-256")
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - 20 * DAY)
-        .not_valid_after(NOW + end * DAY)
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-    )
-    return Authority(builder.sign(key, hashes.SHA256()), key)
+    identity = pki.issue(name, ca=ca, begin=-20, end=end)
+    return Authority(identity.certificate, identity.key)
 
 
 CLIENTS, OTHERS = authority("clients"), authority("others")

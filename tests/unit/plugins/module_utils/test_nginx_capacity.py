@@ -43,8 +43,10 @@ def test_too_few_descriptors_are_told_with_what_to_set():
     found = written_for(100000, 2, 20000)
     assert found.sessions == 19488
     assert found.problem() == (
-        "100000 sessions were asked for (nginx_sessions), and nginx carries 19488: each of its 2 workers may have 20000 open files and "
-        "200512 connections. Let a worker have 201024 open files (a limit of the service, the container or the machine; it counts from "
+        "100000 sessions were asked for (nginx_sessions), and nginx carries 19488: "
+        "each of its 2 workers may have 20000 open files and "
+        "200512 connections. Let a worker have 201024 open files "
+        "(a limit of the service, the container or the machine; it counts from "
         "nginx's next start on), or set nginx_worker_processes to 11 or more"
     )
     assert written_for(100000, 10, 20000).problem()

@@ -17,9 +17,10 @@ TCP = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrns
 
 
 def tcp(port, state, inode, address="0100007F", account=33):
-    return "   0: {0}:{1:04X} 0100007F:C001 {2} 00000000:00000000 00:00000000 00000000 {4:5d}        0 {3} 1 0 20 4 30 10 -1\n".format(
-        address, port, state, inode, account
-    )
+    return (
+        "   0: {0}:{1:04X} 0100007F:C001 {2} 00000000:00000000 00:00000000 00000000 {4:5d}        0 {3} 1 0 "
+        "20 4 30 10 -1\n"
+    ).format(address, port, state, inode, account)
 
 
 @pytest.fixture

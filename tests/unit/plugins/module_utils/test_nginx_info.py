@@ -78,7 +78,10 @@ def test_a_host_without_nginx_gets_an_answer_of_the_same_form():
         ),
         (
             "/usr/bin/rpm",
-            "nginx\npackage certbot is not installed\npackage half is not installed\niproute2\npackage absent is not installed\n",
+            (
+                "nginx\npackage certbot is not installed\npackage half is not installed\niproute2\npackage absent "
+                "is not installed\n"
+            ),
         ),
     ],
 )

@@ -98,7 +98,8 @@ def reload(*scenes, log=None):
     return activator(system).reload(MASTER, tree(log), tree(log)), system
 
 
-# -- the proof -----------------------------------------------------------------------------------------------------------
+# -- the proof
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_new_workers_are_live_when_the_former_ones_step_back():
@@ -185,7 +186,8 @@ def test_a_pause_separates_the_change_from_the_signal():
     assert moments[0] >= 2 / os.sysconf("SC_CLK_TCK")
 
 
-# -- the words -----------------------------------------------------------------------------------------------------------
+# -- the words
+# -----------------------------------------------------------------------------------------------------------
 
 
 class Talking(Script):
@@ -275,7 +277,8 @@ def test_warnings_are_not_the_reason(tmp_path):
 def test_sayings_are_found_in_the_output_of_any_version():
     assert sayings(
         'nginx: [emerg] unknown directive "x" in /etc/nginx/nginx.conf:1\n'
-        "2026/11/21 04:27:35 [emerg] 25832#25832: *1 other\nnginx: configuration file /etc/nginx/nginx.conf test failed\n"
+        "2026/11/21 04:27:35 [emerg] 25832#25832: *1 other\n"
+        "nginx: configuration file /etc/nginx/nginx.conf test failed\n"
         "nginx: [warn] careful\n"
     ) == ['[emerg] unknown directive "x" in /etc/nginx/nginx.conf:1', "[emerg] other", "[warn] careful"]
 
@@ -286,7 +289,8 @@ def test_a_log_that_is_a_pipe_or_not_there_is_not_waited_for(tmp_path):
     assert watch.complaints(1) == [] and not watch.gave_up(1)
 
 
-# -- starting ------------------------------------------------------------------------------------------------------------
+# -- starting
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_without_a_service_the_binary_is_started():
@@ -412,7 +416,8 @@ def test_the_real_system_waits_and_signals():
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
 
 
-# -- what has changed ----------------------------------------------------------------------------------------------------
+# -- what has changed
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_the_change_time_counts_and_not_what_anybody_can_set(tmp_path):

@@ -198,7 +198,10 @@ def test_other_directives_do_not(name):
 
 def test_logs_sockets_and_pid_of_the_master_are_found(tree, tmp_path):
     found = tree(
-        nginx_conf="error_log /var/log/a.log warn; error_log relative; include a/main.inc; http { error_log /var/log/http.log; include a/*.conf; }",
+        nginx_conf=(
+            "error_log /var/log/a.log warn; error_log relative; include a/main.inc; http { error_log "
+            "/var/log/http.log; include a/*.conf; }"
+        ),
         a__1_conf="server { listen 443; listen unix:/run/gate.sock ssl; pid nonsense; }",
     )
     (tmp_path / "a" / "main.inc").write_text("pid /run/x.pid; error_log stderr; error_log /var/log/b.log;")

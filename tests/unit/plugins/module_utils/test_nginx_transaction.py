@@ -281,7 +281,10 @@ def test_errors_of_the_system_say_where_and_what_to_do(host):
     operations = Operations()
     told = {
         errno.EACCES: "/x, /y: Permission denied: this has to run as a user who may do that (become: true)",
-        errno.EXDEV: "/x, /y: Invalid cross-device link: it is a mount of its own; the whole configuration has to be on one filesystem",
+        errno.EXDEV: (
+            "/x, /y: Invalid cross-device link: it is a mount of its own; the whole configuration has "
+            "to be on one filesystem"
+        ),
         errno.ENOSPC: "/x, /y: No space left on device",
     }
     for number, hint in told.items():
@@ -336,7 +339,10 @@ def test_check_mode_tells_of_a_killed_run_and_leaves_it_to_the_next(host):
     ("missing", "forgiven"),
     [
         (
-            '[emerg] cannot load certificate "{0}/certificates/x.pem": BIO_new_file() failed (SSL: error:80000002:system library::No such file or directory)',
+            (
+                '[emerg] cannot load certificate "{0}/certificates/x.pem": BIO_new_file() failed (SSL: '
+                "error:80000002:system library::No such file or directory)"
+            ),
             True,
         ),
         ('[emerg] open() "/var/log/nginx/wssgate/sessions.log" failed (2: No such file or directory)', True),

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A process that replaces a pair is killed at each of its steps: what nginx finds is a pair, and the next run has nothing left over."""
+"""A process that replaces a pair is killed at each of its steps.
+
+What nginx finds is a pair, and the next run has nothing left over.
+"""
 
 from __future__ import annotations
 

@@ -588,7 +588,8 @@ def test_a_run_killed_before_any_step_leaves_no_session_behind(
             gate.prune()
             return
         arguments = {
-            "path": str(gate.store), "session_log": str(gate.log), "state": "absent", "expired": True, "disconnect": True,
+            "path": str(gate.store), "session_log": str(gate.log),
+        "state": "absent", "expired": True, "disconnect": True,
         }  # fmt: skip
         with patch_module_args(arguments), contextlib.suppress(SystemExit):
             wss_token.main()

@@ -83,7 +83,10 @@ def certificate(folder: Path, days: float = 10) -> tuple[Path, Path]:
 
 
 class Echo:
-    """A real WebSocket server that keeps the headers it received. One thread reads and writes: OpenSSL is not made for two on a connection."""
+    """A real WebSocket server that keeps the headers it received.
+
+    One thread reads and writes: OpenSSL is not made for two on a connection.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None = None, **options: Any) -> None:
         self.requests: list[Any] = []

@@ -125,7 +125,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 def run(machine: Machine, capsys: pytest.CaptureFixture[str]) -> Any:
     def call(**arguments: Any) -> dict[str, Any]:
         arguments = {
-            "store": str(machine.store), "session_log": str(machine.log), "directory": str(machine.library), **arguments,
+            "store": str(machine.store), "session_log": str(machine.log), "directory": str(machine.library),
+        **arguments,
         }  # fmt: skip
         with patch_module_args(arguments), pytest.raises(SystemExit):
             wss_token_pruner.main()
@@ -258,7 +259,8 @@ def test_with_cron_one_line_does_the_turns_of_a_minute(machine: Machine, run: An
     assert machine.calls == []
     (line,) = [line for line in (machine.cron / "wssgate-token-prune").read_text().splitlines() if line[:1] != "#"]
     assert line == (
-        f"* * * * * root timeout -k 10 300 {PYTHON} -I {machine.library}/prune --store {machine.store} --session-log {machine.log} "
+        f"* * * * * root timeout -k 10 300 {PYTHON} -I {machine.library}/prune "
+        f"--store {machine.store} --session-log {machine.log} "
         "--log-limit 4194304 --every 20 --for 60 --syslog"
     )
 
@@ -423,7 +425,8 @@ def test_a_pruner_that_cannot_be_started_fails_the_run(machine: Machine, run: An
     answer = run()
     assert answer["failed"]
     assert answer["msg"] == (
-        f"the pruner does not work, so expired tokens would stay valid: {PYTHON} ended with 203: systemd cannot run its interpreter"
+        f"the pruner does not work, so expired tokens would stay valid: {PYTHON} ended with 203: "
+        "systemd cannot run its interpreter"
     )
     machine.service = {"Result": "timeout", "ExecMainStatus": "0"}
     assert run()["msg"].endswith("ended with -1: result timeout")

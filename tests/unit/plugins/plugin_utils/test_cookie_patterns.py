@@ -217,7 +217,8 @@ def test_a_long_header_costs_one_pass() -> None:
 
 
 def test_names_of_captures_are_short_enough_for_pcre() -> None:
-    # 32 characters at most before PCRE2 10.44; where two slugs would be the same, a number of up to four digits comes behind.
+    # 32 characters at most before PCRE2 10.44; where two slugs would be the same, a number of up to four digits comes
+    # behind.
     for pattern in cookie_patterns("AUTH", "x" * SLUG_MAX_LENGTH + "_9999").values():
         assert all(len(name) <= 32 for name in re.findall(r"\(\?<(\w+)>", pattern))
 

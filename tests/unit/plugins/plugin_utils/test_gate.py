@@ -1193,9 +1193,9 @@ def test_a_context_that_is_no_mapping_is_refused(context: t.Any) -> None:
 
 def test_client_certificates_that_are_no_mapping_are_refused() -> None:
     found = errors(server(client_certificates="/etc/ssl/clients.pem"))
-    assert (
-        found[0]
-        == "server 'wcs', client_certificates: '/etc/ssl/clients.pem' is not a set of options; write 'option: value', one a line"
+    assert found[0] == (
+        "server 'wcs', client_certificates: '/etc/ssl/clients.pem' is not a set of options; write 'option: "
+        "value', one a line"
     )
 
 
