@@ -28,6 +28,15 @@ def gate_needs(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
     return needs.gate_needs(servers, context)
 
 
+def gate_upstream_headers(
+    servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
+) -> t.List[t.Dict[str, t.Any]]:
+    try:
+        return model.gate_upstream_headers(servers, context)
+    except model.GateError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
 def csp_hash(text: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") + "'"
 
@@ -41,4 +50,5 @@ class FilterModule:
             "gate_errors": gate_errors,
             "gate_model": gate_model,
             "gate_needs": gate_needs,
+            "gate_upstream_headers": gate_upstream_headers,
         }

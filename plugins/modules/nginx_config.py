@@ -55,6 +55,22 @@ options:
         description: Permissions, as an octal number in quotes. The owner is the user that the task runs as.
         type: str
         default: '0644'
+  secret_files:
+    description:
+      - Further files, as O(files), whose content is in no diff and in no other output. Their mode is 0600.
+    type: list
+    elements: dict
+    default: []
+    version_added: 1.1.0
+    suboptions:
+      path:
+        description: Path relative to O(directory).
+        type: str
+        required: true
+      content:
+        description: The whole text, with O(marker) in a comment in its first five lines.
+        type: str
+        required: true
   owned_directories:
     description:
       - Folders below O(directory) from which files with O(marker) in their first five lines are removed when they are not
@@ -142,7 +158,9 @@ attributes:
       - The configuration is staged and tested in check mode as well, where nginx is installed. That a file is missing is only a
         warning then, as an earlier task may be about to make it.
   diff_mode:
-    description: Returns files before and after. Of a page (C(.html)) it returns the number of lines and the SHA-256.
+    description:
+      - Returns files before and after. Of a page (C(.html)) it returns the number of lines and the SHA-256, and of a file
+        that nobody but its owner may read, as those of O(secret_files), only that it changes.
     support: full
 notes:
   - Files that nginx opens for each request, like a password file, and compiled modules are not looked at to decide about a
@@ -269,14 +287,19 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._host.error import HostError
 from ..module_utils._nginx.error import NginxError
+from ..module_utils._nginx.files import SECRET_MODE
 from ..module_utils._nginx.plan import Settings
 from ..module_utils._nginx.sockets import Socket
 from ..module_utils._nginx.transaction import Transaction
 
 
-def read_files(files: Any) -> Dict[str, Tuple[str, int]]:
+def read_files(files: Any, secret_files: Any = ()) -> Dict[str, Tuple[str, int]]:
     """Return the files by path."""
     found: Dict[str, Tuple[str, int]] = {}
+    for number, file in enumerate(secret_files):
+        if file["path"] in found:
+            raise NginxError(f"secret_files[{number}]: {file['path']} is there twice")
+        found[file["path"]] = (file["content"], SECRET_MODE)
     for number, file in enumerate(files):
         if file["path"] in found:
             raise NginxError(f"files[{number}]: {file['path']} is there twice")
@@ -326,6 +349,15 @@ def main() -> None:
                     "mode": {"type": "str", "default": "0644"},
                 },
             },
+            "secret_files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "str", "required": True},
+                    "content": {"type": "str", "required": True, "no_log": True},
+                },
+            },
             "owned_directories": {"type": "list", "elements": "str", "default": ["wssgate.d"]},
             "marker": {"type": "str", "default": "wssgate.nginx"},
             "absent": {"type": "list", "elements": "str", "default": []},
@@ -358,7 +390,7 @@ def main() -> None:
                 binary=values["binary"],
                 main_file=values["main_file"],
                 pid_file=values["pid_file"],
-                files=read_files(values["files"]),
+                files=read_files(values["files"], values["secret_files"]),
                 owned_directories=[folder.rstrip("/") for folder in values["owned_directories"]],
                 marker=values["marker"],
                 absent=values["absent"],

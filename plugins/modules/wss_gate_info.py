@@ -167,6 +167,11 @@ targets:
     address:
       description: Where it was asked.
       type: str
+    client_address:
+      description: Address that the gate was asked from. None when nothing answered.
+      type: str
+      version_added: 1.1.0
+      sample: 127.0.0.1
     tls_versions:
       description: Versions of TLS that it speaks. Empty when nothing answered, or without TLS.
       type: list
@@ -245,6 +250,7 @@ def look(target: t.Dict[str, t.Any], token: t.Optional[str], timeout: float) -> 
         "name": target["name"],
         "server_name": target["server_name"],
         "address": f"{target['host']}:{target['port']}",
+        "client_address": check.client_address(address, timeout),
         "tls": target["tls"],
         "tls_versions": check.tls_versions(address, timeout) if address.tls else [],
         "key_exchange_group": check.key_exchange_group(address, timeout) if address.tls else None,

@@ -174,7 +174,7 @@ reason:
   description: Why there is no working WebSocket. Empty when there is one.
   returned: always
   type: str
-  sample: 403 Forbidden (the origin or the token is not accepted)
+  sample: 403 Forbidden (the address, the origin or the token is not accepted)
 subprotocol:
   description: The subprotocol that the server chose.
   returned: always

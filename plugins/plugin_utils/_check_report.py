@@ -11,7 +11,7 @@ from typing import Any
 
 from ..module_utils._certificates.paths import pair_paths
 from ._certificates.providers import PROVIDERS, Provider
-from ._gate import auth
+from ._gate import addresses, auth, origins
 from ._gate.auth import client_certificate
 
 COLUMNS = ("host", "server", "certificate", "names", "issuer", "left", "key", "chain", "TLS", "key exchange")
@@ -68,8 +68,11 @@ def targets(
                         "cookie_name": location["cookie"]["name"]
                         if auth.kind_of(location["auth"]).is_content_with(auth.TOKEN)
                         else "",
-                        "origin": (location["origins"]["allowed"] or [""])[0],
+                        "origin": origins.example(location["origins"]),
                         "client_certificate": client_certificate.is_required(server, location),
+                        "addresses": [
+                            {"kind": item["kind"], "networks": item["networks"]} for item in location["addresses"]
+                        ],
                     }
                     for location in server["locations"]
                 ],
@@ -94,11 +97,18 @@ def _certificate_problems(certificate: Mapping[str, Any], days: int) -> list[str
     return found
 
 
-def _location_problems(location: Mapping[str, Any]) -> list[str]:
+def _is_refused(location: Mapping[str, Any], client: str | None) -> bool:
+    """Whether the gate lets in no client of the address from which this host has asked."""
+    return bool(client) and not addresses.lets_in(location.get("addresses") or [], str(client))
+
+
+def _location_problems(location: Mapping[str, Any], client: str | None = None) -> list[str]:
     expected = auth.kind_of(str(location["auth"])).answers()
     without, with_token = location["without_token"], location["with_token"]
     if location["client_certificate"]:
         expected, with_token = client_certificate.ANSWERS, None
+    if _is_refused(location, client):
+        expected, with_token = (403,), None
     # No upstream is asked for such a client, so the answer is the gate's own.
     if without == DRAINING and 101 not in expected:
         return [f"{location['path']} takes no new sessions (503): the host is drained; playbook undrain puts it back"]
@@ -129,7 +139,7 @@ def _server_problems(server: Mapping[str, Any], days: int) -> list[str]:
             if left is not None and 0 <= left < days:
                 found.append(f"client certificates: {what} ends in {left} days; every client is refused from then on")
     for location in server["locations"]:
-        found += _location_problems(location)
+        found += _location_problems(location, server.get("client_address"))
     return found
 
 
@@ -220,6 +230,8 @@ def lines(results: Mapping[str, Any], days: int) -> list[str]:
             for location in server["locations"]:
                 where = f"{server['server_name']}{location['path']}"
                 auth = location["auth"] + (" + certificate" if location["client_certificate"] else "")
+                if _is_refused(location, server.get("client_address")):
+                    auth += f", not from {server['client_address']}"
                 answers.append((host, where, auth, _status(location["without_token"]), _status(location["with_token"])))
     text = _aligned(certificates) + [""] + _aligned(answers) + [""]
     for entry in found["problems"]:

@@ -16,9 +16,21 @@ import typing as t
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,10}")
 
 
+# What is not shown of a value that holds it, such as a whole server that is not in a list.
+SECRET_OPTIONS = ("upstream_headers",)
+
+
 def shown(value: t.Any) -> str:
-    """How a value is quoted in a message; a password in a URL is not."""
-    return re.sub(r"//[^/]*@", "//…@", repr(value))
+    """How a value is quoted in a message; a password in a URL is not, nor is an option that holds secrets."""
+    return re.sub(r"//[^/]*@", "//…@", repr(_without_secrets(value)))
+
+
+def _without_secrets(value: t.Any) -> t.Any:
+    if isinstance(value, t.Mapping):
+        return {key: "…" if key in SECRET_OPTIONS else _without_secrets(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_secrets(item) for item in value]
+    return value
 
 
 class Problems:

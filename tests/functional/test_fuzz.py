@@ -90,7 +90,10 @@ class Comparison:
     def check(self, batch: list[Case]) -> None:
         self.log.seek(0, os.SEEK_END)
         count = self.head_echo.count
-        verdicts = [judge(self.rules, case.request_line, case.lines) for case in batch]
+        verdicts = [
+            judge(self.rules, case.request_line, case.lines, self.askers[number % len(self.askers)].address)
+            for number, case in enumerate(batch)
+        ]
         for start in range(0, len(batch), len(self.askers)):
             # The last group may have fewer cases than there are askers.
             group = list(zip(self.askers, batch[start:], verdicts[start:], strict=False))
@@ -196,6 +199,8 @@ def local_gate(head_echo: HeadEcho, port: int) -> Iterator[LocalGate]:
             "cookie_name": location.cookie.decode(),
             "origins": [origin.decode() for origin in location.origins],
             "allow_missing_origin": location.is_missing_origin_allowed,
+            "allow_from": list(location.allow),
+            "deny_from": list(location.deny),
         }
         | ({"htpasswd_file": "@passwords@"} if "basic" in location.auth else {})
         for location in LOCATIONS
@@ -312,10 +317,20 @@ GUARDS = {
     "a Connection": (HANDSHAKE, IF % r"\$wss_connection", ""),
     "no h2c": (GATE, r"websocket 1;", "websocket 1; h2c 1;"),
     "the word upgrade in Connection, not the letters": (GATE, r'"~\*\^[^"]*upgrade[^"]*"', '"~*upgrade"'),
+    "the addresses that are allowed": (SERVER, IF % r"\$wss_allow_\w+", ""),
+    "the addresses that are denied": (SERVER, IF % r"\$wss_deny_\w+", ""),
+    "the end of a network": (GATE, r"127\.0\.0\.0/29", "127.0.0.0/28"),
     "the origin": (SERVER, IF % r"\$wss_origin_\w+", ""),
     "an origin at all": (GATE, r'(map \$http_origin \$wss_origin_\w+ \{\n +default 0;)(?!\n +"" 1;)', r'\1 "" 1;'),
     "an origin to its end": (GATE, r'"https://app\.example\.com" 1;', '"~*^https://app.example.com" 1;'),
     "the dots of an origin": (GATE, r'"https://app\.example\.com" 1;', '"~*^https://app.example.com$" 1;'),
+    "an origin with its default port": (GATE, r'"https://app\.example\.com:443" 1;', ""),
+    "the labels of a wildcard": (GATE, r"\(\?:\[a-z0-9_-\]\{1,63\}\\\.\)\{1,126\}", ".*"),
+    "the beginning of a wildcard": (GATE, r'"~\*\^https://\(', '"~*https://('),
+    "the end of a wildcard": (GATE, r"\(\?::443\)\?\$", ""),
+    "the default port of a wildcard": (GATE, r"\(\?::443\)\?\$", "$"),
+    "the scheme of a wildcard": (GATE, r"\^https://\(", "^https?://("),
+    "the port of a wildcard": (GATE, r"example\\\.org:8080\$", r"example\\.org(?::8080)?$"),
     "the token's subrequest": (SERVER, r"auth_request [^;]*;", ""),
     "the token's file": (SERVER, IF % r"!-f ", ""),
     "the token's file, not its folder": (SERVER, r"!-f ", "!-e "),

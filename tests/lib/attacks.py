@@ -32,6 +32,10 @@ LONGEST_TOKEN = "L" * 128
 USERNAME = "operator"
 PASSWORD = "attack table: password"
 SECRETS = (TOKEN, OTHER_TOKEN, PASSING_TOKEN, LONGEST_TOKEN, PASSWORD)
+# What an upstream gets of the gate's own: every character that means something to nginx.
+API_KEY = r'attack-table: $remote_addr ${host} "quoted"; {braces} \n # $'
+GATE_PASSWORD = "Bearer attack-table-of-the-gate"
+GATE_SECRETS = (API_KEY, GATE_PASSWORD)
 
 # Files in the store that are no tokens, and one beside it that no worker can read.
 TOO_SHORT = "s" * 15
@@ -69,6 +73,7 @@ QUIET_REASONS = (
     "upgrade",
     "connection",
     "draining",
+    "address",
     "path_spelling",
     "origin",
     "limit",
@@ -198,6 +203,69 @@ def _origin(name: str, *origins: str, path: str = "/wss") -> Case:
         return request
 
     return Case(name, build, 403, "origin", path)
+
+
+# What the location of many pages lets in, and what is one letter, label or port away from it.
+PAGES = (
+    "https://a.pages.example.org",
+    "https://a.b-2.c_3.pages.example.org",
+    "https://A.Pages.Example.ORG",
+    "https://a.pages.example.org:443",
+    "http://a.lab.example.org:8080",
+    "http://plain.example.org",
+    "http://plain.example.org:80",
+    "capacitor://localhost",
+    f"https://{'a.' * 100}pages.example.org",
+)
+OTHER_PAGES = (
+    "https://pages.example.org",
+    "https://.pages.example.org",
+    "https://a..pages.example.org",
+    "https://a.pages.example.org.",
+    "https://a.pages-example.org",
+    "https://a.pages.example-org",
+    "https://apages.example.org",
+    "https://a.pages.example.org.evil.example",
+    "https://a.pages.example.org:8443",
+    "https://a.pages.example.org:80",
+    "https://a.pages.example.org:4430",
+    "https://a.pages.example.org:",
+    "https://a.pages.example.org/",
+    "https://evil.example/.pages.example.org",
+    "https://evil.example#.pages.example.org",
+    "https://evil.example?.pages.example.org",
+    "https://evil.example:443.pages.example.org",
+    "https://user@a.pages.example.org",
+    "https://user:a@a.pages.example.org",
+    "https://*.pages.example.org",
+    "https://a%2epages.example.org",
+    "https://evil.example, https://a.pages.example.org",
+    "xhttps://a.pages.example.org",
+    "http://a.pages.example.org",
+    "http://a.lab.example.org",
+    "http://a.lab.example.org:80",
+    "http://a.lab.example.org:80800",
+    "http://plain.example.org:443",
+    "capacitor://localhost:80",
+    "https://localhost",
+    f"https://{'a' * 64}.pages.example.org",
+    f"https://{'a.' * 3000}pages.example.org",
+    f"https://{'a.' * 3000}example.org",
+)
+
+
+def _pages() -> Iterator[Case]:
+    def short(origin: str) -> str:
+        return origin if len(origin) < 90 else f"{origin[:20]}… ({len(origin)})"
+
+    for origin in PAGES:
+        yield _opened(
+            f"of many pages, {short(origin)} is let in",
+            lambda site, origin=origin: ask(site, "/pages", origin=origin),
+            "/pages",
+        )
+    for origin in OTHER_PAGES:
+        yield _origin(f"of many pages, {short(origin)} is none", origin, path="/pages")
 
 
 def _upgrade(name: str, *values: str) -> Case:
@@ -422,6 +490,11 @@ def _readings() -> Iterator[Case]:
             )
 
 
+# In Case.sent: the site's own, which has its port.
+AUTHORITY = "AUTHORITY"
+CONSTANTS = {"X-Api-Key": [API_KEY], "Authorization": [GATE_PASSWORD]}
+
+
 CASES: tuple[Case, ...] = (
     # Honest clients. If these fail, the refusals below prove nothing.
     _opened("a live token from an allowed origin opens the gate"),
@@ -434,6 +507,7 @@ CASES: tuple[Case, ...] = (
         "no origin is needed where a missing one is allowed", lambda site: ask(site, "/native", origin=None), "/native",
     ),
     _opened("an allowed origin is still allowed there", path="/native"),
+    _opened("an origin may name the port that it has anyway", lambda site: ask(site, origin=f"{ORIGIN}:443")),
     _opened(
         "Firefox's Connection list is understood", lambda site: ask(site).having("Connection", "keep-alive, Upgrade"),
     ),
@@ -532,6 +606,36 @@ CASES: tuple[Case, ...] = (
         "/renamed",
         sent={"X-Caller": ["127.0.0.1"], "X-Client-IP": []},
     ),
+    # What the gate says of its own.
+    _opened(
+        "an upstream is asked for the host that it serves", path="/virtual",
+        sent={"Host": ["app.internal:8081"], "X-Forwarded-Host": [AUTHORITY]},
+    ),
+    _opened(
+        "the host that a client asked for is told by the gate alone",
+        lambda site: ask(site, "/virtual")
+        .adding("X-Forwarded-Host", "evil.example").adding("x-forwarded-host", "evil.example"),
+        "/virtual", sent={"Host": ["app.internal:8081"], "X-Forwarded-Host": [AUTHORITY]},
+    ),
+    _opened("an upstream gets the headers that the gate has for it", path="/constant", sent=CONSTANTS),
+    _opened(
+        "a client's own headers of these names are dropped",
+        lambda site: ask(site, "/constant")
+        .adding("X-Api-Key", "mine").adding("x-api-key", "mine, too")
+        .adding("X_Api_Key", "mine").adding("X-Api_Key", "mine")
+        .basic(USERNAME, PASSWORD),
+        "/constant", sent={**CONSTANTS, "X_Api_Key": [], "X-Api_Key": []},
+    ),
+    _opened(
+        "a header that one upstream gets of the gate's no other one gets of a client's",
+        lambda site: ask(site).adding("X-Api-Key", "mine").adding("x-api-key", "mine, too"),
+        sent={"X-Api-Key": []},
+    ),
+    _opened(
+        "not even where it gets a client's credentials",
+        lambda site: ask(site, "/credentials").adding("X-Api-Key", "mine").adding("Authorization", "Bearer mine"),
+        "/credentials", sent={"Cookie": [f"AUTH={TOKEN}"], "Authorization": ["Bearer mine"], "X-Api-Key": []},
+    ),
     # What the upstream says to nginx.
     _opened("an upstream does not tell nginx where to look", path="/accel"),
     _opened(
@@ -615,6 +719,7 @@ CASES: tuple[Case, ...] = (
     _origin("the origin is empty", ""),
     _origin("the origin is that of plain http", "http://app.example.com"),
     _origin("the origin has another port", f"{ORIGIN}:8443"),
+    _origin("the origin has the port of another scheme", f"{ORIGIN}:80"),
     _origin("the origin has a path", f"{ORIGIN}/"),
     _origin("the origin goes on", f"{ORIGIN}.evil.example"),
     _origin("the origin goes on in front", f"https://evil.example/{ORIGIN}"),
@@ -637,6 +742,28 @@ CASES: tuple[Case, ...] = (
         "the origin is foreign and the password right", 403, "origin",
         lambda site: ask(site, "/basic", token=None, origin="https://evil.example").basic(USERNAME, PASSWORD),
         path="/basic",
+    ),
+    *_pages(),
+    # Addresses.
+    _opened("an address that is allowed may connect", path="/near"),
+    _refused(
+        "an address that is allowed is no credential", 401, "basic_auth",
+        lambda site: ask(site, "/near", token=None), path="/near",
+    ),
+    _refused("an address that is not allowed is refused", 403, "address", lambda site: ask(site, "/far"), path="/far"),
+    _refused(
+        "a password does not make up for an address", 403, "address",
+        lambda site: ask(site, "/far").basic(USERNAME, PASSWORD), path="/far",
+    ),
+    _refused(
+        "an address that is denied is refused, though it is allowed", 403, "address",
+        lambda site: ask(site, "/denied"), path="/denied",
+    ),
+    _refused(
+        "an address that a client makes up counts for nothing", 403, "address",
+        lambda site: ask(site, "/far").adding("X-Forwarded-For", "192.0.2.1").adding("X-Real-IP", "192.0.2.1")
+        .adding("X-Client-IP", "192.0.2.1").adding("Forwarded", "for=192.0.2.1"),
+        path="/far",
     ),
     # Nothing but a WebSocket passes.
     _upgrade("there is no Upgrade"),
@@ -708,6 +835,14 @@ CASES: tuple[Case, ...] = (
         lambda site: ask(site, origin="https://evil.example").without("Connection"),
     ),
     _refused(
+        "a missing Upgrade is told before an address", 426, "upgrade",
+        lambda site: ask(site, "/far").without("Upgrade"), path="/far",
+    ),
+    _refused(
+        "an address is told before a foreign origin", 403, "address",
+        lambda site: ask(site, "/far", token=None, origin="https://evil.example"), path="/far",
+    ),
+    _refused(
         "a foreign origin is told before a missing token", 403, "origin",
         lambda site: ask(site, token=None, origin="https://evil.example"),
     ),
@@ -772,6 +907,10 @@ CASES: tuple[Case, ...] = (
     _refused(
         "a host that is being drained asks for a handshake first", 426, "upgrade",
         lambda site: ask(site).without("Upgrade"),
+    ),
+    _refused(
+        "a host that is being drained tells that to any address", 503, "draining",
+        lambda site: ask(site, "/far"), path="/far", answer={"Retry-After": "10"},
     ),
     _opened("a host that was drained lets in again", tried=2, before=_undrain),
     # The upstream is the trouble.
@@ -907,7 +1046,10 @@ def _expected_at_upstream(site: Site, case: Case) -> dict[str, list[str]]:
         "X-Forwarded-Proto": ["https"],
         "Cookie": [],
         "Authorization": [],
-        **case.sent,
+        **{
+            name: [site.authority if value == AUTHORITY else value for value in values]
+            for name, values in case.sent.items()
+        },
     }
 
 
@@ -933,7 +1075,7 @@ def complaints(site: Site, case: Case, seen: Observation) -> list[str]:
     found += _complaints_of_log(site, case, seen)
     found += _complaints_of_upstream(site, case, seen)
     everything = json.dumps([seen.log_lines, seen.error_log, seen.headers, seen.body])
-    if any(secret in everything for secret in SECRETS):
+    if any(json.dumps(secret)[1:-1] in everything for secret in (*SECRETS, *GATE_SECRETS)):
         found.append("a secret is in a log or in the answer")
     return found
 
@@ -975,7 +1117,14 @@ def _complaints_of_upstream(site: Site, case: Case, seen: Observation) -> list[s
 
 def differences(observations: Iterable[Observation]) -> list[str]:
     """Which of the gate's own refusals say more than their status: reasons are for the log."""
-    ways = (403, "origin"), (403, "token"), (400, "protocol"), (400, "connection"), (400, "path_spelling")
+    ways = (
+        (403, "address"),
+        (403, "origin"),
+        (403, "token"),
+        (400, "protocol"),
+        (400, "connection"),
+        (400, "path_spelling"),
+    )
     faces: dict[int, set[str]] = {}
     for case, seen in zip(CASES, observations, strict=True):
         # nginx itself says more of a request that it cannot read.

@@ -40,7 +40,8 @@ BALANCERS = ("127.0.0.2", "127.0.0.3")
 STRANGER = "127.0.0.9"
 # A loaded machine may take its time.
 LOG_TIMEOUT = 10.0
-NAMES = ("gate", "members", "mixed", "balanced", "service", "office", "anybody")
+NAMES = ("gate", "members", "mixed", "balanced", "service", "office", "anybody", "near")
+API_KEY = "features-$key"
 
 
 class AuthService:
@@ -281,6 +282,23 @@ class FeaturesGate(LocalGate):
             },
             "anybody": {
                 "listen": [{"address": "127.0.0.1", "port": self.open_port}],
+                # nginx drops such headers otherwise.
+                "extra_directives": "underscores_in_headers on;",
+                "locations": [
+                    {"path": "/wss", "upstream": upstream, "auth": "none"},
+                    {
+                        "path": "/constant",
+                        "upstream": upstream,
+                        "auth": "none",
+                        "upstream_headers": [{"name": "X-Api-Key", "value": API_KEY}],
+                    },
+                ],
+            },
+            "near": {
+                "root": str(page),
+                "connection_check_path": "/check",
+                "allow_from": ["127.0.0.0/29"],
+                "deny_from": ["127.0.0.4"],
                 "locations": [{"path": "/wss", "upstream": upstream, "auth": "none"}],
             },
         }
@@ -724,6 +742,36 @@ def plain_http_is_redirected_to_no_foreign_host(site: Site) -> None:
             )
 
 
+def a_servers_addresses_are_for_every_path(site: Site) -> None:
+    for source, is_let_in in (("127.0.0.2", True), ("127.0.0.4", False), (STRANGER, False)):
+        for request, status in (
+            (site.handshake("near"), 101),
+            (site.plain("near", "/"), 200),
+            (site.plain("near", "/check"), 200),
+        ):
+            count = site.head_echo.count
+            with site.ask("near", request, source=source) as reply:
+                wanted = status if is_let_in else 403
+                assert reply.status == wanted, f"{request.path} from {source}: {reply.status}, not {wanted}"
+            if not is_let_in:
+                assert site.head_echo.count == count
+                assert site.last_line()["reason"] == "address"
+
+
+def an_upstream_gets_the_gates_header_however_a_client_spells_it(site: Site) -> None:
+    authority = f"{site.name('anybody')}:{site.open_port}"
+    request = wire.Request("/constant", host=authority).origin(f"https://{authority}").adding("X_Other", "mine")
+    for name in ("X-Api-Key", "x-api-key", "X_Api_Key", "X_Api-Key", "X-Api_Key"):
+        request = request.adding(name, "mine")
+    endpoint = wire.Endpoint(port=site.open_port, server_name=site.name("anybody"))
+    site.note()
+    headers = got(wire.handshake(endpoint, request))
+    # nginx passes such names on here.
+    assert headers["x_other"] == ["mine"]
+    assert headers["x-api-key"] == [API_KEY]
+    assert not {"x_api_key", "x_api-key", "x-api_key"}.intersection(headers)
+
+
 # -- TLS
 # -----------------------------------------------------------------------------------------------------------------
 
@@ -823,6 +871,8 @@ CHECKS: tuple[Check, ...] = (
     a_server_with_client_certificates_is_asked_for_by_its_name_in_tls,
     the_upstream_gets_the_subject_and_no_forged_one,
     only_trusted_proxies_name_the_client,
+    a_servers_addresses_are_for_every_path,
+    an_upstream_gets_the_gates_header_however_a_client_spells_it,
     the_external_service_decides,
     the_service_gets_the_client_and_the_request,
     the_service_gets_the_path_that_the_upstream_gets,

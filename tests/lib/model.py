@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import string
 from dataclasses import dataclass, field
 
@@ -31,6 +32,8 @@ class Location:
     is_missing_origin_allowed: bool = False
     auth: str = "token"
     cookie: bytes = b"AUTH"
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,8 @@ class _Refused(Exception):
         self.status, self.reason, self.headers = status, reason, headers
 
 
-def judge(rules: Rules, request_line: bytes, lines: Lines) -> Verdict:
-    """The verdict on one request: its first line, and its header lines as they are on the wire."""
+def judge(rules: Rules, request_line: bytes, lines: Lines, client: str) -> Verdict:
+    """The verdict on one request: its first line, its header lines as they are on the wire, and the client's address."""
     location, version = None, b"HTTP/1.1"
     try:
         method, target, version = _request_line(request_line)
@@ -79,6 +82,8 @@ def judge(rules: Rules, request_line: bytes, lines: Lines) -> Verdict:
             raise _Refused(405, "upstream", Allow="GET")
         location = _location(rules, path)
         _handshake(rules, headers, method, version)
+        if location.allow and not _is_in(client, location.allow) or _is_in(client, location.deny):
+            raise _Refused(403, "address")
         if location.path.endswith(b"/") and (_is_ambiguous(path) or _is_read_as_another(rules, location, path)):
             raise _Refused(400, "path_spelling")
         origin = _origin(rules, location, headers)
@@ -279,7 +284,14 @@ def _is_read_as_another(rules: Rules, location: Location, path: bytes) -> bool:
 
 
 def _admission(location: Location) -> tuple[object, ...]:
-    return location.auth, location.cookie, frozenset(location.origins), location.is_missing_origin_allowed
+    return (
+        location.auth,
+        location.cookie,
+        frozenset(location.origins),
+        location.is_missing_origin_allowed,
+        frozenset(location.allow),
+        frozenset(location.deny),
+    )
 
 
 def _names(path: bytes) -> list[bytes]:
@@ -322,14 +334,53 @@ def _handshake(rules: Rules, headers: list[tuple[bytes, bytes]], method: bytes, 
         raise _Refused(400, "connection")
 
 
+def _is_in(client: str, networks: tuple[str, ...]) -> bool:
+    return any(ipaddress.ip_address(client) in ipaddress.ip_network(network) for network in networks)
+
+
 def _origin(rules: Rules, location: Location, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
     """Scheme and host of an origin have no case (RFC 6454 4)."""
     origin = _joined(rules, headers, b"origin")
     # A proxy cannot tell an empty header from none.
-    is_allowed = origin.lower() in location.origins if origin else location.is_missing_origin_allowed
+    is_allowed = _is_one_of(location.origins, origin.lower()) if origin else location.is_missing_origin_allowed
     if not is_allowed:
         raise _Refused(403, "origin")
     return tuple(value for name, value in headers if name == b"origin")
+
+
+DEFAULT_PORTS = {b"http": b"80", b"https": b"443", b"ws": b"80", b"wss": b"443"}
+LABEL_BYTES = frozenset((string.ascii_lowercase + string.digits + "_-").encode())
+
+
+def _is_one_of(allowed: tuple[bytes, ...], origin: bytes) -> bool:
+    return any(_is_origin(known, origin) for known in allowed)
+
+
+def _is_origin(known: bytes, origin: bytes) -> bool:
+    """The same scheme, host and port, where a scheme's own port need not be named; *. is any number of labels."""
+    scheme, _mark, rest = known.partition(b"://")
+    wanted, _colon, wanted_port = _parted(rest)
+    sent_scheme, mark, sent = origin.partition(b"://")
+    host, colon, port = _parted(sent)
+    default = DEFAULT_PORTS.get(scheme, b"")
+    if not mark or sent_scheme != scheme or (colon and not port) or (port or default) != (wanted_port or default):
+        return False
+    if not wanted.startswith(b"*."):
+        return host == wanted
+    labels, domain = host.split(b"."), wanted.split(b".")[1:]
+    below = labels[: -len(domain)]
+    return (
+        labels[-len(domain) :] == domain
+        and 1 <= len(below) <= 126
+        and all(1 <= len(label) <= 63 and LABEL_BYTES.issuperset(label) for label in below)
+    )
+
+
+def _parted(authority: bytes) -> tuple[bytes, bytes, bytes]:
+    """Host, colon and port; an address in brackets has colons of its own."""
+    end = authority.find(b"]") + 1 if authority.startswith(b"[") else 0
+    rest, colon, port = authority[end:].partition(b":")
+    return authority[:end] + rest, colon, port
 
 
 def _credentials(rules: Rules, location: Location, headers: list[tuple[bytes, bytes]], cookies: bytes) -> None:

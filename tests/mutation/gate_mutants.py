@@ -61,6 +61,11 @@ MUTANTS = (
     Mutant("Connection is looked at", _without_if(r"\$wss_connection = 0")),
     Mutant("upgrade is a word of its own in Connection", r'"~\*\^\(\?:\[\^,\]\*,\)[^"]*"', '"~*upgrade"'),
     Mutant("upgrade may stand anywhere in Connection", r'"~\*\^\(\?:\[\^,\]\*,\)[^"]*"', '"~*^upgrade$"'),
+    # Addresses.
+    Mutant("the addresses that are allowed are looked at", _without_if(r"\$wss_allow_\w+ = 0")),
+    Mutant("the addresses that are denied are looked at", _without_if(r"\$wss_deny_\w+")),
+    Mutant("an address is none until it is found", r"(geo \$wss_allow_\w+ \{\s*)default 0;", r"\1default 1;"),
+    Mutant("an allowed network is one", r"127\.0\.0\.0/8 1;(\s*2001)", r"\1"),
     # The origin.
     Mutant("the origin is looked at", _without_if(r"\$wss_origin_\w+ = 0")),
     Mutant("a foreign origin is refused", r"(map \$http_origin \$wss_origin_\w+ \{\s*)default 0;", r"\1default 1;"),
@@ -71,6 +76,19 @@ MUTANTS = (
     ),
     Mutant("the whole origin counts", r'"(https://app\.example\.com)" 1;', r'"~\1" 1;'),
     Mutant("a dot of the origin is a dot", r'"(https://app\.example\.com)" 1;', r'"~^\1$" 1;'),
+    Mutant("an origin may name its default port", r'"[^"]*:(?:443|80)" 1;'),
+    Mutant("a wildcard stands for labels", r"\(\?:\[a-z0-9_-\]\{1,63\}\\\.\)\{1,126\}", ".*"),
+    Mutant("a wildcard is at least one label", r"\{1,126\}", "{0,126}"),
+    Mutant("a wildcard may be several labels", r"\{1,126\}", ""),
+    Mutant("a wildcard's labels have an end", r"\{1,63\}", "+"),
+    Mutant("a wildcard's labels are a few", r"\{1,126\}", "+"),
+    Mutant("a wildcard has no case", r'"~\*(\^https?://\()', r'"~\1'),
+    Mutant("a wildcard's dots are dots", r"example\\\.org", "example.org"),
+    Mutant("nothing stands before a wildcard's scheme", r'"~\*\^(https?://\()', r'"~*\1'),
+    Mutant("nothing stands behind a wildcard", r'(example\\\.org[^"]*)\$" 1;', r'\1" 1;'),
+    Mutant("a wildcard may have its default port", r"\(\?::443\)\?\$", "$"),
+    Mutant("a wildcard has no other port", r"\(\?::443\)\?\$", "(?::[0-9]+)?$"),
+    Mutant("a wildcard's own port has to be there", r"example\\\.org:8080\$", r"example\\.org(?::8080)?$"),
     # The token.
     Mutant("the token is asked for", r"auth_request /\.wssgate/token/[^;]*;"),
     Mutant("the token's file is looked at", _without_if(r"!-f [^)]*\)?")),
@@ -157,6 +175,16 @@ MUTANTS = (
         Mutant(f"the upstream gets no {header} of a client's", rf"proxy_set_header {header} \"\";")
         for header in ("X-Client-IP", "X-Client-Subject", "X-Caller")
     ),
+    Mutant("a constant goes to the upstream", r'(proxy_set_header X-Api-Key) "[^"].*;', r"\1 $http_x_api_key;"),
+    Mutant("a $ in a constant is a $", r"\$\{wss_dollar\}", "${host}"),
+    Mutant("a constant reaches no upstream from a client", r'proxy_set_header X-Api-Key "";'),
+    Mutant("the gate's own password goes to the upstream", r'proxy_set_header Authorization "[^"]+";'),
+    Mutant(
+        "the upstream is asked for its own host",
+        r"proxy_set_header Host app[^;]*;",
+        "proxy_set_header Host $host$wss_host_port;",
+    ),
+    Mutant("the upstream learns the client's host", r"proxy_set_header X-Forwarded-Host [^;]*;"),
     Mutant("an upstream does not tell nginx where to look", r"(proxy_ignore_headers) X-Accel-Redirect", r"\1"),
     Mutant("the Host keeps its port", r"proxy_set_header Host [^;]*;", "proxy_set_header Host $host;"),
     Mutant(
@@ -178,7 +206,7 @@ MUTANTS = (
     # The log.
     *(
         Mutant(f"the log tells the reason {reason}", rf"set \$wss_refused {reason};")
-        for reason in ("method", "upgrade", "connection", "draining", "path_spelling", "origin")
+        for reason in ("method", "upgrade", "connection", "draining", "address", "path_spelling", "origin")
     ),
     *(
         Mutant(f"the log tells the reason {reason}", rf"(?<=\n)[^\n]*\s{reason};")
@@ -415,7 +443,10 @@ def hurt(local_gate: AttackGate, mutant: Mutant) -> Edit:
 SAMENESS = (
     (r"(?:__Host\\?[-_])?AUTH", "COOKIE"),
     (r"\b(?:gate_example_com|[a-z]+)_\d+\b", "SLUG"),
-    (r"(\$?wss_(?:origin|attempts64|sessions64|tokens|path|encoded))_[\w-]+", r"\1_SLUG"),
+    (
+        r"(\$?wss_(?:origin|allow|deny|server_allow|server_deny|attempts64|sessions64|tokens|path|encoded))_[\w-]+",
+        r"\1_SLUG",
+    ),
     (r"(?<=:)\d{5}\b", "PORT"),
 )
 
@@ -465,7 +496,8 @@ def directives(local_gate: LocalGate) -> dict[str, dict[str, set[int]]]:
             else config["file"]
         )
         if file.startswith("wssgate.d/"):
-            walk(file, config["parsed"], Path(file).stem if file.endswith(".inc") else "")
+            # One file a location: headers_gate_0.inc.
+            walk(file, config["parsed"], Path(file).stem.partition("_")[0] if file.endswith(".inc") else "")
     return found
 
 

@@ -148,12 +148,13 @@ def test_a_new_provider_needs_no_more_than_its_entries_on_the_controller() -> No
 def defaults_of_the_folder() -> dict[str, str]:
     with open(ROOT / "roles/wss_proxy/meta/computed_defaults.yml", encoding="utf-8") as stream:
         computed = yaml.safe_load(stream)["wss_proxy_certificates_directory"]
-    found = re.search(r"default\('([^']*)'\)", computed)
+    # Role certificates' own, wherever the play does not set it.
+    found = re.fullmatch(r"\{\{ lookup\('wssgate.nginx.role_variable', '(\w+)'\) \}\}", computed)
     with open(ROOT / "playbooks/quickstart.yml", encoding="utf-8") as stream:
         quickstart = yaml.safe_load(stream)[0]["vars"]["__quickstart_ca_path"]
     return {
         "role certificates": specs()["certificates_directory"]["default"],
-        "role wss_proxy": found[1] if found else computed,
+        "role wss_proxy": specs()[found[1]]["default"] if found else computed,
         "playbook quickstart": str(Path(quickstart).parents[1]),
         "wss_certificate": yaml.safe_load(wss_certificate.DOCUMENTATION)["options"]["directory"]["default"],
         **{

@@ -93,7 +93,7 @@ def test_ansible_shows_no_secret_however_wordy_it_is(output, variables):
 
 
 def test_nobody_else_can_read_a_secret(host, output, variables):
-    patterns = " ".join(f"-e '{secret}'" for secret in (*attacks.SECRETS, *SECRETS.values()))
+    patterns = " ".join(f"-e '{secret}'" for secret in (*attacks.SECRETS, attacks.GATE_PASSWORD, *SECRETS.values()))
     found = host.run(f"runuser -u nobody -- grep -rIlF {patterns} {PLACES} 2>/dev/null")
     assert found.stdout == ""
     key = next(line for line in json.loads(variables.read_text())["secret_key"].splitlines() if "-----" not in line)

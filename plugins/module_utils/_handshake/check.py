@@ -22,11 +22,20 @@ import warnings
 from .._certificates import x509 as crypto
 from .._certificates.contents import authority_facts, client_authority_problems, file_problems
 from . import key_exchange
-from .served import Address, certificates, connect, session, trusting_context
+from .served import Address, certificates, connect, plain_address, session, trusting_context
 
 NO_ANSWER = -1
 _VERSIONS = ("TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3")
 _HEAD_LIMIT = 65536
+
+
+def client_address(address: Address, timeout: float) -> t.Optional[str]:
+    """Return the address that this host comes from; None when nothing listens."""
+    try:
+        with connect(address, timeout) as connection:
+            return plain_address(str(connection.getsockname()[0]))
+    except OSError:
+        return None
 
 
 def tls_versions(address: Address, timeout: float) -> t.List[str]:

@@ -63,7 +63,7 @@ CLOSE_TIMEOUT = 1.0
 MEANINGS = {
     400: "the request is no WebSocket handshake",
     401: "user name and password are asked for or wrong",
-    403: "the origin or the token is not accepted",
+    403: "the address, the origin or the token is not accepted",
     404: "there is no location of this path",
     426: "the request asks for no WebSocket",
     429: "too many attempts or open sessions",

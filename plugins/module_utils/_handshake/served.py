@@ -29,8 +29,17 @@ def connect(address: Address, timeout: float) -> socket.socket:
     """Connect, and say who connects where the listener wants to hear that first."""
     connection = socket.create_connection((address.host, address.port), timeout=timeout)
     if address.proxy_protocol:
-        connection.sendall(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\n")
+        # Its own address: what the gate then takes for the client's is the same, whether it trusts this host or not.
+        family = "TCP6" if connection.family == socket.AF_INET6 else "TCP4"
+        (source, source_port), (host, port) = connection.getsockname()[:2], connection.getpeername()[:2]
+        header = f"PROXY {family} {plain_address(source)} {plain_address(host)} {source_port} {port}\r\n"
+        connection.sendall(header.encode("ascii"))
     return connection
+
+
+def plain_address(address: str) -> str:
+    """An IPv6 address of a link has the link's name behind it, which is nothing to the other side."""
+    return address.partition("%")[0]
 
 
 def trusting_context() -> ssl.SSLContext:

@@ -33,6 +33,8 @@ from .error import NginxError
 
 WORK_PREFIX = ".wssgate-work-"
 SAVED_SUFFIX = ".wssgate-saved"
+# Of a file with a secret in it. What others may not read, nothing shows.
+SECRET_MODE = 0o600
 _JOURNAL = "journal.json"
 _MARKER_LINES = 5
 

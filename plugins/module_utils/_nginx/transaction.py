@@ -89,8 +89,8 @@ class Outcome:
         """Return the changes in the form that Ansible prints."""
         return [
             {
-                "before": _text(change.path, change.before),
-                "after": _text(change.path, change.after),
+                "before": _text(change, change.before),
+                "after": _text(change, change.after),
                 "before_header": change.path,
                 "after_header": change.path,
             }
@@ -98,9 +98,20 @@ class Outcome:
         ]
 
 
-def _text(path: str, entry: Optional[Entry]) -> str:
+def _is_secret(change: Change) -> bool:
+    """Whether others may not read it, before or after: what it was then is no secret of less worth."""
+    return any(
+        entry.kind == "file" and not entry.mode & 0o077 for entry in (change.before, change.after) if entry is not None
+    )
+
+
+def _text(change: Change, entry: Optional[Entry]) -> str:
     if entry is None:
         return ""
+    if _is_secret(change):
+        # Not its digest, either: a short secret could be guessed from that.
+        return "not shown, {}\n".format("as it was" if entry is change.before else "as it will be")
+    path = change.path
     content = entry.content.decode("utf-8", "replace")
     if entry.kind == "link":
         return f"link to {content}\n"

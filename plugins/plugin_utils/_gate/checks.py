@@ -177,6 +177,28 @@ def _clear_identity_headers(gate: Gate) -> None:
         for location in server["locations"]:
             own = {name.lower() for name in [*_subject_headers(server), location["client_ip_header"]]}
             location["cleared_headers"] = [name for key, name in names.items() if key not in own]
+    _clear_upstream_headers(gate, names)
+
+
+def _clear_upstream_headers(gate: Gate, taken: t.Mapping[str, str]) -> None:
+    """The same for constants: an upstream that trusts one must not get it from a client, whichever way that comes."""
+    names: t.Dict[str, str] = {}
+    for server in gate.servers:
+        for location in server["locations"]:
+            for name in location["upstream_headers"]:
+                names.setdefault(name.lower(), name)
+                if name.lower() in taken:
+                    gate.problems.add(
+                        f"server {server['name']!r}, location {location['path']!r}, upstream_headers",
+                        f"{name!r} is a header of the gate's own, which upstreams take for the client's address, name, "
+                        "path or method; name another",
+                    )
+    # Each location has its own rule for this one: forward_credentials.
+    names.pop("authorization", None)
+    for server in gate.servers:
+        for location in server["locations"]:
+            own = {name.lower() for name in location["upstream_headers"]}
+            location["cleared_upstream_headers"] = [name for key, name in names.items() if key not in own]
 
 
 def _subject_headers(server: t.Mapping[str, t.Any]) -> t.List[str]:

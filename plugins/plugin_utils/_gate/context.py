@@ -51,8 +51,10 @@ class Gate:
         self.upstreams: t.Dict[str, t.Dict[str, t.Any]] = {}
         self.cookies: t.Dict[str, t.Dict[str, t.Any]] = {}
         self.origins: t.List[t.Dict[str, t.Any]] = []
+        self.addresses: t.List[t.Dict[str, t.Any]] = []
         self.zones: t.List[t.Dict[str, t.Any]] = []
         self.forwarded: t.List[t.Dict[str, t.Any]] = []
+        self.upstream_headers: t.List[t.Dict[str, t.Any]] = []
         self.readings: t.List[t.Dict[str, t.Any]] = []
         self.redirect_addresses: t.List[str] = []
         self.servers: t.List[t.Dict[str, t.Any]] = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import auth, limits, origins, upstreams
+from . import addresses, auth, limits, origins, upstream_headers, upstreams
 from .auth import client_certificate
 from .context import Gate
 from .options import LOCATION_DEFAULTS
@@ -65,5 +65,12 @@ def read(
         and location["client_ip_header"].lower() == server["client_certificates"]["subject_header"].lower()
     ):
         problems.add(where, "client_ip_header and the server's subject_header are the same; name two headers")
+    location["addresses"] = server["addresses"] + addresses.read(
+        gate, where, slug, f"{path} of {server['name']}", options
+    )
+    location["upstream_host"] = upstreams.host_of_location(gate, where, options)
+    location["upstream_headers"] = upstream_headers.read(
+        gate, where, slug, server["name"], path, location["forward_credentials"], options["upstream_headers"]
+    )
     location["limits"] = limits.read(gate, where, location, options)
     return location

@@ -49,6 +49,16 @@ def gate_errors(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = Non
     return read(servers, context or {}).problems.found
 
 
+def gate_upstream_headers(
+    servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
+) -> t.List[t.Dict[str, t.Any]]:
+    """The files of upstream_headers, whose values are secrets: for a task with no_log alone."""
+    gate = read(servers, context or {})
+    if gate.problems.found:
+        raise GateError("\n".join(gate.problems.found))
+    return gate.upstream_headers
+
+
 def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
     """What the templates render.
 
@@ -62,6 +72,7 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         "upstreams": list(gate.upstreams.values()),
         "cookies": list(gate.cookies.values()),
         "origins": gate.origins,
+        "addresses": gate.addresses,
         "zones": gate.zones,
         "forwarded": gate.forwarded,
         "readings": gate.readings,

@@ -28,6 +28,7 @@ LISTEN_DEFAULTS = OPTIONS["wss_proxy_servers.listen"]
 LOCATION_DEFAULTS = OPTIONS["wss_proxy_servers.locations"]
 CLIENT_CERTIFICATES_DEFAULTS = OPTIONS["wss_proxy_servers.client_certificates"]
 ERROR_PAGE_DEFAULTS = OPTIONS["wss_proxy_servers.error_pages"]
+UPSTREAM_HEADER_DEFAULTS = OPTIONS["wss_proxy_servers.locations.upstream_headers"]
 UPSTREAM_DEFAULTS = OPTIONS["wss_proxy_upstreams"]
 PEER_DEFAULTS = OPTIONS["wss_proxy_upstreams.servers"]
 

@@ -25,7 +25,8 @@ GUARDS = (
 
 def _guards(location: t.Mapping[str, t.Any]) -> t.List[t.Any]:
     origins = location["origins"]
-    return [location[key] for key in GUARDS] + [sorted(origins["allowed"]), origins["missing"]]
+    lists = [(item["kind"], sorted(item["networks"])) for item in location["addresses"]]
+    return [location[key] for key in GUARDS] + [sorted(origins["allowed"]), origins["missing"], lists]
 
 
 def reading(path: str) -> str:

@@ -9,7 +9,7 @@ import collections
 import typing as t
 
 from ...module_utils._tokens.pattern import TOKEN_PATTERN
-from . import auth, listeners, locations, origins, path_readings, tls
+from . import addresses, auth, listeners, locations, origins, path_readings, tls
 from .auth import basic
 from .context import Gate
 from .options import ERROR_PAGE_DEFAULTS, SERVER_AUTH_KINDS, SERVER_DEFAULTS
@@ -67,6 +67,7 @@ def read(gate: Gate, where: str, item: t.Mapping[str, t.Any]) -> t.Dict[str, t.A
     }
     if server["auth"] == "basic":
         server["htpasswd_path"] = basic.password_file(gate, where, htpasswd_path)
+    server["addresses"] = addresses.read(gate, where, server["slug"], f"all of {name}", options)
     if not options["locations"] and not root:
         problems.add(where, "locations is empty; name at least one path with its upstream")
     server["locations"] = [
@@ -118,8 +119,10 @@ def _connection_check(gate: Gate, where: str, server: t.Mapping[str, t.Any]) -> 
             where,
             "connection_check_path needs a listener with TLS: no browser keeps a Secure cookie of a plain page",
         )
-    own = set(origins.of_pages(server))
-    offered = [loc for loc in server["locations"] if not own or own.intersection(loc["origins"]["allowed"])]
+    own = origins.of_pages(server)
+    offered = [
+        loc for loc in server["locations"] if not own or any(origins.includes(loc["origins"], origin) for origin in own)
+    ]
     if not offered:
         gate.problems.add(
             where,

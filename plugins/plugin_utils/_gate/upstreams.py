@@ -10,7 +10,7 @@ import typing as t
 from .._problems import shown
 from .context import Gate
 from .options import BALANCING_METHODS, DEFAULT_PORTS, PEER_DEFAULTS, SCHEMES, UPSTREAM_DEFAULTS
-from .patterns import HASH_KEY, HOST_NAME, NAME, PEER, UPSTREAM_URL, is_address, is_loopback, parsed
+from .patterns import AUTHORITY, HASH_KEY, HOST_NAME, NAME, PEER, UPSTREAM_URL, is_address, is_loopback, parsed
 
 
 def read(gate: Gate, given: t.Any) -> t.Dict[str, t.Dict[str, t.Any]]:
@@ -146,6 +146,51 @@ def of_location(gate: Gate, where: str, path: str, options: t.Mapping[str, t.Any
             problems.add(where, f"path {path!r} ends with /, so the upstream's path {match['path']!r} must, too")
     tls = _tls(gate, where, "upstream_", options, scheme, bool(host) and not is_loopback(host), host)
     return {"url": f"{scheme}://{target}", "path": match["path"] or path, "tls": tls}
+
+
+def host_of_location(gate: Gate, where: str, options: t.Mapping[str, t.Any]) -> str:
+    """The Host that the upstream gets; nothing where it gets the client's."""
+    given = str(options["upstream_host"])
+    if given == "client":
+        return ""
+    if given == "upstream":
+        return _own_host(gate, where, str(options["upstream"]))
+    match = parsed(AUTHORITY, given)
+    if not match:
+        gate.problems.add(
+            where, f"upstream_host {shown(given)} is none of client, upstream, and a host name with or without a port"
+        )
+        return ""
+    if match["port"]:
+        gate.problems.number(where, "upstream_host port", match["port"], 1, 65535)
+    return given
+
+
+def _own_host(gate: Gate, where: str, upstream: str) -> str:
+    """What stands in the upstream's URL, or in front of each server of its group; the scheme's port is left out."""
+    group = gate.upstreams.get(upstream)
+    if group:
+        scheme = group["scheme"]
+        matches = [parsed(PEER, peer["address"]) for peer in group["peers"]]
+    else:
+        url = parsed(UPSTREAM_URL, upstream)
+        if not url:
+            # It is told already.
+            return ""
+        scheme, matches = SCHEMES[url["scheme"]], [url]
+    hosts = {
+        match["host"] + (f":{match['port']}" if match["port"] and int(match["port"]) != DEFAULT_PORTS[scheme] else "")
+        for match in matches
+        if match and match["host"]
+    }
+    if len(hosts) != 1 or not all(match and match["host"] for match in matches):
+        gate.problems.add(
+            where,
+            f"upstream_host: upstream needs one host name, and upstream {shown(upstream)} has "
+            + ("several; write the name" if hosts else "none; write the name"),
+        )
+        return ""
+    return hosts.pop()
 
 
 def host_and_port(gate: Gate, where: str, what: str, url: t.Match[str]) -> str:

@@ -35,6 +35,7 @@ class Gate:
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.load_cert_chain(str(self.certificate_path), str(self.key_path))
         self.tls, self.proxy_protocol = tls, proxy_protocol
+        self.lines: t.List[bytes] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = check.Address(
             "127.0.0.1", self.listener.getsockname()[1], "wcs.example.com", tls, proxy_protocol
@@ -52,6 +53,7 @@ class Gate:
                 line = b""
                 while self.proxy_protocol and not line.endswith(b"\r\n"):
                     line += raw.recv(1)
+                self.lines.append(line)
                 if self.proxy_protocol and not line.startswith(b"PROXY TCP4 "):
                     continue
                 connection = self.context.wrap_socket(raw, server_side=True) if self.tls else raw
@@ -93,6 +95,17 @@ def tls_gate(tmp_path: Path) -> t.Iterator[Gate]:
 def test_a_handshake_is_answered_with_and_without_a_token(gate: Gate) -> None:
     assert check.answer(gate.address, "/wss", 5, "https://app.example.com") == 403
     assert check.answer(gate.address, "/wss", 5, "https://app.example.com", "AUTH=token") == 101
+
+
+def test_the_address_is_the_one_that_the_gate_sees_and_is_told(gate: Gate) -> None:
+    assert check.client_address(gate.address, 5) == "127.0.0.1"
+    check.answer(gate.address, "/wss", 5)
+    if gate.proxy_protocol:
+        kind, source, host, source_port, port = gate.lines[-1].decode().split()[1:]
+        assert (kind, source, host, int(port)) == ("TCP4", "127.0.0.1", "127.0.0.1", gate.address.port)
+        assert int(source_port) > 1
+    gate.stop()
+    assert check.client_address(gate.address, 1) is None
 
 
 def test_what_is_no_answer_is_told_from_one(tls_gate: Gate) -> None:

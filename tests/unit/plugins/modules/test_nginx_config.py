@@ -132,3 +132,36 @@ def test_a_socket_s_group_may_be_a_number_a_name_or_left_out():
 def test_a_socket_s_path_has_to_be_absolute(arguments, capsys):
     result = run(nginx_config, capsys, sockets=[{"path": "run/a"}], **arguments)
     assert result["failed"] and "sockets: 'run/a' has to be an absolute path" in result["msg"]
+
+
+SECRET = "unit-secret-of-an-upstream"
+
+
+def test_the_content_of_a_secret_file_is_in_no_output(arguments, capsys, tmp_path):
+    content = f'{MARK}proxy_set_header X "{SECRET}";\n'
+    secret = {"path": "wssgate.d/headers.inc", "content": content}
+    before = tmp_path / "etc" / "wssgate.d" / "headers.inc"
+    before.parent.mkdir(parents=True)
+    for old, mode in (("", 0), (f"{MARK}{SECRET} of old", 0o644), (content, 0o644), (f"{MARK}{SECRET} of old", 0o600)):
+        before.unlink(missing_ok=True)
+        if old:
+            before.write_text(old)
+            before.chmod(mode)
+        result = run(nginx_config, capsys, _ansible_diff=True, **arguments, secret_files=[secret])
+        assert "wssgate.d/headers.inc" in result["changed_files"]
+        (shown,) = [item for item in result["diff"] if item["after_header"] == secret["path"]]
+        assert shown["before"] == ("not shown, as it was\n" if old else "")
+        assert shown["after"] == "not shown, as it will be\n"
+        assert SECRET not in json.dumps(result)
+    # Nor when it goes.
+    result = run(nginx_config, capsys, _ansible_diff=True, **arguments)
+    assert result["removed_files"] == ["wssgate.d/headers.inc"] and SECRET not in json.dumps(result)
+
+
+def test_a_secret_file_is_its_owners_alone_and_there_once():
+    secret = {"path": "a", "content": "x"}
+    assert nginx_config.read_files([], [secret]) == {"a": ("x", 0o600)}
+    with pytest.raises(NginxError, match=r"secret_files\[1\]: a is there twice"):
+        nginx_config.read_files([], [secret, secret])
+    with pytest.raises(NginxError, match=r"files\[0\]: a is there twice"):
+        nginx_config.read_files([{**secret, "mode": "0644"}], [secret])

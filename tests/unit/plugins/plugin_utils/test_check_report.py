@@ -38,6 +38,9 @@ SERVER: dict[str, t.Any] = {
 }
 
 
+NEAR = [{"kind": "allow", "networks": ["192.0.2.0/24"]}]
+
+
 def problems(**changes: t.Any) -> list[str]:
     found = _check_report.report({"a": {"targets": [{**SERVER, **changes}]}}, 14)
     return [entry["problem"] for entry in found["problems"]]
@@ -98,6 +101,24 @@ def test_the_table_tells_how_keys_are_exchanged() -> None:
             "/wss answers 502 to a client without a token, not 101",
         ),
         (
+            problems(
+                client_address="127.0.0.1",
+                locations=[{**LOCATION, "auth": "none", "addresses": NEAR, "without_token": 101, "with_token": None}],
+            ),
+            "/wss answers 101 to a client without a token, not 403",
+        ),
+        (
+            problems(
+                client_address="127.0.0.1",
+                locations=[{**LOCATION, "auth": "none", "addresses": NEAR, "without_token": 503, "with_token": None}],
+            ),
+            "/wss takes no new sessions (503): the host is drained",
+        ),
+        (
+            problems(client_address="192.0.2.7", locations=[{**LOCATION, "addresses": NEAR, "with_token": 403}]),
+            "/wss answers 403 to a client with a token, not 101",
+        ),
+        (
             with_location(client_certificate=True, without_token=101),
             "/wss answers 101 to a client without a token, not 403",
         ),
@@ -116,6 +137,14 @@ def test_what_is_wrong_or_will_be_is_told_once(found: list[str], words: str) -> 
         with_location(auth="basic", without_token=401, with_token=None),
         with_location(without_token=429, with_token=429),
         with_location(with_token=None),
+        with_location(addresses=NEAR),
+        problems(client_address="192.0.2.7", locations=[{**LOCATION, "addresses": NEAR}]),
+        # This host's own address is not let in, and that is what it meets
+        problems(client_address="127.0.0.1", locations=[{**LOCATION, "addresses": NEAR, "with_token": 403}]),
+        problems(
+            client_address="127.0.0.1",
+            locations=[{**LOCATION, "auth": "none", "addresses": NEAR, "without_token": 403, "with_token": None}],
+        ),
         # Nobody has a certificate of a client to try here
         with_location(client_certificate=True, with_token=403),
         problems(tls=False, tls_versions=[], certificates=[]),
@@ -123,6 +152,14 @@ def test_what_is_wrong_or_will_be_is_told_once(found: list[str], words: str) -> 
 )
 def test_what_is_meant_so_is_no_problem(found: list[str]) -> None:
     assert found == []
+
+
+def test_the_table_tells_where_this_host_is_not_let_in() -> None:
+    for client, words in (("127.0.0.1", "token, not from 127.0.0.1"), ("192.0.2.7", "token")):
+        server = {**SERVER, "client_address": client, "locations": [{**LOCATION, "addresses": NEAR}]}
+        text = _check_report.lines({"a": {"targets": [server]}}, 14)
+        (line,) = [line for line in text if "/wss" in line and not line.startswith("WRONG")]
+        assert f"/wss  {words}  " in line
 
 
 def test_a_certificate_that_cannot_be_read_is_in_the_table_too() -> None:
@@ -166,6 +203,13 @@ def test_each_server_is_asked_where_it_is_most_like_its_clients() -> None:
                     "cookie_name": "T",
                 },
                 {
+                    "path": "/any",
+                    "upstream": "http://127.0.0.1:1",
+                    "origins": ["https://*.example.com"],
+                    "cookie_name": "T",
+                    "allow_from": ["192.0.2.0/24"],
+                },
+                {
                     "path": "/in",
                     "upstream": "http://127.0.0.1:1",
                     "auth": "none",
@@ -199,10 +243,12 @@ def test_each_server_is_asked_where_it_is_most_like_its_clients() -> None:
     assert target["server_names"] == ["*.example.com", "wcs.example.org"]
     assert target["certificates"][0]["provider"] == "acme"
     assert (target["ca_path"], target["crl_path"]) == ("/ca.pem", None)
+    assert [loc["addresses"] for loc in target["locations"]] == [[], NEAR, []]
     assert [
         (loc["path"], loc["cookie_name"], loc["origin"], loc["client_certificate"]) for loc in target["locations"]
     ] == [
         ("/wss", "T", "https://app.example.com", False),
+        ("/any", "T", "https://any.example.com", False),
         ("/in", "", "https://app.example.com", True),
     ]
 

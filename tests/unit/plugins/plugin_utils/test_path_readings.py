@@ -24,6 +24,7 @@ def location(path: str, **more: Any) -> dict[str, Any]:
         "limits": {},
         "forward_credentials": False,
         "origins": {"allowed": ["https://a.example"], "missing": False},
+        "addresses": [],
     } | more
 
 
@@ -89,6 +90,8 @@ def test_only_folders_with_others_in_them_that_let_others_in_refuse_anything() -
         {"client_certificate_required": True},
         {"limits": {"attempts": 1}},
         {"forward_credentials": True},
+        {"addresses": [{"kind": "allow", "networks": ["192.0.2.0/24"]}]},
+        {"addresses": [{"kind": "deny", "networks": ["192.0.2.0/24"]}]},
         {"origins": {"allowed": [], "missing": False}},
         {"origins": {"allowed": ["https://a.example"], "missing": True}},
     ],
