@@ -119,7 +119,13 @@ def _connection_check(gate: Gate, where: str, server: t.Mapping[str, t.Any]) -> 
             "connection_check_path needs a listener with TLS: no browser keeps a Secure cookie of a plain page",
         )
     own = set(origins.of_pages(server))
-    offered = [loc for loc in server["locations"] if not own or own.intersection(loc["origins"]["allowed"])]
+    # No page can write Authorization for a WebSocket.
+    offered = [
+        loc
+        for loc in server["locations"]
+        if (not own or own.intersection(loc["origins"]["allowed"]))
+        and (not loc["token"] or "cookie" in loc["token"]["sources"] or auth.kind_of(loc["auth"]).is_any)
+    ]
     if not offered:
         gate.problems.add(
             where,
