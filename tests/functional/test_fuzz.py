@@ -101,7 +101,7 @@ class Stage:
                     f"  request:   {case.encode()!r}"
                 )
                 self.seen[answer.status] += 1
-        opened = [verdict for verdict in verdicts if verdict.status == 101]
+        opened = [verdict for verdict in verdicts if verdict.status in (101, 200)]
         assert self.mirror.count - count == len(opened), "a refused request reached the upstream"
         self.check_log(batch, verdicts)
 
@@ -138,14 +138,17 @@ def differs(verdict: Verdict, answer: Answer, address: str) -> str:
     """What is wrong with the answer, or nothing."""
     if answer.status != verdict.status:
         return f"status {answer.status} instead of {verdict.status}"
-    if verdict.status != 101:
+    if verdict.status not in (101, 200):
         for name in ("Upgrade", "Allow", "WWW-Authenticate"):
-            wanted = [verdict.headers[name]] if name in verdict.headers else []
+            wanted = verdict.headers.get(name, [])
             if answer.status and answer.all(name) != wanted:
                 return f"{name} {answer.all(name)} instead of {wanted}"
         return ""
-    first, *lines = answer.tunnel.decode("latin-1").split("\r\n")
-    if first != f"GET {verdict.target.decode('latin-1')} HTTP/1.1":
+    if verdict.method == b"HEAD":
+        return ""
+    head = answer.tunnel if verdict.status == 101 else answer.body
+    first, *lines = head.decode("latin-1").split("\r\n")
+    if first != f"{verdict.method.decode()} {verdict.target.decode('latin-1')} HTTP/1.1":
         return f"the upstream was asked {first!r}"
     got: dict[str, list[str]] = {}
     for line in lines:
@@ -154,6 +157,8 @@ def differs(verdict: Verdict, answer: Answer, address: str) -> str:
     wanted_headers = {name: [value] for name, value in FIXED_HEADERS.items()} | {
         name: [address] for name in ADDRESS_HEADERS
     }
+    if verdict.status == 200:
+        wanted_headers |= {"upgrade": [], "connection": ["close"]}
     wanted_headers["host"] = [verdict.host.decode("latin-1")]
     wanted_headers["cookie"] = [cookie.decode("latin-1").strip(" ") for cookie in verdict.cookies]
     wanted_headers["origin"] = [origin.decode("latin-1") for origin in verdict.origin]
@@ -193,6 +198,8 @@ def house(mirror: Mirror, port: int) -> Iterator[House]:
             "origins": [origin.decode() for origin in door.origins],
             "allow_missing_origin": door.is_missing_origin_allowed,
         }
+        | ({"http": {"methods": [method.decode() for method in door.methods]}} if door.methods else {})
+        | ({"sources": list(door.sources)} if door.sources != ("cookie",) else {})
         | ({"htpasswd_file": "@passwords@"} if "basic" in door.auth else {})
         for door in DOORS
     ]
@@ -233,7 +240,12 @@ def test_every_door_opens_to_an_honest_handshake(house: House, mirror: Mirror, p
     for door in DOORS:
         words, lines = honest(door, LIVE[1])
         stage.check([Case(b" ".join(words), tuple(lines))])
-    assert stage.seen == {101: len(DOORS)}
+    for door in DOORS:
+        words, lines = honest(door, LIVE[1])
+        plain = [line for line in lines if not line.startswith((b"Upgrade:", b"Connection:", b"Sec-WebSocket-"))]
+        for method in door.methods:
+            stage.check([Case(b" ".join([method, *words[1:]]), tuple(plain))])
+    assert stage.seen == {101: len(DOORS), 200: sum(len(door.methods) for door in DOORS)}
 
 
 def test_a_path_too_long_for_the_matcher_is_refused(house: House, mirror: Mirror, port: int, rules: Rules) -> None:
@@ -284,7 +296,8 @@ def test_the_gate_and_the_model_agree_on_many_random_requests(stage: Stage) -> N
 def is_varied(stage: Stage) -> None:
     """Each answer was seen, and enough of them got in for the way to the upstream to be tried, too."""
     assert stage.seen[101] > stage.seen.total() / 20
-    assert set(stage.seen) >= {0, 101, 400, 401, 403, 404, 405, 426, 505}
+    assert stage.seen[200] > stage.seen.total() / 40
+    assert set(stage.seen) >= {0, 101, 200, 400, 401, 403, 404, 405, 426, 505}
 
 
 # -- each guard is missed --------------------------------------------------------------------------------------------------

@@ -53,6 +53,12 @@ TRAPS = (
 )
 ORIGINS = (b"https://app.example.com", b"http://app.example.com:8080", b"app://localhost")
 
+HTTP_METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
+SITES = (b"same-origin",) * 3 + (
+    b"same-site", b"cross-site", b"none", b"", b"Same-Origin", b"same-origin\t", b"x/same-origin", b"same-origin, same-origin",
+)  # fmt: skip
+ASKED_METHODS = (b"PUT", b"PUT", b"GET", b"x-mine", b"", b"P UT", b"1", b"|", b"PUT|", b"PUT,GET")
+
 DOORS = (
     Door(b"/wss", ORIGINS),
     Door(b"/native", (b"https://app.example.com",), is_missing_origin_allowed=True, cookie=b"s.id"),
@@ -67,6 +73,14 @@ DOORS = (
     Door(b"/shop/my.till", ORIGINS, auth="basic"),
     Door(b"/shop/staff/", ORIGINS),
     Door(b"/shop/staff/door", ORIGINS, auth="token_and_basic"),
+    # Plain requests beside the WebSocket.
+    Door(b"/page", ORIGINS, methods=HTTP_METHODS),
+    Door(b"/web/", ORIGINS, is_missing_origin_allowed=True, auth="none", methods=HTTP_METHODS),
+    Door(b"/negotiate", ORIGINS, auth="token_and_basic", methods=(b"POST", b"OPTIONS")),
+    # Tokens in Authorization.
+    Door(b"/bearer", ORIGINS, sources=("bearer",)),
+    Door(b"/any", ORIGINS, methods=HTTP_METHODS, sources=("cookie", "bearer")),
+    Door(b"/mixed", ORIGINS, auth="token_or_basic", methods=HTTP_METHODS, sources=("cookie", "bearer")),
 )
 
 # Chooses one of several.
@@ -95,8 +109,10 @@ def honest(door: Door, token: bytes) -> tuple[list[bytes], list[bytes]]:
     ]
     if door.origins:
         lines.append(b"Origin: " + door.origins[0])
-    if "token" in door.auth:
+    if "token" in door.auth and "cookie" in door.sources:
         lines.append(b"Cookie: " + door.cookie + b"=" + token)
+    elif "token" in door.auth:
+        lines.append(b"Authorization: Bearer " + token)
     if "basic" in door.auth:
         lines.append(b"Authorization: Basic " + credentials)
     return [b"GET", door.path, b"HTTP/1.1"], lines
@@ -253,6 +269,16 @@ EXTRAS = (
 SEPARATORS = (b"; ", b"; ", b"; ", b";", b";\t", b" ; ", b";;", b", ", b",", b" ", b"&", b"")
 EQUALS = (b"=",) * 10 + (b" =", b"= ", b"==", b"", b":")
 SCHEMES = (b"Basic ", b"Basic ", b"basic ", b"BASIC  ", b"Basic", b"Bearer ", b"Digest ", b"", b"Basicx ")
+BEARERS = (b"Bearer ",) * 5 + (
+    b"bearer ",
+    b"BEARER   ",
+    b"Bearer",
+    b"Bearer\t",
+    b"Token ",
+    b"XBearer ",
+    b"",
+    b"Basic x, Bearer ",
+)
 USERNAMES = (USERNAME, USERNAME, USERNAME, USERNAME.upper(), b"", b"root", USERNAME + b"x", b"operator:correct horse")
 PASSWORDS = (PASSWORD, PASSWORD, PASSWORD[:-1], b"", PASSWORD + b"x", b" " + PASSWORD, PASSWORD.upper())
 _GOOD = ORIGINS[0]
@@ -302,6 +328,8 @@ SPOILERS = (
     "order",
     "case",
     "gone",
+    "site",
+    "preflight",
 )
 # Below a folder. Of what stands in here, a path is made by putting some of it in a row.
 PIECES = tuple(
@@ -473,7 +501,10 @@ def _cookies(pick: Pick, door: Door) -> list[bytes]:
     return [text[:cut], text[cut:]]
 
 
-def _authorizations(pick: Pick) -> list[bytes]:
+def _authorizations(pick: Pick, door: Door) -> list[bytes]:
+    if "bearer" in door.sources and pick((True, True, False)):
+        token = pick(pick((LIVE, LIVE, LIVE, DEAD, TRAPS)))
+        return [pick(BEARERS) + token + pick((b"",) * 8 + (b" ", b",", b", x", b" x", b";"))]
     user, password = pick(USERNAMES), pick(PASSWORDS)
     line = pick(SCHEMES) + base64.b64encode(user + b":" + password)
     return list(pick(((line,), (line,), (), (b"Basic",), (b"Basic !!!",), (b"Basic " + base64.b64encode(user),))))
@@ -487,6 +518,9 @@ def make(pick: Pick) -> Case:
         words[1] = _respelt(pick, door)
     elif door.path.endswith(b"/") and pick((False, True)):
         words[1] += b"".join(pick(PIECES) for _ in range(pick(range(1, 7))))
+    if door.methods and pick((False, True, True)):
+        words[0] = pick(door.methods)
+        lines = [line for line in lines if not line.startswith((b"Upgrade:", b"Connection:", b"Sec-WebSocket-"))]
     for _ in range(pick((0, 1, 1, 1, 2, 2, 3))):
         kind = pick(SPOILERS)
         if kind == "cookie":
@@ -498,7 +532,17 @@ def make(pick: Pick) -> Case:
         elif kind == "connection":
             lines = _replaced(lines, b"Connection", _values(pick, CONNECTIONS))
         elif kind == "authorization":
-            lines = _replaced(lines, b"Authorization", _authorizations(pick))
+            lines = _replaced(lines, b"Authorization", _authorizations(pick, door))
+            if "bearer" in door.sources and pick((True, True, False)):
+                lines = _replaced(lines, b"Cookie", [])
+        elif kind == "site":
+            lines = _replaced(lines, b"Sec-Fetch-Site", _values(pick, SITES))
+            lines = _replaced(lines, b"Origin", []) if pick((True, True, False)) else lines
+        elif kind == "preflight":
+            words[0] = b"OPTIONS"
+            for name in (b"Cookie", b"Authorization"):
+                lines = _replaced(lines, name, []) if pick((True,) * 8 + (False,)) else lines
+            lines = _replaced(lines, b"Access-Control-Request-Method", _values(pick, ASKED_METHODS))
         elif kind == "host":
             lines = _replaced(lines, b"Host", [pick(HOSTS) for _ in range(pick((0, 1, 1, 1, 2)))])
         elif kind == "extra":

@@ -130,7 +130,7 @@ def receive_head(connection: socket.socket) -> bytes:
 
 
 class Mirror:
-    """Says 101 to everything, sends back the head that it got, and hangs up."""
+    """Says 101 to whatever asks for an Upgrade and 200 to the rest, sends back the head that it got, and hangs up."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -154,6 +154,12 @@ class Mirror:
     def _answer(self, connection: socket.socket) -> None:
         head = receive_head(connection)
         self.count += 1
+        if b"\r\nupgrade:" not in head.lower():
+            shown = head.partition(HEAD_END)[0]
+            length = b"" if head.startswith(b"HEAD ") else b"Content-Length: %d\r\n" % len(shown)
+            body = b"" if head.startswith(b"HEAD ") else shown
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + length + b"Connection: close" + HEAD_END + body)
+            return
         connection.sendall(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
             + head.partition(HEAD_END)[0]
