@@ -99,6 +99,51 @@ MUTANTS = (
     Mutant("a spaced cookie is a second one", OTHER, r"(?![ \\t]?\1=)"),
     Mutant("the header ends behind the last cookie", r'(<wss_value_\w+>[^"]*)\$"', r'\1"'),
     Mutant("the header begins before the first cookie", r'"~\^([^"]*<wss_value_)', r'"~\1'),
+    # Plain requests.
+    Mutant("plain: HTTP/1.1 or HTTP/2 alone", _without_if(r"\$wss_http_protocol = 0")),
+    Mutant("plain: the methods of the location alone", _without_if(r"\$wss_method_\w+ = 0")),
+    Mutant("plain: Upgrade is looked at", _without_if(r"\$wss_http_upgrade = 0")),
+    Mutant("plain: Upgrade is looked at where GET is not let through", _without_if(r"\$wss_http_no_get_upgrade = 0")),
+    Mutant("plain: Connection is looked at", _without_if(r"\$wss_http_connection = 0")),
+    Mutant("plain: a handshake is a GET", r"(POST|OPTIONS|HEAD)( +)\$wss_plain;", r"\1\2 1;"),
+    Mutant("plain: no h2c", r"(map \$http_upgrade \$wss_http_upgrade \{\s*default) +0;", r"\1 1;"),
+    Mutant("plain: no h2c without GET", r"(map \$http_upgrade \$wss_http_no_get_upgrade \{\s*default) +0;", r"\1 1;"),
+    Mutant("plain: a change needs an origin", r'"~\^1\(\?:GET\|HEAD\)/"', '"~^1"'),
+    Mutant("plain: a change comes from this site", r'/same-origin\$"', '/same"'),
+    Mutant("plain: the site's words have their case", r'"~(\^1[^"]*/same-origin)', r'"~*\1'),
+    Mutant("plain: a handshake needs an origin", r'"\$wss_plain\$request_method/', '"1$request_method/'),
+    Mutant("plain: a preflight is an OPTIONS", r"(\$wss_preflight \{\s*default) 0;", r"\1 $wss_preflight_by_headers;"),
+    *(
+        Mutant(f"plain: a preflight has no {name}", rf"\${name}\|")
+        for name in ("http_cookie", "http_authorization", "content_length", "http_transfer_encoding")
+    ),
+    Mutant("plain: a preflight has an origin", r"\[\^\|\]\+\+\[\|\]", "[^|]*+[|]"),
+    Mutant("plain: a preflight asks for a method", r'\[A-Za-z-\]\+\+\$"', '[A-Za-z-]*+$"'),
+    Mutant("plain: a preflight needs no token", _without_if(r"\$wss_preflight")),
+    Mutant("plain: a preflight needs no password", r"auth_basic \$wss_realm_\w+;", 'auth_basic "Restricted";'),
+    Mutant("plain: the rest needs a password", r"auth_basic \$wss_realm_\w+;", "auth_basic off;"),
+    # Tokens in Authorization.
+    Mutant("bearer: one token by one way", _without_if(r"\$wss_two_tokens_\w+")),
+    Mutant("bearer: any spelling is a cookie", r"(\$wss_has_cookie_\w+ \{\s*default) 1;", r"\1 0;"),
+    Mutant("bearer: other cookies are none", r'"~[^"]*" 0;(?=\s*\}\s*\n# The token in Authorization)'),
+    Mutant("bearer: nothing behind Bearer is one", r"bearer\(\?:\[ \\t,\]\|\$\)", "bearer[ ][A-Za-z0-9]"),
+    Mutant("bearer: another scheme before is one", r"\(\?:\^\|,\)\[ \\t\]\*bearer", "^bearer"),
+    Mutant("bearer: a longer scheme is none", r"\(\?:\^\|,\)\[ \\t\]\*bearer", "bearer"),
+    Mutant(
+        "bearer: a token has only its own characters", r"(<wss_value_of_bearer>)\[A-Za-z0-9_-\]", r"\1[./A-Za-z0-9_-]"
+    ),
+    Mutant("bearer: a token has its shortest length", r"(<wss_value_of_bearer>[^{]*)\{16,", r"\1{1,"),
+    Mutant("bearer: a token has its longest length", r"(<wss_value_of_bearer>[^{]*)\{16,128", r"\1{16,"),
+    Mutant("bearer: nothing follows the token", r"(<wss_value_of_bearer>[^)]*\))\$", r"\1"),
+    Mutant("bearer: nothing comes before the scheme", r"\^\(\?i:bearer\)", "(?i:bearer)"),
+    Mutant("bearer: the scheme has no case", r"\(\?i:bearer\)", "Bearer"),
+    Mutant("bearer: several blanks are one", r"bearer\) \+\+", "bearer) "),
+    Mutant("bearer: the file is looked at", r"if \(-f [^)]*\) \{(\s*set \$wss_token_state live;\s*)\}", r"\1"),
+    Mutant("bearer: the file is a file", r"\(-f (\S+\) \{\s*set \$wss_token_state)", r"(-e \1"),
+    Mutant("bearer: none is refused", _without_if(r"\$wss_token_state != live")),
+    Mutant("bearer: a wrong one is refused", _without_if(r"\$wss_token_state = 1")),
+    Mutant("bearer: a refused one is 401", r"return 401;", "return 403;"),
+    Mutant("bearer: the cookie is none", r"/\$wss_bearer\)", "/$wss_either_AUTH)"),
     # Passwords.
     Mutant("a password is asked for", r"auth_basic \"[^\"]*\";", "auth_basic off;"),
     Mutant("one of password and token is enough", r"satisfy any;"),
@@ -417,7 +462,7 @@ def hurt(house: AttackedHouse, mutant: Mutant) -> Edit:
 SAMENESS = (
     (r"(?:__Host\\?[-_])?AUTH", "COOKIE"),
     (r"\b(?:gate_example_com|[a-z]+)_\d+\b", "SLUG"),
-    (r"(\$?wss_(?:origin|attempts64|sessions64|tokens|path|encoded))_[\w-]+", r"\1_SLUG"),
+    (r"(\$?wss_(?:origin|attempts64|sessions64|tokens|path|encoded|method|realm))_[\w-]+", r"\1_SLUG"),
     (r"(?<=:)\d{5}\b", "PORT"),
 )
 
