@@ -108,7 +108,7 @@ class Comparison:
                     f"  request:   {case.encode()!r}"
                 )
                 self.seen[answer.status] += 1
-        opened = [verdict for verdict in verdicts if verdict.status == 101]
+        opened = [verdict for verdict in verdicts if verdict.status in (101, 200)]
         assert self.head_echo.count - count == len(opened), "a refused request reached the upstream"
         self.check_log(batch, verdicts)
 
@@ -145,14 +145,17 @@ def differs(verdict: Verdict, answer: Answer, address: str) -> str:
     """What is wrong with the answer, or nothing."""
     if answer.status != verdict.status:
         return f"status {answer.status} instead of {verdict.status}"
-    if verdict.status != 101:
+    if verdict.status not in (101, 200):
         for name in ("Upgrade", "Allow", "WWW-Authenticate"):
-            wanted = [verdict.headers[name]] if name in verdict.headers else []
+            wanted = verdict.headers.get(name, [])
             if answer.status and answer.all(name) != wanted:
                 return f"{name} {answer.all(name)} instead of {wanted}"
         return ""
-    first, *lines = answer.tunnel.decode("latin-1").split("\r\n")
-    if first != f"GET {verdict.target.decode('latin-1')} HTTP/1.1":
+    if verdict.method == b"HEAD":
+        return ""
+    head = answer.tunnel if verdict.status == 101 else answer.body
+    first, *lines = head.decode("latin-1").split("\r\n")
+    if first != f"{verdict.method.decode()} {verdict.target.decode('latin-1')} HTTP/1.1":
         return f"the upstream was asked {first!r}"
     got: dict[str, list[str]] = {}
     for line in lines:
@@ -161,6 +164,8 @@ def differs(verdict: Verdict, answer: Answer, address: str) -> str:
     wanted_headers = {name: [value] for name, value in FIXED_HEADERS.items()} | {
         name: [address] for name in ADDRESS_HEADERS
     }
+    if verdict.status == 200:
+        wanted_headers |= {"upgrade": [], "connection": ["close"]}
     wanted_headers["host"] = [verdict.host.decode("latin-1")]
     wanted_headers["cookie"] = [cookie.decode("latin-1").strip(" ") for cookie in verdict.cookies]
     wanted_headers["origin"] = [origin.decode("latin-1") for origin in verdict.origin]
@@ -202,6 +207,8 @@ def local_gate(head_echo: HeadEcho, port: int) -> Iterator[LocalGate]:
             "allow_from": list(location.allow),
             "deny_from": list(location.deny),
         }
+        | ({"http": {"methods": [method.decode() for method in location.methods]}} if location.methods else {})
+        | ({"sources": list(location.sources)} if location.sources != ("cookie",) else {})
         | ({"htpasswd_file": "@passwords@"} if "basic" in location.auth else {})
         for location in LOCATIONS
     ]
@@ -237,14 +244,19 @@ def rules(local_gate: LocalGate) -> Rules:
     return Rules(LOCATIONS, frozenset(VALID_TOKENS), USERNAME, PASSWORD, is_joining(local_gate))
 
 
-def test_every_location_accepts_an_honest_handshake(
+def test_every_location_accepts_an_honest_handshake_and_honest_plain_requests(
     local_gate: LocalGate, head_echo: HeadEcho, port: int, rules: Rules
 ) -> None:
     comparison = Comparison(local_gate, port, head_echo, rules)
     for location in LOCATIONS:
         words, lines = honest(location, VALID_TOKENS[1])
         comparison.check([Case(b" ".join(words), tuple(lines))])
-    assert comparison.seen == {101: len(LOCATIONS)}
+    for location in LOCATIONS:
+        words, lines = honest(location, VALID_TOKENS[1])
+        plain = [line for line in lines if not line.startswith((b"Upgrade:", b"Connection:", b"Sec-WebSocket-"))]
+        for method in location.methods:
+            comparison.check([Case(b" ".join([method, *words[1:]]), tuple(plain))])
+    assert comparison.seen == {101: len(LOCATIONS), 200: sum(len(location.methods) for location in LOCATIONS)}
 
 
 def test_a_path_too_long_for_the_matcher_is_refused(
@@ -300,7 +312,8 @@ def test_the_gate_and_the_model_agree_on_many_random_requests(comparison: Compar
 def is_varied(comparison: Comparison) -> None:
     """Each answer was seen, and enough of them got in for the way to the upstream to be tried, too."""
     assert comparison.seen[101] > comparison.seen.total() / 20
-    assert set(comparison.seen) >= {0, 101, 400, 401, 403, 404, 405, 426, 505}
+    assert comparison.seen[200] > comparison.seen.total() / 40
+    assert set(comparison.seen) >= {0, 101, 200, 400, 401, 403, 404, 405, 426, 505}
 
 
 # -- each guard is missed

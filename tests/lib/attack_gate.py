@@ -28,8 +28,8 @@ class AttackGate(LocalGate):
 
     def __init__(self) -> None:
         self.port = free_port()
-        self.echo, self.silent, self.refuse, self.gone, self.accel = (
-            f"127.0.0.1:{free_port()}" for _number in range(5)
+        self.echo, self.silent, self.refuse, self.gone, self.accel, self.web = (
+            f"127.0.0.1:{free_port()}" for _number in range(6)
         )
         # By what the file calls them.
         self.tls = {
@@ -70,6 +70,7 @@ class AttackGate(LocalGate):
             ("127.0.0.1:8082", self.refuse),
             ("127.0.0.1:8083", self.gone),
             ("127.0.0.1:8084", self.accel),
+            ("127.0.0.1:8085", self.web),
             ("/run/upstream.sock", str(self.socket)),
             ("/etc/nginx/.htpasswd", password),
             ("/etc/ssl/upstream/fullchain.pem", upstream_certificate),
@@ -106,6 +107,8 @@ class AttackGate(LocalGate):
             self.refuse,
             "--accel",
             self.accel,
+            "--web",
+            self.web,
             "--record",
             str(self.record),
         ]

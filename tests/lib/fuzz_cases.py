@@ -54,6 +54,12 @@ INVALID_TOKENS = (
 ORIGINS = (b"https://app.example.com", b"http://app.example.com:8080", b"app://localhost")
 PAGES = (b"https://app.example.com", b"https://*.pages.example.org", b"http://*.lab.example.org:8080", b"http://[::1]")
 
+HTTP_METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
+SITES = (b"same-origin",) * 3 + (
+    b"same-site", b"cross-site", b"none", b"", b"Same-Origin", b"same-origin\t", b"x/same-origin", b"same-origin, same-origin",
+)  # fmt: skip
+ASKED_METHODS = (b"PUT", b"PUT", b"GET", b"x-mine", b"", b"P UT", b"1", b"|", b"PUT|", b"PUT,GET")
+
 LOCATIONS = (
     Location(b"/wss", ORIGINS),
     Location(b"/native", (b"https://app.example.com",), is_missing_origin_allowed=True, cookie=b"s.id"),
@@ -72,6 +78,14 @@ LOCATIONS = (
     Location(b"/shop/my.till", ORIGINS, auth="basic"),
     Location(b"/shop/staff/", ORIGINS),
     Location(b"/shop/staff/location", ORIGINS, auth="token_and_basic"),
+    # Plain requests beside the WebSocket.
+    Location(b"/page", ORIGINS, methods=HTTP_METHODS),
+    Location(b"/web/", ORIGINS, is_missing_origin_allowed=True, auth="none", methods=HTTP_METHODS),
+    Location(b"/negotiate", ORIGINS, auth="token_and_basic", methods=(b"POST", b"OPTIONS")),
+    # Tokens in Authorization.
+    Location(b"/bearer", ORIGINS, sources=("bearer",)),
+    Location(b"/any", ORIGINS, methods=HTTP_METHODS, sources=("cookie", "bearer")),
+    Location(b"/mixed", ORIGINS, auth="token_or_basic", methods=HTTP_METHODS, sources=("cookie", "bearer")),
 )
 
 # Chooses one of several.
@@ -100,8 +114,10 @@ def honest(location: Location, token: bytes) -> tuple[list[bytes], list[bytes]]:
     ]
     if location.origins:
         lines.append(b"Origin: " + location.origins[0])
-    if "token" in location.auth:
+    if "token" in location.auth and "cookie" in location.sources:
         lines.append(b"Cookie: " + location.cookie + b"=" + token)
+    elif "token" in location.auth:
+        lines.append(b"Authorization: Bearer " + token)
     if "basic" in location.auth:
         lines.append(b"Authorization: Basic " + credentials)
     return [b"GET", location.path, b"HTTP/1.1"], lines
@@ -258,6 +274,16 @@ EXTRAS = (
 SEPARATORS = (b"; ", b"; ", b"; ", b";", b";\t", b" ; ", b";;", b", ", b",", b" ", b"&", b"")
 EQUALS = (b"=",) * 10 + (b" =", b"= ", b"==", b"", b":")
 SCHEMES = (b"Basic ", b"Basic ", b"basic ", b"BASIC  ", b"Basic", b"Bearer ", b"Digest ", b"", b"Basicx ")
+BEARERS = (b"Bearer ",) * 5 + (
+    b"bearer ",
+    b"BEARER   ",
+    b"Bearer",
+    b"Bearer\t",
+    b"Token ",
+    b"XBearer ",
+    b"",
+    b"Basic x, Bearer ",
+)
 USERNAMES = (USERNAME, USERNAME, USERNAME, USERNAME.upper(), b"", b"root", USERNAME + b"x", b"operator:correct horse")
 PASSWORDS = (PASSWORD, PASSWORD, PASSWORD[:-1], b"", PASSWORD + b"x", b" " + PASSWORD, PASSWORD.upper())
 _GOOD = ORIGINS[0]
@@ -292,7 +318,7 @@ ORIGIN_VALUES = (
     _GOOD + b":80",
     _GOOD + b":",
 )
-# For a door with wildcards.
+# For a location with wildcards.
 PAGE_VALUES = (
     b"https://a.pages.example.org",
     b"https://a.b.pages.example.org:443",
@@ -332,6 +358,8 @@ SPOILERS = (
     "order",
     "case",
     "gone",
+    "site",
+    "preflight",
 )
 # Below a folder. Of what stands in here, a path is made by putting some of it in a row.
 PIECES = tuple(
@@ -513,7 +541,10 @@ def _cookies(pick: Pick, location: Location) -> list[bytes]:
     return [text[:cut], text[cut:]]
 
 
-def _authorizations(pick: Pick) -> list[bytes]:
+def _authorizations(pick: Pick, location: Location) -> list[bytes]:
+    if "bearer" in location.sources and pick((True, True, False)):
+        token = pick(pick((VALID_TOKENS, VALID_TOKENS, VALID_TOKENS, UNKNOWN_TOKENS, INVALID_TOKENS)))
+        return [pick(BEARERS) + token + pick((b"",) * 8 + (b" ", b",", b", x", b" x", b";"))]
     user, password = pick(USERNAMES), pick(PASSWORDS)
     line = pick(SCHEMES) + base64.b64encode(user + b":" + password)
     return list(pick(((line,), (line,), (), (b"Basic",), (b"Basic !!!",), (b"Basic " + base64.b64encode(user),))))
@@ -527,6 +558,9 @@ def make(pick: Pick) -> Case:
         words[1] = _respelt(pick, location)
     elif location.path.endswith(b"/") and pick((False, True)):
         words[1] += b"".join(pick(PIECES) for _ in range(pick(range(1, 7))))
+    if location.methods and pick((False, True, True)):
+        words[0] = pick(location.methods)
+        lines = [line for line in lines if not line.startswith((b"Upgrade:", b"Connection:", b"Sec-WebSocket-"))]
     for _ in range(pick((0, 1, 1, 1, 2, 2, 3))):
         kind = pick(SPOILERS)
         if kind == "cookie":
@@ -539,7 +573,17 @@ def make(pick: Pick) -> Case:
         elif kind == "connection":
             lines = _replaced(lines, b"Connection", _values(pick, CONNECTIONS))
         elif kind == "authorization":
-            lines = _replaced(lines, b"Authorization", _authorizations(pick))
+            lines = _replaced(lines, b"Authorization", _authorizations(pick, location))
+            if "bearer" in location.sources and pick((True, True, False)):
+                lines = _replaced(lines, b"Cookie", [])
+        elif kind == "site":
+            lines = _replaced(lines, b"Sec-Fetch-Site", _values(pick, SITES))
+            lines = _replaced(lines, b"Origin", []) if pick((True, True, False)) else lines
+        elif kind == "preflight":
+            words[0] = b"OPTIONS"
+            for name in (b"Cookie", b"Authorization"):
+                lines = _replaced(lines, name, []) if pick((True,) * 8 + (False,)) else lines
+            lines = _replaced(lines, b"Access-Control-Request-Method", _values(pick, ASKED_METHODS))
         elif kind == "host":
             lines = _replaced(lines, b"Host", [pick(HOSTS) for _ in range(pick((0, 1, 1, 1, 2)))])
         elif kind == "extra":

@@ -13,7 +13,7 @@ from .http_client import HEAD_END, LIMIT, receive_head, stop_listening
 
 
 class HeadEcho:
-    """Answers 101 to everything, sends back the head that it got, and closes the connection."""
+    """Answers 101 to what asks for an Upgrade and 200 to the rest, sends back the head that it got, and closes."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -37,6 +37,11 @@ class HeadEcho:
     def _answer(self, connection: socket.socket) -> None:
         head = receive_head(connection)
         self.count += 1
+        if b"\r\nupgrade:" not in head.lower():
+            shown = b"" if head.startswith(b"HEAD ") else head.partition(HEAD_END)[0]
+            length = b"" if head.startswith(b"HEAD ") else b"Content-Length: %d\r\n" % len(shown)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + length + b"Connection: close" + HEAD_END + shown)
+            return
         connection.sendall(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
             + head.partition(HEAD_END)[0]

@@ -34,6 +34,9 @@ class Location:
     cookie: bytes = b"AUTH"
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
+    # Of plain requests; none where nothing but a WebSocket passes.
+    methods: tuple[bytes, ...] = ()
+    sources: tuple[str, ...] = ("cookie",)
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the client gets; with 101 also what the upstream gets."""
+    """What the client gets; with 101, and 200 for a plain request, also what the upstream gets."""
 
     status: int
     reason: str = ""
@@ -57,13 +60,15 @@ class Verdict:
     host: bytes = b""
     cookies: tuple[bytes, ...] = ()
     origin: tuple[bytes, ...] = ()
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, list[str]] = field(default_factory=dict)
+    method: bytes = b"GET"
 
 
 class _Refused(Exception):
-    def __init__(self, status: int, reason: str = "protocol", **headers: str) -> None:
+    def __init__(self, status: int, reason: str = "protocol", **headers: str | list[str]) -> None:
         super().__init__(status, reason)
-        self.status, self.reason, self.headers = status, reason, headers
+        self.status, self.reason = status, reason
+        self.headers = {name: [value] if isinstance(value, str) else value for name, value in headers.items()}
 
 
 def judge(rules: Rules, request_line: bytes, lines: Lines, client: str) -> Verdict:
@@ -81,18 +86,22 @@ def judge(rules: Rules, request_line: bytes, lines: Lines, client: str) -> Verdi
         if method == b"TRACE":
             raise _Refused(405, "upstream", Allow="GET")
         location = _location(rules, path)
-        _handshake(rules, headers, method, version)
+        is_plain = bool(location.methods) and not _joined(rules, headers, b"upgrade")
+        _handshake(rules, location, headers, method, version, is_plain)
         if location.allow and not _is_in(client, location.allow) or _is_in(client, location.deny):
             raise _Refused(403, "address")
         if location.path.endswith(b"/") and (_is_ambiguous(path) or _is_read_as_another(rules, location, path)):
             raise _Refused(400, "path_spelling")
-        origin = _origin(rules, location, headers)
+        origin = _origin(rules, location, headers, method, is_plain)
         cookies = tuple(value for name, value in headers if name == b"cookie")
-        _credentials(rules, location, headers, b"; ".join(cookies))
+        if not (is_plain and _is_preflight(rules, headers, method, b"; ".join(cookies))):
+            _credentials(rules, location, headers, b"; ".join(cookies))
     except _Refused as refusal:
         # An answer to HTTP/0.9 has no head.
         return Verdict(refusal.status if version else 0, refusal.reason, location, headers=refusal.headers)
-    return Verdict(101, "", location, _forwarded(target, path) + query, host, _rest(location, cookies), origin)
+    status = 200 if is_plain else 101
+    target = _forwarded(target, path) + query
+    return Verdict(status, "", location, target, host, _rest(location, cookies), origin, method=method)
 
 
 # -- HTTP
@@ -291,6 +300,8 @@ def _admission(location: Location) -> tuple[object, ...]:
         location.is_missing_origin_allowed,
         frozenset(location.allow),
         frozenset(location.deny),
+        location.methods,
+        location.sources,
     )
 
 
@@ -321,11 +332,21 @@ def _joined(rules: Rules, headers: list[tuple[bytes, bytes]], name: bytes) -> by
     return b", ".join(values) if rules.are_lines_joined else values[0]
 
 
-def _handshake(rules: Rules, headers: list[tuple[bytes, bytes]], method: bytes, version: bytes | None) -> None:
+def _handshake(
+    rules: Rules,
+    location: Location,
+    headers: list[tuple[bytes, bytes]],
+    method: bytes,
+    version: bytes | None,
+    is_plain: bool,
+) -> None:
     if version != b"HTTP/1.1":
         raise _Refused(400, "protocol")
-    if method != b"GET":
-        raise _Refused(405, "method", Allow="GET")
+    if method != b"GET" and not (is_plain and method in location.methods):
+        methods = ([] if b"GET" in location.methods else [b"GET"]) + list(location.methods)
+        raise _Refused(405, "method", Allow=b", ".join(methods).decode())
+    if is_plain and method in location.methods:
+        return
     upgrade = _joined(rules, headers, b"upgrade")
     if upgrade is None or upgrade.lower() != b"websocket":
         raise _Refused(426, "upgrade", Upgrade="websocket")
@@ -338,11 +359,15 @@ def _is_in(client: str, networks: tuple[str, ...]) -> bool:
     return any(ipaddress.ip_address(client) in ipaddress.ip_network(network) for network in networks)
 
 
-def _origin(rules: Rules, location: Location, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
+def _origin(
+    rules: Rules, location: Location, headers: list[tuple[bytes, bytes]], method: bytes, is_plain: bool
+) -> tuple[bytes, ...]:
     """Scheme and host of an origin have no case (RFC 6454 4)."""
     origin = _joined(rules, headers, b"origin")
     # A proxy cannot tell an empty header from none.
     is_allowed = _is_one_of(location.origins, origin.lower()) if origin else location.is_missing_origin_allowed
+    if not origin and is_plain and not is_allowed:
+        is_allowed = method in (b"GET", b"HEAD") or _joined(rules, headers, b"sec-fetch-site") == b"same-origin"
     if not is_allowed:
         raise _Refused(403, "origin")
     return tuple(value for name, value in headers if name == b"origin")
@@ -383,18 +408,65 @@ def _parted(authority: bytes) -> tuple[bytes, bytes, bytes]:
     return authority[:end] + rest, colon, port
 
 
+def _is_preflight(rules: Rules, headers: list[tuple[bytes, bytes]], method: bytes, cookies: bytes) -> bool:
+    """A browser's question whether it may ask: no credentials, no body, and an origin."""
+    asked = _joined(rules, headers, b"access-control-request-method") or b""
+    others = (b"authorization", b"content-length", b"transfer-encoding")
+    return (
+        method == b"OPTIONS"
+        and not cookies
+        and not any(_joined(rules, headers, name) for name in others)
+        and bool(_joined(rules, headers, b"origin"))
+        and asked.replace(b"-", b"a").isalpha()
+    )
+
+
 def _credentials(rules: Rules, location: Location, headers: list[tuple[bytes, bytes]], cookies: bytes) -> None:
     has_password = _knows_password(rules, headers)
-    has_token = _token(location, cookies) in rules.tokens
+    bearer = (_joined(rules, headers, b"authorization") or b"") if "bearer" in location.sources else b""
+    has_bearer = _is_bearer(bearer)
+    if (
+        has_bearer
+        and "cookie" in location.sources
+        and location.auth.startswith("token")
+        and _cookie_parts(location, cookies)[1]
+    ):
+        raise _Refused(400, "two_tokens")
+    has_token = (
+        _bearer_token(bearer) in rules.tokens
+        if has_bearer
+        else "cookie" in location.sources and _token(location, cookies) in rules.tokens
+    )
     challenge = {"WWW-Authenticate": 'Basic realm="Restricted"'}
+    bearer_challenge = 'Bearer error="invalid_token"'
     if location.auth == "token_or_basic":
         if not has_password and not has_token:
+            if has_bearer:
+                raise _Refused(401, "token", **{"WWW-Authenticate": [challenge["WWW-Authenticate"], bearer_challenge]})
             raise _Refused(401, "basic_auth", **challenge)
         return
     if location.auth in ("basic", "token_and_basic") and not has_password:
         raise _Refused(401, "basic_auth", **challenge)
     if location.auth in ("token", "token_and_basic") and not has_token:
+        if has_bearer:
+            raise _Refused(401, "token", **{"WWW-Authenticate": bearer_challenge})
         raise _Refused(403, "token")
+
+
+def _is_bearer(value: bytes) -> bool:
+    """Whether some server may see the scheme in it."""
+    for part in value.lower().split(b","):
+        part = part.strip(BLANKS)
+        if part == b"bearer" or part[:7] in (b"bearer ", b"bearer\t"):
+            return True
+    return False
+
+
+def _bearer_token(value: bytes) -> bytes | None:
+    scheme, blank, rest = value.partition(b" ")
+    token = rest.lstrip(b" ")
+    is_token = 16 <= len(token) <= 128 and TOKEN_BYTES.issuperset(token)
+    return token if scheme.lower() == b"bearer" and blank and is_token else None
 
 
 def _knows_password(rules: Rules, headers: list[tuple[bytes, bytes]]) -> bool:

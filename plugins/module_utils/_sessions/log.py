@@ -94,7 +94,7 @@ class Log:
 
     def __init__(self) -> None:
         self.open: t.Dict[Key, Session] = {}
-        self._by_pair: t.Dict[Pair, Key] = {}
+        self._by_pair: t.Dict[Pair, t.Set[Key]] = {}
         self._ended: t.Set[Key] = set()
         self._rest = b""
 
@@ -123,14 +123,17 @@ class Log:
             return
         if not is_token(start.token):
             return
-        # Two sessions cannot have the same ends: the earlier one is over, or has gone on to its next request.
-        if pair is not None and pair in self._by_pair:
-            self._close(self._by_pair[pair])
+        # Two connections cannot have the same ends: the earlier one is over. One connection may have several requests at a
+        # time (HTTP/2), each of which has its own end.
+        if pair is not None:
+            for other in list(self._by_pair.get(pair, ())):
+                if other[:2] != key[:2]:
+                    self._close(other)
         self._close(key)
         self._ended.discard(key)
         self.open[key] = Session(key, started_at, pair, start.visitor, start.token, line)
         if pair is not None:
-            self._by_pair[pair] = key
+            self._by_pair.setdefault(pair, set()).add(key)
 
     def _end(self, end: End) -> None:
         key = (end.worker, end.connection, end.request)
@@ -139,8 +142,11 @@ class Log:
 
     def _close(self, key: Key) -> None:
         session = self.open.pop(key, None)
-        if session is not None and session.pair is not None and self._by_pair.get(session.pair) == key:
-            del self._by_pair[session.pair]
+        if session is not None and session.pair is not None:
+            keys = self._by_pair[session.pair]
+            keys.discard(key)
+            if not keys:
+                del self._by_pair[session.pair]
 
 
 class MissingLog(StoreError):

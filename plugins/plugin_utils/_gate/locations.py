@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import addresses, auth, limits, origins, upstream_headers, upstreams
+from . import addresses, auth, limits, origins, plain_http, upstream_headers, upstreams
 from .auth import client_certificate
 from .context import Gate
 from .options import LOCATION_DEFAULTS
@@ -42,9 +42,11 @@ def read(
         "slug": slug,
         "auth": kind.name,
     }
+    location["http"] = plain_http.read(gate, where, options["http"])
     for method in auth.METHODS:
         location.update(method.read(gate, where, kind, options, inherited))
     location["origins"] = origins.read(gate, where, slug, server, path, options)
+    location["origins"]["http"] = bool(location["http"])
     location["upstream"] = upstreams.of_location(gate, where, path, options)
     for method in auth.METHODS:
         location.update(method.complete(gate, where, kind, options, location))
@@ -73,4 +75,5 @@ def read(
         gate, where, slug, server["name"], path, location["forward_credentials"], options["upstream_headers"]
     )
     location["limits"] = limits.read(gate, where, location, options)
+    plain_http.warn(gate, where, location)
     return location

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .._cookie_patterns import BEARER_PRESENT, BEARER_TOKEN
 from . import auth, checks, servers as servers_, tls, upstreams
 from .context import Gate
 
@@ -59,6 +60,11 @@ def gate_upstream_headers(
     return gate.upstream_headers
 
 
+def gate_warnings(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.List[str]:
+    """What may be asked for and is seldom meant, one sentence each."""
+    return read(servers, context or {}).warnings
+
+
 def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
     """What the templates render.
 
@@ -67,6 +73,7 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
     gate = read(servers, context or {})
     if gate.problems.found:
         raise GateError("\n".join(gate.problems.found))
+    plain = [location["http"] for server in gate.servers for location in server["locations"] if location["http"]]
     return {
         "servers": gate.servers,
         "upstreams": list(gate.upstreams.values()),
@@ -76,6 +83,15 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         "zones": gate.zones,
         "forwarded": gate.forwarded,
         "readings": gate.readings,
+        "has_bearer": any(
+            "bearer" in location["token"]["sources"]
+            for server in gate.servers
+            for location in server["locations"]
+            if location["token"]
+        ),
+        "bearer": {"patterns": {"token": BEARER_TOKEN, "present": BEARER_PRESENT}},
+        "has_http": bool(plain),
+        "has_preflights": any(http["has_preflights"] for http in plain),
         "redirect_addresses": gate.redirect_addresses,
         "auth_kinds": {name: kind.rendered() for name, kind in auth.KINDS.items()},
         "auth_methods": [method.name for method in auth.METHODS],

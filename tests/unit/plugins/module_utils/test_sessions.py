@@ -120,7 +120,23 @@ def test_a_port_used_again_belongs_to_the_token_that_used_it_last() -> None:
 
 
 def test_a_connection_that_goes_on_with_another_token_belongs_to_that() -> None:
-    assert tokens_of(start(ONE, 1, request=1), start(TWO, 1, request=2)) == [TWO]
+    assert tokens_of(start(ONE, 1, request=1), end(1, 1), start(TWO, 1, request=2)) == [TWO]
+
+
+def test_requests_at_a_time_on_one_connection_are_open_until_each_has_ended() -> None:
+    """HTTP/2: a short request beside a long download does not end that."""
+    both = start(ONE, 1, request=1), start(TWO, 1, request=2)
+    assert tokens_of(*both) == [ONE, TWO]
+    assert tokens_of(*both, end(1, 2)) == [ONE]
+    assert tokens_of(*both, end(1, 2), start(ONE, 1, request=3), end(1, 1)) == [ONE]
+    # Another connection from the same port: this one is over, with all that it had.
+    assert tokens_of(*both, start(TWO, 2)) == [TWO]
+
+
+def test_a_long_request_ends_with_its_token_though_a_short_one_came_behind_it(log: Path, kernel: Kernel) -> None:
+    kernel.connect(50001)
+    log.write_text(start(ONE, 1, request=1) + start(TWO, 1, request=2) + end(1, 2))
+    assert end_sessions(str(log), Wanted([ONE])) == Ended(1, 1)
 
 
 def test_a_connection_number_used_again_after_a_restart_is_a_new_session() -> None:

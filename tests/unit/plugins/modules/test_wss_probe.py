@@ -738,6 +738,18 @@ def test_what_is_not_to_be_shown_is_not_in_a_repr() -> None:
     assert TOKEN not in repr(ask)
 
 
+def test_a_token_may_go_in_authorization_which_is_there_once() -> None:
+    assert build_headers({"Cookie": "a=1"}, "AUTH", TOKEN, None, None, "bearer") == (
+        ("Authorization", f"Bearer {TOKEN}"),
+        ("Cookie", "a=1"),
+    )
+    for headers, username in (({"authorization": "x"}, None), ({}, "operator")):
+        with pytest.raises(probe_utils.ProbeArgumentError, match="drop the other"):
+            build_headers(headers, "AUTH", TOKEN, username, "", "bearer")
+    with pytest.raises(probe_utils.ProbeArgumentError, match="characters"):
+        build_headers({}, "AUTH", TOKEN + " x", None, None, "bearer")
+
+
 def test_a_cookie_needs_no_more_than_one_header_line() -> None:
     assert build_headers({"Cookie": "a=1", "cookie": "b=2"}, "AUTH", TOKEN, None, None) == (
         ("Cookie", f"a=1; b=2; AUTH={TOKEN}"),

@@ -1019,6 +1019,51 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         ("server 'wcs', locations[0]", "connect_timeout True is not a whole number", "from 1 to 75"),
     ),
+    "a method that is none of http's": (
+        [server(location(http={"methods": ["GET", "TRACE"]}))],
+        {},
+        ("server 'wcs', locations[0], http", "methods 'TRACE' is none of", "GET, HEAD"),
+    ),
+    "a method in small letters": (
+        [server(location(http={"methods": ["get"]}))],
+        {},
+        ("server 'wcs', locations[0], http", "methods 'get' is none of", "GET, HEAD"),
+    ),
+    "http without a method": (
+        [server(location(http={"methods": []}))],
+        {},
+        ("server 'wcs', locations[0], http", "methods is empty", "http: false"),
+    ),
+    "http that is neither a flag nor options": (
+        [server(location(http="GET"))],
+        {},
+        ("server 'wcs', locations[0]", "http 'GET' is neither", "true nor false"),
+    ),
+    "an option that http has not": (
+        [server(location(http={"method": ["GET"]}))],
+        {},
+        ("server 'wcs', locations[0], http", "there is no option 'method'", "'methods' is one"),
+    ),
+    "a source of tokens that is none": (
+        [server(location(sources=["query"]))],
+        {},
+        ("server 'wcs', locations[0]", "sources 'query' is none of", "cookie, bearer"),
+    ),
+    "no source of tokens": (
+        [server(location(sources=[]))],
+        {},
+        ("server 'wcs', locations[0]", "sources is empty", "cookie, bearer"),
+    ),
+    "a source of tokens without tokens": (
+        [server(location(auth="none", sources=["bearer"]))],
+        {},
+        ("server 'wcs', locations[0]", "sources goes with a token", "auth is none"),
+    ),
+    "a password and a token in one header": (
+        [server(location(auth="token_and_basic", sources=["cookie", "bearer"], htpasswd_file="/etc/nginx/.htpasswd"))],
+        {},
+        ("server 'wcs', locations[0]", "takes the password from Authorization", "set sources: [cookie]"),
+    ),
     "a flag that is neither true nor false": (
         [server(location(forward_credentials="maybe"))],
         {},
@@ -1299,10 +1344,12 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "upstream": "https://app.example",
         "auth": "token",
         "cookie_name": "AUTH",
+        "sources": ["cookie", "bearer"],
         "origins": ["https://app.example.com"],
         "allow_missing_origin": True,
         "allow_from": ["192.0.2.1"],
         "deny_from": ["2001:db8::/32"],
+        "http": True,
         "htpasswd_file": "/etc/nginx/.htpasswd",
         "realm": "Restricted",
         "external_auth_url": "http://127.0.0.1:9000/check",
@@ -1645,11 +1692,13 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "exact": True,
                 "slug": "wcs_0",
                 "auth": "token",
+                "http": None,
                 "uses_token": True,
                 "uses_basic": False,
                 "htpasswd_path": "",
                 "realm": "Restricted",
                 "cookie": made["cookies"][0],
+                "token": {"slug": "AUTH", "variable": "wss_token_AUTH", "sources": ["cookie"]},
                 "origins": made["origins"][0],
                 "upstream": {"url": "http://127.0.0.1:8080/wss", "path": "/wss", "tls": None},
                 "external": "",
@@ -1681,9 +1730,11 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
             "exact": ["https://wcs.example.com", "https://wcs.example.com:443"],
             "patterns": [],
             "missing": False,
+            "http": False,
         }
     ]
     assert made["addresses"] == []
+    assert not made["has_bearer"] and not made["has_http"] and not made["has_preflights"]
     assert made["zones"] == []
     assert made["forwarded"] == []
     assert made["redirect_addresses"] == ["80", "[::]:80"]
@@ -2498,3 +2549,47 @@ def test_nginx_s_own_word_for_the_proxy_protocol_is_understood() -> None:
         )
     )
     assert made["servers"][0]["real_ip_header"] == "proxy_protocol"
+
+
+def test_an_open_reverse_proxy_is_warned_of() -> None:
+    def warnings(**more: t.Any) -> list[str]:
+        return _gate.gate_warnings([server(location(**more))], CONTEXT)
+
+    (found,) = warnings(path="/app/", auth="none", http=True)
+    assert "server 'wcs', locations[0]" in found and "/app/" in found and "an open reverse proxy" in found
+    # A path alone, credentials, and WebSockets alone are no such thing.
+    assert warnings(path="/app", auth="none", http=True) == []
+    assert warnings(path="/app/", http=True) == []
+    assert warnings(path="/app/", auth="none") == []
+
+
+def test_plain_requests_are_let_through_where_that_is_asked_for_in_any_spelling() -> None:
+    assert only_location(location(http="no"))["http"] is None
+    assert only_location(location(http="Yes"))["http"] == only_location(location(http={}))["http"]
+    some_methods = only_location(location(http={"methods": ["POST", "HEAD", "POST"]}))["http"]
+    assert some_methods == {"methods": ["POST", "HEAD"], "allow": "GET, POST, HEAD", "has_preflights": False}
+
+
+def test_a_token_that_counts_in_authorization_has_a_name_of_its_own_in_limits() -> None:
+    """A reload refuses a zone that has another key than before."""
+    names = {
+        (zone["key"], zone["name"])
+        for sources in (["cookie"], ["bearer"], ["bearer", "cookie"])
+        for zone in model(server(location(sources=sources, max_sessions_per_token=1)))["zones"]
+    }
+    assert names == {
+        ("$wss_token_AUTH", "wss_tokens_AUTH-wcs_0"),
+        ("$wss_bearer", "wss_tokens_-bearer-wcs_0"),
+        ("$wss_either_AUTH", "wss_tokens_AUTH-bearer-wcs_0"),
+    }
+
+
+def test_the_page_offers_no_location_that_takes_tokens_from_authorization_alone() -> None:
+    made = model(
+        server(
+            location(path="/program", sources=["bearer"]),
+            location(path="/any", sources=["cookie", "bearer"]),
+            connection_check_path="/check",
+        )
+    )
+    assert [item["path"] for item in made["servers"][0]["connection_check"]["locations"]] == ["/any"]
