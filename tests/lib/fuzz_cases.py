@@ -527,13 +527,14 @@ def make(pick: Pick) -> Case:
         words[1] = _respelt(pick, location)
     elif location.path.endswith(b"/") and pick((False, True)):
         words[1] += b"".join(pick(PIECES) for _ in range(pick(range(1, 7))))
+    if location.origins == PAGES and pick((False, True)):
+        lines = _replaced(lines, b"Origin", _values(pick, PAGE_VALUES))
     for _ in range(pick((0, 1, 1, 1, 2, 2, 3))):
         kind = pick(SPOILERS)
         if kind == "cookie":
             lines = _replaced(lines, b"Cookie", _cookies(pick, location))
         elif kind == "origin":
-            known = PAGE_VALUES if location.origins == PAGES else ORIGIN_VALUES
-            lines = _replaced(lines, b"Origin", _values(pick, known))
+            lines = _replaced(lines, b"Origin", _values(pick, ORIGIN_VALUES))
         elif kind == "upgrade":
             lines = _replaced(lines, b"Upgrade", _values(pick, UPGRADES))
         elif kind == "connection":
