@@ -561,13 +561,14 @@ def make(pick: Pick) -> Case:
     if location.methods and pick((False, True, True)):
         words[0] = pick(location.methods)
         lines = [line for line in lines if not line.startswith((b"Upgrade:", b"Connection:", b"Sec-WebSocket-"))]
+    if location.origins == PAGES and pick((False, True)):
+        lines = _replaced(lines, b"Origin", _values(pick, PAGE_VALUES))
     for _ in range(pick((0, 1, 1, 1, 2, 2, 3))):
         kind = pick(SPOILERS)
         if kind == "cookie":
             lines = _replaced(lines, b"Cookie", _cookies(pick, location))
         elif kind == "origin":
-            known = PAGE_VALUES if location.origins == PAGES else ORIGIN_VALUES
-            lines = _replaced(lines, b"Origin", _values(pick, known))
+            lines = _replaced(lines, b"Origin", _values(pick, ORIGIN_VALUES))
         elif kind == "upgrade":
             lines = _replaced(lines, b"Upgrade", _values(pick, UPGRADES))
         elif kind == "connection":
