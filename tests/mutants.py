@@ -114,7 +114,7 @@ MUTANTS = (
     Mutant("plain: a handshake needs an origin", r'"\$wss_plain\$request_method/', '"1$request_method/'),
     Mutant("plain: a preflight is an OPTIONS", r"(\$wss_preflight \{\s*default) 0;", r"\1 $wss_preflight_by_headers;"),
     *(
-        Mutant(f"plain: a preflight has no {name}", rf"\${name}\|")
+        Mutant(f"plain: a preflight has no {name}", rf"\${name}\|", "|")
         for name in ("http_cookie", "http_authorization", "content_length", "http_transfer_encoding")
     ),
     Mutant("plain: a preflight has an origin", r"\[\^\|\]\+\+\[\|\]", "[^|]*+[|]"),
