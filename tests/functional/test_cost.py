@@ -38,7 +38,10 @@ def gate() -> Iterator[tuple[LocalGate, load.Target]]:
         "server_names": ["gate.example.com"],
         "listen": [{"address": "127.0.0.1", "port": port}],
         "certificate": "gate",
-        "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{upstream_port}", "origins": [ORIGIN]}],
+        "locations": [
+            {"path": "/wss", "upstream": f"http://127.0.0.1:{upstream_port}", "origins": [ORIGIN]},
+            {"path": "/page", "upstream": f"http://127.0.0.1:{upstream_port}", "origins": [ORIGIN], "http": True},
+        ],
     }
     local_gate = LocalGate([server], nginx_sessions=1000)
     local_gate.variables["wss_proxy_certificates"] = [local_gate.certificate("gate")]
@@ -56,8 +59,10 @@ def is_answered(target: load.Target) -> bool:
     return False
 
 
-def test_a_handshake_takes_no_more_system_calls_than_it_did(gate):
+@pytest.mark.parametrize("path", ["/wss", "/page"], ids=["WebSockets alone", "plain requests beside them"])
+def test_a_handshake_takes_no_more_system_calls_than_it_did(gate, path):
     local_gate, target = gate
+    target = replace(target, path=path)
     with usage.system_calls(local_gate.workers()[0]) as calls:
         load.handshakes(None, target, count=50)
     # Nine reads; one more where a busy client's last message of TLS and its request come apart.

@@ -272,6 +272,25 @@ def curl(site: Site, path: str, *more: str) -> list[str]:
     return done.stdout.split()
 
 
+def test_requests_at_a_time_on_one_connection_are_told_apart_in_the_session_log(site: Site) -> None:
+    """Revoking ends each of them by its own line; see Log in _sessions/log.py."""
+    before = len(site.sessions())
+    command = [
+        "curl", "--silent", "--insecure", "--http2", "--parallel", "--no-buffer", "--max-time", "20",
+        "--resolve", f"gate.example.com:{site.port}:127.0.0.1", "--header", f"Cookie: AUTH={TOKEN}",
+        *(f"https://gate.example.com:{site.port}/app/{number}?hold" for number in range(2)),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            starts = wait_for(lambda: (lines := site.sessions()[before:]) and len(lines) == 2 and lines)
+        finally:
+            process.terminate()
+    fields = [line.split() for line in starts]
+    assert [kind for kind, *_rest in fields] == ["S", "S"]
+    # The same worker and connection, and another request.
+    assert fields[0][2:4] == fields[1][2:4] and fields[0][4] != fields[1][4]
+
+
 def test_http2_serves_plain_requests(site: Site) -> None:
     before = len(site.received())
     assert curl(site, "/app/x", "--header", f"Origin: {ORIGIN}") == ["2", "200"]

@@ -148,6 +148,7 @@ class Observation:
     """What was seen of a case. ``status`` 0: no HTTP answer."""
 
     name: str
+    method: str = "GET"
     status: int = 0
     upgraded: bool = False
     echoed: bool = False
@@ -1235,6 +1236,7 @@ def _try(site: Site, case: Case, seen: Observation) -> None:
     try:
         with wire.handshake(endpoint, case.build(site)) as reply:
             seen.status, seen.headers, seen.upgraded = reply.status, reply.headers, reply.upgraded
+            seen.method = _method_of(case.build(site))
             seen.body = reply.body.decode("utf-8", "replace")
             if reply.session is not None and reply.upgraded and case.is_echoed:
                 seen.echoed = reply.session.echo(case.name) == case.name
@@ -1399,8 +1401,8 @@ def differences(observations: Iterable[Observation]) -> list[str]:
     )
     faces: dict[int, set[str]] = {}
     for case, seen in zip(CASES, observations, strict=True):
-        # nginx itself says more of a request that it cannot read.
-        if (case.status, case.reason) in ways and case.path:
+        # nginx itself says more of a request that it cannot read. An answer to HEAD has no body.
+        if (case.status, case.reason) in ways and case.path and seen.method != "HEAD":
             names = sorted(name for name, _value in seen.headers if name != "Connection")
             faces.setdefault(case.status, set()).add(json.dumps([names, seen.body]))
     return [

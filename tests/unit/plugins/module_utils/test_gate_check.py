@@ -75,7 +75,8 @@ class Gate:
             and "Origin: https://app.example.com" in request
             and "Host: wcs.example.com" in request
         )
-        return b"HTTP/1.1 %d x\r\n\r\n" % (101 if is_right and "Cookie: AUTH=token" in request else 403)
+        has_token = "Cookie: AUTH=token" in request or "Authorization: Bearer token" in request
+        return b"HTTP/1.1 %d x\r\n\r\n" % (101 if is_right and has_token else 403)
 
 
 @pytest.fixture(params=[(True, False), (False, False), (True, True)], ids=["tls", "plain", "proxy_protocol"])
@@ -95,6 +96,7 @@ def tls_gate(tmp_path: Path) -> t.Iterator[Gate]:
 def test_a_handshake_is_answered_with_and_without_a_token(gate: Gate) -> None:
     assert check.answer(gate.address, "/wss", 5, "https://app.example.com") == 403
     assert check.answer(gate.address, "/wss", 5, "https://app.example.com", "AUTH=token") == 101
+    assert check.answer(gate.address, "/wss", 5, "https://app.example.com", "", "Bearer token") == 101
 
 
 def test_the_address_is_the_one_that_the_gate_sees_and_is_told(gate: Gate) -> None:

@@ -216,6 +216,18 @@ def test_each_server_is_asked_where_it_is_most_like_its_clients() -> None:
                     "origins": ["https://app.example.com"],
                     "client_certificate_required": True,
                 },
+                {
+                    "path": "/program",
+                    "upstream": "http://127.0.0.1:1",
+                    "origins": ["https://app.example.com"],
+                    "sources": ["bearer"],
+                },
+                {
+                    "path": "/both",
+                    "upstream": "http://127.0.0.1:1",
+                    "origins": ["https://app.example.com"],
+                    "sources": ["bearer", "cookie"],
+                },
             ],
         },
         {
@@ -243,14 +255,20 @@ def test_each_server_is_asked_where_it_is_most_like_its_clients() -> None:
     assert target["server_names"] == ["*.example.com", "wcs.example.org"]
     assert target["certificates"][0]["provider"] == "acme"
     assert (target["ca_path"], target["crl_path"]) == ("/ca.pem", None)
-    assert [loc["addresses"] for loc in target["locations"]] == [[], NEAR, []]
+    assert [loc["addresses"] for loc in target["locations"]] == [[], NEAR, [], [], []]
     assert [
-        (loc["path"], loc["cookie_name"], loc["origin"], loc["client_certificate"]) for loc in target["locations"]
+        (loc["path"], loc["cookie_name"], loc["bearer"], loc["uses_token"], loc["client_certificate"])
+        for loc in target["locations"]
     ] == [
-        ("/wss", "T", "https://app.example.com", False),
-        ("/any", "T", "https://any.example.com", False),
-        ("/in", "", "https://app.example.com", True),
+        ("/wss", "T", False, True, False),
+        ("/any", "T", False, True, False),
+        ("/in", "", False, False, True),
+        ("/program", "", True, True, False),
+        ("/both", "AUTH", False, True, False),
     ]
+    assert [loc["origin"] for loc in target["locations"]] == [
+        "https://app.example.com", "https://any.example.com", *["https://app.example.com"] * 3,
+    ]  # fmt: skip
 
 
 def test_the_days_may_be_text() -> None:
