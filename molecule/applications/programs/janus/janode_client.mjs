@@ -30,7 +30,8 @@ const handle = await session.attach(EchoTest);
 if (mode === "hold") {
     tell("open");
 } else {
-    const { result } = await handle.start({ audio: true, video: false });
+    // Its start() wants an offer, which takes a WebRTC stack.
+    const { plugindata } = await handle.message({ audio: true, video: false });
     const { janus } = await session.sendRequest({ janus: "keepalive" });
-    await finish("done", { session: session.id > 0, handle: handle.id > 0, result, keepalive: janus });
+    await finish("done", { session: session.id > 0, handle: handle.id > 0, result: plugindata.data.result, keepalive: janus });
 }
