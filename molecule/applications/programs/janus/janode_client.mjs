@@ -3,16 +3,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Janode, the Janus team's own client: a session, a handle of the echo test, an answer of it, a keepalive.
 
-import { registerHooks } from "node:module";
+import "./without_unix_sockets.mjs";
 import { finish, headers, mode, tell, url } from "../common.mjs";
 
-// Janode's other transport needs a compiled module, which nothing here uses.
-registerHooks({
-    resolve(specifier, context, next) {
-        if (specifier !== "unix-dgram") return next(specifier, context);
-        return { url: "data:text/javascript,export const createSocket = undefined;", shortCircuit: true };
-    },
-});
+// After that one has its effect.
 const { default: Janode } = await import("janode");
 const { default: EchoTest } = await import("janode/plugins/echotest");
 Janode.Logger.setLevel("none");
