@@ -8,8 +8,9 @@ VENV := $(CURDIR)/.venv
 WITH := scripts/with.sh
 JOBS ?= 2
 SCENARIO ?=
-# Debian releases whose images a single scenario starts from; without any named, 12 and 13.
-RELEASES := $(if $(SCENARIO),$(shell sed -n 's/^ *image: wssgate-test:debian\([0-9]*\).*/\1/p' molecule/$(SCENARIO)/molecule.yml | sort -u))
+# Debian releases whose images a single scenario starts from, or `applications`; without any named, 12, 13 and that one.
+RELEASES := $(if $(SCENARIO),$(shell \
+    sed -n 's/^ *image: wssgate-test:\(debian\)\{0,1\}\([a-z0-9]*\).*/\2/p' molecule/$(SCENARIO)/molecule.yml | sort -u))
 NAME ?= gate
 SECONDS ?= 1800
 SESSIONS ?= 2000
@@ -115,6 +116,8 @@ images: ## Build the hosts' images, if what they are made of changed (FORCE=1: a
 	@scripts/images.sh $(RELEASES)
 
 .PHONY: molecule
+# Named, scenario applications does all that it can; beside the others each application once.
+molecule: export WSSGATE_APPLICATIONS ?= $(if $(filter applications,$(SCENARIO)),all,some)
 molecule: venv images ## Every scenario, or one: make molecule SCENARIO=default
 	@$(WITH) python scripts/run.py --jobs $(JOBS) molecule$(if $(SCENARIO),:$(SCENARIO))
 

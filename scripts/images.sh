@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the images that molecule's hosts start from: wssgate-test:debian12 and :debian13, and the same with nginx;
-# of other Debian releases on request: images.sh 11 14.
+# of other Debian releases on request: images.sh 11 14. And wssgate-test:applications, see molecule/resources/images/applications.
 # An image is built again only when what it is made of has changed (or with FORCE=1).
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -54,7 +54,50 @@ build() {
     docker build --target nginx --build-arg "BASE=$BASE" --label "wssgate.inputs=$inputs" --tag "$image-nginx" "$CONTEXT"
 }
 
-[ $# -gt 0 ] || set -- 12 13
+# What is fetched of PyPI and npm is fetched here, by this machine's settings: see the README beside the Dockerfile.
+build_applications() {
+    local base=wssgate-test:debian12-nginx image=wssgate-test:applications context=$CACHE/image-applications
+    local inputs wheels=()
+    inputs=$(
+        {
+            cat "$CONTEXT/applications/"{Dockerfile,requirements.txt,package-lock.json}
+            docker image inspect --format '{{.Id}}' "$base"
+        } | sha256sum | cut -c1-16
+    )
+    if [ -z "${FORCE:-}" ] && [ "$(docker image inspect --format '{{index .Config.Labels "wssgate.inputs"}}' "$image" 2>/dev/null)" = "$inputs" ]; then
+        say "$image is up to date"
+        return
+    fi
+    (
+        flock 8
+        need_command npm npm
+    ) 8>"${TMPDIR:-/tmp}/wssgate-apt.lock" || return
+    say "Fetching what $image is made of"
+    rm -rf "$context"
+    mkdir -p "$context"
+    cp "$CONTEXT/applications/"{Dockerfile,requirements.txt,package.json,package-lock.json} "$context" || return
+    for version in _2_28 _2_17 2014; do
+        wheels+=(--platform "manylinux${version}_$(uname -m)")
+    done
+    "$VENV/bin/pip" download --quiet --no-deps --only-binary :all: --require-hashes "${wheels[@]}" --python-version 3.11 \
+        --requirement "$context/requirements.txt" --dest "$context/wheels" || return
+    # Of another node than the one that will run it.
+    npm ci --prefix "$context" --ignore-scripts --no-audit --no-fund --loglevel error || return
+    say "Building $image from $base"
+    docker build ${FORCE:+--no-cache} --build-arg "BASE=$base" --label "wssgate.inputs=$inputs" --tag "$image" "$context" \
+        || return
+    rm -rf "$context"
+}
+
+[ $# -gt 0 ] || set -- 12 13 applications
+releases=()
+applications=
+for release in "$@"; do
+    if [ "$release" = applications ]; then applications=yes; else releases+=("$release"); fi
+done
+# It stands on that of Debian 12.
+if [ -n "$applications" ] && [[ " ${releases[*]} " != *" 12 "* ]]; then releases+=(12); fi
+set -- "${releases[@]}"
 for release in "$@"; do
     [ -n "${SUITES[$release]:-}" ] || die "No image of Debian $release is known; there are: ${!SUITES[*]}"
 done
@@ -84,3 +127,10 @@ for release in "$@"; do
     pids+=($!)
 done
 for pid in "${pids[@]}"; do wait "$pid"; done
+[ -n "$applications" ] || exit 0
+log=$LOGS/image-applications.log
+build_applications >"$log" 2>&1 || {
+    tail -n 30 "$log"
+    die "The image of the applications could not be built; whole log: $log"
+}
+grep '^== ' "$log"

@@ -58,6 +58,7 @@ SECONDS = {
     "molecule:browser": 80,
     "molecule:uninstall": 60,
     "galaxy": 60,
+    "molecule:applications": 100,
     "molecule:auth": 55,
     "roles": 10,
 }
