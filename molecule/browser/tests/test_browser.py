@@ -8,16 +8,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 import shutil
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import expect, sync_playwright
 from support import wire
+from support.browser import options_for
 
 STORE = "/var/lib/nginx/tokens"
 TOKEN = "Browser_test-token-0123456789"
@@ -28,21 +26,6 @@ ROOT = Path(__file__).resolve().parents[3]
 PICTURES = ROOT / ".cache" / "artifacts" / "browser"
 # What a handshake that does not wait for its own cookie overtakes: each takes Chromium a third of a millisecond.
 MANY_COOKIES = "for (let i = 0; i < 500; i++) document.cookie = `other=${i}; Path=/nowhere; Secure`;"
-FLAGS = (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--no-first-run",
-)
-
-
-def key_hash(certificate: Path) -> str:
-    """The name by which Chromium is told to trust one key, and no other."""
-    key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
-    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return base64.b64encode(hashlib.sha256(spki).digest()).decode("ascii")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,40 +42,12 @@ def playwright():
         yield started
 
 
-def chromium_for(gate, folder: Path) -> tuple[Path, str]:
-    """The program to start, and the address at which it meets the gate.
-
-    Chromium drops what it is loading (ERR_NETWORK_CHANGED) whenever the machine gets or loses an interface, and every
-    container that starts or ends beside this one is such a change. So it runs in the gate's own network namespace, where
-    nothing changes; to enter that takes root. Anybody else gets the published port, and is better off without neighbours.
-    """
-    program = shutil.which("chromium")
-    assert program, "this scenario drives Debian's package chromium on the controller; install it"
-    if os.getuid() != 0:
-        return Path(program), f"127.0.0.1:{gate.port}"
-    inside = folder / f"chromium-{gate.name}"
-    inside.write_text(f'#!/bin/sh\nexec nsenter --net={gate.network} {program} "$@"\n')
-    inside.chmod(0o700)
-    return inside, "127.0.0.1:443"
-
-
 @pytest.fixture(scope="module")
 def options(gate, tmp_path_factory):
     """How Chromium is started."""
-    program, address = chromium_for(gate, tmp_path_factory.mktemp("chromium"))
-    return {
-        "executable_path": program,
-        # Chromium's own sandbox does not start for root.
-        "chromium_sandbox": os.getuid() != 0,
-        "args": [
-            *FLAGS,
-            # The sites of this scenario are on the gate, whatever network this machine is on; no other site is there.
-            "--host-resolver-rules="
-            + "".join(f"MAP {name} {address}, " for name in ("*.example.com", "evil.example.net"))
-            + "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-            f"--ignore-certificate-errors-spki-list={key_hash(gate.ca_path)}",
-        ],
-    }
+    # The sites of this scenario are on the gate, whatever network this machine is on; no other site is there.
+    sites = ("*.example.com", "evil.example.net")
+    return options_for(gate, tmp_path_factory.mktemp("chromium"), sites, [gate.ca_path])
 
 
 @pytest.fixture(scope="module")
