@@ -60,7 +60,7 @@ build_applications() {
     local inputs wheels=()
     inputs=$(
         {
-            cat "$CONTEXT/applications/"{Dockerfile,requirements.txt,package-lock.json}
+            cat "$CONTEXT/applications/"{Dockerfile,requirements.txt,requirements-jupyter.txt,package-lock.json}
             docker image inspect --format '{{.Id}}' "$base"
         } | sha256sum | cut -c1-16
     )
@@ -75,12 +75,14 @@ build_applications() {
     say "Fetching what $image is made of"
     rm -rf "$context"
     mkdir -p "$context"
-    cp "$CONTEXT/applications/"{Dockerfile,requirements.txt,package.json,package-lock.json} "$context" || return
+    cp "$CONTEXT/applications/"{Dockerfile,requirements.txt,requirements-jupyter.txt,package.json,package-lock.json} "$context" || return
     for version in _2_28 _2_17 2014; do
         wheels+=(--platform "manylinux${version}_$(uname -m)")
     done
     "$VENV/bin/pip" download --quiet --no-deps --only-binary :all: --require-hashes "${wheels[@]}" --python-version 3.11 \
         --requirement "$context/requirements.txt" --dest "$context/wheels" || return
+    "$VENV/bin/pip" download --quiet --no-deps --only-binary :all: --require-hashes "${wheels[@]}" --python-version 3.11 \
+        --requirement "$context/requirements-jupyter.txt" --dest "$context/wheels" || return
     # Of another node than the one that will run it.
     npm ci --prefix "$context" --ignore-scripts --no-audit --no-fund --loglevel error || return
     say "Building $image from $base"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian's Chromium on the controller, as Playwright starts it for a gate in a container."""
+"""Debian's Chromium on the controller, as Playwright starts it for a gate in a container. Also a pytest plugin: its fixtures."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import base64
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from .gate import Gate
+from .gate import CERTIFICATES, Gate
+
+FOREIGN_SITE = "https://evil.example.net"
 
 FLAGS = (
     "--disable-background-networking",
@@ -67,3 +71,48 @@ def options_for(gate: Gate, folder: Path, sites: Iterable[str], certificates: It
             "--ignore-certificate-errors-spki-list=" + ",".join(map(key_hash, certificates)),
         ],
     }
+
+
+def open_socket(page: Page, url: str) -> str:
+    """Opens a WebSocket as any script of the page would; 'open' or 'closed CODE'."""
+    result: str = page.evaluate(
+        """url => new Promise(resolve => {
+            const socket = new WebSocket(url);
+            socket.onopen = () => { resolve('open'); socket.close(); };
+            socket.onclose = event => resolve('closed ' + event.code);
+        })""",
+        url,
+    )
+    return result
+
+
+@pytest.fixture(scope="module")
+def chromium(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium that trusts every certificate of the gate. It finds `*.example.com` there, and another site's name, too."""
+    certificates = [gate.certificate(name) for name in gate.run("ls", CERTIFICATES).split()]
+    sites = ["*.example.com", FOREIGN_SITE.partition("//")[2]]
+    options = options_for(gate, tmp_path_factory.mktemp("chromium"), sites, certificates)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def window(chromium: Browser) -> Iterator[Page]:
+    """A private window: no cookies, no history."""
+    context = chromium.new_context(viewport={"width": 1000, "height": 620})
+    context.set_default_timeout(30_000)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def foreign(window: Page) -> Page:
+    """The same window on a page of another site: the 404 of the gate, under a name that no server has.
+
+    It has to come over the network. What the driver answers in a server's place has no address, and Chromium lets such a page
+    open nothing on the loopback.
+    """
+    window.goto(f"{FOREIGN_SITE}/nothing")
+    return window
