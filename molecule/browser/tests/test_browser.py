@@ -46,7 +46,7 @@ def playwright():
 def options(gate, tmp_path_factory):
     """How Chromium is started."""
     # The sites of this scenario are on the gate, whatever network this machine is on; no other site is there.
-    sites = ("*.example.com", "evil.example.net")
+    sites = ("*.example.com", "evil.example.net", "partner.example.net")
     return options_for(gate, tmp_path_factory.mktemp("chromium"), sites, [gate.ca_path])
 
 
@@ -275,6 +275,58 @@ def test_the_cookie_of_the_page_is_not_sent_from_another_site(host, permissive, 
     assert [value for name, value in headers if name.lower() == "cookie"] == ["control=from-everywhere"]
 
 
+def put_within(page, cookie: str) -> None:
+    """Has a frame of the gate's own host set a cookie, as a page of that host can that another page embeds."""
+    page.evaluate(
+        """url => new Promise(done => {
+            const frame = document.createElement('iframe');
+            frame.src = url;
+            frame.onload = () => done();
+            document.body.append(frame);
+        })""",
+        f"{SITE}/page.html",
+    )
+    page.frames[-1].evaluate("cookie => { document.cookie = cookie; void document.cookie; }", cookie)
+
+
+def cookie_rules() -> dict[str, list[str]]:
+    """The table of the guide: by a cookie's rule, from which pages it reaches the gate."""
+    guide = (ROOT / "docs" / "client.md").read_text("utf-8")
+    table = guide.partition("\n| cookie of the gate's host |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.splitlines()[2:]]
+    return {rule.strip("`"): cells for rule, *cells in rows}
+
+
+@pytest.mark.parametrize("rule", ["SameSite=Strict", "SameSite=Lax", "SameSite=None", "SameSite=None; Partitioned"])
+def test_the_cookie_goes_along_from_the_pages_that_the_guide_says(host, context, permissive, token, rule):
+    same_site, partner = "https://www.example.com", "https://partner.example.net"
+    found = []
+    for window, origin in ((permissive, same_site), (permissive, partner), (context, partner)):
+        window.clear_cookies()
+        page = page_of(window, origin)
+        if "Partitioned" in rule:
+            put_within(page, f"AUTH={token}; Path=/partner; Secure; {rule}")
+        else:
+            cookie = {"name": "AUTH", "value": token, "domain": "wcs.example.com", "path": "/partner", "secure": True}
+            window.add_cookies([{**cookie, "sameSite": rule.partition("=")[2]}])
+        found.append({"open": "sent", "closed 1006": "not sent"}[open_from(page, "wss://wcs.example.com/partner")])
+        if found[-1] == "not sent":
+            assert '"location":"/partner","status":403,"reason":"token"' in refusals(host)
+    assert found == cookie_rules()[rule]
+
+
+def test_a_page_of_the_same_site_sets_the_cookie_for_the_domain(context, token):
+    page = page_of(context, "https://www.example.com")
+    rest = "Path=/partner; Secure; SameSite=Strict"
+    page.evaluate("cookie => { document.cookie = cookie; void document.cookie; }", f"AUTH={token}; {rest}")
+    assert open_from(page, "wss://wcs.example.com/partner") == "closed 1006", "it is this host's alone"
+    context.clear_cookies()
+    page.evaluate(
+        "cookie => { document.cookie = cookie; void document.cookie; }", f"AUTH={token}; Domain=example.com; {rest}"
+    )
+    assert open_from(page, "wss://wcs.example.com/partner") == "open"
+
+
 def test_a_cookie_with_the_host_prefix_works_and_is_cleared(context, page, token):
     page.goto(PAGE)
     fill(page, token, "/host")
@@ -428,7 +480,14 @@ def test_each_closing_code_has_its_advice(closing_page, code, title, advice):
 
 def test_the_page_offers_only_locations_that_let_its_own_origin_in(page):
     page.goto(PAGE)
-    assert page.locator("#place option").all_inner_texts() == ["/wss", "/host", "/down", "/silent", "/one-name"]
+    assert page.locator("#place option").all_inner_texts() == [
+        "/wss",
+        "/host",
+        "/down",
+        "/silent",
+        "/one-name",
+        "/partner",
+    ]
 
 
 def test_foreign_script_does_not_run_on_the_page_and_it_reaches_no_other_host(context, page):
