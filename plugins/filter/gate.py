@@ -10,10 +10,14 @@ import hashlib
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible.utils.display import Display
+
 from ..plugin_utils._gate import model
 
 
 def gate_errors(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.List[str]:
+    for warning in model.gate_warnings(servers, context):
+        Display().warning(warning)
     return model.gate_errors(servers, context)
 
 

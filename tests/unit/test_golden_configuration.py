@@ -144,6 +144,7 @@ def test_the_golden_set_has_every_option() -> None:
         "wss_proxy_servers": servers,
         "wss_proxy_servers.listen": [item for server in servers for item in server.get("listen", [])],
         "wss_proxy_servers.locations": locations,
+        "wss_proxy_servers.locations.http": dictionaries(item.get("http") for item in locations),
         "wss_proxy_servers.client_certificates": dictionaries(s.get("client_certificates") for s in servers),
         "wss_proxy_servers.error_pages": [item for server in servers for item in server.get("error_pages", [])],
         "wss_proxy_upstreams": upstreams,

@@ -205,6 +205,7 @@ WHOLE: Options = {
                     "cookie_name": "__Host-AUTH",
                     "origins": ["https://app.example.com", "http://localhost:3000"],
                     "allow_missing_origin": True,
+                    "http": {"methods": ["GET", "HEAD"]},
                     "htpasswd_file": "/etc/nginx/.htpasswd",
                     "realm": "Operators (only)",
                     "idle_timeout": 600,

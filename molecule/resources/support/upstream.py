@@ -14,6 +14,7 @@ What it answers, listener by listener (each option may be given several times):
   --silent ADDRESS   accepts connections, reads, never answers
   --refuse ADDRESS   answers every handshake with 503
   --accel ADDRESS    an echo server whose answers tell nginx where to look instead (X-Accel-Redirect)
+  --web ADDRESS      a WebSocket echo server and a web application on the same paths, see Web
 
 ADDRESS is HOST:PORT, or the path of a unix socket. A request that asks for no WebSocket gets
 200 from the echo server, as from the HTTP interface of any real one: a gate that lets such a
@@ -27,7 +28,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import contextlib
+import hashlib
 import http
 import json
 import os
@@ -57,6 +60,8 @@ from websockets.exceptions import ConnectionClosed
 
 HEAD_END = b"\r\n\r\n"
 HEAD_LIMIT = 65536
+# RFC 6455 1.3
+HANDSHAKE_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 # What nginx would do at an upstream's word. The path is one of the gate's own.
 ACCEL_HEADERS = (
     ("X-Accel-Redirect", "/.wssgate/token/AUTH"),
@@ -188,6 +193,104 @@ async def listen_websocket(mode: str, address: str, record: Record, tls: ssl.SSL
     return await serve(echo, host, port, **options)
 
 
+class Web:
+    """An application that answers plain requests of every method, keeps connections where it may, and echoes WebSockets.
+
+    The answer is the request as it came, in JSON, with the number of bytes of its body. In the query: `status=N` answers
+    with that status, `hold` sends the beginning of an answer and then nothing until the connection ends, `progress` answers
+    with the number of bytes that have come, a line for each part of the body as soon as it is there.
+    """
+
+    def __init__(self, address: str, record: Record) -> None:
+        self._address = address
+        self._record = record
+
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            while await self._answer(reader, writer):
+                pass
+        writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection goes on."""
+        head = await reader.readuntil(HEAD_END)
+        self._record.add("web", self._address, head)
+        seen = describe(head)
+        method, target, _version = seen["request"].split(" ")
+        headers = {name.lower(): value for name, value in seen["headers"]}
+        query = target.partition("?")[2]
+        if headers.get("upgrade", "").lower() == "websocket":
+            await self._echo(reader, writer, headers.get("sec-websocket-key", ""))
+            return False
+        if query in ("hold", "progress"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nbegin\n")
+            await writer.drain()
+            if query == "progress":
+                count = 0
+                async for part in self._body(reader, headers):
+                    count += len(part)
+                    writer.write(b"%d\n" % count)
+                    await writer.drain()
+            else:
+                await reader.read()
+            return False
+        seen["body_bytes"] = sum([len(part) async for part in self._body(reader, headers)])
+        body = json.dumps(seen).encode()
+        status = query.partition("status=")[2] or "200"
+        is_kept = headers.get("connection", "").lower() != "close"
+        writer.write(
+            f"HTTP/1.1 {status} Answer\r\nContent-Length: {len(body)}\r\nConnection: {'keep-alive' if is_kept else 'close'}\r\n"
+            "Access-Control-Allow-Origin: https://app.example.com\r\n\r\n".encode()
+            + (b"" if method == "HEAD" else body)
+        )
+        await writer.drain()
+        return is_kept
+
+    @staticmethod
+    async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> Any:
+        if "chunked" in headers.get("transfer-encoding", "").lower():
+            while length := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+                yield await reader.readexactly(length)
+                await reader.readexactly(2)
+            await reader.readuntil(b"\r\n")
+        left = int(headers.get("content-length", "0"))
+        while left:
+            part = await reader.read(min(left, 65536))
+            if not part:
+                raise asyncio.IncompleteReadError(b"", left)
+            left -= len(part)
+            yield part
+
+    @staticmethod
+    async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str) -> None:
+        """Messages of less than 64 KiB, each in one frame (RFC 6455 5.2)."""
+        accept = base64.b64encode(hashlib.sha1((key + HANDSHAKE_GUID).encode()).digest())
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+            + accept
+            + HEAD_END
+        )
+        while True:
+            first, second = await reader.readexactly(2)
+            length = second & 0x7F
+            if length == 126:
+                length = int.from_bytes(await reader.readexactly(2), "big")
+            mask = await reader.readexactly(4)
+            data = bytes(byte ^ mask[index % 4] for index, byte in enumerate(await reader.readexactly(length)))
+            # A ping is answered by a pong, a close by a close, a message by itself.
+            opcode = {0x9: 0xA}.get(first & 0x0F, first & 0x0F)
+            size = bytes([length]) if length < 126 else b"\x7e" + length.to_bytes(2, "big")
+            writer.write(bytes([0x80 | opcode]) + size + data)
+            await writer.drain()
+            if opcode == 0x8:
+                return
+
+
+async def listen_web(address: str, record: Record) -> Any:
+    host, port = split(address)
+    return await asyncio.start_server(Web(address, record).converse, host, port)
+
+
 async def listen_silent(address: str, record: Record) -> Any:
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -216,6 +319,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         ("silent", "accepts and never answers"),
         ("refuse", "answers each handshake with 503"),
         ("accel", "echo server that tells nginx where to look instead"),
+        ("web", "echo server and web application"),
     ):
         parser.add_argument(f"--{mode}", metavar="ADDRESS", action="append", default=[], help=text)
     parser.add_argument("--certificate", help="PEM chain for --tls")
@@ -227,7 +331,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.tls and not (options.certificate and options.key):
         parser.error("--tls needs --certificate and --key")
-    if not (options.echo or options.tls or options.silent or options.refuse or options.accel):
+    if not (options.echo or options.tls or options.silent or options.refuse or options.accel or options.web):
         parser.error("name at least one listener")
     return options
 
@@ -245,6 +349,7 @@ async def run(options: argparse.Namespace, announce: Any) -> None:
     servers += [await listen_websocket("tls", address, record, tls) for address in options.tls]
     servers += [await listen_websocket("refuse", address, record, None) for address in options.refuse]
     servers += [await listen_websocket("accel", address, record, None) for address in options.accel]
+    servers += [await listen_web(address, record) for address in options.web]
     servers += [await listen_silent(address, record) for address in options.silent]
     if options.pid_file:
         Path(options.pid_file).write_text(f"{os.getpid()}\n", encoding="ascii")

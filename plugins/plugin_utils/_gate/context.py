@@ -45,6 +45,8 @@ class Gate:
 
     def __init__(self, context: t.Any) -> None:
         self.problems = Problems()
+        # What works and is seldom meant.
+        self.warnings: t.List[str] = []
         self.context = self._read_context(context)
         self.certificates = self._named("certificates", "name")
         self.htpasswd_files = self._named("htpasswd_files", "path")

@@ -67,6 +67,7 @@ OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
         "cookie_name": "AUTH",
         "origins": [],
         "allow_missing_origin": False,
+        "http": False,
         "htpasswd_file": "",
         "realm": "",
         "external_auth_url": "",
@@ -82,6 +83,9 @@ OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
         "upstream_tls_name": "",
         "client_certificate_required": None,
         "extra_directives": "",
+    },
+    "wss_proxy_servers.locations.http": {
+        "methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
     },
     "wss_proxy_servers.error_pages": {
         "codes": [],
@@ -119,6 +123,7 @@ CHOICES: t.Dict[str, t.Tuple[t.Any, ...]] = {
     "wss_proxy_tls_profile": ("intermediate", "modern"),
     "wss_proxy_servers.auth": ("none", "basic"),
     "wss_proxy_servers.locations.auth": ("token", "basic", "token_or_basic", "token_and_basic", "external", "none"),
+    "wss_proxy_servers.locations.http.methods": ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"),
     "wss_proxy_upstreams.scheme": ("ws", "wss", "http", "https"),
     "wss_proxy_upstreams.balancing": ("round_robin", "least_conn", "ip_hash", "random", "hash"),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import auth, limits, origins, upstreams
+from . import auth, limits, origins, plain_http, upstreams
 from .auth import client_certificate
 from .context import Gate
 from .options import LOCATION_DEFAULTS
@@ -42,9 +42,11 @@ def read(
         "slug": slug,
         "auth": kind.name,
     }
+    location["http"] = plain_http.read(gate, where, options["http"])
     for method in auth.METHODS:
         location.update(method.read(gate, where, kind, options, inherited))
     location["origins"] = origins.read(gate, where, slug, server, path, options)
+    location["origins"]["http"] = bool(location["http"])
     location["upstream"] = upstreams.of_location(gate, where, path, options)
     for method in auth.METHODS:
         location.update(method.complete(gate, where, kind, options, location))
@@ -66,4 +68,5 @@ def read(
     ):
         problems.add(where, "client_ip_header and the server's subject_header are the same; name two headers")
     location["limits"] = limits.read(gate, where, location, options)
+    plain_http.warn(gate, where, location)
     return location

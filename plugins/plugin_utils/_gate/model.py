@@ -48,6 +48,11 @@ def gate_errors(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = Non
     return _read(servers, context or {}).problems.found
 
 
+def gate_warnings(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.List[str]:
+    """What may be asked for and is seldom meant, one sentence each."""
+    return _read(servers, context or {}).warnings
+
+
 def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
     """What the templates render.
 
@@ -56,6 +61,7 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
     gate = _read(servers, context or {})
     if gate.problems.found:
         raise GateError("\n".join(gate.problems.found))
+    plain = [location["http"] for server in gate.servers for location in server["locations"] if location["http"]]
     return {
         "servers": gate.servers,
         "upstreams": list(gate.upstreams.values()),
@@ -64,6 +70,8 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         "zones": gate.zones,
         "forwarded": gate.forwarded,
         "readings": gate.readings,
+        "has_http": bool(plain),
+        "has_preflights": any(http["has_preflights"] for http in plain),
         "redirect_addresses": gate.redirect_addresses,
         "auth_kinds": {name: kind.rendered() for name, kind in auth.KINDS.items()},
         "auth_methods": [method.name for method in auth.METHODS],

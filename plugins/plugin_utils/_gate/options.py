@@ -15,6 +15,8 @@ from .defaults import CHOICES, OPTIONS, VARIABLES
 
 AUTH_KINDS = CHOICES["wss_proxy_servers.locations.auth"]
 SERVER_AUTH_KINDS = CHOICES["wss_proxy_servers.auth"]
+# What applications serve. TRACE shows a client's credentials to its page, CONNECT is for proxies that clients choose.
+HTTP_METHODS = CHOICES["wss_proxy_servers.locations.http.methods"]
 BALANCING_METHODS = CHOICES["wss_proxy_upstreams.balancing"]
 TLS_PROFILES = CHOICES["wss_proxy_tls_profile"]
 # What is spoken to an upstream under each scheme, and the port where none is named.
@@ -24,6 +26,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 SERVER_DEFAULTS = OPTIONS["wss_proxy_servers"]
 LISTEN_DEFAULTS = OPTIONS["wss_proxy_servers.listen"]
 LOCATION_DEFAULTS = OPTIONS["wss_proxy_servers.locations"]
+HTTP_DEFAULTS = OPTIONS["wss_proxy_servers.locations.http"]
 CLIENT_CERTIFICATES_DEFAULTS = OPTIONS["wss_proxy_servers.client_certificates"]
 ERROR_PAGE_DEFAULTS = OPTIONS["wss_proxy_servers.error_pages"]
 UPSTREAM_DEFAULTS = OPTIONS["wss_proxy_upstreams"]

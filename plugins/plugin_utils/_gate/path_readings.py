@@ -14,6 +14,7 @@ ENCODED_LETTER = r"%(?:25)*[0-7][0-9a-f]|[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x
 # What decides who may connect.
 GUARDS = (
     "auth",
+    "http",
     "cookie",
     "htpasswd_path",
     "external",

@@ -1269,6 +1269,7 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "cookie_name": "AUTH",
         "origins": ["https://app.example.com"],
         "allow_missing_origin": True,
+        "http": True,
         "htpasswd_file": "/etc/nginx/.htpasswd",
         "realm": "Restricted",
         "external_auth_url": "http://127.0.0.1:9000/check",
@@ -1602,6 +1603,7 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "exact": True,
                 "slug": "wcs_0",
                 "auth": "token",
+                "http": None,
                 "uses_token": True,
                 "uses_basic": False,
                 "htpasswd_path": "",
@@ -1626,8 +1628,16 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
     }
     assert made["cookies"][0]["name"] == made["cookies"][0]["slug"] == "AUTH"
     assert made["origins"] == [
-        {"slug": "wcs_0", "server": "wcs", "path": "/wss", "allowed": ["https://wcs.example.com"], "missing": False}
+        {
+            "slug": "wcs_0",
+            "server": "wcs",
+            "path": "/wss",
+            "allowed": ["https://wcs.example.com"],
+            "missing": False,
+            "http": False,
+        }
     ]
+    assert not made["has_http"] and not made["has_preflights"]
     assert made["zones"] == []
     assert made["forwarded"] == []
     assert made["redirect_addresses"] == ["80", "[::]:80"]

@@ -17,6 +17,7 @@ def location(path: str, **more: Any) -> dict[str, Any]:
         "path": path,
         "exact": not path.endswith("/"),
         "auth": "none",
+        "http": None,
         "cookie": None,
         "htpasswd_path": "",
         "external": "",
@@ -83,6 +84,7 @@ def test_only_folders_with_others_in_them_that_let_others_in_refuse_anything() -
     "more",
     [
         {"auth": "token"},
+        {"http": {"methods": ["GET"]}},
         {"cookie": {"name": "A"}},
         {"htpasswd_path": "/x"},
         {"external": "http://a.example/"},
