@@ -315,6 +315,29 @@ def test_the_cookie_goes_along_from_the_pages_that_the_guide_says(host, context,
     assert found == cookie_rules()[rule]
 
 
+def test_a_page_of_another_site_uses_the_rest_interface_after_a_preflight_without_credentials(host, permissive, token):
+    """A PUT with a header of its own is what a browser asks leave for."""
+
+    def put_from(origin):
+        return page_of(permissive, origin).evaluate(
+            """url => fetch(url, { method: 'PUT', credentials: 'include', headers: { 'X-Request': '1' } })
+                .then(answer => answer.text()).catch(error => error.name)""",
+            f"{SITE}/rest",
+        )
+
+    cookie = {"name": "AUTH", "value": token, "domain": "wcs.example.com", "path": "/rest", "secure": True}
+    permissive.add_cookies([{**cookie, "sameSite": "None"}])
+    assert put_from("https://partner.example.net") == "PUT"
+    assert put_from("https://evil.example.net") == "TypeError"
+    assert '"location":"/rest","status":403,"reason":"origin"' in refusals(host)
+    # The preflight still passes, and what comes after it does not.
+    permissive.clear_cookies()
+    assert put_from("https://partner.example.net") == "TypeError"
+    preflight, asked = (json.loads(line) for line in refusals(host).splitlines()[-2:])
+    assert (preflight["location"], preflight["status"], preflight["reason"]) == ("/rest", 200, "")
+    assert (asked["location"], asked["status"], asked["reason"]) == ("/rest", 403, "token")
+
+
 def test_a_page_of_the_same_site_sets_the_cookie_for_the_domain(context, token):
     page = page_of(context, "https://www.example.com")
     rest = "Path=/partner; Secure; SameSite=Strict"
