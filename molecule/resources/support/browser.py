@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from .gate import CERTIFICATES, Gate
 
 FOREIGN_SITE = "https://evil.example.net"
+# Milliseconds; a loaded machine may take its time.
+PATIENCE = 30_000
 
 FLAGS = (
     "--disable-background-networking",
@@ -102,7 +104,8 @@ def chromium(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
 def window(chromium: Browser) -> Iterator[Page]:
     """A private window: no cookies, no history."""
     context = chromium.new_context(viewport={"width": 1000, "height": 620})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
     yield context.new_page()
     context.close()
 
