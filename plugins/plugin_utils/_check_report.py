@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._gate import auth
+from ._gate import auth, origins
 from ._gate.auth import client_certificate
 
 COLUMNS = ("host", "server", "certificate", "names", "issuer", "left", "key", "chain", "TLS", "key exchange")
@@ -65,7 +65,7 @@ def targets(
                         "cookie_name": location["cookie"]["name"]
                         if auth.kind_of(location["auth"]).is_content_with(auth.TOKEN)
                         else "",
-                        "origin": (location["origins"]["allowed"] or [""])[0],
+                        "origin": origins.example(location["origins"]),
                         "client_certificate": client_certificate.is_required(server, location),
                     }
                     for location in server["locations"]

@@ -355,7 +355,7 @@ def test_the_specification_refuses_what_no_option_can_be(level: str, name: str, 
 
 GUIDES = [
     path
-    for path in [*ROLES.parent.glob("docs/*.md"), *ROLES.glob("*/README.md"), ROLES.parent / "README.md"]
+    for path in [*ROLES.parent.glob("docs/**/*.md"), *ROLES.glob("*/README.md"), ROLES.parent / "README.md"]
     if path.exists()
 ]
 MODULES = {path.stem for path in (ROLES.parent / "plugins" / "modules").glob("*.py")}

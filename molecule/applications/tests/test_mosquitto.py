@@ -9,6 +9,8 @@ import pytest
 from conftest import Application, MakeApplication
 
 PAHO, MQTT_JS = "mosquitto/paho_client.py", "mosquitto/mqtt_client.mjs"
+# Debian 12's paho-mqtt 1.6.1: it sends `Origin: https://mqtt.example.com:443`, with the port, as others did before 2.2.
+OLD_PAHO = "debian:mosquitto/paho_client.py"
 FOREIGN = "https://evil.example.net"
 COMPLETE = {"event": "done", "acknowledged": 1000, "received": 1000}
 
@@ -18,6 +20,11 @@ def mosquitto(application: MakeApplication) -> Application:
     return application("mqtt.example.com", "mqtt", "wss://mqtt.example.com/mqtt")
 
 
+def test_a_thousand_messages_at_qos_1_by_paho_whose_own_origin_has_the_port(mosquitto: Application) -> None:
+    assert mosquitto.client(OLD_PAHO, TOKEN=mosquitto.token()).expect("done") == COMPLETE
+
+
+@pytest.mark.whole
 def test_a_thousand_messages_at_qos_1_by_paho_with_its_own_origin(mosquitto: Application) -> None:
     assert mosquitto.client(PAHO, TOKEN=mosquitto.token()).expect("done") == COMPLETE
 

@@ -202,6 +202,69 @@ def _origin(name: str, *origins: str, path: str = "/wss") -> Case:
     return Case(name, build, 403, "origin", path)
 
 
+# What the location of many pages lets in, and what is one letter, label or port away from it.
+PAGES = (
+    "https://a.pages.example.org",
+    "https://a.b-2.c_3.pages.example.org",
+    "https://A.Pages.Example.ORG",
+    "https://a.pages.example.org:443",
+    "http://a.lab.example.org:8080",
+    "http://plain.example.org",
+    "http://plain.example.org:80",
+    "capacitor://localhost",
+    f"https://{'a.' * 100}pages.example.org",
+)
+OTHER_PAGES = (
+    "https://pages.example.org",
+    "https://.pages.example.org",
+    "https://a..pages.example.org",
+    "https://a.pages.example.org.",
+    "https://a.pages-example.org",
+    "https://a.pages.example-org",
+    "https://apages.example.org",
+    "https://a.pages.example.org.evil.example",
+    "https://a.pages.example.org:8443",
+    "https://a.pages.example.org:80",
+    "https://a.pages.example.org:4430",
+    "https://a.pages.example.org:",
+    "https://a.pages.example.org/",
+    "https://evil.example/.pages.example.org",
+    "https://evil.example#.pages.example.org",
+    "https://evil.example?.pages.example.org",
+    "https://evil.example:443.pages.example.org",
+    "https://user@a.pages.example.org",
+    "https://user:a@a.pages.example.org",
+    "https://*.pages.example.org",
+    "https://a%2epages.example.org",
+    "https://evil.example, https://a.pages.example.org",
+    "xhttps://a.pages.example.org",
+    "http://a.pages.example.org",
+    "http://a.lab.example.org",
+    "http://a.lab.example.org:80",
+    "http://a.lab.example.org:80800",
+    "http://plain.example.org:443",
+    "capacitor://localhost:80",
+    "https://localhost",
+    f"https://{'a' * 64}.pages.example.org",
+    f"https://{'a.' * 3000}pages.example.org",
+    f"https://{'a.' * 3000}example.org",
+)
+
+
+def _pages() -> Iterator[Case]:
+    def short(origin: str) -> str:
+        return origin if len(origin) < 90 else f"{origin[:20]}… ({len(origin)})"
+
+    for origin in PAGES:
+        yield _opened(
+            f"of many pages, {short(origin)} is let in",
+            lambda site, origin=origin: ask(site, "/pages", origin=origin),
+            "/pages",
+        )
+    for origin in OTHER_PAGES:
+        yield _origin(f"of many pages, {short(origin)} is none", origin, path="/pages")
+
+
 def _upgrade(name: str, *values: str) -> Case:
     def build(site: Site) -> wire.Request:
         request = ask(site).without("Upgrade")
@@ -430,6 +493,7 @@ CASES: tuple[Case, ...] = (
     _opened("the server's own origin is allowed where none is named", lambda site: ask(site, "/own", origin=site.own_origin), "/own"),
     _opened("no origin is needed where a missing one is allowed", lambda site: ask(site, "/native", origin=None), "/native"),
     _opened("an allowed origin is still allowed there", path="/native"),
+    _opened("an origin may name the port that it has anyway", lambda site: ask(site, origin=f"{ORIGIN}:443")),
     _opened("Firefox's Connection list is understood", lambda site: ask(site).having("Connection", "keep-alive, Upgrade")),
     _opened("the list may have blanks and any case", lambda site: ask(site).having("Connection", "keep-alive ,\tUPGRADE")),
     _opened("the name of the protocol has no case", lambda site: ask(site).having("Upgrade", "WebSocket")),
@@ -585,6 +649,7 @@ CASES: tuple[Case, ...] = (
     _origin("the origin is empty", ""),
     _origin("the origin is that of plain http", "http://app.example.com"),
     _origin("the origin has another port", f"{ORIGIN}:8443"),
+    _origin("the origin has the port of another scheme", f"{ORIGIN}:80"),
     _origin("the origin has a path", f"{ORIGIN}/"),
     _origin("the origin goes on", f"{ORIGIN}.evil.example"),
     _origin("the origin goes on in front", f"https://evil.example/{ORIGIN}"),
@@ -607,6 +672,7 @@ CASES: tuple[Case, ...] = (
         "the origin is foreign and the password right", 403, "origin",
         lambda site: ask(site, "/basic", token=None, origin="https://evil.example").basic(USERNAME, PASSWORD), path="/basic",
     ),
+    *_pages(),
     # Nothing but a WebSocket passes.
     _upgrade("there is no Upgrade"),
     _upgrade("the Upgrade is empty", ""),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from .._problems import shown
@@ -20,30 +21,80 @@ def read(
     allowed: t.List[str] = []
     for index, item in enumerate(problems.items(where, "origins", options["origins"])):
         here = f"{where}, origins[{index}]"
-        origin = str(item).lower()
-        match = parsed(ORIGIN, origin)
+        # Scheme and host have no case (RFC 6454 4).
+        match = parsed(ORIGIN, str(item).lower())
         if not match:
             problems.add(
                 here,
-                f"{shown(item)} is not scheme://host[:port], such as https://app.example.com, with nothing after it",
+                f"{shown(item)} is not scheme://host[:port], such as https://app.example.com, with nothing after it; "
+                "* stands only for whole labels in front of a domain, such as https://*.example.com",
             )
             continue
-        if match["port"]:
-            port = problems.number(here, "port", match["port"], 1, 65535)
-            if DEFAULT_PORTS.get(match["scheme"]) == port:
-                problems.add(
-                    here, f"{item!r} names the default port, which no browser sends; leave :{match['port']} out"
-                )
-        allowed.append(origin)
+        if match["below"]:
+            _check_wildcard(gate, here, item, match)
+        port = problems.number(here, "port", match["port"], 1, 65535) if match["port"] else None
+        named = "" if port is None or port == DEFAULT_PORTS.get(match["scheme"]) else f":{port}"
+        allowed.append(f"{match['scheme']}://{match['below'] or ''}{match['host']}{named}")
+    allowed = list(dict.fromkeys(allowed if options["origins"] else _own(gate, where, server)))
     origins = {
         "slug": slug,
         "server": server["name"],
         "path": path,
-        "allowed": list(dict.fromkeys(allowed if options["origins"] else _own(gate, where, server))),
+        # Each origin once, without the port that its scheme has anyway.
+        "allowed": allowed,
+        "exact": [text for origin in allowed if "*" not in origin for text in _spellings(origin)],
+        "patterns": [_pattern(origin) for origin in allowed if "*" in origin],
         "missing": problems.flag(where, "allow_missing_origin", options["allow_missing_origin"]),
     }
     gate.origins.append(origins)
     return origins
+
+
+def _check_wildcard(gate: Gate, where: str, item: t.Any, match: t.Match[str]) -> None:
+    """A wildcard has to stay within a domain that somebody owns; which of those are open to all, only its owner knows."""
+    if match["scheme"] not in DEFAULT_PORTS:
+        gate.problems.add(where, f"{shown(item)} has a scheme whose hosts have no domains; list the origins themselves")
+    elif "." not in match["host"] or match["host"].rpartition(".")[2].isdigit():
+        # https://*.0.0.1 would be https://127.0.0.1, too: https://url.spec.whatwg.org/#ends-in-a-number-checker
+        gate.problems.add(
+            where,
+            f"{shown(item)} would let in everybody's pages: behind *. there has to be a domain of your own with a dot in it, "
+            "such as *.example.com; list the origins themselves",
+        )
+
+
+def _default_port(origin: str) -> str:
+    """The port that the origin has without naming it, such as ``:443``."""
+    scheme, _mark, rest = origin.partition("://")
+    has_port = ":" in rest.rpartition("]")[2]
+    return f":{DEFAULT_PORTS[scheme]}" if scheme in DEFAULT_PORTS and not has_port else ""
+
+
+def _spellings(origin: str) -> t.List[str]:
+    """How clients send it: https://h and https://h:443 are one origin (RFC 6454 4), and not only browsers connect."""
+    return list(dict.fromkeys([origin, origin + _default_port(origin)]))
+
+
+def _pattern(origin: str) -> str:
+    """The regular expression of the origins that a wildcard stands for: one or more whole labels in front of a domain.
+
+    Each label ends at its dot, so there is one way to match. Names have 253 characters at most (RFC 1035 2.3.4), which
+    bounds the labels.
+    """
+    before, _star, behind = origin.partition("*.")
+    domain, colon, port = behind.partition(":")
+    end = colon + port if port else f"(?:{_default_port(origin)})?"
+    return rf"^{before}(?:[a-z0-9_-]{{1,63}}\.){{1,126}}{re.escape(domain)}{end}$"
+
+
+def includes(origins: t.Mapping[str, t.Any], origin: str) -> bool:
+    """Whether pages of that origin, in lower case and without a default port, may connect."""
+    return origin in origins["exact"] or any(re.match(pattern, origin) for pattern in origins["patterns"])
+
+
+def example(origins: t.Mapping[str, t.Any]) -> str:
+    """An origin that is let in; none where only clients without one are."""
+    return (origins["allowed"] or [""])[0].replace("*", "any")
 
 
 def _own(gate: Gate, where: str, server: t.Dict[str, t.Any]) -> t.List[str]:

@@ -28,7 +28,7 @@ SERVER_NAME = re.compile(rf"_|(?:\*\.)?{HOST_NAME.pattern}")
 HOST = rf"(?:{HOST_NAME.pattern}|\[[0-9A-Fa-f:.]+\])"
 PORT = r"(?P<port>[0-9]{1,5})"
 UNIX = r"unix:(?P<unix>/[A-Za-z0-9._@+,=/-]+)"
-ORIGIN = re.compile(rf"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>{HOST})(?::{PORT})?")
+ORIGIN = re.compile(rf"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:(?P<below>\*\.)(?!\[))?(?P<host>{HOST})(?::{PORT})?")
 UPSTREAM_URL = re.compile(
     rf"(?P<scheme>https?|wss?)://(?:{UNIX}|(?P<host>{HOST})(?::{PORT})?(?P<path>{LOCATION_PATH.pattern})?)"
 )

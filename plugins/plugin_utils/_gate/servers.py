@@ -118,8 +118,10 @@ def _connection_check(gate: Gate, where: str, server: t.Mapping[str, t.Any]) -> 
             where,
             "connection_check_path needs a listener with TLS: no browser keeps a Secure cookie of a plain page",
         )
-    own = set(origins.of_pages(server))
-    offered = [loc for loc in server["locations"] if not own or own.intersection(loc["origins"]["allowed"])]
+    own = origins.of_pages(server)
+    offered = [
+        loc for loc in server["locations"] if not own or any(origins.includes(loc["origins"], origin) for origin in own)
+    ]
     if not offered:
         gate.problems.add(
             where,

@@ -52,6 +52,7 @@ TRAPS = (
     b"$wss_token_AUTH",
 )
 ORIGINS = (b"https://app.example.com", b"http://app.example.com:8080", b"app://localhost")
+PAGES = (b"https://app.example.com", b"https://*.pages.example.org", b"http://*.lab.example.org:8080", b"http://[::1]")
 
 DOORS = (
     Door(b"/wss", ORIGINS),
@@ -60,6 +61,7 @@ DOORS = (
     Door(b"/either", ORIGINS, auth="token_or_basic", cookie=b"__Host-AUTH"),
     Door(b"/password", ORIGINS, auth="basic"),
     Door(b"/open", ORIGINS, auth="none"),
+    Door(b"/pages", PAGES),
     Door(b"/app/", ORIGINS, auth="none"),
     # One in another: what is said of the inner ones, some upstreams read in paths of the outer ones.
     Door(b"/shop/", ORIGINS, auth="none"),
@@ -283,6 +285,31 @@ ORIGIN_VALUES = (
     _GOOD + b"@evil.example",
     b"https://user@app.example.com",
     _GOOD + b"\x80",
+    b"http://app.example.com:80",
+    _GOOD + b":80",
+    _GOOD + b":",
+)
+# For a door with wildcards.
+PAGE_VALUES = (
+    b"https://a.pages.example.org",
+    b"https://a.b.pages.example.org:443",
+    b"https://A.pages.example.org",
+    b"http://a.lab.example.org:8080",
+    b"http://[::1]:80",
+    b"https://pages.example.org",
+    b"https://.pages.example.org",
+    b"https://a..pages.example.org",
+    b"https://a.pagesxexample.org",
+    b"https://a.pages.example-org",
+    b"https://xpages.example.org",
+    b"xhttps://a.pages.example.org",
+    b"https://evil.example, https://a.pages.example.org",
+    b"https://evil.example/.pages.example.org",
+    b"https://user@a.pages.example.org",
+    b"https://a.pages.example.org:8443",
+    b"http://a.pages.example.org",
+    b"http://a.lab.example.org",
+    *ORIGIN_VALUES[:8],
 )
 SPOILERS = (
     "cookie",
@@ -492,7 +519,8 @@ def make(pick: Pick) -> Case:
         if kind == "cookie":
             lines = _replaced(lines, b"Cookie", _cookies(pick, door))
         elif kind == "origin":
-            lines = _replaced(lines, b"Origin", _values(pick, ORIGIN_VALUES))
+            known = PAGE_VALUES if door.origins == PAGES else ORIGIN_VALUES
+            lines = _replaced(lines, b"Origin", _values(pick, known))
         elif kind == "upgrade":
             lines = _replaced(lines, b"Upgrade", _values(pick, UPGRADES))
         elif kind == "connection":

@@ -320,10 +320,45 @@ def _origin(rules: Rules, door: Door, headers: list[tuple[bytes, bytes]]) -> tup
     """Scheme and host of an origin have no case (RFC 6454 4)."""
     origin = _joined(rules, headers, b"origin")
     # A proxy cannot tell an empty header from none.
-    is_allowed = origin.lower() in door.origins if origin else door.is_missing_origin_allowed
+    is_allowed = _is_one_of(door.origins, origin.lower()) if origin else door.is_missing_origin_allowed
     if not is_allowed:
         raise _Refused(403, "origin")
     return tuple(value for name, value in headers if name == b"origin")
+
+
+DEFAULT_PORTS = {b"http": b"80", b"https": b"443", b"ws": b"80", b"wss": b"443"}
+LABEL_BYTES = frozenset((string.ascii_lowercase + string.digits + "_-").encode())
+
+
+def _is_one_of(allowed: tuple[bytes, ...], origin: bytes) -> bool:
+    return any(_is_origin(known, origin) for known in allowed)
+
+
+def _is_origin(known: bytes, origin: bytes) -> bool:
+    """The same scheme, host and port, where a scheme's own port need not be named; *. is any number of labels."""
+    scheme, _mark, rest = known.partition(b"://")
+    wanted, _colon, wanted_port = _parted(rest)
+    sent_scheme, mark, sent = origin.partition(b"://")
+    host, colon, port = _parted(sent)
+    default = DEFAULT_PORTS.get(scheme, b"")
+    if not mark or sent_scheme != scheme or (colon and not port) or (port or default) != (wanted_port or default):
+        return False
+    if not wanted.startswith(b"*."):
+        return host == wanted
+    labels, domain = host.split(b"."), wanted.split(b".")[1:]
+    below = labels[: -len(domain)]
+    return (
+        labels[-len(domain) :] == domain
+        and 1 <= len(below) <= 126
+        and all(1 <= len(label) <= 63 and LABEL_BYTES.issuperset(label) for label in below)
+    )
+
+
+def _parted(authority: bytes) -> tuple[bytes, bytes, bytes]:
+    """Host, colon and port; an address in brackets has colons of its own."""
+    end = authority.find(b"]") + 1 if authority.startswith(b"[") else 0
+    rest, colon, port = authority[end:].partition(b":")
+    return authority[:end] + rest, colon, port
 
 
 def _credentials(rules: Rules, door: Door, headers: list[tuple[bytes, bytes]], cookies: bytes) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 from common import CA, MODE, URL, finish, headers, tell
-from paho.mqtt.enums import CallbackAPIVersion
 
 MESSAGES = 1_000
 topic = f"test/{secrets.token_hex(8)}"
@@ -19,8 +18,8 @@ received: set[bytes] = set()
 is_subscribed, is_complete = threading.Event(), threading.Event()
 
 
-def on_subscribe(_client: mqtt.Client, _data: Any, _number: int, codes: list[Any], _properties: Any) -> None:
-    if codes[0].value != 1:
+def on_subscribe(_client: mqtt.Client, _data: Any, _number: int, codes: Any, *_properties: Any) -> None:
+    if [getattr(code, "value", code) for code in codes] != [1]:
         finish("failed", codes=str(codes))
     is_subscribed.set()
 
@@ -31,7 +30,9 @@ def on_message(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> N
         is_complete.set()
 
 
-client = mqtt.Client(CallbackAPIVersion.VERSION2, transport="websockets")
+# Debian 12 has version 1, which knows no versions of its interface.
+version = [mqtt.CallbackAPIVersion.VERSION2] if hasattr(mqtt, "CallbackAPIVersion") else []
+client = mqtt.Client(*version, transport="websockets")
 client.ws_set_options(path=URL.path, headers=headers())
 client.tls_set(ca_certs=CA)
 client.on_subscribe = on_subscribe

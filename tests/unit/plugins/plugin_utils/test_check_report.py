@@ -166,6 +166,12 @@ def test_each_server_is_asked_where_it_is_most_like_its_clients() -> None:
                     "cookie_name": "T",
                 },
                 {
+                    "path": "/any",
+                    "upstream": "http://127.0.0.1:1",
+                    "origins": ["https://*.example.com"],
+                    "cookie_name": "T",
+                },
+                {
                     "path": "/in",
                     "upstream": "http://127.0.0.1:1",
                     "auth": "none",
@@ -203,6 +209,7 @@ def test_each_server_is_asked_where_it_is_most_like_its_clients() -> None:
         (loc["path"], loc["cookie_name"], loc["origin"], loc["client_certificate"]) for loc in target["locations"]
     ] == [
         ("/wss", "T", "https://app.example.com", False),
+        ("/any", "T", "https://any.example.com", False),
         ("/in", "", "https://app.example.com", True),
     ]
 

@@ -723,13 +723,52 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
             "such as https://app.example.com",
         ),
     ),
-    "an origin with a wildcard": (
-        [server(location(origins=["https://*.example.com"]))],
+    **{
+        f"the origin {origin}, with a wildcard in another place": (
+            [server(location(origins=[origin]))],
+            {},
+            (
+                "server 'wcs', locations[0], origins[0]",
+                f"'{origin}' is not scheme://host[:port]",
+                "* stands only for whole labels in front of a domain, such as https://*.example.com",
+            ),
+        )
+        for origin in (
+            "*",
+            "https://*",
+            "https://*:8443",
+            "*://app.example.com",
+            "https://app*.example.com",
+            "https://*app.example.com",
+            "https://app.*.example.com",
+            "https://*.*.example.com",
+            "https://app.example.*",
+            "https://*.example.com:*",
+            "https://*.example.com/",
+            "https://*.",
+            "https://**.example.com",
+            "https://*.[2001:db8::1]",
+        )
+    },
+    **{
+        f"the origin {origin}, with a wildcard for domains of everybody": (
+            [server(location(origins=[origin]))],
+            {},
+            (
+                "server 'wcs', locations[0], origins[0]",
+                f"'{origin}' would let in everybody's pages",
+                "list the origins themselves",
+            ),
+        )
+        for origin in ("https://*.com", "https://*.localhost:8443", "http://*.0.0.1", "https://*.168.192.in-addr.7")
+    },
+    "an origin with a wildcard and a scheme of its own": (
+        [server(location(origins=["moz-extension://*.example.com"]))],
         {},
         (
             "server 'wcs', locations[0], origins[0]",
-            "'https://*.example.com' is not scheme://host[:port]",
-            "such as https://app.example.com",
+            "'moz-extension://*.example.com' has a scheme whose hosts have no domains",
+            "list the origins themselves",
         ),
     ),
     "the origin null, which every sandboxed page has": (
@@ -754,15 +793,6 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         [server(location(origins=["https://app.example.com:65536"]))],
         {},
         ("server 'wcs', locations[0], origins[0]", "port '65536' is not a whole number", "from 1 to 65535"),
-    ),
-    "an origin with the port that no browser sends": (
-        [server(location(origins=["https://app.example.com:443"]))],
-        {},
-        (
-            "server 'wcs', locations[0], origins[0]",
-            "'https://app.example.com:443' names the default port, which no browser sends",
-            "leave :443 out",
-        ),
     ),
     "no origins where none can be derived from the names": (
         [server(server_names=["_", "*.example.com"])],
@@ -1633,6 +1663,8 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
             "server": "wcs",
             "path": "/wss",
             "allowed": ["https://wcs.example.com"],
+            "exact": ["https://wcs.example.com", "https://wcs.example.com:443"],
+            "patterns": [],
             "missing": False,
             "http": False,
         }
@@ -2139,6 +2171,67 @@ def test_given_origins_replace_the_servers_own() -> None:
     )
     assert item["origins"]["allowed"] == ["https://app.example.com", "http://localhost:3000"]
     assert item["origins"]["missing"] is True
+
+
+@pytest.mark.parametrize(
+    ("given_origins", "allowed", "exact"),
+    [
+        (
+            ["https://A.example:443", "https://a.example"],
+            ["https://a.example"],
+            ["https://a.example", "https://a.example:443"],
+        ),
+        (["http://a.example"], ["http://a.example"], ["http://a.example", "http://a.example:80"]),
+        (["ws://a.example:80"], ["ws://a.example"], ["ws://a.example", "ws://a.example:80"]),
+        (["wss://a.example"], ["wss://a.example"], ["wss://a.example", "wss://a.example:443"]),
+        (["https://a.example:80"], ["https://a.example:80"], ["https://a.example:80"]),
+        (["http://a.example:443"], ["http://a.example:443"], ["http://a.example:443"]),
+        (["https://a.example:0443"], ["https://a.example"], ["https://a.example", "https://a.example:443"]),
+        (["https://a.example:08443"], ["https://a.example:8443"], ["https://a.example:8443"]),
+        (["https://[2001:db8::1]"], ["https://[2001:db8::1]"], ["https://[2001:db8::1]", "https://[2001:db8::1]:443"]),
+        (
+            ["https://[2001:db8::1]:443"],
+            ["https://[2001:db8::1]"],
+            ["https://[2001:db8::1]", "https://[2001:db8::1]:443"],
+        ),
+        (["https://[2001:db8::1]:8443"], ["https://[2001:db8::1]:8443"], ["https://[2001:db8::1]:8443"]),
+        *(
+            ([origin], [origin], [origin])
+            for origin in (
+                "moz-extension://2c127fa4-62c7-7e4f-90e5-472b45eecfdc",
+                "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+                "capacitor://localhost",
+                "app://localhost:443",
+            )
+        ),
+    ],
+)
+def test_an_origin_with_the_default_port_is_the_one_without(
+    given_origins: t.List[str], allowed: t.List[str], exact: t.List[str]
+) -> None:
+    made = only_location(location(origins=given_origins))["origins"]
+    assert (made["allowed"], made["exact"], made["patterns"]) == (allowed, exact, [])
+
+
+@pytest.mark.parametrize(
+    ("origin", "pattern"),
+    [
+        ("https://*.Example.com", r"^https://(?:[a-z0-9_-]{1,63}\.){1,126}example\.com(?::443)?$"),
+        ("https://*.example.com:443", r"^https://(?:[a-z0-9_-]{1,63}\.){1,126}example\.com(?::443)?$"),
+        ("http://*.example.com", r"^http://(?:[a-z0-9_-]{1,63}\.){1,126}example\.com(?::80)?$"),
+        ("https://*.a-b.example.com:8443", r"^https://(?:[a-z0-9_-]{1,63}\.){1,126}a\-b\.example\.com:8443$"),
+    ],
+)
+def test_a_wildcard_becomes_an_anchored_pattern(origin: str, pattern: str) -> None:
+    made = only_location(location(origins=[origin, "https://example.com"]))["origins"]
+    assert made["patterns"] == [pattern]
+    assert made["exact"] == ["https://example.com", "https://example.com:443"]
+
+
+def test_the_connection_check_is_offered_where_a_wildcard_lets_its_page_in() -> None:
+    for origins, is_offered in ((["https://*.example.com"], True), (["https://*.wcs.example.com"], False)):
+        found = errors(server(location(origins=origins), connection_check_path="/check"))
+        assert (found == []) is is_offered, found
 
 
 @pytest.mark.parametrize(
