@@ -57,7 +57,7 @@ build() {
 # What is fetched of PyPI and npm is fetched here, by this machine's settings: see the README beside the Dockerfile.
 build_applications() {
     local base=wssgate-test:debian12-nginx image=wssgate-test:applications context=$CACHE/image-applications
-    local inputs wheels=()
+    local inputs name wheels=()
     inputs=$(
         {
             cat "$CONTEXT/applications/"{Dockerfile,requirements.txt,requirements-jupyter.txt,package-lock.json}
@@ -79,10 +79,11 @@ build_applications() {
     for version in _2_28 _2_17 2014; do
         wheels+=(--platform "manylinux${version}_$(uname -m)")
     done
-    "$VENV/bin/pip" download --quiet --no-deps --only-binary :all: --require-hashes "${wheels[@]}" --python-version 3.11 \
-        --requirement "$context/requirements.txt" --dest "$context/wheels" || return
-    "$VENV/bin/pip" download --quiet --no-deps --only-binary :all: --require-hashes "${wheels[@]}" --python-version 3.11 \
-        --requirement "$context/requirements-jupyter.txt" --dest "$context/wheels" || return
+    for name in requirements requirements-jupyter; do
+        "$VENV/bin/pip" download --quiet --no-deps --only-binary :all: --require-hashes \
+            "${wheels[@]}" --python-version 3.11 \
+            --requirement "$context/$name.txt" --dest "$context/wheels" || return
+    done
     # Of another node than the one that will run it.
     npm ci --prefix "$context" --ignore-scripts --no-audit --no-fund --loglevel error || return
     say "Building $image from $base"

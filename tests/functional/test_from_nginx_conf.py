@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The example of docs/from-nginx-conf.md: the hand-written file and the gate of its inventory, side by side on the wire."""
+"""The example of docs/from-nginx-conf.md: the hand-written file and the gate of its inventory, on the wire."""
 
 from __future__ import annotations
 

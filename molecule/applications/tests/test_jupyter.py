@@ -76,7 +76,8 @@ def test_a_page_of_another_site_reaches_nothing(jupyter: Application, window: Pa
     before = len(jupyter.logged())
     assert open_socket(foreign, EVENTS) == "closed 1006"
     sent = foreign.evaluate(
-        """url => fetch(url, { method: 'POST', mode: 'no-cors', credentials: 'include', body: '{}' }).then(answer => answer.type)""",
+        """url => fetch(url, { method: 'POST', mode: 'no-cors', credentials: 'include', body: '{}' })
+            .then(answer => answer.type)""",
         f"{SITE}/jupyter/api/terminals",
     )
     assert sent == "opaque"

@@ -29,7 +29,7 @@ def vnc(application: MakeApplication) -> Application:
 
 @pytest.fixture(scope="module", autouse=True)
 def _drawing(host) -> Iterator[None]:
-    """A clock and a logo on the screen. The X server takes connections before its service counts as started, or after."""
+    """A clock and a logo on the screen, as soon as the X server takes connections."""
     host.check_output("for i in $(seq 100); do runuser -u screen -- xsetroot -d :1 && exit 0; sleep 0.1; done; exit 1")
     for name, command in (("clock", "xclock -geometry 220x220+60+60"), ("logo", "xlogo -geometry 220x220+420+240")):
         host.check_output(f"systemctl reset-failed drawing-{name} 2>/dev/null; systemd-run --unit drawing-{name} "

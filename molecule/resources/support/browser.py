@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian's Chromium on the controller, as Playwright starts it for a gate in a container. Also a pytest plugin: its fixtures."""
+"""Debian's Chromium on the controller, as Playwright starts it for a gate in a container. Also a pytest plugin."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ def chromium_for(gate: Gate, folder: Path) -> tuple[Path, str]:
     """The program to start, and the address at which it meets the gate.
 
     Chromium drops what it is loading (ERR_NETWORK_CHANGED) whenever the machine gets or loses an interface, and every
-    container that starts or ends beside this one is such a change. So it runs in the gate's own network namespace, where
-    nothing changes; to enter that takes root. Anybody else gets the published port, and is better off without neighbours.
+    container that starts or ends beside this one is such a change. So it runs in the gate's own network namespace,
+    where nothing changes; to enter that takes root. Anybody else gets the published port, and is better off without
+    neighbours.
     """
     program = shutil.which("chromium")
     assert program, "this scenario drives Debian's package chromium on the controller; install it"
@@ -90,7 +91,7 @@ def open_socket(page: Page, url: str) -> str:
 
 @pytest.fixture(scope="module")
 def chromium(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Chromium that trusts every certificate of the gate. It finds `*.example.com` there, and another site's name, too."""
+    """Chromium that trusts the gate's certificates. It finds `*.example.com` there, and another site's name, too."""
     certificates = [gate.certificate(name) for name in gate.run("ls", CERTIFICATES).split()]
     sites = ["*.example.com", FOREIGN_SITE.partition("//")[2]]
     options = options_for(gate, tmp_path_factory.mktemp("chromium"), sites, certificates)
@@ -114,8 +115,8 @@ def window(chromium: Browser) -> Iterator[Page]:
 def foreign(window: Page) -> Page:
     """The same window on a page of another site: the 404 of the gate, under a name that no server has.
 
-    It has to come over the network. What the driver answers in a server's place has no address, and Chromium lets such a page
-    open nothing on the loopback.
+    It has to come over the network. What the driver answers in a server's place has no address, and Chromium lets such
+    a page open nothing on the loopback.
     """
     window.goto(f"{FOREIGN_SITE}/nothing")
     return window

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""In the place of the Web Call Server, which cannot be had without its vendor: a session's first messages, and its settings.
+"""In the place of the Web Call Server, which cannot be had without its vendor: a session's first messages.
 
-Usage: stand_in.py CERTIFICATE PROPERTIES RECORD. Each session is a line of JSON in RECORD: the client as the settings tell where to
-find it, its Cookie, and whether it answered the server's ping.
+Usage: stand_in.py CERTIFICATE PROPERTIES RECORD. Each session that answered the server's ping is a line of JSON in
+RECORD: the client's address, found as the settings tell, its Cookie and its version.
 """
 
 from __future__ import annotations
