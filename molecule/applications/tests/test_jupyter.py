@@ -84,6 +84,7 @@ def test_a_page_of_another_site_reaches_nothing(jupyter: Application, window: Pa
     assert reasons(jupyter.logged()[before:]) == {(403, "origin")}
 
 
+@pytest.mark.whole
 def test_revoking_the_token_ends_what_is_open(jupyter: Application, window: Page) -> None:
     token = jupyter.token()
     log_in(window, jupyter.url, token)
