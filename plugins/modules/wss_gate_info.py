@@ -67,7 +67,9 @@ options:
         description: What that authority has revoked.
         type: path
       locations:
-        description: Locations to try, each with C(path), C(origin), C(auth), C(cookie_name) where the token is sent, and whatever else is to come back with it.
+        description:
+          - Locations to try, each with C(path), C(origin), C(auth), C(cookie_name) or C(bearer) where the token is sent, and
+            whatever else is to come back with it.
         type: list
         elements: dict
         default: []
@@ -91,7 +93,7 @@ options:
         description: Sessions that the workers have to carry together. By default those that its configuration was written for.
         type: int
   token:
-    description: Token to try where a location has a C(cookie_name). It is shown nowhere.
+    description: Token to try where a location has a C(cookie_name) or C(bearer). It is shown nowhere.
     type: str
   timeout:
     description: Seconds for each connection.
@@ -235,11 +237,14 @@ def look(target: t.Dict[str, t.Any], token: t.Optional[str], timeout: float) -> 
     for location in target["locations"]:
         origin, cookie_name = location.get("origin") or "", location.get("cookie_name") or ""
         cookie = f"{cookie_name}={token}" if cookie_name and token else ""
+        authorization = f"Bearer {token}" if location.get("bearer") and token else ""
         locations.append(
             {
                 **location,
                 "without_token": check.answer(address, location["path"], timeout, origin),
-                "with_token": check.answer(address, location["path"], timeout, origin, cookie) if cookie else None,
+                "with_token": check.answer(address, location["path"], timeout, origin, cookie, authorization)
+                if cookie or authorization
+                else None,
             }
         )
     return {

@@ -33,7 +33,7 @@ options:
     type: str
   token:
     description:
-      - Token to send in the cookie O(cookie_name).
+      - Token to send, in the cookie O(cookie_name) or as O(token_source) has it.
     type: str
   encoded_token:
     description:
@@ -47,6 +47,14 @@ options:
       - Name of the cookie that carries the token.
     type: str
     default: AUTH
+  token_source:
+    description:
+      - Where the token goes. V(cookie) is the cookie O(cookie_name), V(bearer) the header C(Authorization), for a location
+        whose C(sources) have it.
+    type: str
+    choices: [cookie, bearer]
+    default: cookie
+    version_added: 1.1.0
   origin:
     description:
       - Value of the C(Origin) header, as in V(https://app.example.com). None is sent by default.
@@ -291,6 +299,7 @@ def argument_spec() -> t.Dict[str, t.Any]:
         "token": {"type": "str", "no_log": True},
         "encoded_token": {"type": "str", "no_log": True},
         "cookie_name": {"type": "str", "default": "AUTH"},
+        "token_source": {"type": "str", "choices": ["cookie", "bearer"], "default": "cookie"},
         "origin": {"type": "str"},
         "username": {"type": "str"},
         "password": {"type": "str", "no_log": True},
@@ -359,6 +368,7 @@ def attempt(params: t.Mapping[str, t.Any]) -> t.Tuple[Target, Outcome]:
             given_token(params),
             params["username"],
             params["password"],
+            params["token_source"],
         ),
         origin=params["origin"],
         subprotocols=tuple(params["subprotocols"]),

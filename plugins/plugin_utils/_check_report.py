@@ -62,9 +62,10 @@ def targets(
                     {
                         "path": location["path"],
                         "auth": location["auth"],
-                        "cookie_name": location["cookie"]["name"]
-                        if auth.kind_of(location["auth"]).is_content_with(auth.TOKEN)
-                        else "",
+                        # The token to try goes by one way, though a location may take two.
+                        "cookie_name": location["cookie"]["name"] if "cookie" in _token_sources(location) else "",
+                        "bearer": _token_sources(location) == ["bearer"],
+                        "uses_token": bool(_token_sources(location)),
                         "origin": origins.example(location["origins"]),
                         "client_certificate": client_certificate.is_required(server, location),
                     }
@@ -73,6 +74,12 @@ def targets(
             }
         )
     return found
+
+
+def _token_sources(location: Mapping[str, Any]) -> list[str]:
+    """Where a token may come from that is enough."""
+    is_enough = auth.kind_of(location["auth"]).is_content_with(auth.TOKEN)
+    return location["token"]["sources"] if is_enough else []
 
 
 def _certificate_problems(certificate: Mapping[str, Any], days: int) -> list[str]:

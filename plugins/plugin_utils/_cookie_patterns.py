@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How nginx reads one cookie out of a Cookie header, and what is left of the header without it (RFC 6265 4.2.1)."""
+"""How nginx reads a token out of an Authorization header, one cookie out of a Cookie header, and what is left of the header without it (RFC 6265 4.2.1)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import typing as t
 
 from ..module_utils._tokens.pattern import TOKEN_PATTERN
 
+# RFC 6750 2.1: the scheme has no case, one or more blanks follow. nginx has taken the blanks at the header's ends.
+BEARER_TOKEN = rf"^(?i:bearer) ++(?<wss_value_of_bearer>{TOKEN_PATTERN})$"
+# Whatever some server may take for a token by this way.
+BEARER_PRESENT = r"(?:^|,)[ \t]*bearer(?:[ \t,]|$)"
+
 
 def cookie_patterns(name: str, slug: str) -> t.Dict[str, str]:
     """The regular expressions (PCRE) of the two maps on a Cookie header.
 
     ``token``: the cookie exactly once, in its exact case, with a value that can be a token, which it captures.
+    ``none``: no spelling of the cookie is there.
     ``absent``, ``first`` and ``later`` capture what else stands in the header where the cookie is not there at all, is
     the first, or follows others.
 
@@ -27,6 +33,7 @@ def cookie_patterns(name: str, slug: str) -> t.Dict[str, str]:
     this = rf"[ \t]?{cookie}="
     return {
         "token": rf"^(?:{other};)*+{this}(?<wss_value_{slug}>{TOKEN_PATTERN})(?:;{other})*+$",
+        "none": rf"^{others}$",
         "absent": rf"^(?<wss_all_{slug}>{others})$",
         "first": rf"^{this}{TOKEN_PATTERN}(?:;[ \t]?(?<wss_after_{slug}>{others}))?$",
         "later": rf"^(?<wss_before_{slug}>{others});{this}{TOKEN_PATTERN}(?<wss_behind_{slug}>(?:;{other})*+)$",

@@ -29,8 +29,8 @@ class AttackedHouse(House):
 
     def __init__(self) -> None:
         self.port = free_port()
-        self.echo, self.silent, self.refuse, self.gone, self.accel = (
-            f"127.0.0.1:{free_port()}" for _number in range(5)
+        self.echo, self.silent, self.refuse, self.gone, self.accel, self.web = (
+            f"127.0.0.1:{free_port()}" for _number in range(6)
         )
         # By what the file calls them.
         self.tls = {
@@ -71,6 +71,7 @@ class AttackedHouse(House):
             ("127.0.0.1:8082", self.refuse),
             ("127.0.0.1:8083", self.gone),
             ("127.0.0.1:8084", self.accel),
+            ("127.0.0.1:8085", self.web),
             ("/run/upstream.sock", str(self.socket)),
             ("/etc/nginx/.htpasswd", password),
             ("/etc/ssl/upstream/fullchain.pem", upstream_certificate),
@@ -102,6 +103,7 @@ class AttackedHouse(House):
         command = [
             sys.executable, str(UPSTREAM), "--echo", self.echo, "--echo", str(self.socket), "--certificate", chain, "--key", key,
             "--silent", self.silent, "--refuse", self.refuse, "--accel", self.accel,
+            "--web", self.web,
             "--record", str(self.record),
         ]  # fmt: skip
         for address in self.tls.values():

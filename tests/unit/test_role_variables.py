@@ -203,6 +203,7 @@ WHOLE: Options = {
                     "upstream": "https://192.0.2.2:8443",
                     "auth": "token_and_basic",
                     "cookie_name": "__Host-AUTH",
+                    "sources": ["cookie"],
                     "origins": ["https://app.example.com", "http://localhost:3000"],
                     "allow_missing_origin": True,
                     "http": {"methods": ["GET", "HEAD"]},

@@ -147,18 +147,18 @@ class Application:
         lines = map(json.loads, self.host.check_output(f"cat {ACCESS_LOG}").splitlines())
         return [line for line in lines if line["server"] == self.server]
 
-    def check_refused(self, program: str, reason: str, mode: str = "work", **environment: str) -> None:
+    def check_refused(self, program: str, reason: str, status: int = 403, **environment: str) -> None:
         """This client has to be refused by the gate, for this reason."""
         before = len(self.logged())
-        self.client(program, mode, **environment).expect("refused")
+        self.client(program, **environment).expect("refused")
         entries = self.logged()[before:]
         assert {entry["reason"] for entry in entries} == {reason}, entries
-        assert {entry["status"] for entry in entries} == {403}, entries
+        assert {entry["status"] for entry in entries} == {status}, entries
 
-    def check_revoked(self, program: str, mode: str = "hold", **environment: str) -> None:
+    def check_revoked(self, program: str, sent_as: str = "TOKEN", **environment: str) -> None:
         """This client has to lose its connection as soon as its token is revoked."""
         token = self.token()
-        client = self.client(program, mode, TOKEN=token, **environment)
+        client = self.client(program, "hold", **{sent_as: token}, **environment)
         client.expect("open")
         sessions = self.revoke(token)["sessions"]
         assert sessions["ended"] >= 1, sessions

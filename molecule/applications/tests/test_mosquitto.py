@@ -57,3 +57,18 @@ def test_revoking_its_token_ends_mqtt_js(mosquitto: Application) -> None:
 @pytest.mark.whole
 def test_revoking_its_token_ends_paho(mosquitto: Application) -> None:
     mosquitto.check_revoked(PAHO)
+
+
+@pytest.mark.whole
+def test_a_thousand_messages_at_qos_1_by_paho_with_a_bearer_token(mosquitto: Application) -> None:
+    assert mosquitto.client(PAHO, BEARER=mosquitto.token()).expect("done") == COMPLETE
+
+
+@pytest.mark.whole
+def test_revoking_its_bearer_token_ends_paho(mosquitto: Application) -> None:
+    mosquitto.check_revoked(PAHO, sent_as="BEARER")
+
+
+@pytest.mark.whole
+def test_a_bearer_token_that_is_not_known_is_refused(mosquitto: Application) -> None:
+    mosquitto.check_refused(PAHO, "token", status=401, BEARER="no-such-token-0123456789")

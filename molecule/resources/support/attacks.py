@@ -60,7 +60,7 @@ GATE_HEADERS = (
 
 LOG_KEYS = [
     "time", "client", "server", "location", "status", "reason", "duration", "bytes_from_client",
-    "bytes_to_client", "upstream", "upstream_status", "connection",
+    "bytes_to_client", "upstream", "upstream_status", "connection", "kind", "method",
 ]  # fmt: skip
 
 # Neither an open session nor one of these refusals is anybody's fault: error.log, filled with them, would be a weapon.
@@ -74,6 +74,7 @@ QUIET_REASONS = (
     "draining",
     "path_spelling",
     "origin",
+    "two_tokens",
     "limit",
     "token",
     "path",
@@ -127,6 +128,10 @@ class Case:
     answer: dict[str, str] = field(default_factory=dict)
     sent: dict[str, list[str]] = field(default_factory=dict)
     is_plain: bool = False
+    # No handshake: what the upstream answers is the answer.
+    is_request: bool = False
+    # The upstream is to get the credentials.
+    is_forwarded: bool = False
     is_echoed: bool = True
     is_quiet: bool = True
     held: int = 0
@@ -156,6 +161,12 @@ class Observation:
 
 def _issue(site: Site) -> None:
     (Path(site.token_store) / PASSING_TOKEN).touch()
+
+
+def _revoke_anew(site: Site) -> None:
+    """Issued and revoked: nobody has asked with it in between."""
+    _issue(site)
+    _revoke(site)
 
 
 def _revoke(site: Site) -> None:
@@ -406,7 +417,7 @@ def _spellings() -> Iterator[Case]:
 
 
 # The deepest first.
-FOLDERS = ("/shop/staff/", "/shop/", "/app/")
+FOLDERS = ("/shop/staff/", "/shop/", "/app/", "/page/")
 
 # Below a folder in which other folders and paths ask for more: what they are read as by upstreams that have no case, take
 # parameters out, take dots, blanks or slashes from an end, or decode twice. Each has a neighbour that says something else.
@@ -484,6 +495,240 @@ def _readings() -> Iterator[Case]:
                 lambda site, target=target: ask(site, target).basic(USERNAME, PASSWORD),
                 path=folder,
             )
+
+
+# -- plain requests beside a WebSocket
+
+
+def plain(
+    site: Site, method: str = "GET", path: str = "/page/", token: str | None = TOKEN, origin: str | None = ORIGIN
+) -> wire.Request:
+    """What an honest client of the site sends to ask for no WebSocket."""
+    asked = ask(site, path, token, origin).but(method=method)
+    for name in ("Upgrade", "Connection", "Sec-WebSocket-Version", "Sec-WebSocket-Key"):
+        asked = asked.without(name)
+    return asked
+
+
+def preflight(site: Site, path: str = "/page/", origin: str | None = ORIGIN) -> wire.Request:
+    asked = plain(site, "OPTIONS", path, None, origin)
+    return asked.adding("Access-Control-Request-Method", "PUT").adding("Access-Control-Request-Headers", "x-mine")
+
+
+def _passed(name: str, build: Build, path: str = "/page/", **more: Any) -> Case:
+    return Case(name, build, 200, "", path, reaches_upstream=True, is_request=True, is_echoed=False, **more)
+
+
+CHANGES = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+def _requests() -> Iterator[Case]:
+    for method in ("GET", "HEAD", *CHANGES):
+        yield _passed(f"a plain {method} from an allowed origin passes", lambda site, m=method: plain(site, m))
+        yield _refused(
+            f"a plain {method} from a foreign origin is refused", 403, "origin",
+            lambda site, m=method: plain(site, m, origin="https://evil.example").adding("Sec-Fetch-Site", "same-origin"), path="/page/",
+        )  # fmt: skip
+        yield _refused(
+            f"a plain {method} without a token is refused", 403, "token",
+            lambda site, m=method: plain(site, m, token=None), path="/page/",
+        )  # fmt: skip
+        yield _passed(
+            f"a plain {method} without an origin passes where a missing one is allowed",
+            lambda site, m=method: plain(site, m, "/page-native", origin=None),
+            "/page-native",
+        )
+        yield _refused(
+            f"a plain {method} is refused where no plain request is let through",
+            *((426, "upgrade") if method == "GET" else (405, "method")),
+            lambda site, m=method: plain(site, m, "/wss"),
+            path="/wss",
+        )
+        yield _refused(
+            f"{method} is refused on a host that is being drained", 503, "draining",
+            lambda site, m=method: plain(site, m), path="/page/", tried=2, before=_drain,
+        )  # fmt: skip
+    yield _passed("a plain request passes on a host that was drained", plain, tried=2, before=_undrain)
+    for method in ("GET", "HEAD"):
+        for site_of in (None, "cross-site", "same-site", "none"):
+            yield _passed(
+                f"a plain {method} without an origin passes, with Sec-Fetch-Site {site_of}",
+                lambda site, m=method, s=site_of: _fetched(plain(site, m, origin=None), s),
+            )
+    for method in CHANGES:
+        yield _passed(
+            f"a plain {method} without an origin passes from this very site",
+            lambda site, m=method: _fetched(plain(site, m, origin=None), "same-origin"),
+        )
+        for site_of in (None, "same-site", "cross-site", "none", "Same-Origin", "same-originx", "x/same-origin"):
+            yield _refused(
+                f"a plain {method} without an origin is refused, with Sec-Fetch-Site {site_of}", 403, "origin",
+                lambda site, m=method, s=site_of: _fetched(plain(site, m, origin=None), s), path="/page/",
+            )  # fmt: skip
+    for value in ("h2c", "websocket, h2c", "TLS/1.0", "websockets"):
+        yield _refused(
+            f"Upgrade: {value} is refused where plain requests pass", 426, "upgrade",
+            lambda site, v=value: ask(site, "/page/").having("Upgrade", v), path="/page/", answer={"Upgrade": "websocket"},
+        )  # fmt: skip
+    for method in ("POST", "OPTIONS", "HEAD"):
+        yield _refused(
+            f"a handshake by {method} is refused where plain requests pass", 405, "method",
+            lambda site, m=method: ask(site, "/page/").but(method=m), path="/page/", answer={"Allow": ALL_METHODS},
+        )  # fmt: skip
+    for method in ("PROPFIND", "MKCOL", "FOO"):
+        yield _refused(
+            f"a plain {method} is refused", 405, "method", lambda site, m=method: plain(site, m), path="/page/",
+            answer={"Allow": ALL_METHODS},
+        )  # fmt: skip
+    yield _opened("a WebSocket opens where plain requests pass", path="/page/")
+    yield _refused("a handshake needs its origin there, too", 403, "origin",
+                   lambda site: ask(site, "/page/", origin=None).adding("Sec-Fetch-Site", "same-origin"), path="/page/")  # fmt: skip
+    yield _refused("a handshake needs its Connection there, too", 400, "connection",
+                   lambda site: ask(site, "/page/").without("Connection"), path="/page/")  # fmt: skip
+    yield _refused("a plain request of HTTP/1.0 is refused", 400, "protocol",
+                   lambda site: plain(site).but(version="HTTP/1.0"), path="/page/")  # fmt: skip
+    yield _passed("an empty Upgrade asks for nothing", lambda site: plain(site).adding("Upgrade", ""))
+    yield _passed("what a client says of its Connection stays with the gate",
+                  lambda site: plain(site).adding("Connection", "Upgrade, X-Client-IP, keep-alive"))  # fmt: skip
+    yield _refused("a path below a folder reads one way for plain requests, too", 400, "path_spelling",
+                   lambda site: plain(site, path="/page/..;/x"), path="/page/")  # fmt: skip
+    # Some methods alone.
+    yield _passed("one method of several passes", lambda site: plain(site, "POST", "/negotiate"), "/negotiate")
+    yield _passed("GET and HEAD pass where they are named", lambda site: plain(site, "HEAD", "/read"), "/read")
+    yield _opened("a WebSocket opens where GET is not named", path="/negotiate")
+    yield _refused("a plain GET is to ask for an Upgrade where it is not named", 426, "upgrade",
+                   lambda site: plain(site, path="/negotiate"), path="/negotiate")  # fmt: skip
+    yield _refused("h2c is refused where GET is not named", 426, "upgrade",
+                   lambda site: ask(site, "/negotiate").having("Upgrade", "h2c"), path="/negotiate")  # fmt: skip
+    yield _refused("a method that is not named is refused", 405, "method", lambda site: plain(site, "PUT", "/negotiate"),
+                   path="/negotiate", answer={"Allow": "GET, POST"})  # fmt: skip
+    yield _refused("a preflight is refused where OPTIONS is not named", 405, "method", lambda site: preflight(site, "/read"),
+                   path="/read", answer={"Allow": "GET, HEAD"})  # fmt: skip
+    # Preflights have no credentials.
+    for path in ("/page/", "/page-native", "/page-either", "/page-both", "/page-open", "/any"):
+        yield _passed(f"a preflight passes at {path}", lambda site, p=path: preflight(site, p), path)
+        yield _refused(f"a preflight from a foreign origin is refused at {path}", 403, "origin",
+                       lambda site, p=path: preflight(site, p, "https://evil.example"), path=path)  # fmt: skip
+    yield _refused("a preflight without an origin is none", 403, "token",
+                   lambda site: preflight(site, "/page-native", None), path="/page-native")  # fmt: skip
+    for name, value in (
+        ("Cookie", "theme=dark"), ("Cookie", "|"), ("Cookie", "AUTH=../../../../etc/passwd"), ("Authorization", "Bearer x"),
+        ("Content-Length", "0"),
+    ):  # fmt: skip
+        yield _refused(f"a preflight with {name}: {value} needs a token", 403, "token",
+                       lambda site, n=name, v=value: preflight(site).adding(n, v), path="/page/")  # fmt: skip
+    yield _refused("a preflight in chunks needs a token", 403, "token",
+                   lambda site: preflight(site).adding("Transfer-Encoding", "chunked").but(body=b"0\r\n\r\n"), path="/page/")  # fmt: skip
+    yield _refused("what asks for no method is no preflight", 403, "token",
+                   lambda site: preflight(site).having("Access-Control-Request-Method", ""), path="/page/")  # fmt: skip
+    yield _refused("a preflight of another method is none", 403, "token",
+                   lambda site: preflight(site).but(method="POST"), path="/page/")  # fmt: skip
+    yield _refused(
+        "a preflight of GET is none", 403, "token", lambda site: preflight(site).but(method="GET"), path="/page/"
+    )
+    # Other credentials and limits.
+    yield _passed("a password lets a plain request through",
+                  lambda site: plain(site, "POST", "/page-either", None).basic(USERNAME, PASSWORD), "/page-either")  # fmt: skip
+    yield _refused("a plain request without a password brings the challenge", 401, "basic_auth",
+                   lambda site: plain(site, "POST", "/page-both"), path="/page-both",
+                   answer={"WWW-Authenticate": 'Basic realm="Restricted"'})  # fmt: skip
+    yield _passed("no credentials are needed where none are asked for",
+                  lambda site: plain(site, "POST", "/page-open", None), "/page-open")  # fmt: skip
+    yield _refused("too many plain requests are refused", 429, "limit", lambda site: plain(site, "POST", "/page-rate", None),
+                   path="/page-rate", answer={"Retry-After": "1"}, chances=20)  # fmt: skip
+
+
+def _fetched(request: wire.Request, site_of: str | None) -> wire.Request:
+    return request if site_of is None else request.adding("Sec-Fetch-Site", site_of)
+
+
+# -- tokens in Authorization
+
+
+def bearing(site: Site, path: str = "/bearer", token: str = TOKEN, scheme: str = "Bearer ") -> wire.Request:
+    return ask(site, path, token=None).adding("Authorization", scheme + token)
+
+
+CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+def _bearers() -> Iterator[Case]:
+    yield _opened("a token in Authorization opens", bearing, "/bearer")
+    yield _opened("the scheme has no case", lambda site: bearing(site, scheme="bEARER "), "/bearer")
+    yield _opened(
+        "blanks may part the scheme from the token", lambda site: bearing(site, scheme="Bearer   "), "/bearer"
+    )
+    yield _opened(
+        "the longest token opens in Authorization", lambda site: bearing(site, token=LONGEST_TOKEN), "/bearer"
+    )
+    yield _opened("of two sources, Authorization is enough", lambda site: bearing(site, "/any"), "/any")
+    yield _opened("of two sources, the cookie is enough", path="/any")
+    yield _opened(
+        "a password beside the token's cookie is no second token", lambda site: ask(site, "/any").basic(USERNAME, PASSWORD), "/any",
+    )  # fmt: skip
+    yield _passed("a plain request may have its token in Authorization",
+                  lambda site: plain(site, "POST", "/any", None).adding("Authorization", f"Bearer {TOKEN}"), "/any")  # fmt: skip
+    yield _opened(
+        "the cookie of a token does not reach an upstream that is for tokens in Authorization",
+        lambda site: bearing(site).cookie(f"a=1; AUTH={OTHER_TOKEN}"), "/bearer", sent={"Cookie": ["a=1"]},
+    )  # fmt: skip
+    yield _opened(
+        "a token in Authorization reaches an upstream that is to get it", lambda site: bearing(site, "/any-kept"), "/any-kept",
+        sent={"Authorization": [f"Bearer {TOKEN}"], "Cookie": []}, is_forwarded=True,
+    )  # fmt: skip
+    yield _opened(
+        "of password and token, a token in Authorization is enough",
+        lambda site: bearing(site, "/any-either"),
+        "/any-either",
+    )
+    yield _opened("a password opens where Authorization may hold a token",
+                  lambda site: ask(site, "/any-either", None).basic(USERNAME, PASSWORD), "/any-either")  # fmt: skip
+    yield _refused("neither is 401 there, for the password", 401, "basic_auth", lambda site: ask(site, "/any-either", None),
+                   path="/any-either", answer={"WWW-Authenticate": 'Basic realm="Restricted"'})  # fmt: skip
+    yield _refused("no token is 403 where it would stand in Authorization", 403, "token",
+                   lambda site: ask(site, "/bearer", token=None), path="/bearer")  # fmt: skip
+    yield _refused("a cookie is no token where Authorization alone counts", 403, "token",
+                   lambda site: ask(site, "/bearer"), path="/bearer")  # fmt: skip
+    yield _refused("Authorization is no token where the cookie alone counts", 403, "token",
+                   lambda site: bearing(site, "/wss"))  # fmt: skip
+    yield _refused("a token in the query is none", 403, "token",
+                   lambda site: ask(site, f"/bearer?access_token={UNKNOWN_TOKEN}", token=None), path="/bearer")  # fmt: skip
+    for what, header in (
+        ("that is unknown", f"Bearer {UNKNOWN_TOKEN}"), ("that is a path", "Bearer ../../../../etc/passwd"),
+        ("that is the store", "Bearer"), ("that is empty", "Bearer  "), ("in quotes", f'Bearer "{TOKEN}"'),
+        ("that is too short", f"Bearer {TOO_SHORT}"), ("that is too long", f"Bearer {TOO_LONG}"),
+        ("with dots", f"Bearer {WITH_DOTS}"), ("with a parameter", f"Bearer {TOKEN}, realm=x"),
+        ("twice", f"Bearer {TOKEN} {TOKEN}"), ("behind a tab", f"Bearer\t{TOKEN}"), ("that goes on", f"Bearer {TOKEN};"),
+        ("that is no file", f"Bearer {DIRECTORY}"), ("behind another scheme", f"Basic x, Bearer {TOKEN}"),
+    ):  # fmt: skip
+        yield _refused(f"a token in Authorization {what} is refused with a challenge", 401, "token",
+                       lambda site, h=header: ask(site, "/bearer", None).adding("Authorization", h), path="/bearer",
+                       answer=CHALLENGE)  # fmt: skip
+    for what, header in (
+        ("no blank", f"Bearer{TOKEN}"), ("another scheme", f"Token {TOKEN}"), ("no scheme", TOKEN),
+        ("a longer scheme", f"XBearer {TOKEN}"),
+    ):  # fmt: skip
+        yield _refused(f"with {what} it is no token", 403, "token",
+                       lambda site, h=header: ask(site, "/bearer", None).adding("Authorization", h), path="/bearer")  # fmt: skip
+    yield _refused("a token in Authorization is revoked a moment ago", 401, "token",
+                   lambda site: bearing(site, token=PASSING_TOKEN), path="/bearer", tried=2, before=_revoke_anew,
+                   answer=CHALLENGE)  # fmt: skip
+    for what, cookie, header in (
+        ("the same", f"AUTH={TOKEN}", f"Bearer {TOKEN}"), ("two", f"AUTH={OTHER_TOKEN}", f"Bearer {TOKEN}"),
+        ("a bad cookie and a token", "AUTH=x", f"Bearer {TOKEN}"), ("a spaced cookie and a token", "a=1;  AUTH =x", f"Bearer {TOKEN}"),
+        ("a cookie and nothing behind Bearer", f"AUTH={TOKEN}", "Bearer"), ("a cookie and a bad token", f"AUTH={TOKEN}", "bearer x"),
+    ):  # fmt: skip
+        yield _refused(f"of two sources, both are refused: {what}", 400, "two_tokens",
+                       lambda site, c=cookie, h=header: ask(site, "/any", None).cookie(c).adding("Authorization", h), path="/any")  # fmt: skip
+    yield _opened("a cookie of a similar name is no second token",
+                  lambda site: bearing(site, "/any").cookie("XAUTH=1; auth=2"), "/any", sent={"Cookie": ["XAUTH=1; auth=2"]})  # fmt: skip
+    yield _refused("two tokens are told before a limit", 400, "two_tokens",
+                   lambda site: bearing(site, "/any-rate").token(TOKEN), path="/any-rate", tried=20)  # fmt: skip
+    yield _refused("a foreign origin is told before two tokens", 403, "origin",
+                   lambda site: bearing(site, "/any").token(TOKEN).origin("https://evil.example"), path="/any")  # fmt: skip
+    yield _refused("too many sessions of a token in Authorization are refused", 429, "limit",
+                   lambda site: bearing(site, "/any-once"), path="/any-once", held=1)  # fmt: skip
 
 
 CASES: tuple[Case, ...] = (
@@ -721,6 +966,8 @@ CASES: tuple[Case, ...] = (
     _refused("the path leads out of the root", 400, "protocol", lambda site: ask(site, "/../wss"), path=""),
     *_spellings(),
     *_readings(),
+    *_requests(),
+    *_bearers(),
     # The first check that fails answers.
     _refused("HTTP/1.0 is told before POST", 400, "protocol", lambda site: ask(site).but(version="HTTP/1.0", method="POST")),
     _refused("POST is told before a missing Upgrade", 405, "method", lambda site: ask(site).but(method="POST").without("Upgrade")),
@@ -877,6 +1124,15 @@ def run(site: Site) -> list[Observation]:
 # Judging it
 
 
+def _method_of(request: wire.Request | bytes) -> str:
+    return request.method if isinstance(request, wire.Request) else request.split(b" ")[0].decode()
+
+
+def _kind_of(request: wire.Request) -> str:
+    upgrades = [str(value).lower() for name, value in request.headers if str(name).lower() == "upgrade"]
+    return "other" if upgrades not in ([], [""], ["websocket"]) else "websocket" if any(upgrades) else "http"
+
+
 def _values(received: dict[str, Any], name: str) -> list[str]:
     return [value for key, value in received["headers"] if key.lower() == name.lower()]
 
@@ -884,8 +1140,8 @@ def _values(received: dict[str, Any], name: str) -> list[str]:
 def _expected_at_upstream(site: Site, case: Case) -> dict[str, list[str]]:
     return {
         "Host": [site.authority],
-        "Upgrade": ["websocket"],
-        "Connection": ["upgrade"],
+        "Upgrade": [] if case.is_request else ["websocket"],
+        "Connection": ["close" if case.is_request else "upgrade"],
         "X-Client-IP": [site.client],
         "X-Real-IP": [site.client],
         "X-Forwarded-For": [site.client],
@@ -935,6 +1191,9 @@ def _complaints_of_log(site: Site, case: Case, seen: Observation) -> list[str]:
     for key, value in expected.items():
         if line.get(key) != value:
             found.append(f"the access log's {key} is {line.get(key)!r}, not {value!r}")
+    request = case.build(site)
+    if isinstance(request, wire.Request) and (line["kind"], line["method"]) != (_kind_of(request), request.method):
+        found.append(f"the access log has {line['kind']} and {line['method']}, not {_kind_of(request)}")
     if seen.error_log and case.is_quiet and case.reason in QUIET_REASONS:
         found.append(f"error.log got: {seen.error_log.strip()}")
     return found
@@ -950,17 +1209,29 @@ def _complaints_of_upstream(site: Site, case: Case, seen: Observation) -> list[s
     for name, values in _expected_at_upstream(site, case).items():
         if _values(received, name) != values:
             found.append(f"the upstream received {name} {_values(received, name)}, not {values}")
-    if not case.sent.get("Cookie") and any(secret in json.dumps(received) for secret in SECRETS):
+    if (
+        not case.sent.get("Cookie")
+        and not case.is_forwarded
+        and any(secret in json.dumps(received) for secret in SECRETS)
+    ):
         found.append("the upstream received a secret")
     method, target, version = received["request"].split(" ")
-    if (method, target.partition("?")[0], version) != ("GET", case.path.partition("?")[0], "HTTP/1.1"):
+    asked = _method_of(case.build(site)) if case.is_request else "GET"
+    if (method, target.partition("?")[0], version) != (asked, case.path.partition("?")[0], "HTTP/1.1"):
         found.append(f"the upstream received {received['request']!r}")
     return found
 
 
 def differences(observations: Iterable[Observation]) -> list[str]:
     """Which of the gate's own refusals say more than their status: reasons are for the log."""
-    ways = (403, "origin"), (403, "token"), (400, "protocol"), (400, "connection"), (400, "path_spelling")
+    ways = (
+        (403, "origin"),
+        (403, "token"),
+        (400, "protocol"),
+        (400, "connection"),
+        (400, "path_spelling"),
+        (400, "two_tokens"),
+    )
     faces: dict[int, set[str]] = {}
     for case, seen in zip(CASES, observations, strict=True):
         # nginx itself says more of a request that it cannot read.

@@ -117,7 +117,9 @@ def served_fingerprints(address: Address, timeout: float) -> t.List[str]:
     return sorted(set(found))
 
 
-def answer(address: Address, path: str, timeout: float, origin: str = "", cookie: str = "") -> int:
+def answer(
+    address: Address, path: str, timeout: float, origin: str = "", cookie: str = "", authorization: str = ""
+) -> int:
     """Return the status with which a handshake is answered."""
     lines = [
         f"GET {path} HTTP/1.1",
@@ -129,6 +131,7 @@ def answer(address: Address, path: str, timeout: float, origin: str = "", cookie
     ]
     lines += [f"Origin: {origin}"] if origin else []
     lines += [f"Cookie: {cookie}"] if cookie else []
+    lines += [f"Authorization: {authorization}"] if authorization else []
     request = ("\r\n".join(lines) + "\r\n\r\n").encode("ascii", "replace")
     received = b""
     try:

@@ -48,6 +48,8 @@ DEFAULT_PORTS = {"wss": 443, "ws": 80}
 # RFC 9110 5.6.2, RFC 6265 4.1.1.
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 COOKIE_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
+# RFC 6750 2.1
+BEARER_VALUE = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 HANDSHAKE_HEADERS = frozenset(
     ("host", "upgrade", "connection", "origin", "authorization")
@@ -178,6 +180,7 @@ def build_headers(
     token: t.Optional[str],
     username: t.Optional[str],
     password: t.Optional[str],
+    token_source: str = "cookie",
 ) -> t.Tuple[t.Tuple[str, str], ...]:
     """The headers beside those that make the handshake. Errors name a header, never its value."""
     built: t.List[t.Tuple[str, str]] = []
@@ -194,7 +197,15 @@ def build_headers(
             cookies.append(value)
         else:
             built.append((name, value))
-    if token is not None:
+    if token is not None and token_source == "bearer":
+        if not BEARER_VALUE.fullmatch(token):
+            raise ProbeArgumentError("token has characters that Authorization cannot carry after Bearer")
+        if username is not None or any(name.lower() == "authorization" for name in headers):
+            raise ProbeArgumentError(
+                "token_source bearer takes the header Authorization, which is there once: drop the other"
+            )
+        built.append(("Authorization", f"Bearer {token}"))
+    elif token is not None:
         if not HEADER_NAME.fullmatch(cookie_name):
             raise ProbeArgumentError(f"'{cookie_name}' is no name of a cookie")
         if not COOKIE_VALUE.fullmatch(token):

@@ -23,9 +23,9 @@ def read(gate: Gate, where: str, location: t.Mapping[str, t.Any], options: t.Map
         gate.zones.append({"kind": "req", "key": "$wss_network", "name": f"wss_attempts64_{slug}", "rate": attempts})
     if per_address:
         gate.zones.append({"kind": "conn", "key": "$wss_network", "name": f"wss_sessions64_{slug}", "rate": 0})
-    if per_token and location["cookie"]:
-        # Another cookie is another key, hence another name; no slug has a '-'.
-        cookie = location["cookie"]["slug"]
-        zone = {"kind": "conn", "key": f"$wss_token_{cookie}", "name": f"wss_tokens_{cookie}-{slug}", "rate": 0}
+    if per_token and location["token"]:
+        # Another cookie or source is another key, hence another name; no slug of a cookie or location has a '-'.
+        token = location["token"]
+        zone = {"kind": "conn", "key": f"${token['variable']}", "name": f"wss_tokens_{token['slug']}-{slug}", "rate": 0}
         gate.zones.append(zone)
     return {"attempts": attempts, "sessions_per_address": per_address, "sessions_per_token": per_token}

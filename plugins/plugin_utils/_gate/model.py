@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .._cookie_patterns import BEARER_PRESENT, BEARER_TOKEN
 from . import auth, checks, servers as servers_, tls, upstreams
 from .context import Gate
 
@@ -70,6 +71,13 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         "zones": gate.zones,
         "forwarded": gate.forwarded,
         "readings": gate.readings,
+        "has_bearer": any(
+            "bearer" in location["token"]["sources"]
+            for server in gate.servers
+            for location in server["locations"]
+            if location["token"]
+        ),
+        "bearer": {"patterns": {"token": BEARER_TOKEN, "present": BEARER_PRESENT}},
         "has_http": bool(plain),
         "has_preflights": any(http["has_preflights"] for http in plain),
         "redirect_addresses": gate.redirect_addresses,

@@ -15,6 +15,7 @@ from .defaults import CHOICES, OPTIONS, VARIABLES
 
 AUTH_KINDS = CHOICES["wss_proxy_servers.locations.auth"]
 SERVER_AUTH_KINDS = CHOICES["wss_proxy_servers.auth"]
+TOKEN_SOURCES = CHOICES["wss_proxy_servers.locations.sources"]
 # What applications serve. TRACE shows a client's credentials to its page, CONNECT is for proxies that clients choose.
 HTTP_METHODS = CHOICES["wss_proxy_servers.locations.http.methods"]
 BALANCING_METHODS = CHOICES["wss_proxy_upstreams.balancing"]

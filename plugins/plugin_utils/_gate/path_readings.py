@@ -16,6 +16,7 @@ GUARDS = (
     "auth",
     "http",
     "cookie",
+    "token",
     "htpasswd_path",
     "external",
     "client_certificate_required",

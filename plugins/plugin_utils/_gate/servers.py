@@ -119,8 +119,12 @@ def _connection_check(gate: Gate, where: str, server: t.Mapping[str, t.Any]) -> 
             "connection_check_path needs a listener with TLS: no browser keeps a Secure cookie of a plain page",
         )
     own = origins.of_pages(server)
+    # No page can write Authorization for a WebSocket.
     offered = [
-        loc for loc in server["locations"] if not own or any(origins.includes(loc["origins"], origin) for origin in own)
+        loc
+        for loc in server["locations"]
+        if (not own or any(origins.includes(loc["origins"], origin) for origin in own))
+        and (not loc["token"] or "cookie" in loc["token"]["sources"] or auth.kind_of(loc["auth"]).is_any)
     ]
     if not offered:
         gate.problems.add(

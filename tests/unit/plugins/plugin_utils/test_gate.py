@@ -1297,6 +1297,7 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "upstream": "https://app.example",
         "auth": "token",
         "cookie_name": "AUTH",
+        "sources": ["cookie", "bearer"],
         "origins": ["https://app.example.com"],
         "allow_missing_origin": True,
         "http": True,
@@ -1639,6 +1640,7 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "htpasswd_path": "",
                 "realm": "Restricted",
                 "cookie": made["cookies"][0],
+                "token": {"slug": "AUTH", "variable": "wss_token_AUTH", "sources": ["cookie"]},
                 "origins": made["origins"][0],
                 "upstream": {"url": "http://127.0.0.1:8080/wss", "path": "/wss", "tls": None},
                 "external": "",
@@ -1669,7 +1671,7 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
             "http": False,
         }
     ]
-    assert not made["has_http"] and not made["has_preflights"]
+    assert not made["has_bearer"] and not made["has_http"] and not made["has_preflights"]
     assert made["zones"] == []
     assert made["forwarded"] == []
     assert made["redirect_addresses"] == ["80", "[::]:80"]
