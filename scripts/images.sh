@@ -60,10 +60,10 @@ build() {
 # What is fetched of PyPI and npm is fetched here, by this machine's settings: see the README beside the Dockerfile.
 build_applications() {
     local base=wssgate-test:debian12-nginx image=wssgate-test:applications context=$CACHE/image-applications
-    local inputs wheels=()
+    local inputs name wheels=()
     inputs=$(
         {
-            cat "$CONTEXT/applications/"{Dockerfile,requirements.txt,package-lock.json}
+            cat "$CONTEXT/applications/"{Dockerfile,requirements.txt,requirements-jupyter.txt,package-lock.json}
             docker image inspect --format '{{.Id}}' "$base"
         } | sha256sum | cut -c1-16
     )
@@ -78,12 +78,15 @@ build_applications() {
     say "Fetching what $image is made of"
     rm -rf "$context"
     mkdir -p "$context"
-    cp "$CONTEXT/applications/"{Dockerfile,requirements.txt,package.json,package-lock.json} "$context" || return
+    cp "$CONTEXT/applications/"{Dockerfile,requirements.txt,requirements-jupyter.txt,package.json,package-lock.json} "$context" || return
     for version in _2_28 _2_17 2014; do
         wheels+=(--platform "manylinux${version}_$(uname -m)")
     done
-    "$VENV/bin/pip" download --quiet --no-deps --only-binary :all: --require-hashes "${wheels[@]}" --python-version 3.11 \
-        --requirement "$context/requirements.txt" --dest "$context/wheels" || return
+    for name in requirements requirements-jupyter; do
+        "$VENV/bin/pip" download --quiet --no-deps --only-binary :all: --require-hashes \
+            "${wheels[@]}" --python-version 3.11 \
+            --requirement "$context/$name.txt" --dest "$context/wheels" || return
+    done
     # Of another node than the one that will run it.
     npm ci --prefix "$context" --ignore-scripts --no-audit --no-fund --loglevel error || return
     say "Building $image from $base"

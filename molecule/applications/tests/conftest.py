@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import modules
-from support.gate import Gate
+from lib.molecule import modules
+from lib.molecule.gate import Gate
 
 STORE = "/var/lib/nginx/tokens"
 ACCESS_LOG = "/var/log/nginx/wss_access.log"

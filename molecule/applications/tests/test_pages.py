@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import INTERPRETERS, PROGRAMS, STORE
-from support.gate import Gate
+from lib.molecule.gate import Gate
 
 PAGES = Path(__file__).parents[3] / "docs" / "cookbook"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -8,17 +8,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 import shutil
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import expect, sync_playwright
 
 from lib import wire
+from lib.molecule.browser import options_for
 
 STORE = "/var/lib/nginx/tokens"
 TOKEN = "Browser_test-token-0123456789"
@@ -29,21 +27,6 @@ ROOT = Path(__file__).resolve().parents[3]
 PICTURES = ROOT / ".cache" / "artifacts" / "browser"
 # What a handshake that does not wait for its own cookie overtakes: each takes Chromium a third of a millisecond.
 MANY_COOKIES = "for (let i = 0; i < 500; i++) document.cookie = `other=${i}; Path=/nowhere; Secure`;"
-FLAGS = (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--no-first-run",
-)
-
-
-def key_hash(certificate: Path) -> str:
-    """The name by which Chromium is told to trust one key, and no other."""
-    key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
-    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return base64.b64encode(hashlib.sha256(spki).digest()).decode("ascii")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,41 +43,12 @@ def playwright():
         yield started
 
 
-def chromium_for(gate, folder: Path) -> tuple[Path, str]:
-    """The program to start, and the address at which it meets the gate.
-
-    Chromium drops what it is loading (ERR_NETWORK_CHANGED) whenever the machine gets or loses an interface, and every
-    container that starts or ends beside this one is such a change. So it runs in the gate's own network namespace,
-    where nothing changes; to enter that takes root. Anybody else gets the published port, and is better off without
-    neighbours.
-    """
-    program = shutil.which("chromium")
-    assert program, "this scenario drives Debian's package chromium on the controller; install it"
-    if os.getuid() != 0:
-        return Path(program), f"127.0.0.1:{gate.port}"
-    inside = folder / f"chromium-{gate.name}"
-    inside.write_text(f'#!/bin/sh\nexec nsenter --net={gate.network} {program} "$@"\n')
-    inside.chmod(0o700)
-    return inside, "127.0.0.1:443"
-
-
 @pytest.fixture(scope="module")
 def options(gate, tmp_path_factory):
     """How Chromium is started."""
-    program, address = chromium_for(gate, tmp_path_factory.mktemp("chromium"))
-    return {
-        "executable_path": program,
-        # Chromium's own sandbox does not start for root.
-        "chromium_sandbox": os.getuid() != 0,
-        "args": [
-            *FLAGS,
-            # The sites of this scenario are on the gate, whatever network this machine is on; no other site is there.
-            "--host-resolver-rules="
-            + "".join(f"MAP {name} {address}, " for name in ("*.example.com", "evil.example.net"))
-            + "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-            f"--ignore-certificate-errors-spki-list={key_hash(gate.ca_path)}",
-        ],
-    }
+    # The sites of this scenario are on the gate, whatever network this machine is on; no other site is there.
+    sites = ("*.example.com", "evil.example.net", "partner.example.net")
+    return options_for(gate, tmp_path_factory.mktemp("chromium"), sites, [gate.ca_path])
 
 
 @pytest.fixture(scope="module")
@@ -325,6 +279,81 @@ def test_the_cookie_of_the_page_is_not_sent_from_another_site(host, permissive, 
     assert [value for name, value in headers if name.lower() == "cookie"] == ["control=from-everywhere"]
 
 
+def put_within(page, cookie: str) -> None:
+    """Has a frame of the gate's own host set a cookie, as a page of that host can that another page embeds."""
+    page.evaluate(
+        """url => new Promise(done => {
+            const frame = document.createElement('iframe');
+            frame.src = url;
+            frame.onload = () => done();
+            document.body.append(frame);
+        })""",
+        f"{SITE}/page.html",
+    )
+    page.frames[-1].evaluate("cookie => { document.cookie = cookie; void document.cookie; }", cookie)
+
+
+def cookie_rules() -> dict[str, list[str]]:
+    """The table of the guide: by a cookie's rule, from which pages it reaches the gate."""
+    guide = (ROOT / "docs" / "client.md").read_text("utf-8")
+    table = guide.partition("\n| cookie of the gate's host |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.splitlines()[2:]]
+    return {rule.strip("`"): cells for rule, *cells in rows}
+
+
+@pytest.mark.parametrize("rule", ["SameSite=Strict", "SameSite=Lax", "SameSite=None", "SameSite=None; Partitioned"])
+def test_the_cookie_goes_along_from_the_pages_that_the_guide_says(host, context, permissive, token, rule):
+    same_site, partner = "https://www.example.com", "https://partner.example.net"
+    found = []
+    for window, origin in ((permissive, same_site), (permissive, partner), (context, partner)):
+        window.clear_cookies()
+        page = page_of(window, origin)
+        if "Partitioned" in rule:
+            put_within(page, f"AUTH={token}; Path=/partner; Secure; {rule}")
+        else:
+            cookie = {"name": "AUTH", "value": token, "domain": "wcs.example.com", "path": "/partner", "secure": True}
+            window.add_cookies([{**cookie, "sameSite": rule.partition("=")[2]}])
+        found.append({"open": "sent", "closed 1006": "not sent"}[open_from(page, "wss://wcs.example.com/partner")])
+        if found[-1] == "not sent":
+            assert '"location":"/partner","status":403,"reason":"token"' in refusals(host)
+    assert found == cookie_rules()[rule]
+
+
+def test_a_page_of_another_site_uses_the_rest_interface_after_a_preflight_without_credentials(host, permissive, token):
+    """A PUT with a header of its own is what a browser asks leave for."""
+
+    def put_from(origin):
+        return page_of(permissive, origin).evaluate(
+            """url => fetch(url, { method: 'PUT', credentials: 'include', headers: { 'X-Request': '1' } })
+                .then(answer => answer.text()).catch(error => error.name)""",
+            f"{SITE}/rest",
+        )
+
+    cookie = {"name": "AUTH", "value": token, "domain": "wcs.example.com", "path": "/rest", "secure": True}
+    permissive.add_cookies([{**cookie, "sameSite": "None"}])
+    assert put_from("https://partner.example.net") == "PUT"
+    assert put_from("https://evil.example.net") == "TypeError"
+    assert '"location":"/rest","status":403,"reason":"origin"' in refusals(host)
+    # The preflight still passes, and what comes after it does not.
+    permissive.clear_cookies()
+    assert put_from("https://partner.example.net") == "TypeError"
+    lines = host.check_output('grep \'"location":"/rest"\' /var/log/nginx/wss_access.log | tail -n 2').splitlines()
+    found = [(line["method"], line["status"], line["reason"]) for line in map(json.loads, lines)]
+    assert found == [("OPTIONS", 200, ""), ("PUT", 403, "token")]
+
+
+def test_a_page_of_the_same_site_sets_the_cookie_for_the_domain(context, token):
+    page = page_of(context, "https://www.example.com")
+    rest = "Path=/partner; Secure; SameSite=Strict"
+    page.evaluate("cookie => { document.cookie = cookie; void document.cookie; }", f"AUTH={token}; {rest}")
+    assert open_from(page, "wss://wcs.example.com/partner") == "closed 1006", "it is this host's alone"
+    context.clear_cookies()
+    page.evaluate(
+        "cookie => { document.cookie = cookie; void document.cookie; }", f"AUTH={token}; Domain=example.com; {rest}"
+    )
+    assert open_from(page, "wss://wcs.example.com/partner") == "open"
+
+
 def test_a_cookie_with_the_host_prefix_works_and_is_cleared(context, page, token):
     page.goto(PAGE)
     fill(page, token, "/host")
@@ -481,7 +510,14 @@ def test_each_closing_code_has_its_advice(closing_page, code, title, advice):
 
 def test_the_page_offers_only_locations_that_let_its_own_origin_in(page):
     page.goto(PAGE)
-    assert page.locator("#place option").all_inner_texts() == ["/wss", "/host", "/down", "/silent", "/one-name"]
+    assert page.locator("#place option").all_inner_texts() == [
+        "/wss",
+        "/host",
+        "/down",
+        "/silent",
+        "/one-name",
+        "/partner",
+    ]
 
 
 def test_foreign_script_does_not_run_on_the_page_and_it_reaches_no_other_host(context, page):
