@@ -13,9 +13,12 @@ version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Makes an authority on the host where there is none, and signs what M(wssgate.nginx.wss_certificate) of other hosts asks for.
-  - The key of the authority is C(ca.key) in O(directory), for root alone, and never leaves the host. The keys of servers never come to it.
-  - An authority that is there is never replaced. What is left of a damaged one is an error, because a new one would have every client refuse the gates.
+  - Makes an authority on the host where there is none, and signs what M(wssgate.nginx.wss_certificate) of other hosts
+    asks for.
+  - The key of the authority is C(ca.key) in O(directory), for root alone, and never leaves the host. The keys of
+    servers never come to it.
+  - An authority that is there is never replaced. What is left of a damaged one is an error, because a new one would
+    have every client refuse the gates.
 requirements:
   - python3-cryptography 3.3 or newer on the host
 options:

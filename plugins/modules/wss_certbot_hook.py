@@ -13,16 +13,19 @@ version_added: 1.1.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Installs the program C(/usr/local/sbin/wssgate-deploy-certificates), which certbot is to run after each attempt to renew (C(--post-hook)),
-    and its configuration, C(/etc/letsencrypt/wssgate.json).
-  - The program compares what certbot holds with what is installed, and that with what clients get. Where something differs it checks the pair,
-    installs it, has nginx test its configuration and reloads once, with the lock and the proof of M(wssgate.nginx.nginx_config). What clients
-    got before comes back where they do not get the new certificate.
-  - The program is the same code as the modules of this collection, put on the host once. It needs Python and nothing of Ansible, and runs with the
-    system's own Python (C(/usr/bin/python3), else another one of the system that is 3.8 or newer).
+  - Installs the program C(/usr/local/sbin/wssgate-deploy-certificates), which certbot is to run after each attempt to
+    renew (C(--post-hook)), and its configuration, C(/etc/letsencrypt/wssgate.json).
+  - The program compares what certbot holds with what is installed, and that with what clients get. Where something
+    differs it checks the pair, installs it, has nginx test its configuration and reloads once, with the lock and the
+    proof of M(wssgate.nginx.nginx_config). What clients got before comes back where they do not get the new
+    certificate.
+  - The program is the same code as the modules of this collection, put on the host once. It needs Python and nothing of
+    Ansible, and runs with the system's own Python (C(/usr/bin/python3), else another one of the system that is 3.8 or
+    newer).
 options:
   state:
-    description: V(absent) removes the program and its configuration. Certificates are not touched, nor what certbot holds.
+    description:
+      - V(absent) removes the program and its configuration. Certificates are not touched, nor what certbot holds.
     type: str
     choices: [present, absent]
     default: present
@@ -74,7 +77,8 @@ options:
     type: path
     default: /run/nginx.pid
   live_timeout:
-    description: Seconds that new workers may take to serve, and that clients may take to get the new certificate after that.
+    description:
+      - Seconds that new workers may take to serve, and that clients may take to get the new certificate after that.
     type: float
     default: 10
 extends_documentation_fragment:

@@ -13,11 +13,12 @@ version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - One call looks after all certificates of a host. Everything is read and checked first. With one problem anywhere nothing is changed,
-    and the error names every problem.
-  - A certificate and its key are replaced together, in one step where both are in a folder of their own, as they are by default. The folder has the
-    certificate's name, or nothing else is in it. Where they are elsewhere, or the file system cannot exchange two folders, the key goes first and the
-    certificate follows. If the host is killed between the two, nginx does not start until the next call completes the pair.
+  - One call looks after all certificates of a host. Everything is read and checked first. With one problem anywhere
+    nothing is changed, and the error names every problem.
+  - A certificate and its key are replaced together, in one step where both are in a folder of their own, as they are by
+    default. The folder has the certificate's name, or nothing else is in it. Where they are elsewhere, or the file
+    system cannot exchange two folders, the key goes first and the certificate follows. If the host is killed between
+    the two, nginx does not start until the next call completes the pair.
   - Keys are written as V(0600), certificates as V(0644), both owned by the user that runs the module, usually root.
   - A key is shown in no output, diff, error or log.
   - Does not reload nginx. M(wssgate.nginx.nginx_config) notices by itself that a certificate is newer than the workers.
@@ -38,8 +39,9 @@ options:
         description:
           - V(selfsigned) makes a certificate that signs itself, and makes it anew before it ends.
           - V(files) checks and installs a certificate that comes with the call or is on the host already.
-          - V(acme) keeps what an authority has issued, and makes a self-signed placeholder where there is nothing, so that nginx can start.
-            RV(certificates[].due) says why a certificate has to be asked for. This module does not ask for it.
+          - V(acme) keeps what an authority has issued, and makes a self-signed placeholder where there is nothing, so
+            that nginx can start. RV(certificates[].due) says why a certificate has to be asked for. This module does
+            not ask for it.
         type: str
         choices: [selfsigned, files, acme]
         required: true
@@ -51,7 +53,9 @@ options:
         elements: str
         default: []
       common_name:
-        description: Common name of the subject. By default the first of O(certificates[].subject_alt_names). Clients look at the names alone.
+        description:
+          - Common name of the subject. By default the first of O(certificates[].subject_alt_names). Clients look at the
+            names alone.
         type: str
       key_type:
         description: Kind of the key to make. An RSA signature costs the gate several times the processor time of P-256.
@@ -72,25 +76,32 @@ options:
         default: false
       authority:
         description:
-          - With O(certificates[].provider=selfsigned), name of an authority in O(issuers) that signs the certificate instead of its own key.
-          - Where a certificate is needed, RV(certificates[].request) has to be signed, with M(wssgate.nginx.wss_authority), and a second call brings the
-            result in O(issued). The old certificate stays until then.
+          - With O(certificates[].provider=selfsigned), name of an authority in O(issuers) that signs the certificate
+            instead of its own key.
+          - Where a certificate is needed, RV(certificates[].request) has to be signed, with
+            M(wssgate.nginx.wss_authority), and a second call brings the result in O(issued). The old certificate stays
+            until then.
         type: str
       certificate_path:
-        description: Path of the certificate with its chain. By default C(fullchain.pem) in a folder named after the certificate in O(directory).
+        description:
+          - Path of the certificate with its chain. By default C(fullchain.pem) in a folder named after the certificate
+            in O(directory).
         type: path
       key_path:
         description: Path of the private key. By default C(privkey.pem) in that folder.
         type: path
       certificate_content:
-        description: With O(certificates[].provider=files), the certificate as PEM, followed by its issuers up to but without the root.
+        description:
+          - With O(certificates[].provider=files), the certificate as PEM, followed by its issuers up to but without the
+            root.
         type: str
       key_content:
         description: With O(certificates[].provider=files), the private key as PEM, without passphrase.
         type: str
       remote:
         description:
-          - With O(certificates[].provider=files), certificate and key are on the host already and are only checked, never touched.
+          - With O(certificates[].provider=files), certificate and key are on the host already and are only checked,
+            never touched.
         type: bool
         default: false
       symlinks_allowed:
@@ -107,8 +118,8 @@ options:
     default: {}
   client_authorities:
     description:
-      - Authorities whose clients a server lets in. The certificate becomes C(ca.pem) in a folder named after the authority in O(directory),
-        the revocation lists C(crl.pem) beside it.
+      - Authorities whose clients a server lets in. The certificate becomes C(ca.pem) in a folder named after the
+        authority in O(directory), the revocation lists C(crl.pem) beside it.
       - Refused is what would have nginx refuse every client, such as a revocation list that is out of date.
     type: list
     elements: dict
@@ -119,11 +130,14 @@ options:
         type: str
         required: true
       certificate_content:
-        description: Certificate of the authority as PEM. Several are possible, such as an intermediate one and its root.
+        description:
+          - Certificate of the authority as PEM. Several are possible, such as an intermediate one and its root.
         type: str
         required: true
       crl_content:
-        description: Revocation lists as PEM, one of each authority in O(client_authorities[].certificate_content). Without any the file goes.
+        description:
+          - Revocation lists as PEM, one of each authority in O(client_authorities[].certificate_content). Without any
+            the file goes.
         type: str
   directory:
     description: Folder of the certificates and authorities that have no path of their own.
@@ -191,14 +205,17 @@ certificates:
       type: list
       elements: str
     due:
-      description: With O(certificates[].provider=acme), why a certificate has to be asked for. Empty when it need not be.
+      description:
+        - With O(certificates[].provider=acme), why a certificate has to be asked for. Empty when it need not be.
       type: list
       elements: str
     request:
-      description: What O(certificates[].authority) has to sign, as PEM. None when there is nothing to sign, and in check mode.
+      description:
+        - What O(certificates[].authority) has to sign, as PEM. None when there is nothing to sign, and in check mode.
       type: str
     other_authority:
-      description: With O(certificates[].provider=acme), whether certbot has it from another authority than O(acme_directory).
+      description:
+        - With O(certificates[].provider=acme), whether certbot has it from another authority than O(acme_directory).
       type: bool
     certificate_path:
       description: Path of the certificate.

@@ -25,8 +25,8 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.deployment import DeployError
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import locks, shipped
-from ansible_collections.wssgate.nginx.plugins.module_utils._host.run import Finished
 from ansible_collections.wssgate.nginx.plugins.module_utils._host.locks import LockError
+from ansible_collections.wssgate.nginx.plugins.module_utils._host.run import Finished
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.files import (
     Change,
     Entry,
@@ -130,7 +130,7 @@ class Place:
 
     def reload(self, _master: Process, _before: t.Any, _after: t.Any) -> list[int]:
         self.commands.append("reload")
-        with pytest.raises(Exception, match="locked by another run"), Lock(str(self.nginx), 0.05):
+        with pytest.raises(LockError, match="locked by another run"), Lock(str(self.nginx), 0.05):
             pass
         if self.fails_to_reload:
             raise NotLive(self.fails_to_reload.pop())

@@ -48,11 +48,13 @@ class Authority:
         if certificate is None or key is None:
             missing = self.certificate_path if certificate is None else self.key_path
             raise CertificateError(
-                f"{missing} is gone: bring it back from a backup, or remove {directory} and have clients trust a new authority"
+                f"{missing} is gone: bring it back from a backup, or remove {directory} and have clients trust a new "
+                "authority"
             )
         if os.stat(self.key_path).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise CertificateError(
-                f"others than root have access to {self.key_path}: whoever read it can pose as the gates; see who, then set its mode to 0600"
+                f"others than root have access to {self.key_path}: whoever read it can pose as the gates; see who, "
+                "then set its mode to 0600"
             )
         self.certificate, self.key, self.pem = (
             crypto.load_certificates(certificate)[0],

@@ -6,11 +6,11 @@
 
 certbot runs this once after each attempt to renew, however many certificates it renewed. It compares, so that it can be
 run at any time: certbot's certificate with the installed one, and the installed one with what a client gets. Without a
-difference it does nothing. It has the lock of nginx_config meanwhile, reloads as that does, at most once but for putting
-something back, and never restarts nginx; sessions go on.
+difference it does nothing. It has the lock of nginx_config meanwhile, reloads as that does, at most once but for
+putting something back, and never restarts nginx; sessions go on.
 
-A certificate that is damaged keeps no other from being installed; it is reported at the end. One that clients do not get
-where they got the former one makes room for that again.
+A certificate that is damaged keeps no other from being installed; it is reported at the end. One that clients do not
+get where they got the former one makes room for that again.
 
 Needs nothing but Python: it runs on the host without Ansible. Exit status 1 says that something is not as it should be;
 the words are on standard error.
@@ -33,7 +33,6 @@ from .._handshake.served import Address, certificates
 from .._host import files
 from .._host.error import HostError
 from .._host.run import run
-from .._nginx.error import NginxError
 from .._nginx.files import Exchange, Lock, Operations
 from .._nginx.live import Activator, Family, NotLive, System, changed_at, sayings
 from .._nginx.process import Finder, started_at
@@ -45,7 +44,7 @@ CONNECT_LIMIT = 5.0
 PAUSE = 0.2
 UNTOUCHED = "what was there is still there and served"
 # What stops one certificate and not the others
-_FAULTS = (HostError, NginxError, OSError, ValueError)
+_FAULTS = (HostError, OSError, ValueError)
 
 
 class DeployError(HostError):
@@ -245,7 +244,7 @@ class Deployment:
         except NotLive as error:
             self.problems.append(f"nginx does not take on its configuration: {error}{self._put_back(self.installed)}")
             return
-        except (HostError, NginxError, OSError) as error:
+        except (HostError, OSError) as error:
             self.problems.append(str(error))
             return
         deadline = time.monotonic() + self.timeout

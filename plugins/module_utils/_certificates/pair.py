@@ -4,10 +4,11 @@
 
 """The two files of a certificate and its key, replaced together.
 
-nginx does not start with a key of another certificate, so that a process that is killed between the renames of two files can take a
-gate away at the next boot. Where both are in a folder of their own, a new folder is made beside it, complete, and the two change
-places in one step of the kernel (renameat2). Elsewhere (two folders, a folder with other things in it, a file system that cannot
-exchange) the files are renamed one after the other, and what a killed process has left tells the next one how to go on.
+nginx does not start with a key of another certificate, so that a process that is killed between the renames of two
+files can take a gate away at the next boot. Where both are in a folder of their own, a new folder is made beside it,
+complete, and the two change places in one step of the kernel (renameat2). Elsewhere (two folders, a folder with other
+things in it, a file system that cannot exchange) the files are renamed one after the other, and what a killed process
+has left tells the next one how to go on.
 
 Needs nothing but Python: the program that certbot runs on the host uses this file, too.
 """
@@ -63,8 +64,8 @@ class PairFiles(t.NamedTuple):
 def replace(certificate_path: str, key_path: str, name: str, wanted: PairFiles, follow: bool = False) -> None:
     """Have both files as they are wanted, at once where that can be, and clear away what a killed process has left.
 
-    ``name`` is the certificate's: a folder of that name is its own, whatever else is in it. With ``follow`` the paths may lead
-    through symlinks.
+    ``name`` is the certificate's: a folder of that name is its own, whatever else is in it. With ``follow`` the paths
+    may lead through symlinks.
     """
     if not follow:
         for path in (certificate_path, key_path):
@@ -83,7 +84,10 @@ def replace(certificate_path: str, key_path: str, name: str, wanted: PairFiles, 
 
 
 def check_attributes(certificate_path: str, key_path: str) -> None:
-    """Refuse files that cannot be removed, before anything is changed: folders change places with them in it all the same."""
+    """Refuse files that cannot be removed, before anything is changed.
+
+    Folders change places with them in it all the same.
+    """
     for path in dict.fromkeys([certificate_path, key_path, *map(os.path.dirname, (certificate_path, key_path))]):
         letters = _attributes(path)
         if letters:
@@ -122,7 +126,7 @@ def interrupted(certificate_path: str, key_path: str) -> t.List[str]:
 
 
 def pending_certificate(certificate_path: str, key_path: str) -> t.Optional[str]:
-    """Return where the certificate waits whose key is in place already: a process was killed between the two renames."""
+    """Return where the certificate waits whose key is in place: a process was killed between the two renames."""
     waiting = certificate_path + NEW_SUFFIX
     if os.path.islink(waiting) or not os.path.isfile(waiting) or os.path.lexists(key_path + NEW_SUFFIX):
         return None
@@ -168,8 +172,8 @@ def recover(certificate_path: str, key_path: str) -> t.List[str]:
 def _replace_files(certificate_path: str, key_path: str, wanted: PairFiles) -> None:
     """Stage the key and the certificate, then rename them in the same order.
 
-    So what is left of it tells where it ended: a staged key, with or without a certificate, that nothing has been renamed; a
-    staged certificate alone that its key is in place.
+    So what is left of it tells where it ended: a staged key, with or without a certificate, that nothing has been
+    renamed; a staged certificate alone that its key is in place.
     """
     before = files.read(key_path, follow=True)
     staged = []

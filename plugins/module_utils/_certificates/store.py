@@ -61,7 +61,7 @@ def real_paths(spec: Spec) -> t.Tuple[str, str]:
 def plan_all(
     specs: t.Iterable[Spec], now: datetime.datetime, authorities: t.Iterable[ClientAuthority] = ()
 ) -> t.Tuple[t.List[Plan], t.List[AuthorityPlan]]:
-    """Plan every certificate and every authority of clients, or raise with everything that is wrong with any of them."""
+    """Plan every certificate and every authority of clients, or raise with all that is wrong with any of them."""
     plans, authority_plans, problems = [], [], []
     owners: t.Dict[str, str] = {}
     for spec in specs:

@@ -243,8 +243,10 @@ def _chain_problems(chain: t.Sequence[t.Any]) -> t.Iterator[str]:
         if is_signed_by(chain[number - 1], chain[number]):
             continue
         yield (
-            f"the chain is out of order: certificate number {number} ({chain[number - 1].subject.rfc4514_string()}) was not "
-            f"signed by number {number + 1} ({chain[number].subject.rfc4514_string()}); put the server's own first, then each one's issuer"
+            f"the chain is out of order: certificate number {number} ({chain[number - 1].subject.rfc4514_string()}) "
+            "was not "
+            f"signed by number {number + 1} ({chain[number].subject.rfc4514_string()}); "
+            "put the server's own first, then each one's issuer"
         )
         return
 
@@ -258,7 +260,8 @@ def pair_problems(chain: t.Sequence[t.Any], key: t.Any, names: t.Iterable[str], 
     ]
     if positions and positions[0] != 1:
         return [
-            f"the chain is out of order: the certificate of the key is number {positions[0]}; put it first, then each one's issuer"
+            f"the chain is out of order: the certificate of the key is number {positions[0]}; "
+            "put it first, then each one's issuer"
         ]
     problems = []
     if not positions:
@@ -318,7 +321,8 @@ def client_authority_problems(
         end = next_update(revoked)
         if end is not None and end <= now:
             problems.append(
-                f"the revocation list of {issuer} was good until {end:%Y-%m-%d %H:%M} UTC; nginx would refuse every client"
+                f"the revocation list of {issuer} was good until {end:%Y-%m-%d %H:%M} UTC; "
+                "nginx would refuse every client"
             )
     return problems
 
@@ -332,7 +336,10 @@ def new_key(key_type: str) -> t.Any:
 
 
 def _key_usage(**used: bool) -> t.Any:
-    names = "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign encipher_only decipher_only"
+    names = (
+        "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign "
+        "encipher_only decipher_only"
+    )
     return x509.KeyUsage(**{name: used.get(name, False) for name in names.split()})
 
 

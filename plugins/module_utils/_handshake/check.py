@@ -4,7 +4,7 @@
 
 """What clients of a gate meet: certificates, versions of TLS, and answers to handshakes; seen from the gate itself.
 
-Nothing here raises for what a listener does or does not do. Needs nothing beyond Python, but for what _certificate needs.
+Nothing here raises for what a listener does or does not do. Needs what _certificates/x509.py needs.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def _is_file(name: str) -> bool:
 
 
 def package_files(package: str, names: t.Iterable[str]) -> t.Dict[str, str]:
-    """What is written for some files below module_utils, by path; ``package`` is the folder that stands for module_utils."""
+    """What is written for files below module_utils, by path; ``package`` is the folder that stands for it."""
     files = {f"{package}/__init__.py": MARKER + "\n"}
     for name in names:
         *folders, file = name.split(".")

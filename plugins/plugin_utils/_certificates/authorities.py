@@ -17,7 +17,7 @@ class ClientAuthorityList:
     """certificates_client_authorities, checked and with the content of the files it names."""
 
     def __init__(self, authorities: t.Any, read: Read) -> None:
-        """Read the list. The function read returns the content of a file of the controller or raises UnreadableError."""
+        """Read the list."""
         self.problems: t.List[str] = []
         self.authorities: t.List[t.Dict[str, t.Any]] = []
         if not isinstance(authorities, t.Sequence) or isinstance(authorities, str):
@@ -55,7 +55,8 @@ def authority_problems(authorities: t.Any) -> t.List[str]:
         name = str(given.get("name", ""))
         if not NAME.fullmatch(name) or not given.get("host"):
             problems.append(
-                f"certificates_authorities[{number}]: name ({name!r}) and host are needed, the host of the inventory that keeps its key"
+                f"certificates_authorities[{number}]: name ({name!r}) and host are needed, "
+                "the host of the inventory that keeps its key"
             )
         if name in names:
             problems.append(f"authority {name}: the name is there twice")

@@ -31,7 +31,8 @@ def content_of(
     given = [key for key in (f"{what}_source", f"{what}_content") if item.get(key)]
     if len(given) != 1:
         problems.append(
-            f"{where}: give {what}_source (a file of the controller) or {what}_content{', not both' if given else ''}{otherwise}"
+            f"{where}: give {what}_source (a file of the controller) or {what}_content"
+            f"{', not both' if given else ''}{otherwise}"
         )
         return None
     value = str(item[given[0]])

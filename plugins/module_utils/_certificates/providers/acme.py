@@ -29,7 +29,7 @@ class _Acme(Provider):
         check_made_here(spec)
 
     def plan(self, spec: Spec, before: Pair, now: datetime.datetime) -> Wanted:
-        """Keep what an authority issued, however old; have a placeholder where there is nothing, so that nginx starts."""
+        """Keep what an authority issued, however old; where nothing is, have a placeholder, so that nginx starts."""
         try:
             certificate, _key = loaded_pair(before)
         except CertificateError as error:

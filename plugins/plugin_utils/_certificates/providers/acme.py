@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A certificate that an ACME authority issues through certbot: what certbot is asked, and what is done with its answer."""
+"""A certificate that an ACME authority issues: what certbot is asked, and what is done with its answer."""
 
 from __future__ import annotations
 
