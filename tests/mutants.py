@@ -276,7 +276,12 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
         "location error > access_log /log/wssgate/sessions.log",
         "no test has a session's token meet an error page: docs/reliability.md lists it",
     ),
+    ("$wss_answer > 20", "no regular expression matches it, either; this spares a plain request all of them"),
+    ('$wss_answer > 304 ""', "no regular expression matches it, either; this spares a plain request all of them"),
     # Other tests' business.
+    ("$wss_http_protocol > HTTP/2.0", "test_plain_http.py asks over HTTP/2"),
+    ("proxy_request_buffering off", "test_plain_http.py reads an upload as it comes"),
+    ("~^413/-?/ body_size", "test_plain_http.py uploads too much"),
     ("$wss_network > ~(?s)", "test_networks.py has clients of IPv6; these gates have none"),
     ("> ~^500/[-0]?/ full", "test_faults.py fills a gate and reads the reasons"),
     ("proxy_ssl_name other.example.com", "the name is then the address, which is as wrong"),
@@ -292,6 +297,9 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ),
     # What only memory or time tells.
     ("proxy_buffer_size", "a session's memory and time alone: docs/performance.md"),
+    ("proxy_buffering off", "what a slow client keeps waiting: memory and temporary files"),
+    ("client_body_timeout", "60 s by default: time alone"),
+    ("send_timeout", "60 s by default: time alone"),
     ("proxy_connect_timeout 5s", "60 s by default: time alone"),
     ("proxy_read_timeout 75s", "60 s by default; that of 1 s in another location is missed"),
     ("proxy_send_timeout", "60 s by default: time alone"),
