@@ -251,6 +251,9 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ("$wss_connection > keep-alive, upgrade 1", "the regular expression says the same, at a greater cost"),
     ('$wss_answer > 101 ""', "no regular expression matches 101, either; this spares a session all of them"),
     ("$wss_stray > default 0", "an empty condition is no, too"),
+    ("$wss_preflight > default 0", "an empty condition is no, too"),
+    ("$http_acce… > default 0", "an empty condition is no, too"),
+    ("$wss_two_tokens_COOKIE > default 0", "an empty condition is no, too"),
     ("> default 1", "for when PCRE gives up on a path, which takes pcre_jit: tests/functional/test_fuzz.py tries it"),
     ("set $wss_refused protocol", "a 400 that no guard names has that reason anyway"),
     (
