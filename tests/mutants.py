@@ -252,6 +252,7 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ('$wss_answer > 101 ""', "no regular expression matches 101, either; this spares a session all of them"),
     ("$wss_stray > default 0", "an empty condition is no, too"),
     ("$wss_preflight > default 0", "an empty condition is no, too"),
+    ("$wss_has_bearer > default 0", "an empty text is not 1, either"),
     ("$http_acce… > default 0", "an empty condition is no, too"),
     ("$wss_two_tokens_COOKIE > default 0", "an empty condition is no, too"),
     ("> default 1", "for when PCRE gives up on a path, which takes pcre_jit: tests/functional/test_fuzz.py tries it"),
