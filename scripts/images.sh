@@ -83,7 +83,8 @@ build_applications() {
         wheels+=(--platform "manylinux${version}_$(uname -m)")
     done
     for name in requirements requirements-jupyter; do
-        "$VENV/bin/pip" download --quiet --no-deps --only-binary :all: --require-hashes \
+        # The machine's own: the virtual environment may be in the making beside this.
+        "${PYTHON:-python3}" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
             "${wheels[@]}" --python-version 3.11 \
             --requirement "$context/$name.txt" --dest "$context/wheels" || return
     done
