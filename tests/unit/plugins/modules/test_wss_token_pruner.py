@@ -131,7 +131,7 @@ def run(machine: Machine, capsys: pytest.CaptureFixture[str]) -> Any:
     def call(**arguments: Any) -> dict[str, Any]:
         arguments = {
             "store": str(machine.store), "session_log": str(machine.log), "directory": str(machine.library),
-        **arguments,
+            **arguments,
         }  # fmt: skip
         with patch_module_args(arguments), pytest.raises(SystemExit):
             wss_token_pruner.main()
