@@ -994,6 +994,16 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         )
         for kind in ("basic", "token_or_basic", "token_and_basic")
     },
+    "a server's realm that asks for no password": (
+        [server(location(auth="token"), realm="off")],
+        {},
+        ("server 'wcs'", "realm 'off' would have nginx ask for no password", "choose another word"),
+    ),
+    "a realm that asks for no password": (
+        [server(location(auth="basic", realm="off", htpasswd_file="/etc/nginx/.htpasswd"))],
+        {},
+        ("server 'wcs', locations[0]", "realm 'off' would have nginx ask for no password", "choose another word"),
+    ),
     "a limit per token without tokens": (
         [server(location(auth="none", max_sessions_per_token=2))],
         {},
