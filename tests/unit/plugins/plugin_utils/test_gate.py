@@ -1044,6 +1044,16 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         ("server 'wcs', locations[0], http", "methods is empty", "http: false"),
     ),
+    "methods of http that are no list": (
+        [server(location(http={"methods": "GET"}))],
+        {},
+        ("server 'wcs', locations[0], http", "methods 'GET' is not a list", "put it in [ ]"),
+    ),
+    "sources that are no list": (
+        [server(location(sources="bearer"))],
+        {},
+        ("server 'wcs', locations[0]", "sources 'bearer' is not a list", "put it in [ ]"),
+    ),
     "http that is neither a flag nor options": (
         [server(location(http="GET"))],
         {},

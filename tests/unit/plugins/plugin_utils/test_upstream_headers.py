@@ -86,6 +86,7 @@ def test_the_name_in_the_upstreams_certificate_is_a_matter_of_its_own() -> None:
         ({"upstream_host": "https://app.example"}, "is none of client, upstream, and a host name"),
         ({"upstream_host": "$http_host"}, "is none of client, upstream, and a host name"),
         ({"upstream_host": ""}, "is none of client, upstream, and a host name"),
+        ({"upstream_host": True}, "is none of client, upstream, and a host name"),
         ({"upstream_host": ["a"]}, "is none of client, upstream, and a host name"),
         ({"upstream_host": "app.example:0"}, "upstream_host port '0' is not a whole number from 1 to 65535"),
         (
