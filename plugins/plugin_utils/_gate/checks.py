@@ -198,7 +198,9 @@ def _clear_upstream_headers(gate: Gate, taken: t.Mapping[str, str]) -> None:
     for server in gate.servers:
         for location in server["locations"]:
             own = {name.lower() for name in location["upstream_headers"]}
-            location["cleared_upstream_headers"] = _with_spellings(name for key, name in names.items() if key not in own)
+            location["cleared_upstream_headers"] = _with_spellings(
+                name for key, name in names.items() if key not in own
+            )
             # The service of auth: external gets none of them from a client, either.
             location["cleared_external_headers"] = _with_spellings(names.values())
 
