@@ -1732,6 +1732,7 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "upstream_host": "",
                 "upstream_headers": [],
                 "cleared_upstream_headers": [],
+                "cleared_external_headers": [],
                 "readings": [],
                 "forward_credentials": False,
                 "client_certificate_required": False,
