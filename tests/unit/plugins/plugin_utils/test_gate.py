@@ -1044,6 +1044,17 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         ("server 'wcs', locations[0], http", "methods is empty", "http: false"),
     ),
+    "a page to try tokens where none can come from a page": (
+        [
+            server(
+                location(sources=["bearer"], origins=["https://a.example"]),
+                server_names=["*.example.com"],
+                connection_check_path="/check",
+            )
+        ],
+        {},
+        ("server 'wcs'", "no location lets pages of this server connect", "add cookie to the sources of one"),
+    ),
     "methods of http that are no list": (
         [server(location(http={"methods": "GET"}))],
         {},
@@ -1642,7 +1653,7 @@ def test_nothing_in_the_model_could_end_a_directive(data: st.DataObject) -> None
     if found:
         return
     for path, text in texts_of(_gate.gate_model([item], context)):
-        allowed = {"hash_key": "$ ", "key": "$", "realm": " (),"}.get(path[-1], "")
+        allowed = {"allow": " ", "hash_key": "$ ", "key": "$", "realm": " (),"}.get(path[-1], "")
         assert not set(text) & (set(" \t\r\n\0;{}\"'$\\#`|<>%") - set(allowed)), (path, text)
 
 
