@@ -29,11 +29,11 @@ LIMIT = 20.0
 
 
 class Site:
-    def __init__(self, local_gate: LocalGate, port: int, record: Path) -> None:
-        self.local_gate, self.port, self._record = local_gate, port, record
+    def __init__(self, local_gate: LocalGate, port: int, pages_port: int, record: Path) -> None:
+        self.local_gate, self.port, self.pages_port, self._record = local_gate, port, pages_port, record
 
-    def connect(self) -> ssl.SSLSocket:
-        endpoint = wire.Endpoint(port=self.port, server_name="gate.example.com")
+    def connect(self, port: int | None = None) -> ssl.SSLSocket:
+        endpoint = wire.Endpoint(port=port or self.port, server_name="gate.example.com")
         connection = endpoint.connect(LIMIT)
         assert isinstance(connection, ssl.SSLSocket)
         return connection
@@ -90,7 +90,7 @@ def exchange(site: Site, data: bytes) -> bytes:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     record = tmp_path_factory.mktemp("upstream") / "record.jsonl"
     record.touch()
-    web, port = free_port(), free_port()
+    web, port, pages_port = free_port(), free_port(), free_port()
     upstream = f"http://127.0.0.1:{web}"
     locations = [
         {"path": "/app/", "upstream": upstream, "http": True, "origins": [ORIGIN]},
@@ -98,6 +98,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         {"path": "/wss", "upstream": upstream, "origins": [ORIGIN]},
     ]
     local_gate = LocalGate([])
+    pages = local_gate.root / "pages"
+    pages.mkdir()
+    (pages / "refused.html").write_text("Refused.")
     local_gate.variables |= {
         "wss_proxy_certificates": [local_gate.certificate()],
         "wss_proxy_servers": [
@@ -109,13 +112,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 "client_max_body_size": "200k",
                 "listen": [{"address": "127.0.0.1", "port": port}],
                 "locations": locations,
-            }
+            },
+            {
+                "name": "pages",
+                "server_names": ["gate.example.com"],
+                "certificate": "gate",
+                "root": str(pages),
+                "error_pages": [{"codes": [403, 413], "path": "/refused.html"}],
+                "client_max_body_size": "200k",
+                "listen": [{"address": "127.0.0.1", "port": pages_port}],
+                "locations": locations[:1],
+            },
         ],
     }
     with running("echo_server", "--web", f"127.0.0.1:{web}", "--record", str(record)):
         local_gate.issue(TOKEN)
         with local_gate:
-            yield Site(local_gate, port, record)
+            yield Site(local_gate, port, pages_port, record)
 
 
 def test_an_answer_arrives_as_the_upstream_writes_it(site: Site) -> None:
@@ -182,6 +195,28 @@ def test_a_request_has_a_line_in_the_log_and_a_session_another(site: Site) -> No
         ("websocket", "GET", 101, "", "/app/"),
     ]
     assert "secret" not in json.dumps(lines)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "reason", "method"),
+    [
+        (head("/app/", "POST", token="Nobody-ever-issued-this", Connection="close"), 403, "token", "POST"),
+        (head("/app/", "PUT", Content_Length="300000", Connection="close"), 413, "body_size", "PUT"),
+        (head("/app/", "TRACE", Connection="close"), 405, "method", "TRACE"),
+        (head("/refused.html", "POST", Connection="close"), 405, "method", "POST"),
+        (head("/refused.html", "HEAD", Connection="close"), 200, "", "HEAD"),
+    ],
+)
+def test_the_log_has_the_clients_own_method(
+    site: Site, request_bytes: bytes, status: int, reason: str, method: str
+) -> None:
+    """Also where nginx makes a GET of it, for the page that it shows instead, or refuses it by itself."""
+    before = len(site.log())
+    with site.connect(site.pages_port) as connection:
+        connection.sendall(request_bytes)
+        assert status_of(read_all(connection)) == status
+    (line,) = wait_for(lambda: site.log()[before:])
+    assert (line["status"], line["reason"], line["method"]) == (status, reason, method)
 
 
 def test_a_request_has_a_start_and_an_end_in_the_session_log(site: Site) -> None:
@@ -259,13 +294,13 @@ def test_a_request_behind_a_handshake_is_the_sessions_own(site: Site) -> None:
 # -- HTTP/2 ---------------------------------------------------------------------------------------------------------------
 
 
-def curl(site: Site, path: str, *more: str) -> list[str]:
+def curl(site: Site, path: str, *more: str, cookie: str = f"AUTH={TOKEN}") -> list[str]:
     """Version and status, over HTTP/2."""
     done = subprocess.run(
         [
             "curl", "--silent", "--show-error", "--insecure", "--http2", "--max-time", "20", "--output", "/dev/null",
             "--write-out", "%{http_version} %{http_code}", "--resolve", f"gate.example.com:{site.port}:127.0.0.1",
-            "--header", f"Cookie: AUTH={TOKEN}", *more, f"https://gate.example.com:{site.port}{path}",
+            "--header", f"Cookie: {cookie}", *more, f"https://gate.example.com:{site.port}{path}",
         ],
         capture_output=True, text=True, timeout=40, check=True,
     )  # fmt: skip
@@ -298,6 +333,12 @@ def test_http2_serves_plain_requests(site: Site) -> None:
     assert site.received()[before:] == ["GET /app/x HTTP/1.1", "POST /app/x HTTP/1.1"]
     assert curl(site, "/app/x", "--header", "Origin: https://evil.example") == ["2", "403"]
     assert curl(site, "/app/x", "--header", "Cookie: AUTH=none") == ["2", "403"]
+    # A body comes here without a length, and a preflight has none.
+    asks = ("--request", "OPTIONS", "--header", f"Origin: {ORIGIN}", "--header", "Access-Control-Request-Method: PUT")
+    assert curl(site, "/app/preflight", *asks, cookie="") == ["2", "200"]
+    typed = ("--header", "Content-Type: application/json", "--header", "Content-Length:", "--data", "{}")
+    assert curl(site, "/app/x", *asks, *typed, cookie="") == ["2", "403"]
+    assert site.received()[before + 2 :] == ["OPTIONS /app/preflight HTTP/1.1"]
     # No WebSocket comes about so (RFC 8441 needs a server that offers it), and none is asked for here.
     assert curl(site, "/wss", "--header", f"Origin: {ORIGIN}") == ["2", "400"]
-    assert len(site.received()) == before + 2
+    assert len(site.received()) == before + 3

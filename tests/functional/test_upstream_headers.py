@@ -47,6 +47,12 @@ def described(head_echo: HeadEcho, port: int) -> list[dict[str, Any]]:
                 location | {"path": "/plain"},
                 location
                 | {"path": "/long", "upstream_headers": [{"name": name, "value": SECRET} for name in LONG_NAMES]},
+                location
+                | {
+                    "path": "/asked",
+                    "auth": "external",
+                    "external_auth_url": f"http://127.0.0.1:{head_echo.port}/may",
+                },
             ],
         }
     ]
@@ -86,6 +92,20 @@ def test_no_spelling_with_underscores_reaches_the_upstream(local_gate: LocalGate
     assert got["X_Other"] == ["mine"], "nginx drops all such headers, and this test shows nothing"
     assert got["X-Api-Key"] == [SECRET]
     assert not set(got).intersection(spellings)
+
+
+def test_no_spelling_reaches_the_upstream_of_another_location(local_gate: LocalGate) -> None:
+    spellings = ("X_Api_Key", "X-Api_Key", "X_Api-Key", "x_api_key", "X-API-KEY")
+    got = received(local_gate, "/plain", *(f"{name}: mine" for name in spellings), "X_Other: mine")
+    assert got["X_Other"] == ["mine"], "nginx drops all such headers, and this test shows nothing"
+    assert not {name.lower().replace("_", "-") for name in got}.intersection({"x-api-key"})
+
+
+def test_no_spelling_reaches_the_service_that_decides(local_gate: LocalGate, head_echo: HeadEcho) -> None:
+    received(local_gate, "/asked", "X-Api-Key: mine", "X_Api_Key: mine", "X-Other: mine")
+    asked, _upstream = list(head_echo.heads)[-2:]
+    assert asked.startswith(b"GET /may ") and b"X-Other: mine" in asked
+    assert b"api" not in asked.lower()
 
 
 def test_long_names_fit_what_nginx_looks_headers_up_in(local_gate: LocalGate) -> None:

@@ -305,8 +305,10 @@ def _path(name: str, target: str) -> Case:
 
 
 def _method(method: str) -> Case:
+    # nginx itself answers TRACE, before it looks for a location.
+    path = "" if method == "TRACE" else "/wss"
     return Case(
-        f"{method} is refused", lambda site: ask(site).but(method=method), 405, "method", answer={"Allow": "GET"}
+        f"{method} is refused", lambda site: ask(site).but(method=method), 405, "method", path, answer={"Allow": "GET"}
     )
 
 
@@ -619,7 +621,7 @@ def _requests() -> Iterator[Case]:
                    lambda site: preflight(site, "/page-native", None), path="/page-native")  # fmt: skip
     for name, value in (
         ("Cookie", "theme=dark"), ("Cookie", "|"), ("Cookie", "AUTH=../../../../etc/passwd"), ("Authorization", "Bearer x"),
-        ("Content-Length", "0"),
+        ("Content-Length", "0"), ("Content-Type", "application/json"),
     ):  # fmt: skip
         yield _refused(f"a preflight with {name}: {value} needs a token", 403, "token",
                        lambda site, n=name, v=value: preflight(site).adding(n, v), path="/page/")  # fmt: skip
@@ -1034,7 +1036,7 @@ CASES: tuple[Case, ...] = (
     _connection("a word of the Connection ends with upgrade", "no-upgrade"),
     _connection("a word of the Connection has upgrade in it", "keep-alive, upgrade-insecure-requests"),
     _connection("the Connection's words are parted by blanks", "keep-alive upgrade"),
-    *(_method(method) for method in ("POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND")),
+    *(_method(method) for method in ("POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "TRACE")),
     _refused(
         "a POST with a body is refused", 405, "method",
         lambda site: ask(site).but(method="POST", body=b"hello").adding("Content-Length", "5"), answer={"Allow": "GET"},

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import socket
 import threading
@@ -19,6 +20,8 @@ class HeadEcho:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = self._listener.getsockname()[1]
         self.count = 0
+        # The last ones that came.
+        self.heads: collections.deque[bytes] = collections.deque(maxlen=8)
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
@@ -37,6 +40,7 @@ class HeadEcho:
     def _answer(self, connection: socket.socket) -> None:
         head = receive_head(connection)
         self.count += 1
+        self.heads.append(head)
         if b"\r\nupgrade:" not in head.lower():
             shown = b"" if head.startswith(b"HEAD ") else head.partition(HEAD_END)[0]
             length = b"" if head.startswith(b"HEAD ") else b"Content-Length: %d\r\n" % len(shown)

@@ -84,7 +84,7 @@ def judge(rules: Rules, request_line: bytes, lines: Lines, client: str) -> Verdi
         headers = _headers(lines)
         host = _host(headers, authority, version)
         if method == b"TRACE":
-            raise _Refused(405, "upstream", Allow="GET")
+            raise _Refused(405, "method", Allow="GET")
         location = _location(rules, path)
         is_plain = bool(location.methods) and not _joined(rules, headers, b"upgrade")
         _handshake(rules, location, headers, method, version, is_plain)
@@ -409,9 +409,9 @@ def _parted(authority: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def _is_preflight(rules: Rules, headers: list[tuple[bytes, bytes]], method: bytes, cookies: bytes) -> bool:
-    """A browser's question whether it may ask: no credentials, no body, and an origin."""
+    """A browser's question whether it may ask: no credentials, no body nor its type, and an origin."""
     asked = _joined(rules, headers, b"access-control-request-method") or b""
-    others = (b"authorization", b"content-length", b"transfer-encoding")
+    others = (b"authorization", b"content-length", b"transfer-encoding", b"content-type")
     return (
         method == b"OPTIONS"
         and not cookies

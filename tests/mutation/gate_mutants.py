@@ -129,7 +129,13 @@ MUTANTS = (
     Mutant("plain: a preflight is an OPTIONS", r"(\$wss_preflight \{\s*default) 0;", r"\1 $wss_preflight_by_headers;"),
     *(
         Mutant(f"plain: a preflight has no {name}", rf"\${name}\|", "|")
-        for name in ("http_cookie", "http_authorization", "content_length", "http_transfer_encoding")
+        for name in (
+            "http_cookie",
+            "http_authorization",
+            "content_length",
+            "http_transfer_encoding",
+            "http_content_type",
+        )
     ),
     Mutant("plain: a preflight has an origin", r"\[\^\|\]\+\+\[\|\]", "[^|]*+[|]"),
     Mutant("plain: a preflight asks for a method", r'\[A-Za-z-\]\+\+\$"', '[A-Za-z-]*+$"'),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import tls
+from . import tls, upstream_headers
 from .context import Gate
 from .options import CLIENT_CERTIFICATES_DEFAULTS, LOCATION_DEFAULTS
 
@@ -198,7 +198,15 @@ def _clear_upstream_headers(gate: Gate, taken: t.Mapping[str, str]) -> None:
     for server in gate.servers:
         for location in server["locations"]:
             own = {name.lower() for name in location["upstream_headers"]}
-            location["cleared_upstream_headers"] = [name for key, name in names.items() if key not in own]
+            location["cleared_upstream_headers"] = _with_spellings(
+                name for key, name in names.items() if key not in own
+            )
+            # The service of auth: external gets none of them from a client, either.
+            location["cleared_external_headers"] = _with_spellings(names.values())
+
+
+def _with_spellings(names: t.Iterable[str]) -> t.List[str]:
+    return [spelling for name in names for spelling in (name, *upstream_headers.other_spellings(name))]
 
 
 def _subject_headers(server: t.Mapping[str, t.Any]) -> t.List[str]:

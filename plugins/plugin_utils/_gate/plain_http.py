@@ -19,7 +19,8 @@ def read(gate: Gate, where: str, given: t.Any) -> t.Optional[t.Dict[str, t.Any]]
         here = f"{where}, http"
         options = problems.options(here, given, HTTP_DEFAULTS)
         named = problems.items(here, "methods", options["methods"])
-        if not named:
+        # What is no list is told already.
+        if not named and isinstance(options["methods"], (list, tuple)):
             problems.add(here, "methods is empty; name at least one such as GET, or set http: false")
         methods = list(dict.fromkeys(problems.choice(here, "methods", method, HTTP_METHODS) for method in named))
     elif not problems.flag(where, "http", given):

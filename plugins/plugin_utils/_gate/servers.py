@@ -121,17 +121,21 @@ def _connection_check(gate: Gate, where: str, server: t.Mapping[str, t.Any]) -> 
         )
     own = origins.of_pages(server)
     # No page can write Authorization for a WebSocket.
-    offered = [
+    for_pages = [
         loc
         for loc in server["locations"]
-        if (not own or any(origins.includes(loc["origins"], origin) for origin in own))
-        and (not loc["token"] or "cookie" in loc["token"]["sources"] or auth.kind_of(loc["auth"]).is_any)
+        if not loc["token"] or "cookie" in loc["token"]["sources"] or auth.kind_of(loc["auth"]).is_any
     ]
+    offered = [loc for loc in for_pages if not own or any(origins.includes(loc["origins"], origin) for origin in own)]
     if not offered:
+        if not server["locations"]:
+            to_do = "there are no locations to try"
+        elif not for_pages:
+            to_do = "add cookie to the sources of one"
+        else:
+            to_do = f"add {min(own)} to the origins of one"
         gate.problems.add(
-            where,
-            "connection_check_path is set, and no location lets pages of this server connect; "
-            + (f"add {min(own)} to the origins of one" if server["locations"] else "there are no locations to try"),
+            where, f"connection_check_path is set, and no location lets pages of this server connect; {to_do}"
         )
     passwords = {
         (loc["htpasswd_path"], loc["realm"]) if auth.kind_of(loc["auth"]).requires(basic.BASIC) else None

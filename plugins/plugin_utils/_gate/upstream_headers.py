@@ -46,7 +46,7 @@ def read(
                 "server": server_name,
                 "path": path,
                 "headers": headers,
-                "cleared": [spelling for header in headers for spelling in _other_spellings(header["name"])],
+                "cleared": [spelling for header in headers for spelling in other_spellings(header["name"])],
             }
         )
     return [header["name"] for header in headers]
@@ -100,7 +100,7 @@ def _value(gate: Gate, where: str, given: t.Any) -> str:
     return written
 
 
-def _other_spellings(name: str) -> t.List[str]:
+def other_spellings(name: str) -> t.List[str]:
     """With underscores: upstreams that speak CGI or WSGI take X_Api_Key for X-Api-Key (RFC 3875 4.1.18)."""
     parts = name.split("-")
     joined = itertools.product("-_", repeat=len(parts) - 1)

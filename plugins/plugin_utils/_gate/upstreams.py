@@ -156,7 +156,8 @@ def host_of_location(gate: Gate, where: str, options: t.Mapping[str, t.Any]) -> 
     if given == "upstream":
         return _own_host(gate, where, str(options["upstream"]))
     match = parsed(AUTHORITY, given)
-    if not match:
+    # YAML reads yes and on as flags.
+    if not match or isinstance(options["upstream_host"], bool):
         gate.problems.add(
             where, f"upstream_host {shown(given)} is none of client, upstream, and a host name with or without a port"
         )

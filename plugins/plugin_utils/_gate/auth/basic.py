@@ -25,7 +25,11 @@ def password_file(gate: Gate, where: str, given: str) -> str:
 
 
 def realm(gate: Gate, where: str, given: t.Any) -> str:
-    return gate.problems.matches(where, "realm", given, REALM, "1 to 64 letters, digits, blanks and . _ , : ( ) / -")
+    name = gate.problems.matches(where, "realm", given, REALM, "1 to 64 letters, digits, blanks and . _ , : ( ) / -")
+    if name == "off":
+        # https://nginx.org/r/auth_basic
+        gate.problems.add(where, "realm 'off' would have nginx ask for no password; choose another word")
+    return name
 
 
 class _Basic(Method):
@@ -39,7 +43,7 @@ class _Basic(Method):
         return {
             "uses_basic": is_used,
             "htpasswd_path": password_file(gate, where, path) if is_used else "",
-            "realm": realm(gate, where, options["realm"] or inherited["realm"]),
+            "realm": realm(gate, where, options["realm"]) if options["realm"] else inherited["realm"],
         }
 
 

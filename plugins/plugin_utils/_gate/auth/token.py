@@ -31,6 +31,9 @@ def _sources(gate: Gate, where: str, kind: Kind, given: t.Any) -> t.List[str]:
     problems = gate.problems
     named = problems.items(where, "sources", given)
     chosen = {problems.choice(where, "sources", source, TOKEN_SOURCES) for source in named}
+    if not isinstance(given, (list, tuple)):
+        # It is told already.
+        return []
     if not named:
         problems.add(where, f"sources is empty; name one or both of {', '.join(TOKEN_SOURCES)}")
     if not kind.uses(TOKEN) and given != LOCATION_DEFAULTS["sources"]:

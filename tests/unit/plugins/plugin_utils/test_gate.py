@@ -994,6 +994,16 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         )
         for kind in ("basic", "token_or_basic", "token_and_basic")
     },
+    "a server's realm that asks for no password": (
+        [server(location(auth="token"), realm="off")],
+        {},
+        ("server 'wcs'", "realm 'off' would have nginx ask for no password", "choose another word"),
+    ),
+    "a realm that asks for no password": (
+        [server(location(auth="basic", realm="off", htpasswd_file="/etc/nginx/.htpasswd"))],
+        {},
+        ("server 'wcs', locations[0]", "realm 'off' would have nginx ask for no password", "choose another word"),
+    ),
     "a limit per token without tokens": (
         [server(location(auth="none", max_sessions_per_token=2))],
         {},
@@ -1033,6 +1043,27 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         [server(location(http={"methods": []}))],
         {},
         ("server 'wcs', locations[0], http", "methods is empty", "http: false"),
+    ),
+    "a page to try tokens where none can come from a page": (
+        [
+            server(
+                location(sources=["bearer"], origins=["https://a.example"]),
+                server_names=["*.example.com"],
+                connection_check_path="/check",
+            )
+        ],
+        {},
+        ("server 'wcs'", "no location lets pages of this server connect", "add cookie to the sources of one"),
+    ),
+    "methods of http that are no list": (
+        [server(location(http={"methods": "GET"}))],
+        {},
+        ("server 'wcs', locations[0], http", "methods 'GET' is not a list", "put it in [ ]"),
+    ),
+    "sources that are no list": (
+        [server(location(sources="bearer"))],
+        {},
+        ("server 'wcs', locations[0]", "sources 'bearer' is not a list", "put it in [ ]"),
     ),
     "http that is neither a flag nor options": (
         [server(location(http="GET"))],
@@ -1622,7 +1653,7 @@ def test_nothing_in_the_model_could_end_a_directive(data: st.DataObject) -> None
     if found:
         return
     for path, text in texts_of(_gate.gate_model([item], context)):
-        allowed = {"hash_key": "$ ", "key": "$", "realm": " (),"}.get(path[-1], "")
+        allowed = {"allow": " ", "hash_key": "$ ", "key": "$", "realm": " (),"}.get(path[-1], "")
         assert not set(text) & (set(" \t\r\n\0;{}\"'$\\#`|<>%") - set(allowed)), (path, text)
 
 
@@ -1712,6 +1743,7 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "upstream_host": "",
                 "upstream_headers": [],
                 "cleared_upstream_headers": [],
+                "cleared_external_headers": [],
                 "readings": [],
                 "forward_credentials": False,
                 "client_certificate_required": False,

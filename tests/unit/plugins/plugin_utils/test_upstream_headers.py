@@ -86,6 +86,7 @@ def test_the_name_in_the_upstreams_certificate_is_a_matter_of_its_own() -> None:
         ({"upstream_host": "https://app.example"}, "is none of client, upstream, and a host name"),
         ({"upstream_host": "$http_host"}, "is none of client, upstream, and a host name"),
         ({"upstream_host": ""}, "is none of client, upstream, and a host name"),
+        ({"upstream_host": True}, "is none of client, upstream, and a host name"),
         ({"upstream_host": ["a"]}, "is none of client, upstream, and a host name"),
         ({"upstream_host": "app.example:0"}, "upstream_host port '0' is not a whole number from 1 to 65535"),
         (
@@ -214,9 +215,13 @@ def test_what_one_location_sets_every_other_one_clears() -> None:
         {"upstream_headers": [header("X-Role", "reader")]},
         {"forward_credentials": True},
     )
-    assert first["cleared_upstream_headers"] == ["X-Role"]
-    assert second["cleared_upstream_headers"] == ["X-Api-Key"]
-    assert third["cleared_upstream_headers"] == ["X-Api-Key", "X-Role"]
+    api_key = ["X-Api-Key", "X-Api_Key", "X_Api-Key", "X_Api_Key"]
+    role = ["X-Role", "X_Role"]
+    assert first["cleared_upstream_headers"] == role
+    assert second["cleared_upstream_headers"] == api_key
+    assert third["cleared_upstream_headers"] == [*api_key, *role]
+    # Whose a constant is does not matter to a service that decides.
+    assert [item["cleared_external_headers"] for item in (first, second, third)] == [[*api_key, *role]] * 3
 
 
 def test_a_gate_with_mistakes_has_no_files() -> None:
