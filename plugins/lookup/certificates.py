@@ -11,7 +11,8 @@ version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Returns the items of the list as M(wssgate.nginx.wss_certificate) takes them, with files of the controller read, and decrypted where they are vaulted.
+  - Returns the items of the list as M(wssgate.nginx.wss_certificate) takes them, with files of the controller read, and
+    decrypted where they are vaulted.
   - Fails when anything is wrong with the list. P(wssgate.nginx.certificate_problems#lookup) says what.
 options:
   _terms:

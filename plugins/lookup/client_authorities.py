@@ -11,7 +11,8 @@ version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Returns the items of the list as O(wssgate.nginx.wss_certificate#module:client_authorities) takes them, with files of the controller read.
+  - Returns the items of the list as O(wssgate.nginx.wss_certificate#module:client_authorities) takes them, with files
+    of the controller read.
   - Fails when anything is wrong with the list. P(wssgate.nginx.certificate_problems#lookup) says what.
 options:
   _terms:

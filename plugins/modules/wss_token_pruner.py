@@ -13,14 +13,17 @@ version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Installs the pruner, which removes the tokens whose end has passed and ends their sessions, and what runs it, a timer of systemd
-    or an entry of cron.
-  - The pruner is the same code as module M(wssgate.nginx.wss_token), put on the host once. It needs Python and nothing of Ansible.
-  - The pruner runs with the system's own Python (C(/usr/bin/python3), else another one of the system), so that neither a virtual
-    environment of Ansible nor an upgrade of the system takes it away. Only where none of Python 3.8 or newer is there it runs with Ansible's.
-  - At the end it is run once, as its timer does. The module fails when the pruner cannot work, and warns when it worked and
-    left something undone, such as a session that could not be ended.
-  - It logs the number of tokens and their fingerprints to the journal, or with cron to syslog. It is silent when nothing happened.
+  - Installs the pruner, which removes the tokens whose end has passed and ends their sessions, and what runs it, a
+    timer of systemd or an entry of cron.
+  - The pruner is the same code as module M(wssgate.nginx.wss_token), put on the host once. It needs Python and nothing
+    of Ansible.
+  - The pruner runs with the system's own Python (C(/usr/bin/python3), else another one of the system), so that neither
+    a virtual environment of Ansible nor an upgrade of the system takes it away. Only where none of Python 3.8 or newer
+    is there it runs with Ansible's.
+  - At the end it is run once, as its timer does. The module fails when the pruner cannot work, and warns when it worked
+    and left something undone, such as a session that could not be ended.
+  - It logs the number of tokens and their fingerprints to the journal, or with cron to syslog. It is silent when
+    nothing happened.
 options:
   state:
     description:
@@ -31,14 +34,17 @@ options:
     default: present
   store:
     description:
-      - Absolute path of the token store. With systemd not below C(/home), C(/root) or C(/run/user), where its unit may not look.
-      - The alias O(path) was added in version 1.1.0, so that C(module_defaults) of the group C(wssgate.nginx.tokens) sets it as well.
+      - Absolute path of the token store. With systemd not below C(/home), C(/root) or C(/run/user), where its unit may
+        not look.
+      - The alias O(path) was added in version 1.1.0, so that C(module_defaults) of the group C(wssgate.nginx.tokens)
+        sets it as well.
     type: path
     aliases: [path]
     default: /var/lib/nginx/tokens
   session_log:
     description:
-      - Absolute path of the session log. Empty means that sessions are not ended. With systemd not below C(/home), C(/root) or C(/run/user).
+      - Absolute path of the session log. Empty means that sessions are not ended. With systemd not below C(/home),
+        C(/root) or C(/run/user).
     type: str
     default: /var/log/nginx/wssgate/sessions.log
   log_limit:
@@ -53,7 +59,8 @@ options:
     default: 15
   scheduler:
     description:
-      - What runs the pruner. V(auto) takes systemd where it is the init system, else cron where that is installed, else V(none).
+      - What runs the pruner. V(auto) takes systemd where it is the init system, else cron where that is installed, else
+        V(none).
       - With V(none) the pruner is installed and nothing runs it.
     type: str
     choices: [auto, systemd, cron, none]
@@ -274,7 +281,8 @@ def present(module: AnsibleModule) -> t.Dict[str, t.Any]:
 def try_once(module: AnsibleModule, settings: Settings, scheduler: str) -> None:
     """Run the pruner as its scheduler does: one that cannot work would leave expired tokens valid, in silence.
 
-    What it ran and could not do, such as a session that stays, is a warning: it must not stop the run that may put it right.
+    What it ran and could not do, such as a session that stays, is a warning: it must not stop the run that may put it
+    right.
     """
     if scheduler == "systemd":
         # Its own complaint points to a journal that is elsewhere.
@@ -290,7 +298,8 @@ def try_once(module: AnsibleModule, settings: Settings, scheduler: str) -> None:
         module.warn(f"the pruner could not do all of it: {words}")
     elif code != DONE:
         raise StoreError(
-            f"the pruner does not work, so expired tokens would stay valid: {settings.python} ended with {code}: {words}"
+            f"the pruner does not work, so expired tokens would stay valid: {settings.python} ended with {code}: "
+            f"{words}"
         )
 
 

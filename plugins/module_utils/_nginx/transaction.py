@@ -315,7 +315,8 @@ class Transaction:
             changed = protect(wanted, settings.check)
             if changed is None:
                 raise NginxError(
-                    f"{wanted.path} is not there any more, though nginx listens on it: nobody can connect until nginx is "
+                    f"{wanted.path} is not there any more, though nginx listens on it: nobody can connect until nginx "
+                    "is "
                     "restarted"
                 )
             if changed:
@@ -339,7 +340,8 @@ class Transaction:
             self._exchange.close()
         except OSError as error:
             self.outcome.warnings.append(
-                f"{self._exchange.work} could not be removed ({error.strerror}): the next run undoes and does all this once more"
+                f"{self._exchange.work} could not be removed ({error.strerror}): the next run undoes and does all this "
+                "once more"
             )
 
     def _reason(self, before: Tree, family: Family) -> str:
@@ -415,7 +417,8 @@ class Transaction:
             message += self._go_back(before, after, bool(master), former)
         if master and "bind()" in complaint and not settings.allow_restart:
             message += (
-                ". Either another process has that address, or nginx itself has it in a narrower or wider form, which it "
+                ". Either another process has that address, or nginx itself has it in a narrower or wider form, which "
+                "it "
                 "can't exchange without a restart (allow_restart cuts every session)"
             )
         raise NginxError(message, complaint)

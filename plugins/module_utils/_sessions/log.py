@@ -123,8 +123,8 @@ class Log:
             return
         if not is_token(start.token):
             return
-        # Two connections cannot have the same ends: the earlier one is over. One connection may have several requests at a
-        # time (HTTP/2), each of which has its own end.
+        # Two connections cannot have the same ends: the earlier one is over. One connection may have several requests
+        # at a time (HTTP/2), each of which has its own end.
         if pair is not None:
             for other in list(self._by_pair.get(pair, ())):
                 if other[:2] != key[:2]:
@@ -302,7 +302,8 @@ def still_open(sessions: t.Iterable[Session], live: t.Container[Pair]) -> t.List
             continue
         if session.pair is None:
             # There is nothing but the worker to tell by, and its number may be another's by now: a process that started
-            # after the line was logged. Sessions with a socket are told by that: no clock must keep them from being ended.
+            # after the line was logged. Sessions with a socket are told by that: no clock must keep them from being
+            # ended.
             if worker not in starts:
                 starts[worker] = started_at(int(worker)) or float("-inf")
             is_open = starts[worker] <= session.started_at + START_MARGIN

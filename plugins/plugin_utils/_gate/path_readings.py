@@ -35,7 +35,8 @@ def reading(path: str) -> str:
     """The regular expression (PCRE, without case) of what some upstreams read as this path, or as one below it.
 
     Some do without the case; some take parameters (``;v=1``) out of each part, and parts that are then empty; some take
-    dots and blanks from its end, or the slash from the path's end. Some decode once more and then end at a ``?`` or ``#``.
+    dots and blanks from its end, or the slash from the path's end. Some decode once more and then end at a ``?`` or
+    ``#``.
     """
     parts = path.strip("/").split("/")
     slash = r"/(?:[. ]*(?:;[^/]*)?/)*"

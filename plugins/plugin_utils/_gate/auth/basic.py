@@ -19,7 +19,8 @@ def password_file(gate: Gate, where: str, given: str) -> str:
         return given or gate.path(where, "htpasswd_file", known[0])
     gate.problems.add(
         where,
-        f"basic authentication needs a password file: set htpasswd_file (htpasswd_files has {len(known)} to choose from)",
+        f"basic authentication needs a password file: set htpasswd_file (htpasswd_files has {len(known)} to choose "
+        "from)",
     )
     return ""
 
