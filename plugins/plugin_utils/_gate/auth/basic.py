@@ -33,6 +33,7 @@ class _Basic(Method):
     name = "basic"
     credential = "password"
     answers = (401,)
+    guards = ("htpasswd_path",)
 
     def read(self, gate: Gate, where: str, kind: Kind, options: Options, inherited: Options) -> t.Dict[str, t.Any]:
         is_used = kind.uses(self)

@@ -94,6 +94,7 @@ def _forwarded(gate: Gate, location: t.Mapping[str, t.Any]) -> str:
 class _External(Method):
     name = "external"
     answers = (401, 403)
+    guards = ("external",)
 
     def complete(self, gate: Gate, where: str, kind: Kind, options: Options, location: Options) -> t.Dict[str, t.Any]:
         found = _service(gate, where, options["external_auth_url"], kind)
