@@ -125,10 +125,10 @@ def newest_change(tree: Tree, directory: str) -> Tuple[float, str]:
     return max(((changed_at(path), path) for path in paths), default=(0.0, ""))
 
 
-# -- what nginx says ---------------------------------------------------------------------------------------------------
+# -- nginx's messages ------------------------------------------------------------------------------------------------
 
 
-def sayings(output: str) -> List[str]:
+def messages_of(output: str) -> List[str]:
     """Return what nginx said, from warnings upwards, without time stamps, process numbers and repetitions."""
     found: List[str] = []
     for said in re.findall(r"\[(?:emerg|alert|crit|warn)\] .*", output):
@@ -193,7 +193,7 @@ class LogWatch:
 
     @staticmethod
     def _worse_than_warnings(lines: Sequence[str]) -> List[str]:
-        return [said for said in sayings("\n".join(lines)) if not said.startswith("[warn]")]
+        return [said for said in messages_of("\n".join(lines)) if not said.startswith("[warn]")]
 
 
 # -- acting ------------------------------------------------------------------------------------------------------------
