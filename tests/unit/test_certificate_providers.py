@@ -138,7 +138,7 @@ def test_a_new_provider_needs_no_more_than_its_entries_on_the_controller() -> No
         "certificate wcs: secret does not go with provider selfsigned"
     ]
     assert problems(provider="valt") == [
-        "certificate wcs: provider is 'valt', and there are selfsigned, files, acme, vault"
+        f"certificate wcs: provider is 'valt', and there are {', '.join([*NAMES, 'vault'])}"
     ]
 
 
