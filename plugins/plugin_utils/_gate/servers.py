@@ -107,6 +107,11 @@ def _error_pages(gate: Gate, where: str, given: t.Any, root: str) -> t.List[t.Di
     return pages
 
 
+def _remedy(own: t.Collection[str]) -> str:
+    """What has a location let pages of the server in; a server of wildcards alone has no origin to add."""
+    return f"add {min(own)} to the origins of one" if own else "have one take tokens from a cookie"
+
+
 def _connection_check(gate: Gate, where: str, server: t.Mapping[str, t.Any]) -> t.Optional[t.Dict[str, t.Any]]:
     """The page on which a person tries a token: what it offers, and the password it asks for so that the browser knows
     it.
@@ -133,7 +138,7 @@ def _connection_check(gate: Gate, where: str, server: t.Mapping[str, t.Any]) -> 
         gate.problems.add(
             where,
             "connection_check_path is set, and no location lets pages of this server connect; "
-            + (f"add {min(own)} to the origins of one" if server["locations"] else "there are no locations to try"),
+            + (_remedy(own) if server["locations"] else "there are no locations to try"),
         )
     passwords = {
         (loc["htpasswd_path"], loc["realm"]) if auth.kind_of(loc["auth"]).requires(basic.BASIC) else None
