@@ -12,7 +12,8 @@ JOBS ?= 2
 SCENARIO ?=
 # Debian releases whose images a single scenario starts from, or `applications`; without any named, 12, 13 and that one.
 RELEASES := $(if $(SCENARIO),$(shell \
-    sed -n 's/^ *image: wssgate-test:\(debian\)\{0,1\}\([a-z0-9]*\).*/\2/p' molecule/$(SCENARIO)/molecule.yml | sort -u))
+    sed -n 's/^ *image: wssgate-test:\(debian\)\{0,1\}\([a-z0-9]*\).*/\2/p' \
+    molecule/$(SCENARIO)/molecule.yml | sort -u))
 NAME ?= gate
 SECONDS ?= 1800
 SESSIONS ?= 2000
@@ -84,7 +85,7 @@ functional: venv ## The rendered gate on the newest nginx, on this machine: fuzz
 	@$(WITH) pytest -q tests/functional $(ARGS)
 
 .PHONY: mutants
-mutants: venv ## Take out guards and directives of the gate and checks of the code one by one; each must be missed by a test
+mutants: venv ## Take out the gate's guards and directives, and the code's checks, one by one; a test must miss each
 	@echo "== Guards and directives of the gate taken out, one by one"
 	@$(PROGRAM) mutation.gate_mutants $(ARGS)
 	@echo "== Checks of the code taken out, one by one"

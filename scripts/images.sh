@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds the images that molecule's hosts start from: wssgate-test:debian12 and :debian13, and the same with nginx;
-# of other Debian releases on request: images.sh 11 14. And wssgate-test:applications, see molecule/resources/images/applications.
-# An image is built again only when what it is made of has changed (or with FORCE=1).
+# Builds the images that molecule's hosts start from: wssgate-test:debian12 and :debian13, and the same with nginx; of
+# other Debian releases on request: images.sh 11 14. And wssgate-test:applications, see
+# molecule/resources/images/applications. An image is built again only when what it is made of has changed (or with
+# FORCE=1).
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -60,14 +61,15 @@ build() {
 # What is fetched of PyPI and npm is fetched here, by this machine's settings: see the README beside the Dockerfile.
 build_applications() {
     local base=wssgate-test:debian12-nginx image=wssgate-test:applications context=$CACHE/image-applications
-    local inputs name wheels=()
+    local inputs name built wheels=()
     inputs=$(
         {
             cat "$CONTEXT/applications/"{Dockerfile,requirements.txt,requirements-jupyter.txt,package-lock.json}
             docker image inspect --format '{{.Id}}' "$base"
         } | sha256sum | cut -c1-16
     )
-    if [ -z "${FORCE:-}" ] && [ "$(docker image inspect --format '{{index .Config.Labels "wssgate.inputs"}}' "$image" 2>/dev/null)" = "$inputs" ]; then
+    built=$(docker image inspect --format '{{index .Config.Labels "wssgate.inputs"}}' "$image" 2>/dev/null) || built=
+    if [ -z "${FORCE:-}" ] && [ "$built" = "$inputs" ]; then
         say "$image is up to date"
         return
     fi
@@ -78,7 +80,8 @@ build_applications() {
     say "Fetching what $image is made of"
     rm -rf "$context"
     mkdir -p "$context"
-    cp "$CONTEXT/applications/"{Dockerfile,requirements.txt,requirements-jupyter.txt,package.json,package-lock.json} "$context" || return
+    cp "$CONTEXT/applications/"{Dockerfile,requirements.txt,requirements-jupyter.txt,package.json,package-lock.json} \
+        "$context" || return
     for version in _2_28 _2_17 2014; do
         wheels+=(--platform "manylinux${version}_$(uname -m)")
     done
@@ -91,8 +94,8 @@ build_applications() {
     # Of another node than the one that will run it.
     npm ci --prefix "$context" --ignore-scripts --no-audit --no-fund --loglevel error || return
     say "Building $image from $base"
-    docker build ${FORCE:+--no-cache} --build-arg "BASE=$base" --label "wssgate.inputs=$inputs" --tag "$image" "$context" \
-        || return
+    docker build ${FORCE:+--no-cache} --build-arg "BASE=$base" --label "wssgate.inputs=$inputs" --tag "$image" \
+        "$context" || return
     rm -rf "$context"
 }
 

@@ -11,8 +11,9 @@ version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Checks the value of C(certificates_list) of the role R(wssgate.nginx.certificates,ansible_collections.wssgate.nginx.certificates_role),
-    the certificates and keys of the controller among it.
+  - Checks the value of C(certificates_list) of the role
+    R(wssgate.nginx.certificates,ansible_collections.wssgate.nginx.certificates_role), the certificates and keys of the
+    controller among it.
   - Messages name certificates and files, never a key.
 options:
   _terms:

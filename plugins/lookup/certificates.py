@@ -11,7 +11,8 @@ version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Returns the items of the list as M(wssgate.nginx.wss_certificate) takes them, with files of the controller read, and decrypted where they are vaulted.
+  - Returns the items of the list as M(wssgate.nginx.wss_certificate) takes them, with files of the controller read, and
+    decrypted where they are vaulted.
   - Fails when anything is wrong with the list. P(wssgate.nginx.certificate_problems#lookup) says what.
 options:
   _terms:
@@ -40,24 +41,14 @@ _list:
 
 import typing as t
 
-from ansible.errors import AnsibleLookupError
-from ansible.plugins.lookup import LookupBase
-
 from ..plugin_utils._certificates.certificates import CertificateList
-from ..plugin_utils._controller_file import controller_file_reader
+from ..plugin_utils._list_lookup import ListLookup
 
 
-class LookupModule(LookupBase):
+class LookupModule(ListLookup):
     """The lookup."""
 
-    def run(
-        self, terms: t.List[t.Any], variables: t.Optional[t.Dict[str, t.Any]] = None, **kwargs: t.Any
-    ) -> t.List[t.Any]:
-        """Return the certificates."""
-        self.set_options(var_options=variables, direct=kwargs)
-        found = CertificateList(
-            terms[0] if terms else None, self.get_option("directory"), controller_file_reader(self, variables or {})
-        )
-        if found.problems:
-            raise AnsibleLookupError("; ".join(found.problems))
-        return found.certificates
+    def read(self, given: t.Any, read_file: t.Callable[[str], str]) -> t.Tuple[t.List[t.Any], t.List[str]]:
+        """Return the certificates, and what is wrong with them."""
+        found = CertificateList(given, self.get_option("directory"), read_file)
+        return found.certificates, found.problems

@@ -11,7 +11,8 @@ version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Returns the items of the list as O(wssgate.nginx.wss_certificate#module:client_authorities) takes them, with files of the controller read.
+  - Returns the items of the list as O(wssgate.nginx.wss_certificate#module:client_authorities) takes them, with files
+    of the controller read.
   - Fails when anything is wrong with the list. P(wssgate.nginx.certificate_problems#lookup) says what.
 options:
   _terms:
@@ -37,22 +38,14 @@ _list:
 
 import typing as t
 
-from ansible.errors import AnsibleLookupError
-from ansible.plugins.lookup import LookupBase
-
 from ..plugin_utils._certificates.authorities import ClientAuthorityList
-from ..plugin_utils._controller_file import controller_file_reader
+from ..plugin_utils._list_lookup import ListLookup
 
 
-class LookupModule(LookupBase):
+class LookupModule(ListLookup):
     """The lookup."""
 
-    def run(
-        self, terms: t.List[t.Any], variables: t.Optional[t.Dict[str, t.Any]] = None, **kwargs: t.Any
-    ) -> t.List[t.Any]:
-        """Return the authorities."""
-        self.set_options(var_options=variables, direct=kwargs)
-        found = ClientAuthorityList(terms[0] if terms else None, controller_file_reader(self, variables or {}))
-        if found.problems:
-            raise AnsibleLookupError("; ".join(found.problems))
-        return found.authorities
+    def read(self, given: t.Any, read_file: t.Callable[[str], str]) -> t.Tuple[t.List[t.Any], t.List[str]]:
+        """Return the authorities, and what is wrong with them."""
+        found = ClientAuthorityList(given, read_file)
+        return found.authorities, found.problems

@@ -11,8 +11,8 @@ version_added: 1.1.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Returns the pattern that it is given, for C(hosts) of a play. Fails when no host of the inventory matches it, or none is left of
-    them by C(--limit). Ansible itself skips such a play and reports success.
+  - Returns the pattern that it is given, for C(hosts) of a play. Fails when no host of the inventory matches it, or
+    none is left of them by C(--limit). Ansible itself skips such a play and reports success.
   - Does not fail when Ansible only lists hosts, tasks or tags, or checks the syntax.
 options:
   _terms:
@@ -63,13 +63,15 @@ class LookupModule(LookupBase):
         hosts = self._hosts(patterns, variables or {})
         if not hosts:
             raise AnsibleLookupError(
-                f"No host of the inventory matches {pattern!r}, so nothing would be done. Put the hosts that are to have a gate into "
+                f"No host of the inventory matches {pattern!r}, so nothing would be done. Put the hosts that are to "
+                "have a gate into "
                 "the group wss_proxies, or name a group or a pattern of yours in wssgate_hosts"
             )
         limit = str(context.CLIARGS.get("subset") or "")
         if limit and not limit.startswith("@") and not set(hosts).intersection(self._hosts([limit], variables or {})):
             raise AnsibleLookupError(
-                f"--limit {limit} leaves none of the hosts that match {pattern!r} ({', '.join(hosts[:10])}), so nothing would be done. "
+                f"--limit {limit} leaves none of the hosts that match {pattern!r} ({', '.join(hosts[:10])}), so "
+                "nothing would be done. "
                 "Limit the run to some of these, or put the host into the group wss_proxies"
             )
         return patterns

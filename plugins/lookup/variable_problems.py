@@ -25,8 +25,8 @@ options:
     default: []
   parameters:
     description:
-      - Types, V(bool), V(int) or V(str), or lists of choices, of variables to be checked by name where they are set. The
-        playbooks have their parameters checked so.
+      - Types, V(bool), V(int) or V(str), or lists of choices, of variables to be checked by name where they are set.
+        The playbooks have their parameters checked so.
       - A variable of the command line (C(-e)) that is nearly spelt like one of them is a problem, too.
     type: dict
     default: {}
@@ -78,7 +78,8 @@ class LookupModule(LookupBase):
             problems += _role_variables.value_problems(role, found, template)
             for name in _role_variables.unknown_names(role, found, template):
                 display.warning(
-                    f"{name} is no variable of role {role} and counts for nothing. If it is yours, name it in {_role_variables.OTHER_VARIABLES}."
+                    f"{name} is no variable of role {role} and counts for nothing. If it is yours, name it in "
+                    f"{_role_variables.OTHER_VARIABLES}."
                 )
             for name in _role_variables.deprecated_names(role, found, template):
                 display.deprecated(

@@ -16,11 +16,12 @@ description:
   - When they do not, what was there before is put back, nginx is reloaded once more, and the task fails with nginx's
     own words. That C(nginx -t) passes and a reload exits with 0 does not mean that nginx took the configuration on, for
     example when a port is taken.
-  - Reloads as well when nothing differs but a running worker is older than something that it has read, be it a file of the
-    configuration or a certificate. So a play that was cut short is made good by the next one, and a renewed certificate
-    is picked up. Nothing is remembered for that on the host. At most one reload a run.
+  - Reloads as well when nothing differs but a running worker is older than something that it has read, be it a file of
+    the configuration or a certificate. So a play that was cut short is made good by the next one, and a renewed
+    certificate is picked up. Nothing is remembered for that on the host. At most one reload a run.
   - Starts nginx when it does not run. Never restarts it, since that cuts every session, unless O(allow_restart) is set.
-  - A run that is killed leaves a work folder in O(directory); the next run undoes what that run had done and starts anew.
+  - A run that is killed leaves a work folder in O(directory); the next run undoes what that run had done and starts
+    anew.
 options:
   directory:
     description:
@@ -30,15 +31,16 @@ options:
   main_file:
     description:
       - Name of the main file in O(directory). It has to be among O(files).
-      - One that is there without the marker is kept as RV(ignore:main_file) with C(.wssgate-saved) behind it, and comes back
-        with O(state=absent).
+      - One that is there without the marker is kept as RV(ignore:main_file) with C(.wssgate-saved) behind it, and comes
+        back with O(state=absent).
     type: str
     default: nginx.conf
   files:
     description:
-      - All files of the configuration that this task is about. Each has to be O(main_file) or in one of O(owned_directories).
-      - Includes in them should be relative (C(include wssgate.d/*.conf)). nginx would read what an absolute path names from
-        the present configuration when it tests the wanted one.
+      - All files of the configuration that this task is about. Each has to be O(main_file) or in one of
+        O(owned_directories).
+      - Includes in them should be relative (C(include wssgate.d/*.conf)). nginx would read what an absolute path names
+        from the present configuration when it tests the wanted one.
     type: list
     elements: dict
     default: []
@@ -73,8 +75,8 @@ options:
         required: true
   owned_directories:
     description:
-      - Folders below O(directory) from which files with O(marker) in their first five lines are removed when they are not
-        among O(files). Files without it are left alone and named in a warning.
+      - Folders below O(directory) from which files with O(marker) in their first five lines are removed when they are
+        not among O(files). Files without it are left alone and named in a warning.
     type: list
     elements: str
     default: [wssgate.d]
@@ -84,7 +86,8 @@ options:
     default: wssgate.nginx
   absent:
     description:
-      - Symbolic links, relative to O(directory), that are not to be there, like C(sites-enabled/default) of the Debian package.
+      - Symbolic links, relative to O(directory), that are not to be there, like C(sites-enabled/default) of the Debian
+        package.
       - They are kept under another name and come back when they are no longer listed here, and with O(state=absent).
       - Something else than a symbolic link is left alone and named in a warning.
     type: list
@@ -92,7 +95,8 @@ options:
     default: []
   service:
     description:
-      - Name of the service that is started when nginx does not run, by C(systemctl) where systemd runs, else by C(service).
+      - Name of the service that is started when nginx does not run, by C(systemctl) where systemd runs, else by
+        C(service).
       - When empty, O(binary) is started directly.
     type: str
     default: nginx
@@ -107,13 +111,15 @@ options:
     default: 10
   allow_restart:
     description:
-      - Whether nginx may be restarted when a reload is not enough, as for a listener that changes from one address to all.
+      - Whether nginx may be restarted when a reload is not enough, as for a listener that changes from one address to
+        all.
       - This cuts every session.
     type: bool
     default: false
   sessions:
     description:
-      - Sessions that the workers have to carry together. The module warns where those that run have too few descriptors or connections for them.
+      - Sessions that the workers have to carry together. The module warns where those that run have too few descriptors
+        or connections for them.
       - V(0) asks for none.
     type: int
     default: 0
@@ -144,8 +150,8 @@ options:
         type: str
   state:
     description:
-      - V(absent) removes every file with the marker, puts back what was displaced, and reloads nginx if it runs. O(files) and
-        O(absent) are not needed then.
+      - V(absent) removes every file with the marker, puts back what was displaced, and reloads nginx if it runs.
+        O(files) and O(absent) are not needed then.
     type: str
     choices: [present, absent]
     default: present
@@ -155,20 +161,21 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     details:
-      - The configuration is staged and tested in check mode as well, where nginx is installed. That a file is missing is only a
-        warning then, as an earlier task may be about to make it.
+      - The configuration is staged and tested in check mode as well, where nginx is installed. That a file is missing
+        is only a warning then, as an earlier task may be about to make it.
   diff_mode:
     description:
-      - Returns files before and after. Of a page (C(.html)) it returns the number of lines and the SHA-256, and of a file
-        that nobody but its owner may read, as those of O(secret_files), only that it changes.
+      - Returns files before and after. Of a page (C(.html)) it returns the number of lines and the SHA-256, and of a
+        file that nobody but its owner may read, as those of O(secret_files), only that it changes.
     support: full
 notes:
-  - Files that nginx opens for each request, like a password file, and compiled modules are not looked at to decide about a
-    reload.
-  - What tells about a change is a file's change time (ctime), since its modification time can be set. Anything that alters
-    it, like C(chmod), makes one reload due.
-  - nginx replaces a worker that crashed, with the configuration that its master has in memory. If all workers crash after
-    a file was changed behind this module's back and before its next run, that change is missed until the one after.
+  - Files that nginx opens for each request, like a password file, and compiled modules are not looked at to decide
+    about a reload.
+  - What tells about a change is a file's change time (ctime), since its modification time can be set. Anything that
+    alters it, like C(chmod), makes one reload due.
+  - nginx replaces a worker that crashed, with the configuration that its master has in memory. If all workers crash
+    after a file was changed behind this module's back and before its next run, that change is missed until the one
+    after.
   - nginx from 1.27.4 goes on using a certificate that was overwritten in place within the second in which it was last
     written. Put certificates in place by renaming, as C(ansible.builtin.copy) does.
   - A log that the configuration has in a format whose name begins with C(wss_session_) holds tokens. It is made
@@ -248,8 +255,9 @@ workers:
   sample: [4711, 4712]
 capacity:
   description:
-    - Whether the workers that run can carry the sessions that were asked for. A worker takes two connections, and so two open files, a session,
-      and 512 of each besides. None when no worker runs, without O(sessions), and in check mode.
+    - Whether the workers that run can carry the sessions that were asked for. A worker takes two connections, and so
+      two open files, a session, and 512 of each besides. None when no worker runs, without O(sessions), and in check
+      mode.
   returned: success
   type: dict
   contains:

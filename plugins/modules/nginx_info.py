@@ -145,7 +145,8 @@ paths:
       mode: '0710'
 differing_files:
   description:
-    - Paths of those of O(compared_files) that are missing, no regular files, or differ in content, owner, group or mode.
+    - Paths of those of O(compared_files) that are missing, no regular files, or differ in content, owner, group or
+      mode.
   returned: always
   type: list
   elements: str
@@ -164,7 +165,9 @@ configure_arguments:
   elements: str
   sample: ['--with-http_ssl_module', '--with-stream=dynamic']
 modules:
-  description: Names of optional modules in the binary, without C(--with-) and C(_module). Those that have to be loaded are not here.
+  description:
+    Names of optional modules in the binary, without C(--with-) and C(_module). Those that have to be loaded are not
+    here.
   returned: always
   type: list
   elements: str
@@ -227,18 +230,18 @@ workers:
       sample: 9024
 connections:
   description:
-    - How many clients the workers are connected with, those that are shutting down included. Each open session is one, and so is
-      each plain HTTP connection that is kept alive.
-    - The connections of a worker that is shutting down, to a port that is no longer listened on, count only when the port is below
-      C(net.ipv4.ip_local_port_range).
+    - How many clients the workers are connected with, those that are shutting down included. Each open session is one,
+      and so is each plain HTTP connection that is kept alive.
+    - The connections of a worker that is shutting down, to a port that is no longer listened on, count only when the
+      port is below C(net.ipv4.ip_local_port_range).
   returned: when O(connections=true)
   type: int
   sample: 1200
 missing_fixes:
   description:
     - Security fixes that matter to a gate and that this nginx is known to lack. The module warns of each.
-    - Of packages of other distributions than Debian 12 and 13 nothing is known; of builds that are no distribution's, nginx's own
-      version tells.
+    - Of packages of other distributions than Debian 12 and 13 nothing is known; of builds that are no distribution's,
+      nginx's own version tells.
   returned: always
   type: list
   elements: dict

@@ -13,15 +13,16 @@ version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Connects to the servers of a gate as clients do, from the gate itself, and tells which versions of TLS they speak, how they exchange keys, which
-    certificates they serve and how they answer handshakes without and with a token.
+  - Connects to the servers of a gate as clients do, from the gate itself, and tells which versions of TLS they speak,
+    how they exchange keys, which certificates they serve and how they answer handshakes without and with a token.
   - Reads the certificates that they should serve, and says what is wrong with them.
   - What it finds is no failure. The playbook C(wssgate.nginx.check) judges it.
 requirements:
   - python3-cryptography 3.3 or newer on the host
 options:
   targets:
-    description: The servers. The filter P(wssgate.nginx.gate_targets#filter) makes them from the variables of the roles.
+    description:
+      The servers. The filter P(wssgate.nginx.gate_targets#filter) makes them from the variables of the roles.
     type: list
     elements: dict
     required: true
@@ -56,7 +57,9 @@ options:
         type: bool
         default: false
       certificates:
-        description: Certificates it should serve, each with C(certificate_path), C(key_path), and whatever else is to come back with it.
+        description:
+          Certificates it should serve, each with C(certificate_path), C(key_path), and whatever else is to come back
+          with it.
         type: list
         elements: dict
         default: []
@@ -68,8 +71,8 @@ options:
         type: path
       locations:
         description:
-          - Locations to try, each with C(path), C(origin), C(auth), C(cookie_name) or C(bearer) where the token is sent, and
-            whatever else is to come back with it.
+          - Locations to try, each with C(path), C(origin), C(auth), C(cookie_name) or C(bearer) where the token is
+            sent, and whatever else is to come back with it.
         type: list
         elements: dict
         default: []
@@ -90,7 +93,8 @@ options:
         type: path
         default: /run/nginx.pid
       sessions:
-        description: Sessions that the workers have to carry together. By default those that its configuration was written for.
+        description:
+          Sessions that the workers have to carry together. By default those that its configuration was written for.
         type: int
   token:
     description: Token to try where a location has a C(cookie_name) or C(bearer). It is shown nowhere.
@@ -131,8 +135,8 @@ EXAMPLES = r"""
 RETURN = r"""
 capacity:
   description:
-    - Whether the workers that run can carry the sessions that were asked for. A worker takes two connections, and so two open files, a session,
-      and 512 of each besides. None when no worker runs, and without O(nginx).
+    - Whether the workers that run can carry the sessions that were asked for. A worker takes two connections, and so
+      two open files, a session, and 512 of each besides. None when no worker runs, and without O(nginx).
   returned: success
   type: dict
   contains:
@@ -180,22 +184,25 @@ targets:
       elements: str
     key_exchange_group:
       description:
-        - Group that it chooses for the key exchange when a client offers V(X25519MLKEM768), V(x25519), V(secp256r1) and V(secp384r1), in this order, as
-          browsers do. The first of them is safe from quantum computers.
+        - Group that it chooses for the key exchange when a client offers V(X25519MLKEM768), V(x25519), V(secp256r1) and
+          V(secp384r1), in this order, as browsers do. The first of them is safe from quantum computers.
         - None without TLS 1.3.
       type: str
       sample: X25519MLKEM768
     certificates:
       description:
-        - Each certificate with C(problems) (what is wrong with it, its key and its chain), C(served) (whether clients get it), and its facts as in
-          the return value C(certificates) of M(wssgate.nginx.wss_certificate).
+        - Each certificate with C(problems) (what is wrong with it, its key and its chain), C(served) (whether clients
+          get it), and its facts as in the return value C(certificates) of M(wssgate.nginx.wss_certificate).
       type: list
       elements: dict
     client_authority:
-      description: C(problems) of the authority of clients, C(days_left), C(revoked), C(crl_days_left). None without one.
+      description:
+        C(problems) of the authority of clients, C(days_left), C(revoked), C(crl_days_left). None without one.
       type: dict
     locations:
-      description: Each location with C(without_token) and C(with_token), the status of the answer, V(-1) for none. C(with_token) is None where none was sent.
+      description:
+        Each location with C(without_token) and C(with_token), the status of the answer, V(-1) for none. C(with_token)
+        is None where none was sent.
       type: list
       elements: dict
 """

@@ -13,11 +13,14 @@ version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Opens one WebSocket as a client would, pings through it, closes it, and tells the status, the time of each step and the facts of TLS and certificate.
-  - It fails when the answer is not one of O(expected_status), and when the answer is V(101) but no working WebSocket comes of it.
+  - Opens one WebSocket as a client would, pings through it, closes it, and tells the status, the time of each step and
+    the facts of TLS and certificate.
+  - It fails when the answer is not one of O(expected_status), and when the answer is V(101) but no working WebSocket
+    comes of it.
   - It follows no redirect and uses no proxy, whatever the environment says.
 requirements:
-  - websockets >= 13 where the module runs, usually the controller (C(delegate_to=localhost) with the controller's own Python)
+  - websockets >= 13 where the module runs, usually the controller (C(delegate_to=localhost) with the controller's own
+    Python)
   - cryptography there, for the facts of a certificate that is not verified (O(validate_certs=false))
 options:
   url:
@@ -28,7 +31,8 @@ options:
     required: true
   connect_to:
     description:
-      - Connect to this C(host[:port]) instead of the URL's. The host name in TLS and in the C(Host) header stays the URL's.
+      - Connect to this C(host[:port]) instead of the URL's. The host name in TLS and in the C(Host) header stays the
+        URL's.
       - So a gate can be probed before DNS points to it, or each of several behind one name.
     type: str
   token:
@@ -49,8 +53,8 @@ options:
     default: AUTH
   token_source:
     description:
-      - Where the token goes. V(cookie) is the cookie O(cookie_name), V(bearer) the header C(Authorization), for a location
-        whose C(sources) have it.
+      - Where the token goes. V(cookie) is the cookie O(cookie_name), V(bearer) the header C(Authorization), for a
+        location whose C(sources) have it.
     type: str
     choices: [cookie, bearer]
     default: cookie
@@ -69,7 +73,8 @@ options:
     type: str
   headers:
     description:
-      - Other headers to send. They are shown in the output of C(-vvv). Those with a secret belong into O(secret_headers).
+      - Other headers to send. They are shown in the output of C(-vvv). Those with a secret belong into
+        O(secret_headers).
     type: dict
     default: {}
   secret_headers:
@@ -95,7 +100,8 @@ options:
     type: str
   ca_path:
     description:
-      - File with the CA certificates to trust, in PEM, instead of the system's. A self-signed certificate is its own CA.
+      - File with the CA certificates to trust, in PEM, instead of the system's. A self-signed certificate is its own
+        CA.
     type: path
   validate_certs:
     description:
@@ -230,13 +236,16 @@ cipher:
   sample: TLS_AES_256_GCM_SHA384
 key_exchange_group:
   description:
-    - Group of the key exchange. It is one that Python's OpenSSL has, too. Which one browsers get, M(wssgate.nginx.wss_gate_info) tells.
+    - Group of the key exchange. It is one that Python's OpenSSL has, too. Which one browsers get,
+      M(wssgate.nginx.wss_gate_info) tells.
     - None without TLS, and with a Python before 3.15 or its OpenSSL before 3.2, which cannot tell it.
   returned: always
   type: str
   sample: X25519MLKEM768
 certificate:
-  description: The server's certificate. None without TLS, and when it was not verified and the Python library cryptography is missing.
+  description:
+    The server's certificate. None without TLS, and when it was not verified and the Python library cryptography is
+    missing.
   returned: always
   type: dict
   contains:

@@ -13,30 +13,33 @@ version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - A token is a file in the token store. Its name is the token. The gate lets a client in when the file of its token is there,
-    so that a new token works on the next handshake and a removed one stops working on the next handshake. nginx is never reloaded.
-  - An empty file is valid until it is removed, however it came there (C(touch) and C(rm) by hand stay valid ways in and out).
-    With O(subject), O(ttl) or O(expires_at) the file holds a JSON object with C(subject), C(issued_at) and C(expires_at), in seconds since
-    1970 UTC, and its modification time is the end of the token.
-  - One call handles many tokens. A new managed file is complete and on the disk before it gets the name of the token. Calls at the same time wait
-    for each other. What a killed call left is cleared by the next one.
+  - A token is a file in the token store. Its name is the token. The gate lets a client in when the file of its token is
+    there, so that a new token works on the next handshake and a removed one stops working on the next handshake. nginx
+    is never reloaded.
+  - An empty file is valid until it is removed, however it came there (C(touch) and C(rm) by hand stay valid ways in and
+    out). With O(subject), O(ttl) or O(expires_at) the file holds a JSON object with C(subject), C(issued_at) and
+    C(expires_at), in seconds since 1970 UTC, and its modification time is the end of the token.
+  - One call handles many tokens. A new managed file is complete and on the disk before it gets the name of the token.
+    Calls at the same time wait for each other. What a killed call left is cleared by the next one.
   - Symlinks, directories and names that are no tokens are never followed and never removed.
-  - A token that cannot be removed or adjusted, such as an immutable file, keeps no other from it. The call does what it can, ends the
-    sessions, and then fails with the fingerprint and the reason of each that it left.
-  - A token is shown in no output, diff, error or log. Its fingerprint stands for it, the first 12 hexadecimal digits of its SHA-256.
-    The one exception is RV(tokens), so set C(no_log) on a task that generates some.
+  - A token that cannot be removed or adjusted, such as an immutable file, keeps no other from it. The call does what it
+    can, ends the sessions, and then fails with the fingerprint and the reason of each that it left.
+  - A token is shown in no output, diff, error or log. Its fingerprint stands for it, the first 12 hexadecimal digits of
+    its SHA-256. The one exception is RV(tokens), so set C(no_log) on a task that generates some.
 options:
   state:
     description:
       - V(present) creates what is missing.
-      - V(absent) removes the tokens named by O(tokens) or O(fingerprints), those of O(subject), or those that are O(expired).
+      - V(absent) removes the tokens named by O(tokens) or O(fingerprints), those of O(subject), or those that are
+        O(expired).
     type: str
     choices: [present, absent]
     default: present
   tokens:
     description:
       - The tokens, each of 16 to 128 characters out of C(A-Z), C(a-z), C(0-9), C(_) and C(-).
-      - With O(subject), O(ttl) or O(expires_at) a file that says something else is rewritten. Without them a valid file is left as it is.
+      - With O(subject), O(ttl) or O(expires_at) a file that says something else is rewritten. Without them a valid file
+        is left as it is.
     type: list
     elements: str
   encoded_tokens:
@@ -53,8 +56,10 @@ options:
     type: int
   subject:
     description:
-      - Whom the token is for, for example the name of a user or a client. 1 to 255 bytes of UTF-8 without control characters.
-      - With O(state=present) and neither O(tokens) nor O(generate), a valid token of this subject stays and otherwise one is generated.
+      - Whom the token is for, for example the name of a user or a client. 1 to 255 bytes of UTF-8 without control
+        characters.
+      - With O(state=present) and neither O(tokens) nor O(generate), a valid token of this subject stays and otherwise
+        one is generated.
       - With O(state=absent), all tokens of this subject are removed.
     type: str
   count:
@@ -72,8 +77,9 @@ options:
     type: int
   renew_before:
     description:
-      - A token with this many seconds left, or fewer, no longer counts. With O(subject) alone a new one is generated beside it and the old
-        one stays valid until its end. With O(tokens) the end of the same token is moved to O(ttl) from now.
+      - A token with this many seconds left, or fewer, no longer counts. With O(subject) alone a new one is generated
+        beside it and the old one stays valid until its end. With O(tokens) the end of the same token is moved to O(ttl)
+        from now.
       - Must be below O(ttl).
     type: int
   exclusive:
@@ -94,20 +100,22 @@ options:
   expired:
     description:
       - Remove the tokens whose end has passed.
-      - A file that holds no readable JSON is taken out of the gate's sight. It is renamed to C(.corrupt-) and its name, and reported.
-        Files changed within the last 10 seconds are left for the next call. Where the name is taken, a number is put behind it.
+      - A file that holds no readable JSON is taken out of the gate's sight. It is renamed to C(.corrupt-) and its name,
+        and reported. Files changed within the last 10 seconds are left for the next call. Where the name is taken, a
+        number is put behind it.
     type: bool
     default: false
   disconnect:
     description:
       - End the open sessions of the tokens that are removed, within a second. Sessions of other tokens go on.
       - Sessions are also ended of tokens named by O(tokens) or O(fingerprints) whose files are gone already.
-      - A removed token is kept in C(.wssgate-ended) in the store, where it opens nothing, for 30 seconds at least and until none of
-        its sessions is left. Each run of the pruner (M(wssgate.nginx.wss_token_pruner)) looks for them again, and so does a call with
-        O(expired=true). So a session that could not be ended, or that nginx logged late, ends later.
-      - It needs the session log that the gate writes
-        (role R(wssgate.nginx.token_store, ansible_collections.wssgate.nginx.token_store_role)), C(ss) of iproute2 and the
-        right to administer the network (C(CAP_NET_ADMIN)). Sessions over a unix socket cannot be ended.
+      - A removed token is kept in C(.wssgate-ended) in the store, where it opens nothing, for 30 seconds at least and
+        until none of its sessions is left. Each run of the pruner (M(wssgate.nginx.wss_token_pruner)) looks for them
+        again, and so does a call with O(expired=true). So a session that could not be ended, or that nginx logged late,
+        ends later.
+      - It needs the session log that the gate writes (role R(wssgate.nginx.token_store,
+        ansible_collections.wssgate.nginx.token_store_role)), C(ss) of iproute2 and the right to administer the network
+        (C(CAP_NET_ADMIN)). Sessions over a unix socket cannot be ended.
     type: bool
     default: false
   disconnect_required:
@@ -117,7 +125,8 @@ options:
     default: true
   owner:
     description:
-      - Owner of the token files. Files already there are changed too. Without it a new file belongs to the user that runs the module.
+      - Owner of the token files. Files already there are changed too. Without it a new file belongs to the user that
+        runs the module.
     type: str
   group:
     description:
@@ -125,7 +134,8 @@ options:
     type: str
   mode:
     description:
-      - Mode of the token files, for example V('0600'). New ones get V('0600') without it, which is enough for nginx. Files already there keep theirs.
+      - Mode of the token files, for example V('0600'). New ones get V('0600') without it, which is enough for nginx.
+        Files already there keep theirs.
     type: raw
 extends_documentation_fragment:
   - wssgate.nginx.attributes
@@ -218,7 +228,9 @@ unchanged:
   type: int
   sample: 1
 fingerprints:
-  description: Fingerprints of the tokens that changed, at most 1,000 in a list. In check mode without those that would be generated.
+  description:
+    Fingerprints of the tokens that changed, at most 1,000 in a list. In check mode without those that would be
+    generated.
   returned: success
   type: dict
   contains:
@@ -270,7 +282,8 @@ sessions:
   sample: {ended: 1, found: 1, remaining: 0}
 foreign:
   description:
-    - What was found in the store that is no token's file. A name may hold a token, so it is told by its inode (C(find STORE -inum N)).
+    - What was found in the store that is no token's file. A name may hold a token, so it is told by its inode (C(find
+      STORE -inum N)).
     - Only the forms that read the whole store report it, which are O(exclusive) and those by O(subject) alone.
   returned: success
   type: list

@@ -27,7 +27,8 @@ options:
     elements: str
   forms:
     description:
-      - List only tokens of these forms. V(touched) is an empty file, V(managed) one with a readable JSON object, V(corrupt) any other.
+      - List only tokens of these forms. V(touched) is an empty file, V(managed) one with a readable JSON object,
+        V(corrupt) any other.
     type: list
     elements: str
     choices: [touched, managed, corrupt]
@@ -143,7 +144,9 @@ totals:
   sample:
     {corrupt: 0, expired: 0, foreign: 0, managed: 1, subjects: 1, tokens: 1, touched: 0, valid: 1}
 foreign:
-  description: What was found in the store that is no token's file. A name may hold a token, so it is told by its inode (C(find STORE -inum N)).
+  description:
+    What was found in the store that is no token's file. A name may hold a token, so it is told by its inode (C(find
+    STORE -inum N)).
   returned: success
   type: list
   elements: dict

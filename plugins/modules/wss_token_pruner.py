@@ -309,7 +309,8 @@ def present(module: AnsibleModule) -> t.Dict[str, t.Any]:
 def try_once(module: AnsibleModule, settings: Settings, scheduler: str) -> None:
     """Run the pruner as its scheduler does: one that cannot work would leave expired tokens valid, in silence.
 
-    What it ran and could not do, such as a session that stays, is a warning: it must not stop the run that may put it right.
+    What it ran and could not do, such as a session that stays, is a warning: it must not stop the run that may put it
+    right.
     """
     if scheduler == "systemd":
         # Its own complaint points to a journal that is elsewhere.
@@ -330,7 +331,8 @@ def try_once(module: AnsibleModule, settings: Settings, scheduler: str) -> None:
         module.warn(f"the pruner could not do all of it: {words}")
     elif code != DONE:
         raise StoreError(
-            f"the pruner does not work, so expired tokens would stay valid: {settings.python} ended with {code}: {words}"
+            f"the pruner does not work, so expired tokens would stay valid: {settings.python} ended with {code}: "
+            f"{words}"
         )
 
 

@@ -13,8 +13,8 @@ version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Looks whether the pruner that M(wssgate.nginx.wss_token_pruner) installed is there, whether its timer or cron runs, and
-    whether its last run did all that it had to.
+  - Looks whether the pruner that M(wssgate.nginx.wss_token_pruner) installed is there, whether its timer or cron runs,
+    and whether its last run did all that it had to.
   - A token whose end has passed is let in until the pruner removes it, so a pruner that does not run is a way in.
 extends_documentation_fragment:
   - wssgate.nginx.attributes

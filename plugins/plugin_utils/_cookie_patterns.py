@@ -1,7 +1,9 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How nginx reads a token out of an Authorization header, one cookie out of a Cookie header, and what is left of the header without it (RFC 6265 4.2.1)."""
+"""How nginx reads a token out of an Authorization header, one cookie out of a Cookie header, and what is left of the
+header without it (RFC 6265 4.2.1).
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,8 @@ ROLE_NAMES = ("nginx", "certificates", "htpasswd", "token_store", "wss_proxy", "
 OWN_PREFIXES = ("token_store", "wss_proxy", "wcs")
 # Read by the playbooks' plays, so in no role's specification.
 PLAY_VARIABLES = ("wssgate_hosts", "wssgate_hosts_required")
-# Facts that the roles set for later roles and for playbooks: what role nginx found on the host, and what check looks at.
+# Facts that the roles set for later roles and for playbooks: what role nginx found on the host, and what check looks
+# at.
 RESULTS = ("nginx_found", "wss_proxy_targets")
 OTHER_VARIABLES = "wss_proxy_other_variables"
 # Of difflib: wss_proxies_servers is 0.89 like wss_proxy_servers.
@@ -95,7 +96,9 @@ def _scalar(value: t.Any, kind: str) -> t.Any:
 
 
 def typed(value: t.Any, spec: t.Mapping[str, t.Any], name: str, problems: t.List[str]) -> t.Any:
-    """The value with its booleans and numbers as such, at every depth; what is none stays and is added to the problems."""
+    """The value with its booleans and numbers as such, at every depth; what is none stays and is added to the
+    problems.
+    """
     kind, options = spec.get("type", "str"), spec.get("options")
     if kind in _WANTED:
         try:
@@ -137,7 +140,9 @@ def _nested(value: t.Any, key: str, options: Options, where: str, problems: t.Li
 def parameter_problems(
     kinds: t.Mapping[str, t.Union[str, t.Sequence[str]]], variables: t.Mapping[str, t.Any], template: Template
 ) -> t.List[str]:
-    """What is wrong with those of the parameters of a playbook that were given; a kind is a type or a list of choices."""
+    """What is wrong with those of the parameters of a playbook that were given; a kind is a type or a list of
+    choices.
+    """
     problems: t.List[str] = []
     for name, kind in kinds.items():
         if name in variables:
@@ -267,7 +272,8 @@ def fact_problems(role: str, variables: t.Mapping[str, t.Any]) -> t.List[str]:
     if not missing:
         return []
     return [
-        f"role {role} needs facts of {variables.get('inventory_hostname', 'the host')} that the play has not gathered ({', '.join(missing)}): "
+        f"role {role} needs facts of {variables.get('inventory_hostname', 'the host')} that the play has not gathered "
+        f"({', '.join(missing)}): "
         "set gather_facts: true in the play, with gather_subset: ['!all', min, network] or without gather_subset"
     ]
 
@@ -291,7 +297,9 @@ def distance(one: str, other: str) -> int:
 
 
 def _extends(name: str, known: str) -> bool:
-    """Whether a name has more words than a known one, or a number, as helper variables have: wss_proxy_servers_common."""
+    """Whether a name has more words than a known one, or a number, as helper variables have:
+    wss_proxy_servers_common.
+    """
     words = iter(re.sub(r"[0-9]+$", "", name).split("_"))
     return all(word in words for word in known.split("_"))
 
@@ -356,7 +364,8 @@ def misspelt_names(role: str, variables: t.Mapping[str, t.Any], template: Templa
         known = meant_by(name, variables[name], role)
         if known:
             problems.append(
-                f"there is no variable {name}; did you mean {known}? If it is another program's, name it in {OTHER_VARIABLES}"
+                f"there is no variable {name}; did you mean {known}? If it is another program's, name it in "
+                f"{OTHER_VARIABLES}"
             )
     return sorted(problems)
 

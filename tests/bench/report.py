@@ -12,6 +12,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from lib.prose import wrapped
+
 from .counts import spread
 
 Results = dict[str, Any]
@@ -636,7 +638,7 @@ class Page:
 def write(results: Results, folder: Path) -> list[Path]:
     page = Page(results, folder)
     path = folder / "performance.md"
-    path.write_text(page.text())
+    path.write_text(wrapped(page.text()))
     (folder / "performance").mkdir(exist_ok=True)
     python = Path(os.environ["CACHE"]) / "venv-bench" / "bin" / "python"
     subprocess.run(

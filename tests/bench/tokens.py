@@ -38,6 +38,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lib.prose import wrapped
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 PREFIX = "ansible_collections.wssgate.nginx.plugins"
 BASELINE = 1
@@ -580,7 +582,7 @@ def main() -> None:
 
 
 def write_docs(figures: dict[str, Any], folder: Path) -> None:
-    (folder / "tokens-figures.md").write_text(markdown(figures))
+    (folder / "tokens-figures.md").write_text(wrapped(markdown(figures)))
     picture(figures, folder / "tokens-figures.svg")
 
 

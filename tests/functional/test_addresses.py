@@ -36,7 +36,8 @@ class AddressedGate(LocalGate):
                 "listen": [{"address": "127.0.0.1", "port": self.port, "tls": False}],
                 "trusted_proxies": ["127.0.0.1"],
                 "locations": [
-                    location | {"path": "/near", "allow_from": near, "deny_from": ["192.0.2.128/25", "2001:db8:1::/48"]},
+                    location
+                    | {"path": "/near", "allow_from": near, "deny_from": ["192.0.2.128/25", "2001:db8:1::/48"]},
                     location | {"path": "/mapped", "allow_from": ["::ffff:192.0.2.0/120"]},
                     location | {"path": "/newer", "allow_from": ["::/0"]},
                     location | {"path": "/open"},
@@ -64,7 +65,7 @@ class AddressedGate(LocalGate):
                     location | {"path": "/deny", "deny_from": ["0.0.0.0/0", "::/0"]},
                 ],
             },
-        ]  # fmt: skip
+        ]
 
     def reason(self) -> str:
         """Of the last line of the access log, which is there once the request has ended."""
@@ -146,8 +147,13 @@ def over_proxy(local_gate: AddressedGate, client: str, request: bytes) -> tuple[
 
 @pytest.mark.parametrize(
     ("client", "wss", "less", "page"),
-    [("192.0.2.7", 101, 101, 200), ("192.0.2.8", 101, 403, 200), ("198.51.100.7", 403, 403, 403), ("192.0.2.66", 403, 403, 403)],
-)  # fmt: skip
+    [
+        ("192.0.2.7", 101, 101, 200),
+        ("192.0.2.8", 101, 403, 200),
+        ("198.51.100.7", 403, 403, 403),
+        ("192.0.2.66", 403, 403, 403),
+    ],
+)
 def test_a_servers_lists_are_for_every_path_and_a_locations_besides(
     local_gate: AddressedGate, client: str, wss: int, less: int, page: int
 ) -> None:

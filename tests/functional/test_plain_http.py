@@ -230,7 +230,7 @@ def test_a_request_has_a_start_and_an_end_in_the_session_log(site: Site) -> None
     assert end.startswith("E ") and end.split()[2:5] == start.split()[2:5]
 
 
-# -- nothing is hidden in a request ---------------------------------------------------------------------------------------
+# -- nothing is hidden in a request ----------------------------------------------------------------------------------
 
 HIDDEN = head("/app/hidden", token="Nobody-ever-issued-this")
 
@@ -291,7 +291,7 @@ def test_a_request_behind_a_handshake_is_the_sessions_own(site: Site) -> None:
     assert len(site.received()) == before + 1
 
 
-# -- HTTP/2 ---------------------------------------------------------------------------------------------------------------
+# -- HTTP/2 ----------------------------------------------------------------------------------------------------------
 
 
 def curl(site: Site, path: str, *more: str, cookie: str = f"AUTH={TOKEN}") -> list[str]:

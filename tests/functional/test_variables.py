@@ -240,7 +240,8 @@ GOLDEN: list[tuple[str, dict[str, Any], str]] = [
     (
         "nginx",
         {"nginx_needs": {"sockets": [{"path": "/run/a; reboot"}]}},
-        "nginx_needs must have absolute paths without blanks (/run/a; reboot), octal modes in quotes (0660) and names of groups ().",
+        "nginx_needs must have absolute paths without blanks (/run/a; reboot), octal modes in quotes (0660) and names "
+        "of groups ().",
     ),
     ("htpasswd", {"htpasswd_files": {"path": "/etc/nginx/.htpasswd"}}, "htpasswd_files is not a list"),
     (

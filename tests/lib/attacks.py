@@ -539,9 +539,14 @@ def _requests() -> Iterator[Case]:
     for method in ("GET", "HEAD", *CHANGES):
         yield _passed(f"a plain {method} from an allowed origin passes", lambda site, m=method: plain(site, m))
         yield _refused(
-            f"a plain {method} from a foreign origin is refused", 403, "origin",
-            lambda site, m=method: plain(site, m, origin="https://evil.example").adding("Sec-Fetch-Site", "same-origin"), path="/page/",
-        )  # fmt: skip
+            f"a plain {method} from a foreign origin is refused",
+            403,
+            "origin",
+            lambda site, m=method: plain(site, m, origin="https://evil.example").adding(
+                "Sec-Fetch-Site", "same-origin"
+            ),
+            path="/page/",
+        )
         yield _refused(
             f"a plain {method} without a token is refused", 403, "token",
             lambda site, m=method: plain(site, m, token=None), path="/page/",
@@ -575,9 +580,13 @@ def _requests() -> Iterator[Case]:
             )  # fmt: skip
     for value in ("h2c", "websocket, h2c", "TLS/1.0", "websockets"):
         yield _refused(
-            f"Upgrade: {value} is refused where plain requests pass", 426, "upgrade",
-            lambda site, v=value: ask(site, "/page/").having("Upgrade", v), path="/page/", answer={"Upgrade": "websocket"},
-        )  # fmt: skip
+            f"Upgrade: {value} is refused where plain requests pass",
+            426,
+            "upgrade",
+            lambda site, v=value: ask(site, "/page/").having("Upgrade", v),
+            path="/page/",
+            answer={"Upgrade": "websocket"},
+        )
     for method in ("POST", "OPTIONS", "HEAD"):
         yield _refused(
             f"a handshake by {method} is refused where plain requests pass", 405, "method",
@@ -589,8 +598,13 @@ def _requests() -> Iterator[Case]:
             answer={"Allow": ALL_METHODS},
         )  # fmt: skip
     yield _opened("a WebSocket opens where plain requests pass", path="/page/")
-    yield _refused("a handshake needs its origin there, too", 403, "origin",
-                   lambda site: ask(site, "/page/", origin=None).adding("Sec-Fetch-Site", "same-origin"), path="/page/")  # fmt: skip
+    yield _refused(
+        "a handshake needs its origin there, too",
+        403,
+        "origin",
+        lambda site: ask(site, "/page/", origin=None).adding("Sec-Fetch-Site", "same-origin"),
+        path="/page/",
+    )
     yield _refused("a handshake needs its Connection there, too", 400, "connection",
                    lambda site: ask(site, "/page/").without("Connection"), path="/page/")  # fmt: skip
     yield _refused("a plain request of HTTP/1.0 is refused", 400, "protocol",
@@ -608,10 +622,22 @@ def _requests() -> Iterator[Case]:
                    lambda site: plain(site, path="/negotiate"), path="/negotiate")  # fmt: skip
     yield _refused("h2c is refused where GET is not named", 426, "upgrade",
                    lambda site: ask(site, "/negotiate").having("Upgrade", "h2c"), path="/negotiate")  # fmt: skip
-    yield _refused("a method that is not named is refused", 405, "method", lambda site: plain(site, "PUT", "/negotiate"),
-                   path="/negotiate", answer={"Allow": "GET, POST"})  # fmt: skip
-    yield _refused("a preflight is refused where OPTIONS is not named", 405, "method", lambda site: preflight(site, "/read"),
-                   path="/read", answer={"Allow": "GET, HEAD"})  # fmt: skip
+    yield _refused(
+        "a method that is not named is refused",
+        405,
+        "method",
+        lambda site: plain(site, "PUT", "/negotiate"),
+        path="/negotiate",
+        answer={"Allow": "GET, POST"},
+    )
+    yield _refused(
+        "a preflight is refused where OPTIONS is not named",
+        405,
+        "method",
+        lambda site: preflight(site, "/read"),
+        path="/read",
+        answer={"Allow": "GET, HEAD"},
+    )
     # Preflights have no credentials.
     for path in ("/page/", "/page-native", "/page-either", "/page-both", "/page-open", "/any"):
         yield _passed(f"a preflight passes at {path}", lambda site, p=path: preflight(site, p), path)
@@ -620,13 +646,22 @@ def _requests() -> Iterator[Case]:
     yield _refused("a preflight without an origin is none", 403, "token",
                    lambda site: preflight(site, "/page-native", None), path="/page-native")  # fmt: skip
     for name, value in (
-        ("Cookie", "theme=dark"), ("Cookie", "|"), ("Cookie", "AUTH=../../../../etc/passwd"), ("Authorization", "Bearer x"),
-        ("Content-Length", "0"), ("Content-Type", "application/json"),
+        ("Cookie", "theme=dark"),
+        ("Cookie", "|"),
+        ("Cookie", "AUTH=../../../../etc/passwd"),
+        ("Authorization", "Bearer x"),
+        ("Content-Length", "0"),
+        ("Content-Type", "application/json"),
     ):  # fmt: skip
         yield _refused(f"a preflight with {name}: {value} needs a token", 403, "token",
                        lambda site, n=name, v=value: preflight(site).adding(n, v), path="/page/")  # fmt: skip
-    yield _refused("a preflight in chunks needs a token", 403, "token",
-                   lambda site: preflight(site).adding("Transfer-Encoding", "chunked").but(body=b"0\r\n\r\n"), path="/page/")  # fmt: skip
+    yield _refused(
+        "a preflight in chunks needs a token",
+        403,
+        "token",
+        lambda site: preflight(site).adding("Transfer-Encoding", "chunked").but(body=b"0\r\n\r\n"),
+        path="/page/",
+    )
     yield _refused("what asks for no method is no preflight", 403, "token",
                    lambda site: preflight(site).having("Access-Control-Request-Method", ""), path="/page/")  # fmt: skip
     yield _refused("a preflight of another method is none", 403, "token",
@@ -635,15 +670,25 @@ def _requests() -> Iterator[Case]:
         "a preflight of GET is none", 403, "token", lambda site: preflight(site).but(method="GET"), path="/page/"
     )
     # Other credentials and limits.
-    yield _passed("a password lets a plain request through",
-                  lambda site: plain(site, "POST", "/page-either", None).basic(USERNAME, PASSWORD), "/page-either")  # fmt: skip
+    yield _passed(
+        "a password lets a plain request through",
+        lambda site: plain(site, "POST", "/page-either", None).basic(USERNAME, PASSWORD),
+        "/page-either",
+    )
     yield _refused("a plain request without a password brings the challenge", 401, "basic_auth",
                    lambda site: plain(site, "POST", "/page-both"), path="/page-both",
                    answer={"WWW-Authenticate": 'Basic realm="Restricted"'})  # fmt: skip
     yield _passed("no credentials are needed where none are asked for",
                   lambda site: plain(site, "POST", "/page-open", None), "/page-open")  # fmt: skip
-    yield _refused("too many plain requests are refused", 429, "limit", lambda site: plain(site, "POST", "/page-rate", None),
-                   path="/page-rate", answer={"Retry-After": "1"}, chances=20)  # fmt: skip
+    yield _refused(
+        "too many plain requests are refused",
+        429,
+        "limit",
+        lambda site: plain(site, "POST", "/page-rate", None),
+        path="/page-rate",
+        answer={"Retry-After": "1"},
+        chances=20,
+    )
     for method in ("GET", "POST"):
         yield _refused(
             f"{method} is refused on a host that is being drained", 503, "draining",
@@ -678,18 +723,26 @@ def _bearers() -> Iterator[Case]:
     yield _opened("of two sources, Authorization is enough", lambda site: bearing(site, "/any"), "/any")
     yield _opened("of two sources, the cookie is enough", path="/any")
     yield _opened(
-        "a password beside the token's cookie is no second token", lambda site: ask(site, "/any").basic(USERNAME, PASSWORD), "/any",
-    )  # fmt: skip
-    yield _passed("a plain request may have its token in Authorization",
-                  lambda site: plain(site, "POST", "/any", None).adding("Authorization", f"Bearer {TOKEN}"), "/any")  # fmt: skip
+        "a password beside the token's cookie is no second token",
+        lambda site: ask(site, "/any").basic(USERNAME, PASSWORD),
+        "/any",
+    )
+    yield _passed(
+        "a plain request may have its token in Authorization",
+        lambda site: plain(site, "POST", "/any", None).adding("Authorization", f"Bearer {TOKEN}"),
+        "/any",
+    )
     yield _opened(
         "the cookie of a token does not reach an upstream that is for tokens in Authorization",
         lambda site: bearing(site).cookie(f"a=1; AUTH={OTHER_TOKEN}"), "/bearer", sent={"Cookie": ["a=1"]},
     )  # fmt: skip
     yield _opened(
-        "a token in Authorization reaches an upstream that is to get it", lambda site: bearing(site, "/any-kept"), "/any-kept",
-        sent={"Authorization": [f"Bearer {TOKEN}"], "Cookie": []}, is_forwarded=True,
-    )  # fmt: skip
+        "a token in Authorization reaches an upstream that is to get it",
+        lambda site: bearing(site, "/any-kept"),
+        "/any-kept",
+        sent={"Authorization": [f"Bearer {TOKEN}"], "Cookie": []},
+        is_forwarded=True,
+    )
     yield _opened(
         "of password and token, a token in Authorization is enough",
         lambda site: bearing(site, "/any-either"),
@@ -697,22 +750,35 @@ def _bearers() -> Iterator[Case]:
     )
     yield _opened("a password opens where Authorization may hold a token",
                   lambda site: ask(site, "/any-either", None).basic(USERNAME, PASSWORD), "/any-either")  # fmt: skip
-    yield _refused("neither is 401 there, for the password", 401, "basic_auth", lambda site: ask(site, "/any-either", None),
-                   path="/any-either", answer={"WWW-Authenticate": 'Basic realm="Restricted"'})  # fmt: skip
+    yield _refused(
+        "neither is 401 there, for the password",
+        401,
+        "basic_auth",
+        lambda site: ask(site, "/any-either", None),
+        path="/any-either",
+        answer={"WWW-Authenticate": 'Basic realm="Restricted"'},
+    )
     yield _refused("no token is 403 where it would stand in Authorization", 403, "token",
                    lambda site: ask(site, "/bearer", token=None), path="/bearer")  # fmt: skip
     yield _refused("a cookie is no token where Authorization alone counts", 403, "token",
                    lambda site: ask(site, "/bearer"), path="/bearer")  # fmt: skip
     yield _refused("Authorization is no token where the cookie alone counts", 403, "token",
                    lambda site: bearing(site, "/wss"))  # fmt: skip
-    yield _refused("a token in the query is none", 403, "token",
-                   lambda site: ask(site, f"/bearer?access_token={UNKNOWN_TOKEN}", token=None), path="/bearer")  # fmt: skip
+    yield _refused(
+        "a token in the query is none",
+        403,
+        "token",
+        lambda site: ask(site, f"/bearer?access_token={UNKNOWN_TOKEN}", token=None),
+        path="/bearer",
+    )
     for what, header in (
         ("that is unknown", f"Bearer {UNKNOWN_TOKEN}"), ("that is a path", "Bearer ../../../../etc/passwd"),
         ("that is the store", "Bearer"), ("that is empty", "Bearer  "), ("in quotes", f'Bearer "{TOKEN}"'),
         ("that is too short", f"Bearer {TOO_SHORT}"), ("that is too long", f"Bearer {TOO_LONG}"),
         ("with dots", f"Bearer {WITH_DOTS}"), ("with a parameter", f"Bearer {TOKEN}, realm=x"),
-        ("twice", f"Bearer {TOKEN} {TOKEN}"), ("behind a tab", f"Bearer\t{TOKEN}"), ("that goes on", f"Bearer {TOKEN};"),
+        ("twice", f"Bearer {TOKEN} {TOKEN}"),
+        ("behind a tab", f"Bearer\t{TOKEN}"),
+        ("that goes on", f"Bearer {TOKEN};"),
         ("that is no file", f"Bearer {DIRECTORY}"), ("behind another scheme", f"Basic x, Bearer {TOKEN}"),
     ):  # fmt: skip
         yield _refused(f"a token in Authorization {what} is refused with a challenge", 401, "token",
@@ -722,24 +788,45 @@ def _bearers() -> Iterator[Case]:
         ("no blank", f"Bearer{TOKEN}"), ("another scheme", f"Token {TOKEN}"), ("no scheme", TOKEN),
         ("a longer scheme", f"XBearer {TOKEN}"),
     ):  # fmt: skip
-        yield _refused(f"with {what} it is no token", 403, "token",
-                       lambda site, h=header: ask(site, "/bearer", None).adding("Authorization", h), path="/bearer")  # fmt: skip
+        yield _refused(
+            f"with {what} it is no token",
+            403,
+            "token",
+            lambda site, h=header: ask(site, "/bearer", None).adding("Authorization", h),
+            path="/bearer",
+        )
     yield _refused("a token in Authorization is revoked a moment ago", 401, "token",
                    lambda site: bearing(site, token=PASSING_TOKEN), path="/bearer", tried=2, before=_revoke_anew,
                    answer=CHALLENGE)  # fmt: skip
     for what, cookie, header in (
         ("the same", f"AUTH={TOKEN}", f"Bearer {TOKEN}"), ("two", f"AUTH={OTHER_TOKEN}", f"Bearer {TOKEN}"),
-        ("a bad cookie and a token", "AUTH=x", f"Bearer {TOKEN}"), ("a spaced cookie and a token", "a=1;  AUTH =x", f"Bearer {TOKEN}"),
-        ("a cookie and nothing behind Bearer", f"AUTH={TOKEN}", "Bearer"), ("a cookie and a bad token", f"AUTH={TOKEN}", "bearer x"),
+        ("a bad cookie and a token", "AUTH=x", f"Bearer {TOKEN}"),
+        ("a spaced cookie and a token", "a=1;  AUTH =x", f"Bearer {TOKEN}"),
+        ("a cookie and nothing behind Bearer", f"AUTH={TOKEN}", "Bearer"),
+        ("a cookie and a bad token", f"AUTH={TOKEN}", "bearer x"),
     ):  # fmt: skip
-        yield _refused(f"of two sources, both are refused: {what}", 400, "two_tokens",
-                       lambda site, c=cookie, h=header: ask(site, "/any", None).cookie(c).adding("Authorization", h), path="/any")  # fmt: skip
-    yield _opened("a cookie of a similar name is no second token",
-                  lambda site: bearing(site, "/any").cookie("XAUTH=1; auth=2"), "/any", sent={"Cookie": ["XAUTH=1; auth=2"]})  # fmt: skip
+        yield _refused(
+            f"of two sources, both are refused: {what}",
+            400,
+            "two_tokens",
+            lambda site, c=cookie, h=header: ask(site, "/any", None).cookie(c).adding("Authorization", h),
+            path="/any",
+        )
+    yield _opened(
+        "a cookie of a similar name is no second token",
+        lambda site: bearing(site, "/any").cookie("XAUTH=1; auth=2"),
+        "/any",
+        sent={"Cookie": ["XAUTH=1; auth=2"]},
+    )
     yield _refused("two tokens are told before a limit", 400, "two_tokens",
                    lambda site: bearing(site, "/any-rate").token(TOKEN), path="/any-rate", tried=20)  # fmt: skip
-    yield _refused("a foreign origin is told before two tokens", 403, "origin",
-                   lambda site: bearing(site, "/any").token(TOKEN).origin("https://evil.example"), path="/any")  # fmt: skip
+    yield _refused(
+        "a foreign origin is told before two tokens",
+        403,
+        "origin",
+        lambda site: bearing(site, "/any").token(TOKEN).origin("https://evil.example"),
+        path="/any",
+    )
     yield _refused("too many sessions of a token in Authorization are refused", 429, "limit",
                    lambda site: bearing(site, "/any-once"), path="/any-once", held=1)  # fmt: skip
 

@@ -194,11 +194,12 @@ async def listen_websocket(mode: str, address: str, record: Record, tls: ssl.SSL
 
 
 class Web:
-    """An application that answers plain requests of every method, keeps connections where it may, and echoes WebSockets.
+    """An application that answers plain requests of every method, keeps connections where it may, and echoes
+    WebSockets.
 
-    The answer is the request as it came, in JSON, with the number of bytes of its body. In the query: `status=N` answers
-    with that status, `hold` sends the beginning of an answer and then nothing until the connection ends, `progress` answers
-    with the number of bytes that have come, a line for each part of the body as soon as it is there.
+    The answer is the request as it came, in JSON, with the number of bytes of its body. In the query: `status=N`
+    answers with that status, `hold` sends the beginning of an answer and then nothing until the connection ends,
+    `progress` answers with the number of bytes that have come, a line for each part of the body as soon as it is there.
     """
 
     def __init__(self, address: str, record: Record) -> None:
@@ -239,7 +240,8 @@ class Web:
         status = query.partition("status=")[2] or "200"
         is_kept = headers.get("connection", "").lower() != "close"
         writer.write(
-            f"HTTP/1.1 {status} Answer\r\nContent-Length: {len(body)}\r\nConnection: {'keep-alive' if is_kept else 'close'}\r\n"
+            f"HTTP/1.1 {status} Answer\r\nContent-Length: {len(body)}\r\nConnection: "
+            f"{'keep-alive' if is_kept else 'close'}\r\n"
             "Access-Control-Allow-Origin: https://app.example.com\r\n\r\n".encode()
             + (b"" if method == "HEAD" else body)
         )

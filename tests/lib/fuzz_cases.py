@@ -56,8 +56,15 @@ PAGES = (b"https://app.example.com", b"https://*.pages.example.org", b"http://*.
 
 HTTP_METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
 SITES = (b"same-origin",) * 3 + (
-    b"same-site", b"cross-site", b"none", b"", b"Same-Origin", b"same-origin\t", b"x/same-origin", b"same-origin, same-origin",
-)  # fmt: skip
+    b"same-site",
+    b"cross-site",
+    b"none",
+    b"",
+    b"Same-Origin",
+    b"same-origin\t",
+    b"x/same-origin",
+    b"same-origin, same-origin",
+)
 ASKED_METHODS = (b"PUT", b"PUT", b"GET", b"x-mine", b"", b"P UT", b"1", b"|", b"PUT|", b"PUT,GET")
 
 LOCATIONS = (

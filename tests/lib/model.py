@@ -72,7 +72,9 @@ class _Refused(Exception):
 
 
 def judge(rules: Rules, request_line: bytes, lines: Lines, client: str) -> Verdict:
-    """The verdict on one request: its first line, its header lines as they are on the wire, and the client's address."""
+    """The verdict on one request: its first line, its header lines as they are on the wire, and the client's
+    address.
+    """
     location, version = None, b"HTTP/1.1"
     try:
         method, target, version = _request_line(request_line)

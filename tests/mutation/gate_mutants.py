@@ -509,7 +509,8 @@ SAMENESS = (
     (r"(?:__Host\\?[-_])?AUTH", "COOKIE"),
     (r"\b(?:gate_example_com|[a-z]+)_\d+\b", "SLUG"),
     (
-        r"(\$?wss_(?:origin|allow|deny|server_allow|server_deny|attempts64|sessions64|tokens|path|encoded|method|realm))_[\w-]+",
+        r"(\$?wss_(?:origin|allow|deny|server_allow|server_deny|attempts64|sessions64|tokens|path|encoded|method"
+        r"|realm))_[\w-]+",
         r"\1_SLUG",
     ),
     (r"(?<=:)\d{5}\b", "PORT"),

@@ -1,7 +1,9 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The cookbook's pages: their inventories are right, and the scenario, the index and the tests have the same applications."""
+"""The cookbook's pages: their inventories are right, and the scenario, the index and the tests have the same
+applications.
+"""
 
 from __future__ import annotations
 

@@ -187,6 +187,7 @@ def test_the_role_tells_the_gate_all_that_it_asks_for() -> None:
 
 
 # Every option there is, as an operator may write it.
+# Servers with most options, in the types that they may come in.
 WHOLE: Options = {
     "wss_proxy_servers": [
         {
@@ -307,10 +308,17 @@ def whole_but(level: str, name: str, value: t.Any) -> Options:
 
 def test_the_specification_takes_every_option_that_the_gate_takes() -> None:
     named = {path for path, _option in every_option(options_of("wss_proxy"))}
-    used = set(paths_of(WHOLE))
+    # The golden set has every option, as another test asks of it.
+    golden = {
+        name: value
+        for name, value in loaded(ROLES.parent / "tests/unit/data/golden/options.yml").items()
+        if name in ("wss_proxy_servers", "wss_proxy_upstreams")
+    }
+    used = {*paths_of(WHOLE), *paths_of(golden)}
     assert {path for path in named if "." in path} == {
         path for path in used if "." in path and not path.startswith(("wss_proxy_cert", "wss_proxy_htp"))
     }
+    assert complaints("wss_proxy", {**resolved("wss_proxy"), **golden}) == []
     assert complaints("wss_proxy", {**resolved("wss_proxy"), **WHOLE}) == []
     context = {
         "upstreams": WHOLE["wss_proxy_upstreams"],

@@ -34,7 +34,7 @@ from .._host import files
 from .._host.error import HostError
 from .._host.run import run
 from .._nginx.files import Exchange, Lock, Operations
-from .._nginx.live import Activator, Family, NotLive, System, changed_at, sayings
+from .._nginx.live import Activator, Family, NotLive, System, changed_at, messages_of
 from .._nginx.process import Finder, started_at
 from .._nginx.syntax import read_tree
 
@@ -231,7 +231,7 @@ class Deployment:
         try:
             finished = run([*self.nginx, "-t", "-q"], TEST_LIMIT, joined=True)
             if finished.status != 0:
-                said = sayings(finished.output) or finished.output.split("\n")
+                said = messages_of(finished.output) or finished.output.split("\n")
                 raise DeployError(f"nginx refuses its configuration: {'; '.join(said).strip()}")
         except (HostError, OSError) as error:
             for known in self.installed:

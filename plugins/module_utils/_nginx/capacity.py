@@ -4,8 +4,8 @@
 
 """Whether the workers that run can carry the sessions that were asked for.
 
-nginx starts with fewer descriptors than its configuration has where the system does not let it have more, and only an alert in its
-error log tells of it. So what its workers really have is read from /proc.
+nginx starts with fewer descriptors than its configuration has where the system does not let it have more, and only an
+alert in its error log tells of it. So what its workers really have is read from /proc.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 from .process import Finder, read_processes
 from .syntax import directives, read_tree
 
-# Of a worker's descriptors those that are no connections, and of its connections those that are no sessions. Role nginx adds
-# them to two connections a session.
+# Of a worker's descriptors those that are no connections, and of its connections those that are no sessions. Role nginx
+# adds them to two connections a session.
 BESIDES = 512
 # nginx's own, where the configuration does not say
 DEFAULT_CONNECTIONS = 512
@@ -108,7 +108,9 @@ def worker_connections(main: str) -> int:
 
 
 def measure(main: str, pids: Sequence[int], wanted: int = 0, proc: str = "/proc") -> Optional[Capacity]:
-    """Compare the workers with what was asked for, by default what the configuration was written for; nothing without a worker."""
+    """Compare the workers with what was asked for, by default what the configuration was written for; nothing without a
+    worker.
+    """
     limits: List[int] = [limit for limit in (descriptors(pid, proc) for pid in pids) if limit is not None]
     if not limits:
         return None

@@ -4,11 +4,13 @@
 
 """Count the clients that nginx's workers are connected with.
 
-A session has two ends in a worker: the client's, which counts, and the upstream's. /proc tells them apart. What a client is
-connected to is an address that nginx listens on, or did: a worker that is shutting down has closed its listeners.
+A session has two ends in a worker: the client's, which counts, and the upstream's. /proc tells them apart. What a
+client is connected to is an address that nginx listens on, or did: a worker that is shutting down has closed its
+listeners.
 
-Which process has which socket takes CAP_SYS_PTRACE to see, since workers have changed their account. Root in a container may lack
-it. Then the account that a socket belongs to has to do, which may be a few too many, where others share it, and never too few.
+Which process has which socket takes CAP_SYS_PTRACE to see, since workers have changed their account. Root in a
+container may lack it. Then the account that a socket belongs to has to do, which may be a few too many, where others
+share it, and never too few.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ def parse_tcp(text: str) -> List[Socket]:
 
 
 def parse_unix(text: str) -> Set[str]:
-    """Return the inodes of the connections that were accepted on a path; the other end of such a connection has no path."""
+    """Return the inodes of the connections that were accepted on a path; the other end of such a connection has no
+    path.
+    """
     found: Set[str] = set()
     for line in text.splitlines()[1:]:
         fields = line.split(None, 7)
@@ -55,7 +59,9 @@ def parse_unix(text: str) -> Set[str]:
 
 
 def inodes(pid: int, proc: str = "/proc") -> Optional[Set[str]]:
-    """Return the inodes of the sockets that a process has open, none when it is gone; nothing when that must not be seen."""
+    """Return the inodes of the sockets that a process has open, none when it is gone; nothing when that must not be
+    seen.
+    """
     folder = f"{proc}/{pid}/fd"
     found: Set[str] = set()
     try:

@@ -11,7 +11,8 @@ What is needed for that lies in a private work folder inside of the folder itsel
 ``kept/N``
     a hard link to what was there
 ``journal.json``
-    the changes. While it is there, the exchange is not final: whoever comes next, after a kill or a power cut, undoes it.
+    the changes. While it is there, the exchange is not final: whoever comes next, after a kill or a power cut, undoes
+    it.
 """
 
 from __future__ import annotations
@@ -273,7 +274,8 @@ class Exchange:
             return self._undo(journal)
         except OSError as error:
             raise NginxError(
-                f"what was there before could not be put back: {error}; {self.work} has it, and the next run tries again"
+                f"what was there before could not be put back: {error}; {self.work} has it, and the next run tries "
+                "again"
             ) from error
 
     def _undo(self, journal: Dict[str, Any]) -> List[str]:

@@ -4,9 +4,10 @@
 
 """Which security fixes that matter to a gate an nginx lacks.
 
-Only what touches what the gate uses is listed: maps with regular expressions, https upstreams, TLS 1.3 and its tickets, and HTTP/2,
-which a server may have. What does not, and why, is in docs/reliability.md. A distribution puts a fix into an old version, so its
-package version decides, as its changelog has it; nginx's own version tells only of builds that are no distribution's.
+Only what touches what the gate uses is listed: maps with regular expressions, https upstreams, TLS 1.3 and its tickets,
+and HTTP/2, which a server may have. What does not, and why, is in docs/reliability.md. A distribution puts a fix into
+an old version, so its package version decides, as its changelog has it; nginx's own version tells only of builds that
+are no distribution's.
 """
 
 from __future__ import annotations
@@ -116,7 +117,9 @@ def _numbers(version: str) -> Tuple[int, ...]:
 
 
 def _has(version: Tuple[int, ...], upstream: Tuple[Tuple[int, ...], ...]) -> bool:
-    """Whether a release has what came into these branches: theirs from then on, and all that are newer than the newest."""
+    """Whether a release has what came into these branches: theirs from then on, and all that are newer than the
+    newest.
+    """
     if version >= max(upstream):
         return True
     return any(version[:2] == first[:2] and version >= first for first in upstream)

@@ -92,7 +92,9 @@ def service_state(name: str) -> Dict[str, bool]:
 
 
 def path_states(paths: List[str]) -> Dict[str, Dict[str, str]]:
-    """Return kind, owner, group, mode and a file's content (SHA-256) of the paths that are files or folders; a symlink is neither."""
+    """Return kind, owner, group, mode and a file's content (SHA-256) of the paths that are files or folders; a symlink
+    is neither.
+    """
     found: Dict[str, Dict[str, str]] = {}
     for path in paths:
         try:

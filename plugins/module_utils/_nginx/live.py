@@ -4,8 +4,8 @@
 
 """Make nginx run what is on the disk, and prove that it does.
 
-An exit status proves nothing: nginx's reload is a signal, and a master that can't take on the new configuration keeps the
-former one and says so only in its log. New workers are the proof, for the master forks them last of all.
+An exit status proves nothing: nginx's reload is a signal, and a master that can't take on the new configuration keeps
+the former one and says so only in its log. New workers are the proof, for the master forks them last of all.
 """
 
 from __future__ import annotations
@@ -125,10 +125,10 @@ def newest_change(tree: Tree, directory: str) -> Tuple[float, str]:
     return max(((changed_at(path), path) for path in paths), default=(0.0, ""))
 
 
-# -- what nginx says ---------------------------------------------------------------------------------------------------
+# -- nginx's messages ------------------------------------------------------------------------------------------------
 
 
-def sayings(output: str) -> List[str]:
+def messages_of(output: str) -> List[str]:
     """Return what nginx said, from warnings upwards, without time stamps, process numbers and repetitions."""
     found: List[str] = []
     for said in re.findall(r"\[(?:emerg|alert|crit|warn)\] .*", output):
@@ -166,7 +166,9 @@ class LogWatch:
         return lines
 
     def complaints(self, pid: int) -> List[str]:
-        """Return what master ``pid`` and those of its workers that died complained of; if they did not, what any did."""
+        """Return what master ``pid`` and those of its workers that died complained of; if they did not, what any
+        did.
+        """
         lines = self._lines()
         mine = self._of(pid, lines)
         died = re.findall(r"worker process (\d+) exited", "\n".join(mine))
@@ -191,7 +193,7 @@ class LogWatch:
 
     @staticmethod
     def _worse_than_warnings(lines: Sequence[str]) -> List[str]:
-        return [said for said in sayings("\n".join(lines)) if not said.startswith("[warn]")]
+        return [said for said in messages_of("\n".join(lines)) if not said.startswith("[warn]")]
 
 
 # -- acting ------------------------------------------------------------------------------------------------------------
@@ -265,9 +267,12 @@ class Activator:
         return self._wait(since, watch, self._start(after))
 
     def _mark(self, *trees: Tree) -> Tuple[int, LogWatch]:
-        """Return a moment after the last change on the disk and before any new worker, and a view on the logs from then."""
+        """Return a moment after the last change on the disk and before any new worker, and a view on the logs from
+        then.
+        """
         since = self._system.ticks()
-        # Both clocks are coarse. Without the pause a new worker could seem as old as the files, or as the former workers.
+        # Both clocks are coarse. Without the pause a new worker could seem as old as the files, or as the former
+        # workers.
         self._system.sleep(TICK)
         return since, LogWatch(self._logs(trees))
 
@@ -339,7 +344,8 @@ class Activator:
                     return steady
             if (
                 moment > deadline
-                # Nobody accepts connections: the new workers died, the former ones were told to quit. Don't leave it at that.
+                # Nobody accepts connections: the new workers died, the former ones were told to quit. Don't leave it at
+                # that.
                 or moment - served > UNSERVED
                 or (not new and (watch.gave_up(master.pid) if master else bool(said)))
             ):

@@ -4,7 +4,8 @@
 
 """Find nginx's processes and tell which configuration they can have read.
 
-Everything comes from /proc: the pid file may be stale or another's, and nginx itself tells nothing about what is active.
+Everything comes from /proc: the pid file may be stale or another's, and nginx itself tells nothing about what is
+active.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from .live import (
     NotLive,
     System,
     newest_change,
-    sayings,
+    messages_of,
 )
 from .plan import Planner, Settings, check_settings, to_bytes
 from .process import Finder, Process, started_at
@@ -215,12 +215,12 @@ class Transaction:
         self._operations.write(main, to_bytes(content), 0o600)
         finished = self._system.run([settings.binary, "-t", "-q", "-c", main], TEST_LIMIT)
         output = finished.output.replace(tree + "/", os.path.join(settings.directory, "")).strip()
-        said = sayings(output)
+        said = messages_of(output)
         if finished.status == 0:
             self.outcome.warnings += ["nginx -t: " + line for line in said if line.startswith("[warn]")]
             return
         fatal = [line for line in said if line.startswith("[emerg]")] or said or output.splitlines()
-        if settings.check and fatal and self._may_come(fatal[0]):
+        if settings.check and fatal and self._is_for_others_to_bring(fatal[0]):
             self.outcome.warnings.append(f"nginx -t misses a file that an earlier task may yet put there: {fatal[0]}")
             return
         raise NginxError(
@@ -228,7 +228,7 @@ class Transaction:
             output,
         )
 
-    def _may_come(self, complaint: str) -> bool:
+    def _is_for_others_to_bring(self, complaint: str) -> bool:
         """Whether nginx misses a file that this run does not decide about."""
         missing = _MISSING_FILE.search(complaint)
         return missing is not None and not any(
@@ -315,7 +315,8 @@ class Transaction:
             changed = protect(wanted, settings.check)
             if changed is None:
                 raise NginxError(
-                    f"{wanted.path} is not there any more, though nginx listens on it: nobody can connect until nginx is "
+                    f"{wanted.path} is not there any more, though nginx listens on it: nobody can connect until nginx "
+                    "is "
                     "restarted"
                 )
             if changed:
@@ -339,7 +340,8 @@ class Transaction:
             self._exchange.close()
         except OSError as error:
             self.outcome.warnings.append(
-                f"{self._exchange.work} could not be removed ({error.strerror}): the next run undoes and does all this once more"
+                f"{self._exchange.work} could not be removed ({error.strerror}): the next run undoes and does all this "
+                "once more"
             )
 
     def _reason(self, before: Tree, family: Family) -> str:
@@ -415,7 +417,8 @@ class Transaction:
             message += self._go_back(before, after, bool(master), former)
         if master and "bind()" in complaint and not settings.allow_restart:
             message += (
-                ". Either another process has that address, or nginx itself has it in a narrower or wider form, which it "
+                ". Either another process has that address, or nginx itself has it in a narrower or wider form, which "
+                "it "
                 "can't exchange without a restart (allow_restart cuts every session)"
             )
         raise NginxError(message, complaint)

@@ -109,7 +109,8 @@ def _end_sessions(files: t.Sequence[LogFile], wanted: Wanted, dry: bool) -> Ende
         seen.update(session.key for session in alive)
         # Several requests of one connection (HTTP/2) end with it.
         ends = list(dict.fromkeys(live[session.pair] for session in alive if session.pair is not None))
-        # On a busy machine the first look alone may take longer than the deadline: that is no reason to leave them open.
+        # On a busy machine the first look alone may take longer than the deadline: that is no reason to leave them
+        # open.
         is_late = tries >= TRIES_AT_LEAST and time.monotonic() - started >= DEADLINE
         if dry or (not ends and settled) or is_late:
             break

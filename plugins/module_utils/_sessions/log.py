@@ -52,7 +52,10 @@ Key = t.Tuple[str, str, str]  # worker, connection, request
 
 
 class Start(t.NamedTuple):
-    """The fields of a line for a token that has let a client in, in their order."""
+    """The fields of a line for a token that has let a client in, in their order.
+
+    A field that is added comes last and has a default: lines of sessions that began before it stand without.
+    """
 
     kind: str
     msec: str
@@ -89,6 +92,10 @@ class Session(t.NamedTuple):
     line: bytes
 
 
+def _are_of(line: t.Type[t.Any], fields: t.Sequence[str]) -> bool:
+    return len(line._fields) - len(line._field_defaults) <= len(fields) <= len(line._fields)
+
+
 class Log:
     """Reads lines of the session log and knows which sessions have no end yet."""
 
@@ -105,9 +112,9 @@ class Log:
         self._rest = lines.pop()
         for line in lines:
             fields = line.lstrip(b"\0").decode("utf-8", "replace").split(" ")
-            if fields[0] in (STARTED, KEPT) and len(fields) == len(Start._fields):
+            if fields[0] in (STARTED, KEPT) and _are_of(Start, fields):
                 self._start(Start(*fields), line)
-            elif fields[0] == ENDED and len(fields) == len(End._fields):
+            elif fields[0] == ENDED and _are_of(End, fields):
                 self._end(End(*fields))
 
     def _start(self, start: Start, line: bytes) -> None:
@@ -125,8 +132,8 @@ class Log:
             return
         if not is_token(start.token):
             return
-        # Two connections cannot have the same ends: the earlier one is over. One connection may have several requests at a
-        # time (HTTP/2), each of which has its own end.
+        # Two connections cannot have the same ends: the earlier one is over. One connection may have several requests
+        # at a time (HTTP/2), each of which has its own end.
         if pair is not None:
             for other in list(self._by_pair.get(pair, ())):
                 if other[:2] != key[:2]:
@@ -310,7 +317,8 @@ def still_open(sessions: t.Iterable[Session], live: t.Container[Pair]) -> t.List
             continue
         if session.pair is None:
             # There is nothing but the worker to tell by, and its number may be another's by now: a process that started
-            # after the line was logged. Sessions with a socket are told by that: no clock must keep them from being ended.
+            # after the line was logged. Sessions with a socket are told by that: no clock must keep them from being
+            # ended.
             if worker not in starts:
                 starts[worker] = started_at(int(worker)) or float("-inf")
             is_open = starts[worker] <= session.started_at + START_MARGIN

@@ -299,7 +299,8 @@ class _Planner:
         )
         if self.request.state == "present" and self.request.ttl is not None:
             raise StoreError(
-                f"{words}: a ttl counted from it would be wrong; set the clock, or give expires_at, or remove that token"
+                f"{words}: a ttl counted from it would be wrong; set the clock, or give expires_at, or remove that "
+                "token"
             )
         self.plan.warnings.append(words)
 

@@ -59,7 +59,8 @@ def _check_listeners(gate: Gate) -> None:
                 if other != server["name"]:
                     gate.problems.add(
                         where,
-                        f"{name!r} on {address} is served by server {other!r} already; give one of them another name or port",
+                        f"{name!r} on {address} is served by server {other!r} already; give one of them another name "
+                        "or port",
                     )
             _same(gate, where, address, "PROXY protocol", "plain connections", entry["proxy_protocol"], protocols)
             _same(gate, where, address, "TLS", "plain text", entry["tls"], tls_of)
@@ -88,7 +89,8 @@ def _same(
     if known[0] != value:
         gate.problems.add(
             where,
-            f"{address} has {yes if value else no} here and {no if value else yes} in {known[1]}; one address takes one kind",
+            f"{address} has {yes if value else no} here and {no if value else yes} in {known[1]}; one address takes "
+            "one kind",
         )
 
 
@@ -114,8 +116,10 @@ def _check_client_certificates(
             clashes.add((keys, other))
             gate.problems.add(
                 where,
-                f"{keys} differs from that of {other} on {address}, and a client that names no server in TLS is verified "
-                "once for all of an address; give both the same ca_path, crl_path and depth, or one of them another port "
+                f"{keys} differs from that of {other} on {address}, and a client that names no server in TLS is "
+                "verified "
+                "once for all of an address; give both the same ca_path, crl_path and depth, or one of them another "
+                "port "
                 "or address",
             )
 
@@ -131,7 +135,8 @@ def _check_redirects(gate: Gate) -> None:
         if listened.intersection(redirect["addresses"]):
             gate.problems.add(
                 f"server {server['name']!r}",
-                f"port {redirect['port']} cannot both redirect to https and be listened on; set http_redirect_enabled: false or another http_redirect_port",
+                f"port {redirect['port']} cannot both redirect to https and be listened on; set http_redirect_enabled: "
+                "false or another http_redirect_port",
             )
         gate.redirect_addresses = list(dict.fromkeys(gate.redirect_addresses + redirect["addresses"]))
         # '_' is nobody's name: what it stands for, anybody may claim in Host.
@@ -144,7 +149,9 @@ def _check_redirects(gate: Gate) -> None:
 
 
 def _check_verifications(gate: Gate) -> None:
-    """One https address, one verification: nginx resumes the TLS session of an address in every location, verified there or not."""
+    """One https address, one verification: nginx resumes the TLS session of an address in every location, verified
+    there or not.
+    """
     seen: t.Dict[str, t.Tuple[t.Any, str]] = {}
     for server in gate.servers:
         for location in server["locations"]:
@@ -162,7 +169,8 @@ def _check_verifications(gate: Gate) -> None:
                 if known[0] != verification:
                     gate.problems.add(
                         where,
-                        f"https://{address} is verified differently in {known[1]}, and nginx would resume the TLS session of the one for the other; "
+                        f"https://{address} is verified differently in {known[1]}, and nginx would resume the TLS "
+                        "session of the one for the other; "
                         "give both the same settings, or list the upstream in wss_proxy_upstreams once for each",
                     )
 

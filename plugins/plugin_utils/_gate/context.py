@@ -12,8 +12,8 @@ from .._problems import Problems
 from .options import CONTEXT_DEFAULTS, TLS_PROFILES
 from .patterns import FILE_PATH, HEADER_NAME, UNIX_PATH_MAX_BYTES, is_plain
 
-# Headers to the upstream that the gate sets itself, where a second one of the name would contradict it, and those that a
-# handshake is made of.
+# Headers to the upstream that the gate sets itself, where a second one of the name would contradict it, and those that
+# a handshake is made of.
 GATE_HEADERS = (
     "authorization",
     "connection",
@@ -78,7 +78,8 @@ class Gate:
         if context["drain_path"].startswith("/root/"):
             self.problems.add(
                 where,
-                f"drain_path {context['drain_path']!r} is in root's own folder, where nginx's workers see nothing; choose another",
+                f"drain_path {context['drain_path']!r} is in root's own folder, where nginx's workers see nothing; "
+                "choose another",
             )
         for key in ("ipv6", "http_redirect_enabled"):
             context[key] = self.problems.flag(where, key, context[key])

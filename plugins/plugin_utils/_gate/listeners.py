@@ -136,7 +136,8 @@ def trusted_proxies(gate: Gate, where: str, given: t.Any) -> t.List[str]:
             # Such as 0.0.0.0/1 and 128.0.0.0/1.
             gate.problems.add(
                 f"{where}, trusted_proxies",
-                f"these together would trust the whole Internet of IPv{version} to name a client's address; name the load balancers only",
+                f"these together would trust the whole Internet of IPv{version} to name a client's address; name the "
+                "load balancers only",
             )
     return trusted
 

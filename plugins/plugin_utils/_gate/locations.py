@@ -21,7 +21,8 @@ def read(
     options = problems.options(where, item, LOCATION_DEFAULTS)
     path = problems.matches(where, "path", options["path"], LOCATION_PATH, "a path that starts with /")
     if not is_plain(path):
-        # nginx compares locations with what is left of a request's path once these are resolved: ngx_http_core_module, location.
+        # nginx compares locations with what is left of a request's path once these are resolved: ngx_http_core_module,
+        # location.
         problems.add(
             where,
             f"path {path!r} has an empty, '.' or '..' part in it, and no request would ever match it; write it without",

@@ -29,7 +29,9 @@ T = t.TypeVar("T")
 
 
 def gate_needs(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
-    """Sockets that nginx makes, ports that others connect to, folders that it writes to, and whether they share /tmp."""
+    """Sockets that nginx makes, ports that others connect to, folders that it writes to, and whether they share
+    /tmp.
+    """
     gate = model.read(servers, context or {})
     sockets: t.List[t.Dict[str, t.Any]] = []
     ports: t.Set[int] = set()

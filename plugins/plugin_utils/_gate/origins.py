@@ -58,7 +58,8 @@ def _check_wildcard(gate: Gate, where: str, item: t.Any, match: t.Match[str]) ->
         # https://*.0.0.1 would be https://127.0.0.1, too: https://url.spec.whatwg.org/#ends-in-a-number-checker
         gate.problems.add(
             where,
-            f"{shown(item)} would let in everybody's pages: behind *. there has to be a domain of your own with a dot in "
+            f"{shown(item)} would let in everybody's pages: behind *. there has to be a domain of your own with a dot "
+            "in "
             "it, such as *.example.com; list the origins themselves",
         )
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 import re
 import typing as t
 
+from . import auth
+
 # A letter that is encoded one more time, for an upstream that decodes twice, or in overlong UTF-8.
 ENCODED_LETTER = r"%(?:25)*[0-7][0-9a-f]|[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]"
 
-# What decides who may connect.
+# What decides who may connect, with the methods of authentication's own fields.
 GUARDS = (
     "auth",
     "http",
-    "cookie",
-    "token",
-    "htpasswd_path",
-    "external",
+    *(name for method in auth.METHODS for name in method.guards),
     "client_certificate_required",
     "limits",
     "forward_credentials",
@@ -35,7 +34,8 @@ def reading(path: str) -> str:
     """The regular expression (PCRE, without case) of what some upstreams read as this path, or as one below it.
 
     Some do without the case; some take parameters (``;v=1``) out of each part, and parts that are then empty; some take
-    dots and blanks from its end, or the slash from the path's end. Some decode once more and then end at a ``?`` or ``#``.
+    dots and blanks from its end, or the slash from the path's end. Some decode once more and then end at a ``?`` or
+    ``#``.
     """
     parts = path.strip("/").split("/")
     slash = r"/(?:[. ]*(?:;[^/]*)?/)*"

@@ -108,7 +108,9 @@ def _error_pages(gate: Gate, where: str, given: t.Any, root: str) -> t.List[t.Di
 
 
 def _connection_check(gate: Gate, where: str, server: t.Mapping[str, t.Any]) -> t.Optional[t.Dict[str, t.Any]]:
-    """The page on which a person tries a token: what it offers, and the password it asks for so that the browser knows it."""
+    """The page on which a person tries a token: what it offers, and the password it asks for so that the browser knows
+    it.
+    """
     path = server["connection_check_path"]
     if not path:
         return None

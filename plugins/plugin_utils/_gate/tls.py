@@ -32,7 +32,8 @@ def certificates(gate: Gate, where: str, given: t.Any, has_tls: bool) -> t.List[
             known = ", ".join(sorted(gate.certificates)) or "none"
             problems.add(
                 where,
-                f"certificate {name!r} is not in certificates_list (there: {known}); add it there, or name one of these",
+                f"certificate {name!r} is not in certificates_list (there: {known}); add it there, or name one of "
+                "these",
             )
             continue
         paths = pair_paths(
@@ -82,7 +83,9 @@ def decide_resumption(gate: Gate) -> None:
 
 
 def key_exchange_groups(gate: Gate) -> t.List[str]:
-    """What is offered for the key exchange, the best first; OpenSSL refuses the list for a name that it does not know."""
+    """What is offered for the key exchange, the best first; OpenSSL refuses the list for a name that it does not
+    know.
+    """
     known = re.match(r"([0-9]+)\.([0-9]+)", str(gate.context["openssl_version"]))
     is_post_quantum = known is not None and (int(known[1]), int(known[2])) >= (3, 5)
     return ["X25519MLKEM768"] * is_post_quantum + ["X25519", "prime256v1", "secp384r1"]

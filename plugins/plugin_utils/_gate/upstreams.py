@@ -102,7 +102,8 @@ def _tls(
     if is_verified and (not name or is_address(name)):
         problems.add(
             where,
-            f"an upstream's certificate is checked against a host name, and there is none: set {keys[2]}, or {keys[0]}: false",
+            f"an upstream's certificate is checked against a host name, and there is none: set {keys[2]}, or "
+            f"{keys[0]}: false",
         )
     return {"verified": is_verified, "ca_path": ca_path, "name": name}
 

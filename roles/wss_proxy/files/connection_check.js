@@ -62,7 +62,8 @@
   }
 
   function setCookie(at, value, seconds) {
-    document.cookie = at.cookie + '=' + value + '; Path=' + at.cookiePath + '; Max-Age=' + seconds + '; Secure; SameSite=Strict';
+    document.cookie = at.cookie + '=' + value + '; Path=' + at.cookiePath +
+      '; Max-Age=' + seconds + '; Secure; SameSite=Strict';
     // Browsers store it in another process. Reading waits for that: a handshake before would leave without it.
     void document.cookie;
   }
@@ -97,24 +98,30 @@
           ['Look into the log of the WebSocket server. The gate passes messages on as they are.']];
       case 1006:
         return ['failed', 'The connection broke off without a goodbye.', [
-          'After ' + idle + ' seconds without a message in either direction the gate ends a session. Have the client or the server send something now and then.',
+          'After ' + idle + ' seconds without a message in either direction the gate ends a session. Have the ' +
+            'client or the server send something now and then.',
           'When the token is taken back, its sessions end like this. Ask for a new token.',
           'Else the network broke, or the gate was restarted. Connect again.'
         ]];
       case 1008:
-        return ['failed', 'The WebSocket server refused to go on: a rule of its own was broken.', ['Ask its operator which one; the gate had let you in.']];
+        return ['failed', 'The WebSocket server refused to go on: a rule of its own was broken.',
+          ['Ask its operator which one; the gate had let you in.']];
       case 1009:
-        return ['failed', 'A message was too big for the WebSocket server.', ['Send smaller messages, or raise the limit of the WebSocket server.']];
+        return ['failed', 'A message was too big for the WebSocket server.',
+          ['Send smaller messages, or raise the limit of the WebSocket server.']];
       case 1011:
-        return ['failed', 'The WebSocket server ran into an error of its own.', ['Look into the log of the WebSocket server.']];
+        return ['failed', 'The WebSocket server ran into an error of its own.',
+          ['Look into the log of the WebSocket server.']];
       case 1012:
       case 1013:
         return ['failed', 'The WebSocket server is restarting or busy.', ['Connect again in a minute.']];
       default:
         if (code >= 3000) {
-          return ['failed', 'The WebSocket server ended the session with a code of its own.', ['Look up code ' + code + ' in its documentation.']];
+          return ['failed', 'The WebSocket server ended the session with a code of its own.',
+            ['Look up code ' + code + ' in its documentation.']];
         }
-        return ['failed', 'The session ended in an unusual way.', ['Look into the logs of the gate and of the WebSocket server.']];
+        return ['failed', 'The session ended in an unusual way.',
+          ['Look into the logs of the gate and of the WebSocket server.']];
     }
   }
 
@@ -122,10 +129,12 @@
     const lines = [];
     if (takesToken(at.auth)) {
       lines.push('Is the token complete, still valid and not taken back? Ask for a new one.');
-      lines.push('Does another page of this site set a cookie named ' + at.cookie + ', too? Two of them are refused. Delete this site\u2019s cookies.');
+      lines.push('Does another page of this site set a cookie named ' + at.cookie + ', too? Two of them are ' +
+        'refused. Delete this site\u2019s cookies.');
     }
     if (takesPassword(at.auth)) {
-      lines.push('Did this browser ask for the password of this site? Safari never sends it with a WebSocket; use a token there.');
+      lines.push('Did this browser ask for the password of this site? Safari never sends it with a WebSocket; use ' +
+        'a token there.');
     }
     if (at.auth === 'external') {
       lines.push('Are you signed in? This location asks another service about you.');
@@ -137,14 +146,17 @@
     return lines;
   }
 
-  // A browser does not say why a handshake failed. Whether the gate is there can be found out: it answers a plain request.
+  // A browser does not say why a handshake failed. Whether the gate is there can be found out: it answers a plain
+  // request.
   function failed(at, isLate) {
     show('failed', 'Not connected', 'Finding out whether the gate answers\u2026');
     byId('connect').disabled = true;
     const signal = AbortSignal.timeout(ANSWER_LIMIT);
-    fetch(at.path, { method: 'HEAD', cache: 'no-store', credentials: 'omit', redirect: 'manual', signal: signal }).then(function () {
+    fetch(at.path, { method: 'HEAD', cache: 'no-store',
+      credentials: 'omit', redirect: 'manual', signal: signal }).then(function () {
       if (isLate) {
-        show('failed', 'Not connected', 'The gate is there, but the WebSocket did not open within ' + OPEN_LIMIT / 1000 + ' seconds.');
+        show('failed', 'Not connected', 'The gate is there, but the WebSocket did not open within ' +
+          OPEN_LIMIT / 1000 + ' seconds.');
         advise(['Does the WebSocket server behind the gate answer? Its operator should look.']);
       } else {
         show('failed', 'Not connected', 'The gate is there and did not let this WebSocket through.');
@@ -231,7 +243,8 @@
         echo = null;
         fact('round-trip', 'no echo');
         byId('echo').disabled = false;
-        advise(['This WebSocket server does not send back what it is sent, as most do not. The connection is open all the same.']);
+        advise(['This WebSocket server does not send back what it is sent, as most do not. The connection is open ' +
+          'all the same.']);
       }, ECHO_LIMIT)
     };
     socket.send(text);
@@ -258,7 +271,8 @@
     event.preventDefault();
     token.value = token.value.trim();
     if (!tokenField.hidden && (token.value ? !isToken.test(token.value) : token.required)) {
-      complain(token.value ? 'This is no token: it has 16 to 128 letters, digits, \u201c_\u201d and \u201c-\u201d.' : 'Enter a token.');
+      complain(token.value ? 'This is no token: it has 16 to 128 letters, digits, \u201c_\u201d and \u201c-\u201d.'
+        : 'Enter a token.');
       token.focus();
       return;
     }

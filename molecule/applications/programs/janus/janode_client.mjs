@@ -27,5 +27,6 @@ if (mode === "hold") {
     // Its start() wants an offer, which takes a WebRTC stack.
     const { plugindata } = await handle.message({ audio: true, video: false });
     const { janus } = await session.sendRequest({ janus: "keepalive" });
-    await finish("done", { session: session.id > 0, handle: handle.id > 0, result: plugindata.data.result, keepalive: janus });
+    await finish("done", { session: session.id > 0, handle: handle.id > 0,
+  result: plugindata.data.result, keepalive: janus });
 }

@@ -27,7 +27,8 @@ client.on("connect", async () => {
         });
     });
     const published = [];
-    for (let number = 0; number < MESSAGES; number++) published.push(client.publishAsync(topic, `${number}`, { qos: 1 }));
+    for (let number = 0; number < MESSAGES; number++)
+  published.push(client.publishAsync(topic, `${number}`, { qos: 1 }));
     // Each is resolved by the broker's acknowledgement.
     await Promise.all(published);
     await complete;

@@ -1,7 +1,9 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""python-socketio: 100 echoes, before and after the upgrade to a WebSocket, or by a WebSocket from the start (TRANSPORT)."""
+"""python-socketio: 100 echoes, before and after the upgrade to a WebSocket, or by a WebSocket from the start
+(TRANSPORT).
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ def password_file(gate: Gate, where: str, given: str) -> str:
         return given or gate.path(where, "htpasswd_file", known[0])
     gate.problems.add(
         where,
-        f"basic authentication needs a password file: set htpasswd_file (htpasswd_files has {len(known)} to choose from)",
+        f"basic authentication needs a password file: set htpasswd_file (htpasswd_files has {len(known)} to choose "
+        "from)",
     )
     return ""
 
@@ -36,6 +37,7 @@ class _Basic(Method):
     name = "basic"
     credential = "password"
     answers = (401,)
+    guards = ("htpasswd_path",)
 
     def read(self, gate: Gate, where: str, kind: Kind, options: Options, inherited: Options) -> t.Dict[str, t.Any]:
         is_used = kind.uses(self)

@@ -15,7 +15,8 @@ from ..patterns import UPSTREAM_URL, is_address, is_loopback, parsed
 from .method import Kind, Method, Options
 
 # What nginx passes on of a path as it is, in every version, and what it writes as % and two digits in upper case:
-# NGX_ESCAPE_URI of ngx_escape_uri(), the last line from 1.21.1 on. Control characters and the backslash are refused before.
+# NGX_ESCAPE_URI of ngx_escape_uri(), the last line from 1.21.1 on. Control characters and the backslash are refused
+# before.
 PLAIN_CHARACTERS = r"[A-Za-z0-9!$&'()*+,./:;=@\[\]_~-]"
 ENCODED_CHARACTERS = "%(?:2[035]|3F|[89A-F][0-9A-F])"
 ENCODED_CHARACTERS_LATER = "%(?:22|3[CE]|5E|60|7[BCD])"
@@ -34,14 +35,16 @@ def _service(gate: Gate, where: str, given: t.Any, kind: Kind) -> t.Dict[str, t.
     if not match or match["scheme"] not in ("http", "https") or match["unix"]:
         problems.add(
             where,
-            f"auth external needs external_auth_url, the http(s) URL of the service that decides ({shown(url)} is none)",
+            f"auth external needs external_auth_url, the http(s) URL of the service that decides ({shown(url)} is "
+            "none)",
         )
         return nothing
     host = match["host"]
     if host.lower() in (name.lower() for name in gate.upstreams):
         problems.add(
             where,
-            f"external_auth_url {url!r} has the name of one in wss_proxy_upstreams for its host; name the service's own host",
+            f"external_auth_url {url!r} has the name of one in wss_proxy_upstreams for its host; name the service's "
+            "own host",
         )
     is_verified = not is_loopback(host)
     if match["scheme"] == "https" and is_verified and is_address(host):
@@ -91,6 +94,7 @@ def _forwarded(gate: Gate, location: t.Mapping[str, t.Any]) -> str:
 class _External(Method):
     name = "external"
     answers = (401, 403)
+    guards = ("external",)
 
     def complete(self, gate: Gate, where: str, kind: Kind, options: Options, location: Options) -> t.Dict[str, t.Any]:
         found = _service(gate, where, options["external_auth_url"], kind)

@@ -20,6 +20,8 @@ class Method:
     credential = ""
     # Answers to a client that brings nothing; 101: it is let in.
     answers: t.Tuple[int, ...] = ()
+    # Which of its fields of a location decide who is let in.
+    guards: t.Tuple[str, ...] = ()
 
     def read(self, gate: Gate, where: str, kind: Kind, options: Options, inherited: Options) -> t.Dict[str, t.Any]:
         """Check the method's own options, and return its fields of the location, also where it is not used.

@@ -64,6 +64,7 @@ class _Token(Method):
     name = "token"
     credential = "token"
     answers = (403,)
+    guards = ("cookie", "token")
 
     def read(self, gate: Gate, where: str, kind: Kind, options: Options, inherited: Options) -> t.Dict[str, t.Any]:
         is_used = kind.uses(self)

@@ -18,7 +18,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.live import (
     System,
     changed_at,
     newest_change,
-    sayings,
+    messages_of,
 )
 from ansible_collections.wssgate.nginx.plugins.module_utils._host.run import Finished, ProgramError
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Process
@@ -274,8 +274,8 @@ def test_warnings_are_not_the_reason(tmp_path):
     assert "conflicting" not in words
 
 
-def test_sayings_are_found_in_the_output_of_any_version():
-    assert sayings(
+def test_messages_are_found_in_the_output_of_any_version():
+    assert messages_of(
         'nginx: [emerg] unknown directive "x" in /etc/nginx/nginx.conf:1\n'
         "2026/11/21 04:27:35 [emerg] 25832#25832: *1 other\n"
         "nginx: configuration file /etc/nginx/nginx.conf test failed\n"

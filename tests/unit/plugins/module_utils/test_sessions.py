@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import time
@@ -581,3 +582,38 @@ def test_the_pruner_removes_what_has_ended_and_ends_its_sessions(tmp_path: Path,
     assert kernel.closed == [("192.0.2.1:443", "203.0.113.7:50001")]
     assert pruned.words() == [f"removed 1 expired: {fingerprint(ONE)}", "ended 1 of 1 open sessions"]
     assert prune(str(store_path), str(log), now=150).words() == []
+
+
+# -- a field that comes later
+
+
+class LaterStart(t.NamedTuple):
+    """The fields of a later version."""
+
+    kind: str
+    msec: str
+    worker: str
+    connection: str
+    request: str
+    client: str
+    client_port: str
+    server: str
+    server_port: str
+    visitor: str
+    token: str
+    location: str = ""
+
+
+def test_a_session_that_began_before_a_field_was_added_is_still_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_log, "Start", LaterStart)
+    later = start(TWO, connection=2, port=50002).rstrip("\n") + " /wss\n"
+    assert tokens_of(start(ONE), later) == [ONE, TWO]
+    assert tokens_of(later.rstrip("\n") + " more\n") == []
+
+
+@pytest.mark.parametrize(("name", "line"), [("start", session_log.Start), ("end", session_log.End)])
+def test_nginx_writes_the_fields_that_are_read(name: str, line: t.Any) -> None:
+    template = Path(__file__).resolve().parents[4] / "roles/wss_proxy/templates/gate.conf.j2"
+    found = re.search(rf"^log_format wss_session_{name}\n((?:    '.*'\n?)+);", template.read_text(), re.MULTILINE)
+    assert found
+    assert len("".join(re.findall(r"'(.*)'", found[1])).split()) == len(line._fields)

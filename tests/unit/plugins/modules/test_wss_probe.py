@@ -476,8 +476,8 @@ def test_a_refusal_is_a_failure_that_tells_what_the_gate_means(probe: Run) -> No
     assert result["failed"]
     assert result["status"] == 403
     assert (
-        result["msg"]
-        == f"ws://127.0.0.1:{port}/wss: expected 101, got 403 Forbidden (the address, the origin or the token is not accepted)"
+        result["msg"] == f"ws://127.0.0.1:{port}/wss: expected 101, got 403 Forbidden "
+        "(the address, the origin or the token is not accepted)"
     )
     assert not result["upgraded"] and not result["accept_valid"]
 

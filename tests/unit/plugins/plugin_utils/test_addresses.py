@@ -49,7 +49,10 @@ def test_networks_are_written_as_nginx_reads_them(given: t.List[str], networks: 
         (["10.0.0.1/8"], "'10.0.0.1/8' is not an address or a network in CIDR notation (10.0.0.1/8 has host bits set)"),
         (["2001:db8::1/32"], "'2001:db8::1/32' is not an address or a network"),
         (["192.0.2.256"], "'192.0.2.256' is not an address or a network"),
-        (["client.example.com"], "'client.example.com' is not an address or a network in CIDR notation (such as 192.0.2.7"),
+        (
+            ["client.example.com"],
+            "'client.example.com' is not an address or a network in CIDR notation (such as 192.0.2.7",
+        ),
         (["unix:"], "'unix:' is not an address or a network"),
         (["all"], "'all' is not an address or a network"),
         (["fe80::1%eth0"], "'fe80::1%eth0' is not an address or a network"),
@@ -57,7 +60,7 @@ def test_networks_are_written_as_nginx_reads_them(given: t.List[str], networks: 
         ([None], "'None' is not an address or a network"),
         (["255.255.255.255"], "'255.255.255.255' is the broadcast address, which no client has; leave it out"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_network_gets_one_sentence(given: t.List[str], words: str) -> None:
     for key in ("allow_from", "deny_from"):
         (found,) = _gate.gate_errors(servers({key: given}), CONTEXT)

@@ -2625,3 +2625,11 @@ def test_the_page_offers_no_location_that_takes_tokens_from_authorization_alone(
         )
     )
     assert [item["path"] for item in made["servers"][0]["connection_check"]["locations"]] == ["/any"]
+
+
+def test_a_check_page_of_a_server_without_an_origin_of_its_own_and_with_no_cookie_is_refused() -> None:
+    given = server(
+        location(sources=["bearer"], origins=["https://a.example"]), connection_check_path="/check", server_names=["_"]
+    )
+    found = errors(given)
+    assert any("lets pages of this server connect; add cookie to the sources of one" in line for line in found), found

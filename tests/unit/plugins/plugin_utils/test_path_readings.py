@@ -9,7 +9,15 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.path_readings import ENCODED_LETTER, reading, readings
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import auth
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.context import Gate
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.options import LOCATION_DEFAULTS
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.path_readings import (
+    ENCODED_LETTER,
+    GUARDS,
+    reading,
+    readings,
+)
 
 
 def location(path: str, **more: Any) -> dict[str, Any]:
@@ -104,3 +112,25 @@ def test_whatever_decides_who_may_connect_makes_a_difference(more: dict[str, Any
     outer = location("/")
     assert readings(outer, [outer, location("/x")]) == []
     assert readings(outer, [outer, location("/x", **more)]) == [ENCODED_LETTER, reading("/x")]
+
+
+# Fields of methods that do not decide who is let in: they follow from others, or say how it is asked for.
+OTHER_FIELDS = {"uses_token", "uses_basic", "realm", "external_tls", "forwarded"}
+
+
+def test_what_a_method_of_authentication_goes_by_is_compared() -> None:
+    options = {
+        "auth": "external",
+        "external_auth_url": "http://127.0.0.1:9000",
+        "path": "/x",
+        "upstream": "http://h:80",
+    }
+    gate = Gate({})
+    kind = auth.KINDS["external"]
+    item = {**LOCATION_DEFAULTS, **options}
+    known = {"path": "/x", "exact": True, "slug": "x", "upstream": {"path": "/x"}}
+    for method in auth.METHODS:
+        fields = {*method.read(gate, "here", kind, item, {"htpasswd_file": "", "realm": "x"})}
+        fields |= {*method.complete(gate, "here", kind, item, known)}
+        assert fields - OTHER_FIELDS == set(method.guards), method.name
+        assert set(method.guards) <= set(GUARDS)

@@ -91,7 +91,8 @@ def test_the_name_in_the_upstreams_certificate_is_a_matter_of_its_own() -> None:
         ({"upstream_host": "app.example:0"}, "upstream_host port '0' is not a whole number from 1 to 65535"),
         (
             {"upstream": "http://unix:/run/app.sock", "upstream_host": "upstream"},
-            "upstream_host: upstream needs one host name, and upstream 'http://unix:/run/app.sock' has none; write the name",
+            "upstream_host: upstream needs one host name, and upstream 'http://unix:/run/app.sock' has none; write the "
+            "name",
         ),
         ({"upstream": "sockets", "upstream_host": "upstream"}, "upstream 'sockets' has none; write the name"),
         ({"upstream": "mixed", "upstream_host": "upstream"}, "upstream 'mixed' has several; write the name"),
@@ -124,10 +125,28 @@ def test_a_host_that_cannot_be_meant_is_refused(changes: Options, words: str) ->
         ([header("a-b-c-d-e-f")], "[0]", "has more than 4 hyphens, and a client may write each as _; name another"),
         ([{"name": "X-Api-Key"}], "[0]", "value is not text of visible ASCII characters"),
         *(
-            ([header(value=value)], "[0]", "value is not text of visible ASCII characters, with blanks only between them")
+            (
+                [header(value=value)],
+                "[0]",
+                "value is not text of visible ASCII characters, with blanks only between them",
+            )
             for value in (
-                "", None, True, 1.5, [SECRET], {"a": SECRET}, f" {SECRET}", f"{SECRET} ", f"{SECRET}\n", f"a\r\n{SECRET}",
-                f"{SECRET}\0", f"\t{SECRET}", f"a\tb{SECRET}", f"{SECRET}\x7f", f"{SECRET}é", f"{SECRET}\u2028",
+                "",
+                None,
+                True,
+                1.5,
+                [SECRET],
+                {"a": SECRET},
+                f" {SECRET}",
+                f"{SECRET} ",
+                f"{SECRET}\n",
+                f"a\r\n{SECRET}",
+                f"{SECRET}\0",
+                f"\t{SECRET}",
+                f"a\tb{SECRET}",
+                f"{SECRET}\x7f",
+                f"{SECRET}é",
+                f"{SECRET}\u2028",
             )
         ),
         ([header(value=SECRET * 200)], "[0]", "value is too long for nginx, which takes 4000 characters"),
@@ -137,13 +156,26 @@ def test_a_host_that_cannot_be_meant_is_refused(changes: Options, words: str) ->
         *(
             ([header(name)], "[0]", f"'{name}' is a header that the gate or the handshake itself sets; name another")
             for name in (
-                "Upgrade", "connection", "Cookie", "Origin", "Sec-WebSocket-Key", "sec-websocket-protocol",
-                "Sec-WebSocket-Whatever", "X-Forwarded-For", "X-Forwarded-Port", "X-Real-IP", "Forwarded",
-                "Content-Length", "Transfer-Encoding", "TE", "Expect", "X-Original-URI",
+                "Upgrade",
+                "connection",
+                "Cookie",
+                "Origin",
+                "Sec-WebSocket-Key",
+                "sec-websocket-protocol",
+                "Sec-WebSocket-Whatever",
+                "X-Forwarded-For",
+                "X-Forwarded-Port",
+                "X-Real-IP",
+                "Forwarded",
+                "Content-Length",
+                "Transfer-Encoding",
+                "TE",
+                "Expect",
+                "X-Original-URI",
             )
         ),
     ],
-)  # fmt: skip
+)
 def test_a_header_that_cannot_be_sent_gets_one_sentence_without_its_value(given: t.Any, where: str, words: str) -> None:
     (found,) = errors({"upstream_headers": given})
     assert found.startswith(f"server 'wcs', locations[0]{where and ', upstream_headers' + where}: ")
