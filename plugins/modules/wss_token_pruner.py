@@ -13,16 +13,19 @@ version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Installs the agent of a gate, a service of systemd that ends every token at its second, and the sessions of a token as
-    soon as its file is gone, however it was removed.
-  - Where systemd does not run it installs the pruner instead, which removes the tokens whose end has passed and ends their
-    sessions every few seconds, and an entry of cron that runs it.
-  - The pruner is the same code as module M(wssgate.nginx.wss_token), put on the host once. It needs Python and nothing of Ansible.
-  - The pruner runs with the system's own Python (C(/usr/bin/python3), else another one of the system), so that neither a virtual
-    environment of Ansible nor an upgrade of the system takes it away. Only where none of Python 3.8 or newer is there it runs with Ansible's.
-  - At the end it is run once, as its timer does. The module fails when the pruner cannot work, and warns when it worked and
-    left something undone, such as a session that could not be ended.
-  - It logs the number of tokens and their fingerprints to the journal, or with cron to syslog. It is silent when nothing happened.
+  - Installs the agent of a gate, a service of systemd that ends every token at its second, and the sessions of a token
+    as soon as its file is gone, however it was removed.
+  - Where systemd does not run it installs the pruner instead, which removes the tokens whose end has passed and ends
+    their sessions every few seconds, and an entry of cron that runs it.
+  - The pruner is the same code as module M(wssgate.nginx.wss_token), put on the host once. It needs Python and nothing
+    of Ansible.
+  - The pruner runs with the system's own Python (C(/usr/bin/python3), else another one of the system), so that neither
+    a virtual environment of Ansible nor an upgrade of the system takes it away. Only where none of Python 3.8 or newer
+    is there it runs with Ansible's.
+  - At the end it is run once, as its timer does. The module fails when the pruner cannot work, and warns when it worked
+    and left something undone, such as a session that could not be ended.
+  - It logs the number of tokens and their fingerprints to the journal, or with cron to syslog. It is silent when
+    nothing happened.
 options:
   state:
     description:
@@ -33,9 +36,10 @@ options:
     default: present
   store:
     description:
-      - Absolute path of the token store. With systemd not below C(/home), C(/root) or C(/run/user), where its units may not
-        look.
-      - The alias O(path) was added in version 1.1.0, so that C(module_defaults) of the group C(wssgate.nginx.tokens) sets it as well.
+      - Absolute path of the token store. With systemd not below C(/home), C(/root) or C(/run/user), where its units may
+        not look.
+      - The alias O(path) was added in version 1.1.0, so that C(module_defaults) of the group C(wssgate.nginx.tokens)
+        sets it as well.
     type: path
     aliases: [path]
     default: /var/lib/nginx/tokens
@@ -68,9 +72,9 @@ options:
     default: auto
   end_on_removal:
     description:
-      - Whether the agent ends the sessions of a token whose file somebody removes by hand. Sessions of tokens whose end has
-        come, and of those that M(wssgate.nginx.wss_token) removes with O(wssgate.nginx.wss_token#module:disconnect=true),
-        are ended in any case.
+      - Whether the agent ends the sessions of a token whose file somebody removes by hand. Sessions of tokens whose end
+        has come, and of those that M(wssgate.nginx.wss_token) removes with
+        O(wssgate.nginx.wss_token#module:disconnect=true), are ended in any case.
       - Sessions that had no token any more when the agent first started are left as they are.
     type: bool
     default: true

@@ -636,7 +636,7 @@ def test_a_second_agent_does_not_begin(gate: Gate, notices: socket.socket) -> No
 
 
 def test_killed_at_any_moment_nothing_is_left_open_or_closed_wrongly(gate: Gate) -> None:
-    """A history of random steps, with an agent that is killed again and again; at its end everything is as it should be."""
+    """A history of random steps, with an agent that is killed again and again. At its end all is as it should be."""
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
     fates: dict[str, bool] = {}

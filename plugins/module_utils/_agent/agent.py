@@ -457,7 +457,7 @@ class Agent:
     # What cannot be derived
 
     def _take_over(self, identity: Identity) -> None:
-        """Begin with a store. Sessions whose token was gone before an agent first saw this store are left as they are."""
+        """Begin with a store. Sessions whose token was gone before an agent first saw it are left as they are."""
         self._over = {}
         self._owed = {}
         self._left_open = frozenset()

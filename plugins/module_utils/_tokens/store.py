@@ -169,7 +169,7 @@ class TokenStore(OwedRecords, TokenWriter):
         return expired, corrupt
 
     def ends(self, until: float) -> t.Iterator[t.Tuple[float, str]]:
-        """The modification time, which is the end, and the name of each token with an end that comes before ``until``."""
+        """The modification time, which is the end, and the name of each token whose end comes before ``until``."""
         for name, found in self._entries():
             if found.st_size and found.st_mtime < until and stat.S_ISREG(found.st_mode) and is_token(name):
                 yield found.st_mtime, name
