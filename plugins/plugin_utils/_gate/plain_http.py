@@ -19,7 +19,7 @@ def read(gate: Gate, where: str, given: t.Any) -> t.Optional[t.Dict[str, t.Any]]
         here = f"{where}, http"
         options = problems.options(here, given, HTTP_DEFAULTS)
         named = problems.items(here, "methods", options["methods"])
-        if not named:
+        if isinstance(options["methods"], (list, tuple)) and not named:
             problems.add(here, "methods is empty; name at least one such as GET, or set http: false")
         methods = list(dict.fromkeys(problems.choice(here, "methods", method, HTTP_METHODS) for method in named))
     elif not problems.flag(where, "http", given):

@@ -31,7 +31,7 @@ def _sources(gate: Gate, where: str, kind: Kind, given: t.Any) -> t.List[str]:
     problems = gate.problems
     named = problems.items(where, "sources", given)
     chosen = {problems.choice(where, "sources", source, TOKEN_SOURCES) for source in named}
-    if not named:
+    if isinstance(given, (list, tuple)) and not named:
         problems.add(where, f"sources is empty; name one or both of {', '.join(TOKEN_SOURCES)}")
     if not kind.uses(TOKEN) and given != LOCATION_DEFAULTS["sources"]:
         problems.add(where, f"sources goes with a token; auth is {kind.name}")

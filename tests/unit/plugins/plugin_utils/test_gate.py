@@ -1034,6 +1034,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         ("server 'wcs', locations[0], http", "methods is empty", "http: false"),
     ),
+    "http's only method not in a list": (
+        [server(location(http={"methods": "GET"}))],
+        {},
+        ("server 'wcs', locations[0], http", "methods 'GET' is not a list", "put it in [ ]"),
+    ),
     "http that is neither a flag nor options": (
         [server(location(http="GET"))],
         {},
@@ -1053,6 +1058,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         [server(location(sources=[]))],
         {},
         ("server 'wcs', locations[0]", "sources is empty", "cookie, bearer"),
+    ),
+    "the only source of tokens not in a list": (
+        [server(location(sources="bearer"))],
+        {},
+        ("server 'wcs', locations[0]", "sources 'bearer' is not a list", "put it in [ ]"),
     ),
     "a source of tokens without tokens": (
         [server(location(auth="none", sources=["bearer"]))],
