@@ -352,6 +352,8 @@ def main() -> None:
             "secret_files": {
                 "type": "list",
                 "elements": "dict",
+                # Their paths are none; the content of each is.
+                "no_log": False,
                 "default": [],
                 "options": {
                     "path": {"type": "str", "required": True},

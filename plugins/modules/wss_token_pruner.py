@@ -8,13 +8,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: wss_token_pruner
-short_description: Have a host remove expired tokens by itself
+short_description: Have a host end tokens and their sessions by itself
 version_added: 1.0.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Installs the pruner, which removes the tokens whose end has passed and ends their sessions, and what runs it, a timer of systemd
-    or an entry of cron.
+  - Installs the agent of a gate, a service of systemd that ends every token at its second, and the sessions of a token as
+    soon as its file is gone, however it was removed.
+  - Where systemd does not run it installs the pruner instead, which removes the tokens whose end has passed and ends their
+    sessions every few seconds, and an entry of cron that runs it.
   - The pruner is the same code as module M(wssgate.nginx.wss_token), put on the host once. It needs Python and nothing of Ansible.
   - The pruner runs with the system's own Python (C(/usr/bin/python3), else another one of the system), so that neither a virtual
     environment of Ansible nor an upgrade of the system takes it away. Only where none of Python 3.8 or newer is there it runs with Ansible's.
@@ -31,14 +33,16 @@ options:
     default: present
   store:
     description:
-      - Absolute path of the token store. With systemd not below C(/home), C(/root) or C(/run/user), where its unit may not look.
+      - Absolute path of the token store. With systemd not below C(/home), C(/root) or C(/run/user), where its units may not
+        look.
       - The alias O(path) was added in version 1.1.0, so that C(module_defaults) of the group C(wssgate.nginx.tokens) sets it as well.
     type: path
     aliases: [path]
     default: /var/lib/nginx/tokens
   session_log:
     description:
-      - Absolute path of the session log. Empty means that sessions are not ended. With systemd not below C(/home), C(/root) or C(/run/user).
+      - Absolute path of the session log. Empty means that sessions are not ended. With systemd not below
+        C(/home), C(/root) or C(/run/user).
     type: str
     default: /var/log/nginx/wssgate/sessions.log
   log_limit:
@@ -48,16 +52,29 @@ options:
     default: 4194304
   interval:
     description:
-      - Seconds between two runs, 1 to 3600. With cron at most 60.
+      - Seconds between two runs of the pruner, 1 to 3600. With cron at most 60. The agent needs none.
     type: int
     default: 15
   scheduler:
     description:
-      - What runs the pruner. V(auto) takes systemd where it is the init system, else cron where that is installed, else V(none).
+      - V(auto) takes V(agent) where systemd is the init system, else V(cron) where that is installed, else V(none).
+      - V(agent) is the service C(wssgate-agent). It was added in version 1.1.0.
+      - With V(systemd) a timer, and with V(cron) cron, runs the pruner every O(interval) seconds. Neither looks at what
+        happens in between.
       - With V(none) the pruner is installed and nothing runs it.
+      - When another one is chosen, what ran before goes after the new one works.
     type: str
-    choices: [auto, systemd, cron, none]
+    choices: [auto, agent, systemd, cron, none]
     default: auto
+  end_on_removal:
+    description:
+      - Whether the agent ends the sessions of a token whose file somebody removes by hand. Sessions of tokens whose end has
+        come, and of those that M(wssgate.nginx.wss_token) removes with O(wssgate.nginx.wss_token#module:disconnect=true),
+        are ended in any case.
+      - Sessions that had no token any more when the agent first started are left as they are.
+    type: bool
+    default: true
+    version_added: 1.1.0
   directory:
     description:
       - Where the pruner is installed.
@@ -134,6 +151,7 @@ from ..module_utils._host.diff import in_one_line
 from ..module_utils._host.error import HostError
 from ..module_utils._host.run import run
 from ..module_utils._host.shipped import choose_python
+from ..module_utils._agent.service import IDENTITY as AGENT_IDENTITY
 from ..module_utils._agent.prune import DONE, IDENTITY, LEFT_SOMETHING
 from ..module_utils._agent.install import (
     TIME_LIMIT,
@@ -144,13 +162,15 @@ from ..module_utils._agent.install import (
     changes,
     is_home,
     detect_scheduler,
+    runs_systemd,
 )
-from ..module_utils._agent.state import last_run
+from ..module_utils._agent.state import agent_problems, last_run
 from ..module_utils._sessions.protection import release_all
 from ..module_utils._tokens.record import StoreError
 from ..module_utils._tokens.store import check_path
 
 TIMER = IDENTITY + ".timer"
+AGENT = AGENT_IDENTITY + ".service"
 SERVICE = IDENTITY + ".service"
 # A run of the pruner, which systemctl and cron's command wait for, and what systemd needs to end it.
 PATIENCE = TIME_LIMIT + 120
@@ -163,8 +183,9 @@ def argument_spec() -> t.Dict[str, t.Any]:
         "session_log": {"type": "str", "default": "/var/log/nginx/wssgate/sessions.log"},
         "log_limit": {"type": "int", "default": 4194304},
         "interval": {"type": "int", "default": 15},
-        "scheduler": {"type": "str", "choices": ["auto", "systemd", "cron", "none"], "default": "auto"},
+        "scheduler": {"type": "str", "choices": ["auto", "agent", "systemd", "cron", "none"], "default": "auto"},
         "directory": {"type": "path", "default": "/usr/local/lib/wssgate"},
+        "end_on_removal": {"type": "bool", "default": True},
         "folders": {
             "type": "list",
             "elements": "dict",
@@ -193,7 +214,7 @@ def settings_of(module: AnsibleModule, scheduler: str) -> Settings:
         if value and any(character.isspace() for character in value):
             raise StoreError(f"{name} must not hold blanks: {value!r}")
         paths[name] = check_path(value) if value else ""
-        if scheduler == "systemd" and name != "directory" and is_home(paths[name]):
+        if scheduler in ("agent", "systemd") and name != "directory" and is_home(paths[name]):
             raise StoreError(
                 f"{name} {paths[name]}: the pruner that systemd runs may not look below /home, /root and /run/user: "
                 "choose another path, or scheduler cron"
@@ -205,6 +226,7 @@ def settings_of(module: AnsibleModule, scheduler: str) -> Settings:
         interval=interval,
         directory=paths["directory"],
         python=choose_python(sys.executable),
+        end_on_removal=params["end_on_removal"],
     )
 
 
@@ -214,8 +236,12 @@ def systemctl(*words: str) -> None:
         raise StoreError(f"systemctl {' '.join(words)} failed: {(errors or output).strip()}")
 
 
-def timer_is_on() -> bool:
-    return all(run(["systemctl", verb, "--quiet", TIMER]).status == 0 for verb in ("is-enabled", "is-active"))
+def is_running(scheduler: str) -> bool:
+    """Whether what runs the pruner runs and will at the next boot."""
+    unit = {"agent": AGENT, "systemd": TIMER}.get(scheduler)
+    return unit is None or all(
+        run(["systemctl", verb, "--quiet", unit]).status == 0 for verb in ("is-enabled", "is-active")
+    )
 
 
 def keep_folder(module: AnsibleModule, wanted: t.Mapping[str, t.Any]) -> t.Optional[t.Dict[str, str]]:
@@ -252,19 +278,28 @@ def present(module: AnsibleModule) -> t.Dict[str, t.Any]:
         scheduler = detect_scheduler()
     settings = settings_of(module, scheduler)
     found = changes(settings, scheduler)
-    is_on = scheduler != "systemd" or timer_is_on()
+    is_on = is_running(scheduler)
     folders = [changed for wanted in module.params["folders"] for changed in [keep_folder(module, wanted)] if changed]
     if not module.check_mode:
-        if scheduler != "systemd":
-            stop_timer(found)
-        apply(settings, found)
-        units = any(change.path.startswith(UNITS + "/") for change in found)
-        if units and detect_scheduler() == "systemd":
+        # What is new works before what it takes the place of goes: there is no moment in which nothing prunes.
+        added = [change for change in found if change.after is not None]
+        apply(settings, added)
+        has_new_units = any(change.path.startswith(UNITS + "/") for change in added)
+        if has_new_units and runs_systemd():
             systemctl("daemon-reload")
-        if scheduler == "systemd" and (units or not is_on):
+        if scheduler == "systemd" and (has_new_units or not is_on):
             systemctl("enable", TIMER)
             systemctl("restart", TIMER)
+        if scheduler == "agent" and (added or not is_on):
+            systemctl("enable", AGENT)
+            # Its own complaint points to a journal that is elsewhere.
+            run(["systemctl", "restart", AGENT], PATIENCE)
         try_once(module, settings, scheduler)
+        removed = [change for change in found if change.after is None]
+        stop_units(removed)
+        apply(settings, removed)
+        if any(change.path.startswith(UNITS + "/") for change in removed) and runs_systemd():
+            systemctl("daemon-reload")
     result = result_of(found, scheduler, bool(found or folders) or not is_on, settings.directory)
     result["changed_files"] = [changed["after_header"] for changed in folders] + result["changed_files"]
     result["diff"] = folders + result["diff"]
@@ -280,6 +315,11 @@ def try_once(module: AnsibleModule, settings: Settings, scheduler: str) -> None:
         # Its own complaint points to a journal that is elsewhere.
         run(["systemctl", "start", SERVICE], PATIENCE)
         code, told = last_run()
+    elif scheduler == "agent":
+        code, told = last_run(AGENT)
+        problems = agent_problems() if code == DONE else []
+        if problems:
+            code, told = LEFT_SOMETHING, problems
     elif scheduler == "cron":
         code, output, errors = run(settings.command(), PATIENCE)
         told = (output + errors).strip().splitlines()
@@ -294,16 +334,15 @@ def try_once(module: AnsibleModule, settings: Settings, scheduler: str) -> None:
         )
 
 
-def stop_timer(found: t.Sequence[Change]) -> None:
-    unit = f"{UNITS}/{TIMER}"
-    if any(change.path == unit and change.after is None for change in found) and detect_scheduler() == "systemd":
-        systemctl("disable", "--now", TIMER)
-
-
-def stop_service(found: t.Sequence[Change]) -> None:
-    """End a run that is under way: it would go on with a store and a log that are being removed."""
-    unit = f"{UNITS}/{SERVICE}"
-    if any(change.path == unit and change.after is None for change in found) and detect_scheduler() == "systemd":
+def stop_units(removed: t.Sequence[Change]) -> None:
+    """Stop what is being removed. A run under way would go on with a store and a log that may be going as well."""
+    paths = {change.path for change in removed}
+    if not runs_systemd():
+        return
+    for unit in (AGENT, TIMER):
+        if f"{UNITS}/{unit}" in paths:
+            systemctl("disable", "--now", unit)
+    if f"{UNITS}/{SERVICE}" in paths:
         systemctl("stop", SERVICE)
 
 
@@ -311,10 +350,9 @@ def absent(module: AnsibleModule) -> t.Dict[str, t.Any]:
     settings = settings_of(module, "none")
     found = changes(settings, None)
     if found and not module.check_mode:
-        stop_timer(found)
-        stop_service(found)
+        stop_units(found)
         apply(settings, found)
-        if detect_scheduler() == "systemd":
+        if runs_systemd():
             systemctl("daemon-reload")
     if settings.session_log and not module.check_mode:
         # So that they can be removed. Not before the pruner is gone: its run would take them back.

@@ -10,6 +10,7 @@ and the same Origin with the means they have.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import re
 import shutil
@@ -51,11 +52,21 @@ class Shared:
             self.tokens.chmod(0o710)
         self.issue(TOKEN)
         self.certificate, self.key = pki.self_signed(self.root, NAME)
-        self.upstream_port = free_port()
+        self.upstream_port, self.page_port = free_port(), free_port()
         self._upstream = start(
-            "load_echo_server", str(self.upstream_port), python=PROGRAMS / "python", start_new_session=True
+            "load_echo_server",
+            str(self.upstream_port),
+            str(self.page_port),
+            python=PROGRAMS / "python",
+            start_new_session=True,
         )
         wait_for(lambda: answers(Target(self.upstream_port, tls=False)), 10)
+
+    def with_pages(self) -> Shared:
+        """The same with an upstream that answers plain requests."""
+        other = copy.copy(self)
+        other.upstream_port = self.page_port
+        return other
 
     def issue(self, token: str) -> None:
         path = self.tokens / token

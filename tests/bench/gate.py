@@ -21,7 +21,7 @@ from .contenders import Shared
 from .measures import Bench
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("traffic", "instructions", "memory", "guards", "refusing", "reload")
+PARTS = ("traffic", "instructions", "memory", "guards", "refusing", "requests", "reload")
 RESULTS = ROOT / "docs" / "performance.json"
 
 
@@ -87,6 +87,7 @@ def measure(arguments: argparse.Namespace) -> None:
             "memory": lambda: bench.memory(arguments.sessions),
             "guards": bench.guards,
             "refusing": bench.refusing,
+            "requests": bench.requests,
             "reload": lambda: bench.reload(min(4000, max(arguments.sessions))),
         }
         for part in arguments.parts:

@@ -342,6 +342,62 @@ class Bench:
                 )
         return found
 
+    # -- plain requests
+
+    def requests(self) -> dict[str, Any]:
+        """Plain requests through the way of the WebSocket: over a connection that stays, and with one of their own."""
+        pages = self.shared.with_pages()
+        kinds = [with_pages(kind) for kind in self.kinds if kind.name not in ("direct", "recipe")]
+        with ExitStack() as stack:
+            shared, self.shared = self.shared, pages
+            stack.callback(setattr, self, "shared", shared)
+            running = self._running(stack, kinds)
+            found: dict[str, Any] = {
+                "kept": self._each_round(running, "plain requests", self._requests, slices=4),
+                "saturated": self._each_round(running, "plain requests at saturation", self._saturated_requests),
+                "new": self._each_round(
+                    running, "plain requests, each with a connection", lambda c: self._handshake(c, resume=False)
+                ),
+                "instructions": {},
+            }
+            for contender in running:
+                if contender.name in ("bare", "gate"):
+                    found["instructions"][contender.name] = self._counted_requests(contender)
+        return found
+
+    def _requests(self, contender: Contender) -> dict[str, float]:
+        count = self._count(2000)
+        spent, done = self._spent(contender, lambda: load.together(1, load.requests, contender.target, count=count))
+        times = done[0]["times"]
+        return {
+            "cpu_us": spent / count * 1e6,
+            "p50_ms": percentile(times, 0.5) * 1e3,
+            "p99_ms": percentile(times, 0.99) * 1e3,
+        }
+
+    def _saturated_requests(self, contender: Contender) -> dict[str, float]:
+        done = load.together(4, load.requests, contender.target, seconds=max(0.5, 1.5 * self.scale))
+        times = [value for result in done for value in result["times"]]
+        return {
+            "per_second": sum(len(r["times"]) / r["seconds"] for r in done),
+            "p50_ms": percentile(times, 0.5) * 1e3,
+            "p99_ms": percentile(times, 0.99) * 1e3,
+        }
+
+    def _counted_requests(self, contender: Contender) -> dict[str, list[float]]:
+        def kept(count: int) -> Any:
+            return load.together(1, load.requests, contender.target, count=count)
+
+        def new(count: int) -> Any:
+            return load.together(1, load.handshakes, contender.target, count=count)
+
+        found: dict[str, list[float]] = {"kept": [], "new": []}
+        with counts.Counted(contender) as below:
+            for _round in range(COUNTED_ROUNDS):
+                found["kept"].append(counts.slope(below.instructions, kept, self._count(200)))
+                found["new"].append(counts.slope(below.instructions, new, self._count(40)))
+        return found
+
     # -- reload
 
     def reload(self, sessions: int) -> dict[str, dict[str, Any]]:
@@ -408,6 +464,31 @@ def established(port: int) -> int:
     """Connections that clients have to this port of this machine (proc(5), /proc/net/tcp)."""
     found = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(1 for fields in found if fields[1].endswith(f":{port:04X}") and fields[3] == "01")
+
+
+# -- everybody with plain requests
+
+
+def with_pages(kind: type[Contender]) -> type[Contender]:
+    """The same contender, which is asked for pages. The gate is told to let plain requests through."""
+
+    class WithPages(kind):  # type: ignore[valid-type, misc]
+        @property
+        def target(self) -> load.Target:
+            return replace(super().target, plain=True)
+
+        def _server(self) -> dict[str, Any]:
+            server: dict[str, Any] = super()._server()
+            for location in server["locations"]:
+                location["http"] = True
+            return server
+
+        def text(self) -> str:
+            # As the second document's map has it: an ordinary request asks its upstream for no Upgrade.
+            text: str = super().text()
+            return text.replace('proxy_set_header Connection "upgrade";', 'proxy_set_header Connection "close";')
+
+    return WithPages
 
 
 # -- the bare one with the gate's TLS; the gate without TLS, whole and with one thing taken out

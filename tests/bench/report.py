@@ -452,6 +452,48 @@ class Page:
             )
         )
 
+    def requests(self) -> None:
+        found = self.figures("requests")
+        if not found:
+            return
+        kept, new, saturated = found["kept"], found["new"], found["saturated"]
+        self.add(
+            "## A plain request\n\nWith `http` on: GET, answered with 1 KiB, with token and Origin like a handshake. "
+            "Over a connection to the proxy that stays open, and with a connection and a TLS handshake of its own. "
+            "Both nginx take a connection to the upstream for each request; the others keep theirs."
+        )
+        self.add(
+            table(
+                [
+                    "contender", "CPU kept µs", "ratio", "p50 ms", "p99 ms", "CPU new µs", "ratio",
+                    "at saturation /s", "ratio", "p99 ms",
+                ],
+                [
+                    [
+                        self.titles[name],
+                        *self.with_ratio(kept, name, "cpu_us"),
+                        number(median(kept[name]["p50_ms"])),
+                        number(median(kept[name]["p99_ms"])),
+                        *self.with_ratio(new, name, "cpu_us"),
+                        *self.with_ratio(saturated, name, "per_second"),
+                        number(median(saturated[name]["p99_ms"])),
+                    ]
+                    for name in present(kept)
+                ],
+            )
+        )  # fmt: skip
+        counted = found["instructions"]
+        if {"bare", "gate"} <= set(counted):
+            shown = {key: (median(counted["gate"][key]), median(counted["bare"][key])) for key in ("new", "kept")}
+            self.add(
+                "Instructions of a request, the gate's and the bare one's: with a connection of its own "
+                + f"{thousands(shown['new'][0])} and {thousands(shown['new'][1])} "
+                + f"({shown['new'][0] / shown['new'][1]:.3f}), over one that stays "
+                + f"{thousands(shown['kept'][0])} and {thousands(shown['kept'][1])} "
+                + f"({shown['kept'][0] / shown['kept'][1]:.2f}): the token, the Origin and two log lines cost the same "
+                + "with or without TLS."
+            )
+
     def reload(self) -> None:
         found = self.figures("reload")
         if not found:
@@ -581,7 +623,7 @@ class Page:
     def text(self) -> str:
         notes = dict(section.split("\n", 1) for section in NOTES.read_text().split("\n@@ ")[1:])
         self.head()
-        for section in ("traffic", "instructions", "memory", "guards", "refusing", "reload", "controller"):
+        for section in ("traffic", "instructions", "memory", "guards", "refusing", "requests", "reload", "controller"):
             getattr(self, section)()
             if section in notes:
                 self.add(notes[section].strip())

@@ -31,23 +31,33 @@ class Target:
     origin: str = "https://app.example.com"
     cookie: str = ""
     name: str = "gate.example.com"
+    # A plain request, which asks for no WebSocket.
+    plain: bool = False
+
+    @property
+    def status(self) -> bytes:
+        """What an accepted request is answered with."""
+        return b"200" if self.plain else b"101"
 
     @property
     def request(self) -> bytes:
-        lines = [
-            f"GET {self.path} HTTP/1.1",
-            f"Host: {self.name}:{self.port}",
+        upgrade = [
             "Upgrade: websocket",
             "Connection: Upgrade",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
             "Sec-WebSocket-Version: 13",
+        ]
+        lines = [
+            f"GET {self.path} HTTP/1.1",
+            f"Host: {self.name}:{self.port}",
+            *([] if self.plain else upgrade),
             f"Origin: {self.origin}",
             "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
             "Accept: */*",
             "Accept-Language: en-US,en;q=0.5",
             "Accept-Encoding: gzip, deflate, br, zstd",
             "Sec-Fetch-Dest: empty",
-            "Sec-Fetch-Mode: websocket",
+            f"Sec-Fetch-Mode: {'cors' if self.plain else 'websocket'}",
             "Sec-Fetch-Site: same-site",
             "Pragma: no-cache",
             "Cache-Control: no-cache",
@@ -99,9 +109,22 @@ class Dialler:
             raise Refused(answer.partition(b"\r\n")[0].decode("latin-1"))
         return answer
 
-    def open(self, expect: bytes = b"101") -> socket.socket:
+    def ask_whole(self, connection: socket.socket, expect: bytes) -> bool:
+        """Ask and read all of the answer; return whether the connection stays."""
+        answer = self.ask(connection, expect)
+        head, _mark, body = answer.partition(HEAD_END)
+        low = head.lower()
+        length = int(low.partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
+        while len(body) < length:
+            part = connection.recv(16384)
+            if not part:
+                return False
+            body += part
+        return b"connection: close" not in low
+
+    def open(self, expect: bytes = b"") -> socket.socket:
         connection = self.connect()
-        self.ask(connection, expect)
+        self.ask(connection, expect or self.target.status)
         return connection
 
     def remember(self, connection: socket.socket) -> None:
@@ -139,7 +162,7 @@ def handshakes(
     count: int = 0,
     seconds: float = 0.0,
     resume: bool = False,
-    expect: bytes = b"101",
+    expect: bytes = b"",
 ) -> dict[str, Any]:
     """That many handshakes one after the other, or as many as fit into the time."""
     dialler = Dialler(target)
@@ -173,22 +196,30 @@ def refusals(
         before = done
         with suppress(OSError), connection:
             while done < count or (seconds and time.perf_counter() < deadline):
-                answer = dialler.ask(connection, expect)
-                head, _mark, body = answer.partition(HEAD_END)
+                stays = dialler.ask_whole(connection, expect)
                 done += 1
-                low = head.lower()
-                length = int(low.partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
-                while len(body) < length:
-                    part = connection.recv(16384)
-                    if not part:
-                        break
-                    body += part
-                if b"connection: close" in low:
+                if not stays:
                     break
         empty = 0 if done > before else empty + 1
         if empty > 100:
             raise Refused("a hundred connections without an answer")
     return {"done": done, "connections": connections, "seconds": time.perf_counter() - begin}
+
+
+def requests(_pipe: Connection, target: Target, *, seconds: float = 0.0, count: int = 0) -> dict[str, Any]:
+    """Plain requests, one after the other over a connection for as long as the server leaves it open."""
+    dialler = Dialler(target)
+    times: list[float] = []
+    begin = time.perf_counter()
+    deadline = begin + seconds
+    while len(times) < count or (seconds and time.perf_counter() < deadline):
+        with dialler.connect() as connection:
+            stays = True
+            while stays and (len(times) < count or (seconds and time.perf_counter() < deadline)):
+                start = time.perf_counter()
+                stays = dialler.ask_whole(connection, target.status)
+                times.append(time.perf_counter() - start)
+    return {"times": times, "seconds": time.perf_counter() - begin}
 
 
 def hold(pipe: Connection, target: Target) -> dict[str, Any]:

@@ -32,8 +32,29 @@ def raise_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def serve(port: int) -> None:
+class Page(asyncio.Protocol):
+    """Answers every request with the same KiB. Requests have no body, and one is under way at a time."""
+
+    ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1024\r\n\r\n" + b"x" * 1024
+
+    def connection_made(self, transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._head += data
+        if not self._head.endswith(b"\r\n\r\n"):
+            return
+        self._transport.write(self.ANSWER)
+        if b"\r\nconnection: close" in self._head.lower():
+            self._transport.close()
+        self._head = b""
+
+
+async def serve(port: int, page_port: int) -> None:
     server = await picows.ws_create_server(lambda _request: Echo(), "127.0.0.1", port, backlog=4096)
+    if page_port:
+        await asyncio.get_running_loop().create_server(Page, "127.0.0.1", page_port, backlog=4096)
     print("ready", flush=True)
     with contextlib.suppress(asyncio.CancelledError):
         await server.serve_forever()
@@ -46,4 +67,4 @@ if __name__ == "__main__":
 
         uvloop.install()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(int(sys.argv[1])))
+        asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0))

@@ -275,6 +275,10 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ("$wss_connection > keep-alive, upgrade 1", "the regular expression says the same, at a greater cost"),
     ('$wss_answer > 101 ""', "no regular expression matches 101, either; this spares a session all of them"),
     ("$wss_stray > default 0", "an empty condition is no, too"),
+    ("$wss_preflight > default 0", "an empty condition is no, too"),
+    ("$wss_has_bearer > default 0", "an empty text is not 1, either"),
+    ("$http_acce… > default 0", "an empty condition is no, too"),
+    ("$wss_two_tokens_COOKIE > default 0", "an empty condition is no, too"),
     ("> default 1", "for when PCRE gives up on a path, which takes pcre_jit: tests/functional/test_fuzz.py tries it"),
     ("set $wss_refused protocol", "a 400 that no guard names has that reason anyway"),
     (
@@ -300,7 +304,12 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
         "location error > access_log /log/wssgate/sessions.log",
         "no test has a session's token meet an error page: docs/reliability.md lists it",
     ),
+    ("$wss_answer > 20", "no regular expression matches it, either; this spares a plain request all of them"),
+    ('$wss_answer > 304 ""', "no regular expression matches it, either; this spares a plain request all of them"),
     # Other tests' business.
+    ("$wss_http_protocol > HTTP/2.0", "test_plain_http.py asks over HTTP/2"),
+    ("proxy_request_buffering off", "test_plain_http.py reads an upload as it comes"),
+    ("~^413/-?/ body_size", "test_plain_http.py uploads too much"),
     ("$wss_network > ~(?s)", "test_networks.py has clients of IPv6; these gates have none"),
     ("> ~^500/[-0]?/ full", "test_faults.py fills a gate and reads the reasons"),
     ("proxy_ssl_name other.example.com", "the name is then the address, which is as wrong"),
@@ -316,6 +325,9 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ),
     # What only memory or time tells.
     ("proxy_buffer_size", "a session's memory and time alone: docs/performance.md"),
+    ("proxy_buffering off", "what a slow client keeps waiting: memory and temporary files"),
+    ("client_body_timeout", "60 s by default: time alone"),
+    ("send_timeout", "60 s by default: time alone"),
     ("proxy_connect_timeout 5s", "60 s by default: time alone"),
     ("proxy_read_timeout 75s", "60 s by default; that of 1 s in another location is missed"),
     ("proxy_send_timeout", "60 s by default: time alone"),

@@ -297,6 +297,6 @@ def test_an_uninstallation_leaves_nothing_of_what_brought_renewals_to_nginx_and_
     run = play("uninstall", limit=gate.name)
     assert run.returncode == 0, run.stdout + run.stderr
     gone = "/usr/local/sbin/wssgate-deploy-certificates /etc/letsencrypt/wssgate.json"
-    gone += f" /usr/local/lib/wssgate /usr/local/lib/wssgate_pair_files.py {CERTIFICATES}"
+    gone += f" /usr/local/lib/wssgate /usr/local/lib/wssgate_pair_files.py {CERTIFICATES}/wcs"
     assert host.run(f"ls -d {gone}").stdout == ""
     assert host.file("/etc/letsencrypt/live/wcs/fullchain.pem").exists

@@ -18,8 +18,10 @@ from .._host import files
 from .._host.locks import PLACE as LOCKS
 from .._host.shipped import MARKER, needed, package_files, start_program
 from .prune import IDENTITY
+from .service import IDENTITY as AGENT_IDENTITY
 
 PROGRAM = "_agent.prune"
+AGENT_PROGRAM = "_agent.service"
 # Where 1.0.0 put them, all in one folder. They are removed.
 FORMER_CODE = ("_token_pattern", "_token_store", "_sessions", "_prune")
 # Seconds that a run may take. It waits for locks by itself, but not that long: one that hangs must not be the last one.
@@ -27,7 +29,64 @@ TIME_LIMIT = 300
 PACKAGE = "wssgate_tokens"
 UNITS = "/etc/systemd/system"
 CRON = "/etc/cron.d"
-SCHEDULERS = ("systemd", "cron", "none")
+SCHEDULERS = ("agent", "systemd", "cron", "none")
+
+AGENT = """\
+{marker}
+[Unit]
+Description=End every token and session of the WebSocket gate when it should end
+Documentation=https://galaxy.ansible.com/ui/repo/published/wssgate/nginx/
+# It is started again however often it ends: without it expired tokens would stay valid.
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart={command}
+Restart=always
+RestartSec=1
+WatchdogSec=30
+TimeoutStartSec={limit}
+TimeoutStopSec=10
+# Some 20 MiB are usual. More than this is a fault, and the next one begins with what is on the disk.
+MemoryMax=512M
+TimerSlackNSec=10ms
+# The locks, which only root may hold. They stay from run to run.
+RuntimeDirectory={locks}
+RuntimeDirectoryMode=0700
+RuntimeDirectoryPreserve=yes
+StateDirectory={identity}
+StateDirectoryMode=0700
+SyslogIdentifier={identity}
+# To close sockets, to read and remove what belongs to whoever owns the store, and to keep the session log append-only.
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_DAC_OVERRIDE CAP_FOWNER CAP_CHOWN CAP_LINUX_IMMUTABLE
+NoNewPrivileges=yes
+UMask=0077
+ProtectSystem=strict
+ReadWritePaths={writable}
+ProtectHome=yes
+PrivateTmp={private_tmp}
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictAddressFamilies=AF_NETLINK AF_UNIX
+IPAddressDeny=any
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@resources @mount @reboot @swap
+KeyringMode=private
+
+[Install]
+WantedBy=multi-user.target
+"""
 
 SERVICE = """\
 {marker}
@@ -86,6 +145,16 @@ class Settings(t.NamedTuple):
     interval: int
     directory: str
     python: str
+    end_on_removal: bool = True
+
+    def agent_command(self) -> t.List[str]:
+        """The agent, which systemd runs all the time."""
+        words = [self.python, "-I", self.directory + "/agent", "--store", self.store]
+        if self.session_log:
+            words += ["--session-log", self.session_log, "--log-limit", str(self.log_limit)]
+        if not self.end_on_removal:
+            words.append("--keep-on-removal")
+        return words
 
     def command(self) -> t.List[str]:
         words = [self.python, "-I", self.directory + "/prune", "--store", self.store]
@@ -110,32 +179,57 @@ def is_home(path: str) -> bool:
 
 
 def detect_scheduler() -> str:
-    if os.path.isdir("/run/systemd/system"):
-        return "systemd"
+    """What scheduler ``auto`` stands for on this host."""
+    if runs_systemd():
+        return "agent"
     if os.path.isdir(CRON) and (shutil.which("cron", path=_PATH) or shutil.which("crond", path=_PATH)):
         return "cron"
     return "none"
+
+
+def runs_systemd() -> bool:
+    """Whether systemd is the init system."""
+    return os.path.isdir("/run/systemd/system")
 
 
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 @functools.lru_cache(maxsize=None)
-def code() -> t.Tuple[str, ...]:
-    """The pruner and all that it imports: files below module_utils, which lie below PACKAGE in the same folders."""
-    return tuple(needed(PROGRAM))
+def code(scheduler: str = "") -> t.Tuple[str, ...]:
+    """The pruner or the agent and all that it imports: files below module_utils, in the same folders below PACKAGE."""
+    programs = (PROGRAM, AGENT_PROGRAM) if scheduler == "agent" else (PROGRAM,)
+    return tuple(dict.fromkeys(name for program in programs for name in needed(program)))
 
 
 def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
     """Every file that shall be there, with its content."""
     package = settings.directory + "/" + PACKAGE
-    wanted = package_files(package, code())
+    wanted = package_files(package, code(scheduler))
     wanted[settings.directory + "/prune"] = start_program(settings.python, settings.directory, PACKAGE, PROGRAM)
     command = " ".join(shlex.quote(word) for word in settings.command())
-    if scheduler == "systemd":
-        writable = ["-" + settings.store]
-        if settings.session_log:
-            writable.append("-" + os.path.dirname(settings.session_log))
+    writable = ["-" + settings.store]
+    if settings.session_log:
+        writable.append("-" + os.path.dirname(settings.session_log))
+    if scheduler == "agent":
+        wanted[settings.directory + "/agent"] = start_program(
+            settings.python, settings.directory, PACKAGE, AGENT_PROGRAM
+        )
+        # The folder above it: within that a store that is mounted, unmounted or replaced is seen, and can be written.
+        above = os.path.dirname(settings.store)
+        if above != "/":
+            writable[0] = "-" + above
+        shares_tmp = any(word.startswith(("-/tmp/", "-/var/tmp/")) for word in writable)
+        wanted[f"{UNITS}/{AGENT_IDENTITY}.service"] = AGENT.format(
+            marker=MARKER,
+            identity=AGENT_IDENTITY,
+            command=" ".join(shlex.quote(word) for word in settings.agent_command()).replace("%", "%%"),
+            writable=" ".join(writable),
+            limit=TIME_LIMIT,
+            locks=os.path.basename(LOCKS),
+            private_tmp="no" if shares_tmp else "yes",
+        )
+    elif scheduler == "systemd":
         wanted[f"{UNITS}/{IDENTITY}.service"] = SERVICE.format(
             marker=MARKER,
             identity=IDENTITY,

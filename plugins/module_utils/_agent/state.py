@@ -14,10 +14,12 @@ import typing as t
 
 from .._host.run import ProgramError, run
 from .prune import DONE, IDENTITY
+from .service import IDENTITY as AGENT_IDENTITY
 from .install import CRON, UNITS
 
 TIMER = IDENTITY + ".timer"
 SERVICE = IDENTITY + ".service"
+AGENT = AGENT_IDENTITY + ".service"
 JOURNAL_LINES = 5
 # Seconds that a run under way is waited for, and between two looks.
 RUN_PATIENCE, PAUSE = 30.0, 0.1
@@ -26,7 +28,7 @@ REMEDY = "run wssgate.nginx.site"
 
 
 class State(t.NamedTuple):
-    scheduler: str  # systemd, cron or none
+    scheduler: str  # agent, systemd, cron or none
     problems: t.List[str]
 
 
@@ -36,11 +38,11 @@ def _properties(unit: str, *names: str) -> t.Dict[str, str]:
     return {name: value for name, _sign, value in pairs}
 
 
-def last_run() -> t.Tuple[int, t.List[str]]:
+def last_run(unit: str = SERVICE) -> t.Tuple[int, t.List[str]]:
     """Return the exit code of the service's last run, 0 before the first one, and what it reported."""
     deadline = time.monotonic() + RUN_PATIENCE
     while True:
-        found = _properties(SERVICE, "ActiveState", "Result", "ExecMainStatus", "InvocationID")
+        found = _properties(unit, "ActiveState", "Result", "ExecMainStatus", "InvocationID")
         # While it runs these tell of a success that has not come yet.
         if found.get("ActiveState") not in ("activating", "deactivating") or time.monotonic() > deadline:
             break
@@ -65,13 +67,35 @@ def last_run() -> t.Tuple[int, t.List[str]]:
     return code, lines or [f"result {found.get('Result', 'unknown')}"]
 
 
+def agent_problems() -> t.List[str]:
+    """What the agent cannot do, by its own word."""
+    _sum, *problems = _properties(AGENT, "StatusText").get("StatusText", "").split("; ")
+    return problems
+
+
 def look() -> State:
     """What is wrong with the pruner of this host; nothing where it runs and its last run did all of it."""
+    if os.path.exists(f"{UNITS}/{AGENT}"):
+        return State("agent", _agent_problems())
     if os.path.exists(f"{UNITS}/{TIMER}"):
         return State("systemd", _systemd_problems())
     if os.path.exists(f"{CRON}/{IDENTITY}"):
         return State("cron", _cron_problems())
     return State("none", [f"nothing removes expired tokens here: {REMEDY}, or see token_store_pruner"])
+
+
+def _agent_problems() -> t.List[str]:
+    found = _properties(AGENT, "LoadState", "ActiveState", "UnitFileState")
+    if found.get("ActiveState") != "active":
+        code, lines = last_run(AGENT)
+        return [
+            f"the agent does not run ({found.get('LoadState', 'unknown')}, {found.get('ActiveState', 'unknown')}, "
+            f"exit code {code}): {'; '.join(lines) or 'it reports nothing'}: {REMEDY}"
+        ]
+    problems = agent_problems()
+    if found.get("UnitFileState") not in ("enabled", "enabled-runtime"):
+        problems.append(f"the agent does not start at the next boot: {REMEDY}")
+    return problems
 
 
 def _systemd_problems() -> t.List[str]:

@@ -289,8 +289,8 @@ def main() -> int:
     try:
         with open(arguments.configuration, encoding="utf-8") as stream:
             configuration = json.load(stream)
-        print(json.dumps(Deployment(configuration).run()))
+        sys.stdout.write(json.dumps(Deployment(configuration).run()) + "\n")
     except _FAULTS as error:
-        print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)
+        sys.stderr.write(f"{os.path.basename(sys.argv[0])}: {error}\n")
         return 1
     return 0

@@ -92,8 +92,10 @@ class Session(t.NamedTuple):
 class Log:
     """Reads lines of the session log and knows which sessions have no end yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, started: t.Optional[t.List[Session]] = None) -> None:
         self.open: t.Dict[Key, Session] = {}
+        # Sessions are added to it as they are read, where somebody wants to look at each.
+        self.started = started
         self._by_pair: t.Dict[Pair, t.Set[Key]] = {}
         self._ended: t.Set[Key] = set()
         self._rest = b""
@@ -131,7 +133,9 @@ class Log:
                     self._close(other)
         self._close(key)
         self._ended.discard(key)
-        self.open[key] = Session(key, started_at, pair, start.visitor, start.token, line)
+        session = self.open[key] = Session(key, started_at, pair, start.visitor, start.token, line)
+        if self.started is not None:
+            self.started.append(session)
         if pair is not None:
             self._by_pair.setdefault(pair, set()).add(key)
 
@@ -211,6 +215,10 @@ class LogFile:
     @property
     def offset(self) -> int:
         return self._offset
+
+    def resume(self, offset: int) -> None:
+        """Go on reading where an earlier reader has stopped."""
+        self._offset = max(offset, self._offset)
 
     def can_discard(self) -> bool:
         """Whether something can be taken out of the file. Tried where it has nothing, and nginx will never get to."""

@@ -14,6 +14,8 @@ from .._host.error import HostError
 from .._host.run import ProgramError, run
 
 FILTERS_A_CALL = 40
+# From here on one listing of all connections is cheaper.
+PAIRS_ASKED_FOR = 400
 STATES = ("established", "close-wait", "fin-wait-1", "fin-wait-2")
 SS_TIMEOUT = 20
 # A million connections, a line each. A list that is cut would pass for one without the rest.
@@ -75,7 +77,10 @@ def live_sockets(ports: t.Iterable[int]) -> t.Dict[Pair, t.Tuple[str, str]]:
     wanted = sorted(set(ports))
     if not wanted:
         return {}
-    condition = " or ".join(f"sport = :{port}" for port in wanted)
+    return _listed(" or ".join(f"sport = :{port}" for port in wanted))
+
+
+def _listed(condition: str) -> t.Dict[Pair, t.Tuple[str, str]]:
     output, errors = _ss([*_states(), condition])
     if errors and not output:
         # In a container without cgroup2 ss complains and still answers.
@@ -83,6 +88,19 @@ def live_sockets(ports: t.Iterable[int]) -> t.Dict[Pair, t.Tuple[str, str]]:
         if lines:
             raise SocketError(f"ss: {lines[-1]}")
     return parse_sockets(output)
+
+
+def live_pairs(pairs: t.Collection[Pair]) -> t.Dict[Pair, t.Tuple[str, str]]:
+    """Those of these connections that are up. Of few only these are asked for: a busy gate has many others."""
+    if len(pairs) > PAIRS_ASKED_FOR:
+        return live_sockets({local[1] for local, _peer in pairs})
+    found: t.Dict[Pair, t.Tuple[str, str]] = {}
+    wanted = sorted({(local[1], peer[1]) for local, peer in pairs})
+    for start in range(0, len(wanted), FILTERS_A_CALL):
+        some = wanted[start : start + FILTERS_A_CALL]
+        # By the ports alone: ss writes one address in several ways.
+        found.update(_listed(" or ".join(f"( sport = :{local} and dport = :{peer} )" for local, peer in some)))
+    return {pair: ends for pair, ends in found.items() if pair in pairs}
 
 
 def close_sockets(ends: t.Sequence[t.Tuple[str, str]]) -> str:

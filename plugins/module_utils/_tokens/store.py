@@ -168,6 +168,12 @@ class TokenStore(OwedRecords, TokenWriter):
                 self._mirror_expiry(token)
         return expired, corrupt
 
+    def ends(self, until: float) -> t.Iterator[t.Tuple[float, str]]:
+        """The modification time, which is the end, and the name of each token with an end that comes before ``until``."""
+        for name, found in self._entries():
+            if found.st_size and found.st_mtime < until and stat.S_ISREG(found.st_mode) and is_token(name):
+                yield found.st_mtime, name
+
     def names(self) -> t.Iterator[str]:
         """The names of what may be tokens, without a look at the files."""
         with telling("list the store"):

@@ -35,6 +35,6 @@ def read(gate: Gate, where: str, given: t.Any) -> t.Optional[t.Dict[str, t.Any]]
 def warn(gate: Gate, where: str, location: t.Mapping[str, t.Any]) -> None:
     if location["http"] and location["auth"] == "none" and not location["exact"]:
         gate.warnings.append(
-            f"{where}: auth: none with http lets everybody ask {location['path']} and all below it for anything: an open "
-            "reverse proxy. Is that meant? Ask for a token or a password, or name the exact path."
+            f"{where}: auth: none with http lets everybody ask {location['path']} and all below it for anything: "
+            "an open reverse proxy. Is that meant? Ask for a token or a password, or name the exact path."
         )

@@ -38,7 +38,8 @@ def _sources(gate: Gate, where: str, kind: Kind, given: t.Any) -> t.List[str]:
     if kind.name == "token_and_basic" and "bearer" in chosen:
         problems.add(
             where,
-            "auth token_and_basic takes the password from Authorization, which cannot hold a token too; set sources: [cookie]",
+            "auth token_and_basic takes the password from Authorization, which cannot hold a token too; "
+            "set sources: [cookie]",
         )
     return [source for source in TOKEN_SOURCES if source in chosen]
 

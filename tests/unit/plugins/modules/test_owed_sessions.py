@@ -590,7 +590,7 @@ def test_a_run_killed_before_any_step_leaves_no_session_behind(
             return
         arguments = {
             "path": str(gate.store), "session_log": str(gate.log),
-        "state": "absent", "expired": True, "disconnect": True,
+            "state": "absent", "expired": True, "disconnect": True,
         }  # fmt: skip
         with patch_module_args(arguments), contextlib.suppress(SystemExit):
             wss_token.main()

@@ -38,8 +38,21 @@ from ansible_collections.wssgate.nginx.plugins.modules import wss_token_pruner, 
 ENDED = "ended-token-of-16"
 LASTING = "lasting-token-of-16"
 PYTHON = shipped.choose_python(sys.executable)
+AGENT = "wssgate-agent.service"
 TIMER = "wssgate-token-prune.timer"
 SERVICE = "wssgate-token-prune.service"
+AGENT_CODE = {
+    "_agent/agent.py",
+    "_agent/ending.py",
+    "_agent/left_open.py",
+    "_agent/service.py",
+    "_agent/store_watch.py",
+    "_host/files.py",
+    "_host/inotify.py",
+    "_host/systemd.py",
+    "_host/wall_timer.py",
+    "_sessions/follow.py",
+}
 # That of a package which an earlier task of the play installs.
 GROUP_TO_COME = "group-to-come"
 CODE = {
@@ -84,6 +97,15 @@ class Machine:
         self.under_way = 0
         self.timer = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}
 
+        # What the agent reports
+        self.agent = {
+            "LoadState": "loaded",
+            "ActiveState": "active",
+            "UnitFileState": "enabled",
+            "StatusText": "4 sessions",
+        }
+        self.running: set[str] = set()
+
     def run(self, words: list[str], limit: float = host_run.LIMIT) -> host_run.Finished:
         if words[0] == "journalctl":
             return host_run.Finished(0, "".join(f"{line}\n" for line in self.journal))
@@ -98,12 +120,17 @@ class Machine:
                     found |= {"ActiveState": "activating", "Result": "success", "ExecMainStatus": "0"}
                 else:
                     found["ActiveState"] = "inactive"
+            if words[2] == AGENT:
+                found |= self.agent
             wanted = words[3].partition("=")[2].split(",")
             return host_run.Finished(0, "".join(f"{name}={found[name]}\n" for name in wanted))
         if verb in ("is-enabled", "is-active"):
-            return host_run.Finished(0 if self.on else 1, "")
+            is_on = AGENT in self.running if words[-1] == AGENT else self.on
+            return host_run.Finished(0 if is_on else 1, "")
         self.calls.append(words[1:])
-        if verb in ("enable", "disable"):
+        if verb in ("enable", "disable") and words[-1] == AGENT:
+            self.running = {AGENT} if verb == "enable" else set()
+        elif verb in ("enable", "disable"):
             self.on = verb == "enable"
         return host_run.Finished(0, "")
 
@@ -121,6 +148,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         monkeypatch.setattr(pruner_state, name, str(value))
     monkeypatch.setattr(wss_token_pruner, "UNITS", str(machine.units))
     monkeypatch.setattr(wss_token_pruner, "detect_scheduler", lambda: machine.scheduler)
+    monkeypatch.setattr(wss_token_pruner, "runs_systemd", lambda: machine.scheduler in ("agent", "systemd"))
     for module in (wss_token_pruner, pruner_state):
         monkeypatch.setattr(module, "run", machine.run)
     return machine
@@ -131,7 +159,7 @@ def run(machine: Machine, capsys: pytest.CaptureFixture[str]) -> Any:
     def call(**arguments: Any) -> dict[str, Any]:
         arguments = {
             "store": str(machine.store), "session_log": str(machine.log), "directory": str(machine.library),
-        **arguments,
+            **arguments,
         }  # fmt: skip
         with patch_module_args(arguments), pytest.raises(SystemExit):
             wss_token_pruner.main()
@@ -153,6 +181,74 @@ def names(machine: Machine) -> set[str]:
 
 def library() -> set[str]:
     return {"lib/wssgate/prune", *(f"lib/wssgate/wssgate_tokens/{name}" for name in CODE)}
+
+
+# The agent
+
+
+def agent_files() -> set[str]:
+    return library() | {"lib/wssgate/agent", *(f"lib/wssgate/wssgate_tokens/{name}" for name in AGENT_CODE)}
+
+
+def test_the_agent_its_unit_and_all_of_its_code_are_there_and_it_runs(machine: Machine, run: Any) -> None:
+    answer = run(scheduler="agent")
+    assert (answer["changed"], answer["scheduler"]) == (True, "agent")
+    assert machine.files() == agent_files() | {f"systemd/{AGENT}"}
+    assert machine.calls == [["daemon-reload"], ["enable", AGENT], ["restart", AGENT]]
+    unit = (machine.units / AGENT).read_text()
+    command = f"{PYTHON} -I {machine.library}/agent --store {machine.store} --session-log {machine.log}"
+    assert f"ExecStart={command} --log-limit 4194304\n" in unit
+    assert f"ReadWritePaths=-{machine.store.parent} -{machine.log.parent}\n" in unit
+    machine.calls.clear()
+    again = run(scheduler="agent")
+    assert (again["changed"], machine.calls) == (False, [])
+
+
+def test_the_installed_agent_starts_with_nothing_but_its_files(machine: Machine, run: Any) -> None:
+    run(scheduler="agent")
+    program = [PYTHON, "-I", str(machine.library / "agent"), "--help"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"}, cwd="/")
+    assert done.returncode == 0, done.stderr
+    assert "--keep-on-removal" in done.stdout
+
+
+def test_the_agent_runs_before_the_timer_whose_place_it_takes_is_stopped(machine: Machine, run: Any) -> None:
+    run(scheduler="systemd")
+    machine.calls.clear()
+    run(scheduler="agent")
+    assert machine.calls == [
+        ["daemon-reload"], ["enable", AGENT], ["restart", AGENT],
+        ["disable", "--now", TIMER], ["stop", SERVICE], ["daemon-reload"],
+    ]  # fmt: skip
+    assert machine.files() == agent_files() | {f"systemd/{AGENT}"}
+
+
+def test_the_timer_stays_when_the_agent_does_not_start(machine: Machine, run: Any) -> None:
+    run(scheduler="systemd")
+    machine.agent |= {"ActiveState": "failed", "Result": "exit-code", "ExecMainStatus": "1"}
+    machine.journal = ["another agent is at work"]
+    answer = run(scheduler="agent")
+    assert answer["failed"] and "another agent is at work" in answer["msg"]
+    assert machine.on and (machine.units / TIMER).exists()
+
+
+def test_what_the_agent_cannot_do_is_a_warning(machine: Machine, run: Any) -> None:
+    machine.agent["StatusText"] = "4 sessions with a token; 2 expired tokens cannot be removed"
+    answer = run(scheduler="agent")
+    assert answer["changed"] and "2 expired tokens cannot be removed" in str(answer["warnings"])
+
+
+def test_removals_by_hand_can_leave_sessions_open(machine: Machine, run: Any) -> None:
+    run(scheduler="agent", end_on_removal=False)
+    assert " --keep-on-removal\n" in (machine.units / AGENT).read_text()
+
+
+def test_absent_takes_the_agent_away(machine: Machine, run: Any) -> None:
+    run(scheduler="agent")
+    machine.calls.clear()
+    assert run(state="absent")["changed"]
+    assert not machine.library.exists() and not (machine.units / AGENT).exists()
+    assert machine.calls == [["disable", "--now", AGENT], ["daemon-reload"]]
 
 
 # systemd
@@ -292,14 +388,14 @@ def test_another_scheduler_replaces_the_one_before(machine: Machine, run: Any) -
     machine.calls.clear()
     run(scheduler="cron")
     assert machine.files() == library() | {"cron.d/wssgate-token-prune"}
-    assert machine.calls == [["disable", "--now", TIMER], ["daemon-reload"]]
+    assert machine.calls == [["disable", "--now", TIMER], ["stop", SERVICE], ["daemon-reload"]]
     assert not machine.on
     run()
     assert not (machine.cron / "wssgate-token-prune").exists()
     assert machine.on
 
 
-@pytest.mark.parametrize(("systemd", "cron", "expected"), [(1, 1, "systemd"), (0, 1, "cron"), (0, 0, "none")])
+@pytest.mark.parametrize(("systemd", "cron", "expected"), [(1, 1, "agent"), (0, 1, "cron"), (0, 0, "none")])
 def test_the_scheduler_is_what_the_host_runs(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, systemd: int, cron: int, expected: str
 ) -> None:

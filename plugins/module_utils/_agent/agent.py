@@ -1,0 +1,491 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The agent of a gate: ends every token and every session when it should end.
+
+It runs on the host without Ansible, from a copy of these files, as wssgate-agent.service. What it knows it reads from
+the token store and from the session log, so that it may be killed at any time: the next one finds what is left to do.
+
+- A token ends at its second, with its sessions.
+- A token's file that somebody removes, in whatever way, ends the sessions of that token.
+- A session that nginx logs although its token has gone, because the two met, is ended as well.
+- A session that could not be ended is tried again, after a growing pause, beside all others.
+- A store that is not there, or that another one has taken the place of, ends no session: it was unmounted or moved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import time
+import typing as t
+
+from .._host import inotify
+from .._host.error import HostError
+from .._host.inotify import Inotify
+from .._host.wall_timer import WallTimer
+from .._sessions.ending import SETTLE, Ended
+from .._sessions.follow import Follower
+from .._sessions.log import LOG_LIMIT, Key, MissingLog, Session, shorten
+from .._tokens.record import MANAGED, SECOND_LOOK, Owed, StoreError
+from .._tokens.store import TokenStore, open_store
+from . import left_open
+from .ending import Ending
+from .prune import LEFT_LONG, owed_of, settle
+from .store_watch import Identity, StoreWatch, is_there, opened
+
+# Tokens whose end is nearer than this are kept in memory, by time. The others are found by the next look through the
+# store, so that a store of any size costs little memory.
+HORIZON = 900.0
+SCAN_EVERY = 300.0
+# A busy gate logs a thousand sessions a second: they are read a few times a second.
+LOG_PAUSE = 0.1
+# Where inotify is missing the store and the log are looked at this often.
+POLL = 0.5
+# Without a timer that notices that the clock was set, the clock is looked at this often.
+CLOCK_LOOK = 5.0
+STORE_WAIT = 2.0
+# From here on a look through the whole store is cheaper than one at each file.
+LOOK_AT_MOST = 2000
+# Seconds that wss_token has to end the sessions of the tokens that it removed, and to count them.
+REVOKER_TIME = 1.5
+FAILURE_PAUSES = (0.2, 1.0, 5.0, 15.0, 30.0)
+SHORTEN_PAUSE = 60.0
+EXPIRED, REMOVED, REVOKED = "expired", "removed", "revoked"
+# A change of owner or mode, too: nginx gives its logs to the workers at each rotation.
+_LOG_EVENTS = inotify.MODIFY | inotify.ATTRIB | inotify.CREATE | inotify.MOVED_TO | inotify.DELETE | inotify.ONLY_FOLDER
+
+
+class Settings(t.NamedTuple):
+    """What the agent of a gate is about."""
+
+    store: str
+    session_log: str = ""
+    log_limit: int = LOG_LIMIT
+    # Whether a token's file that is removed otherwise than by wss_token ends its sessions.
+    end_on_removal: bool = True
+    # For what cannot be found out again: which sessions outlived their token before the agent came.
+    state: str = "/var/lib/wssgate-agent"
+
+
+class Agent:
+    """One agent. :meth:`turn` does what is due and returns how long nothing is."""
+
+    def __init__(self, settings: Settings, say: t.Callable[[str], None] = lambda line: None) -> None:
+        self.settings = settings
+        self.say = say
+        self.problems: t.Dict[str, str] = {}
+        self.errors = 0
+        self.ending = Ending()
+        self.follower = Follower(settings.session_log) if settings.session_log else None
+        self.kernel = Inotify.or_none()
+        self.timer = WallTimer.or_none()
+        self.watch = StoreWatch(settings.store, self.kernel)
+        self.log_kernel = Inotify.or_none()
+        self._log_watch = -1
+        self._log_changed = True
+        self._next_log = 0.0
+        self._next_shortening = 0.0
+        self._ends: t.List[t.Tuple[float, str]] = []
+        self._over: t.Dict[str, int] = {}  # tokens whose end has come and whose files could not be removed: tries
+        self._owed: t.Dict[str, float] = {}  # removed tokens whose sessions are to end, and until when these began
+        self._revoking: t.Dict[str, float] = {}  # tokens that wss_token is about to end the sessions of, and until when
+        self._left_open: t.AbstractSet[Key] = frozenset()
+        self._next_scan = 0.0
+        self._next_settling = float("inf")
+        # Whether the folder of the tokens is another one than at the beginning.
+        self.has_another_store = False
+        self._has_begun = False
+        self._first: t.Optional[Identity] = None
+        self._failures = 0
+        self._is_failing = False  # until the store could be looked through again
+        self._clock = (time.time(), time.monotonic())
+
+    # Turns
+
+    def turn(self) -> float:
+        """Do what is due; return the seconds until something is, if nothing happens before."""
+        failures = self._turn()
+        if failures:
+            self._failed(failures)
+        elif not self._is_failing:
+            self._failures = 0
+            self._note("turn", "")
+        if self.ending.is_due():
+            with contextlib.suppress(HostError, StoreError, OSError):
+                self._read_log(now=True)
+            self.ending.try_due(self._is_open)
+        self._note("ending", self.ending.problem if self.ending.stubborn() else "")
+        return self._pause()
+
+    def descriptors(self) -> t.List[int]:
+        """What to wait for besides the time."""
+        found = [kernel.fd for kernel in (self.kernel,) if kernel is not None]
+        if self.log_kernel is not None and not self._log_changed:
+            found.append(self.log_kernel.fd)
+        if self.timer is not None:
+            self.timer.arm(self._ends[0][0] if self._ends else None)
+            found.append(self.timer.fd)
+        return found
+
+    def status(self) -> str:
+        """One line about what the agent does."""
+        sessions = len(self.follower.open) if self.follower is not None else 0
+        words = [f"{sessions} sessions with a token", f"{len(self._ends)} tokens end soon"]
+        if self.ending.owed:
+            words.append(f"{len(self.ending.owed)} sessions to end")
+        if self.kernel is None or self.log_kernel is None:
+            words.append("without inotify, so it looks twice a second")
+        return "; ".join([", ".join(words), *self.problems.values()])
+
+    def close(self) -> None:
+        """Give back what the kernel lent."""
+        for one in (self.kernel, self.log_kernel, self.timer):
+            if one is not None:
+                one.close()
+
+    def _note(self, about: str, problem: str) -> None:
+        """Report a problem when it is new, and when it is over."""
+        before = self.problems.get(about, "")
+        if problem == before:
+            return
+        if problem:
+            self.problems[about] = problem
+            self.say(problem)
+        else:
+            del self.problems[about]
+            self.say(f"over: {before}")
+
+    def _failed(self, failures: t.Sequence[str]) -> None:
+        """Note what went wrong, and look at everything again after a pause: what the kernel reported was read."""
+        self.errors += 1
+        self._note("turn", "; ".join(failures))
+        again = time.monotonic() + FAILURE_PAUSES[min(self._failures, len(FAILURE_PAUSES) - 1)]
+        self._failures += 1
+        self._is_failing = True
+        self._next_scan = again
+        self._log_changed = True
+        self._next_log = again
+
+    def _turn(self) -> t.List[str]:
+        """Do each step, whatever becomes of the others; return what went wrong."""
+        before = self.watch.identity
+        changes = self.watch.look()
+        clock_was_set = self._clock_was_set()
+        self._has_begun, began = True, self._has_begun
+        if not began:
+            self._first = self.watch.identity
+        if self.watch.identity is None:
+            self._note("store", f"{self.settings.store} is not there: no session is ended for it")
+            return []
+        self._note("store", "")
+        is_another = before != self.watch.identity
+        if is_another:
+            self.has_another_store = began and self.watch.identity != self._first
+        now = time.monotonic()
+        is_incomplete = (
+            changes.is_incomplete
+            or is_another
+            or now >= self._next_scan
+            or clock_was_set
+            or len(changes.came) > LOOK_AT_MOST
+        )
+        steps: t.List[t.Callable[[], None]] = []
+        if is_another:
+            identity = self.watch.identity
+            steps.append(lambda: self._take_over(identity))
+        if is_incomplete:
+            steps.append(self._scan)
+        elif changes.came or changes.gone:
+            steps.append(lambda: self._look_at(changes.came, changes.gone))
+        steps.append(self._expire)
+        if now >= self._next_settling:
+            steps.append(self._settle)
+        steps.append(self._read_log)
+        if is_incomplete:
+            steps.append(lambda: self._judge(self._sessions()))
+        elif changes.gone:
+            steps.append(lambda: self._judge(one for one in self._sessions() if one.token in changes.gone))
+        steps.append(self._look_after_revokers)
+        failures: t.List[str] = []
+        for step in steps:
+            try:
+                step()
+            except (HostError, StoreError) as error:
+                failures.append(str(error))
+            except OSError as error:
+                # Its text would name a file, and a file's name is a token.
+                failures.append(f"operating system error: {os.strerror(error.errno or 0)}")
+            if failures and is_another:
+                # Who was there before is not known yet: nothing is ended before it is.
+                self.watch.forget()
+                break
+        return failures
+
+    def _look_after_revokers(self) -> None:
+        """End what wss_token should have ended by now."""
+        now = time.monotonic()
+        over = {name for name, until in self._revoking.items() if until <= now}
+        if over:
+            for name in over:
+                del self._revoking[name]
+            self._judge(session for session in self._sessions() if session.token in over)
+
+    def _clock_was_set(self) -> bool:
+        wall, monotonic = self._clock
+        self._clock = (time.time(), time.monotonic())
+        is_set = self.timer is not None and self.timer.read()
+        return is_set or abs((self._clock[0] - wall) - (self._clock[1] - monotonic)) > 1.0
+
+    def _pause(self) -> float:
+        now = time.monotonic()
+        moments = [self._next_scan, self._next_settling, *self._revoking.values()]
+        if self._log_changed:
+            moments.append(self._next_log)
+        if self.kernel is None or self.log_kernel is None:
+            moments.append(now + POLL)
+        if self.watch.identity is None:
+            moments.append(now + 1.0)
+        if self.timer is None:
+            moments.append(now + CLOCK_LOOK)
+        if self._ends:
+            moments.append(now + self._ends[0][0] - time.time())
+        pause = max(0.0, min(moments) - now)
+        due = self.ending.next_try()
+        return pause if due is None else max(0.0, min(pause, due - now))
+
+    # Tokens
+
+    def _scan(self) -> None:
+        """Look through the whole store: what is due, what is due soon, and what is owed from before."""
+        now = time.time()
+        problems: t.List[str] = []
+        with open_store(self.settings.store, wait=STORE_WAIT) as store:
+            if store.leftover:
+                problems.append(store.leftover)
+            expired, corrupt = store.due(now, problems)
+            self._take_away(store, [token.name for token in expired])
+            aside = store.quarantine([token.name for token in corrupt], owed=self.follower is not None)
+            if aside.problem():
+                problems.append(aside.problem())
+            # Those that could not be removed are due again, each after its pause.
+            self._ends = [end for end in store.ends(now + HORIZON) if end[1] not in self._over]
+            self._ends += [(now + _pause_of(tries), name) for name, tries in self._over.items()]
+            heapq.heapify(self._ends)
+            self._remember(owed_of(store, problems))
+        self._next_scan = time.monotonic() + SCAN_EVERY
+        self._is_failing = False
+        self._note("scan", "; ".join(problems[:3]))
+        self._note("removal", self._over_words())
+
+    def _look_at(self, came: t.Collection[str], gone: t.Collection[str]) -> None:
+        """Look at the files that came and at those that went."""
+        now = time.time()
+        with open_store(self.settings.store, write=False) as store:
+            for name in came:
+                token = None
+                # What is no file, or cannot be read, is reported by the next look through the store.
+                with contextlib.suppress(StoreError):
+                    token = store.look(name)
+                if token is None or token.form != MANAGED or token.expires_at is None:
+                    continue
+                if token.expires_at < now + HORIZON:
+                    heapq.heappush(self._ends, (float(token.expires_at), name))
+            if gone:
+                before = set(self._owed)
+                self._remember(owed_of(store, []))
+                until = time.monotonic() + REVOKER_TIME
+                self._revoking.update((name, until) for name in gone if name in self._owed and name not in before)
+                if self.settings.end_on_removal:
+                    # Those that are there again by now: the sessions of before are to end.
+                    again = now + SETTLE
+                    self._owed.update((name, again) for name in gone if name in came and name not in self._owed)
+
+    def _remember(self, owed: t.Sequence[Owed]) -> None:
+        again = {name: until for name, until in self._owed.items() if until != float("inf")}
+        self._owed = {
+            record.name: record.removed_at + SETTLE if record.is_token_again else float("inf") for record in owed
+        }
+        for name, until in again.items():
+            self._owed.setdefault(name, until)
+        if owed and self._next_settling == float("inf"):
+            self._next_settling = time.monotonic() + SECOND_LOOK + 1
+
+    def _expire(self) -> None:
+        """End the tokens whose second has come."""
+        now = time.time()
+        due = set()
+        while self._ends and self._ends[0][0] <= now:
+            due.add(heapq.heappop(self._ends)[1])
+        if not due:
+            return
+        with open_store(self.settings.store, wait=STORE_WAIT) as store:
+            expired = []
+            for name in due:
+                token = None
+                with contextlib.suppress(StoreError):
+                    token = store.look(name)
+                if token is None:
+                    self._over.pop(name, None)
+                elif token.is_expired(now):
+                    expired.append(name)
+                elif token.expires_at is not None and token.expires_at < now + HORIZON:
+                    heapq.heappush(self._ends, (float(token.expires_at), name))
+            self._take_away(store, expired)
+        for name in self._over:
+            if name in due:
+                heapq.heappush(self._ends, (now + _pause_of(self._over[name]), name))
+        self._note("removal", self._over_words())
+
+    def _take_away(self, store: TokenStore, names: t.Sequence[str]) -> None:
+        """Remove tokens whose end has come, and have their sessions ended, those of files that stay, too."""
+        gone = store.take_away(names, owed=self.follower is not None)
+        for name in gone.removed:
+            self._over.pop(name, None)
+        for name in gone.failed:
+            self._over[name] = self._over.get(name, 0) + 1
+        if gone.removed:
+            self.say(f"removed {len(gone.removed)} expired")
+            self._next_settling = min(self._next_settling, time.monotonic() + SECOND_LOOK + 1)
+        wanted = set(names)
+        self.ending.add((session for session in self._sessions() if session.token in wanted), EXPIRED)
+
+    def _over_words(self) -> str:
+        if not self._over:
+            return ""
+        return (
+            f"{len(self._over)} expired tokens cannot be removed and still open the gate; "
+            "their sessions are ended. Is a file immutable (lsattr), or the file system read-only?"
+        )
+
+    def _settle(self) -> None:
+        """Forget removed tokens whose sessions are gone."""
+        problems: t.List[str] = []
+        with open_store(self.settings.store, write=False) as store:
+            owed = owed_of(store, problems)
+        open_tokens = frozenset(owing.session.token for owing in self.ending.owed.values())
+        problems += settle(self.settings.store, owed, Ended(tokens=open_tokens))
+        with open_store(self.settings.store, write=False) as store:
+            left = owed_of(store, problems)
+        self._owed = {}
+        self._next_settling = float("inf")
+        self._remember(left)
+        self._note("settling", "; ".join(problems[:3]))
+
+    # Sessions
+
+    def _sessions(self) -> t.List[Session]:
+        return [] if self.follower is None else list(self.follower.open.values())
+
+    def _is_open(self, session: Session) -> bool:
+        if self.follower is None:
+            return False
+        found = self.follower.open.get(session.key)
+        return found is not None and found.started_at == session.started_at
+
+    def _read_log(self, now: bool = False) -> None:
+        """Read the session log where it has grown, and look at each session that is new."""
+        if self.follower is None:
+            return
+        if self.log_kernel is not None:
+            if self._log_watch == -1:
+                with contextlib.suppress(OSError):
+                    folder = os.path.dirname(self.settings.session_log)
+                    self._log_watch = self.log_kernel.add(folder, _LOG_EVENTS)
+                self._log_changed = True
+            events = self.log_kernel.read()
+            if any(event.mask & inotify.IGNORED for event in events):
+                self._log_watch = -1  # the folder has gone
+            self._log_changed = self._log_changed or bool(events)
+        else:
+            self._log_changed = True
+        moment = time.monotonic()
+        if not now and (not self._log_changed or moment < self._next_log):
+            return
+        self._next_log = moment + (LOG_PAUSE if self._log_watch != -1 else POLL)
+        self._log_changed = self._log_watch == -1
+        try:
+            started = self.follower.read()
+            self._note("log", "")
+        except MissingLog as error:
+            self._note("log", str(error))
+            return
+        self._judge(started)
+        if self.follower.size > self.settings.log_limit and moment >= self._next_shortening:
+            self._next_shortening = moment + SHORTEN_PAUSE
+            done = shorten(self.settings.session_log, self.settings.log_limit)
+            self._note("shortening", LEFT_LONG.get(done, ""))
+            self._log_changed = True
+
+    def _judge(self, sessions: t.Iterable[Session]) -> None:
+        """Have those sessions ended whose token does not count any more."""
+        sessions = [
+            session
+            for session in sessions
+            if session.key not in self._left_open and session.token not in self._revoking
+        ]
+        if not sessions or self.watch.identity is None:
+            return
+        causes: t.Dict[str, t.List[Session]] = {}
+        with opened(self.settings.store, self.watch.identity) as folder:
+            if folder is None:
+                return
+            there: t.Dict[str, bool] = {}
+            for session in sessions:
+                token = session.token
+                if token not in there:
+                    there[token] = is_there(token, folder)
+                if token in self._over:
+                    causes.setdefault(EXPIRED, []).append(session)
+                elif session.started_at <= self._owed.get(token, float("-inf")) and (
+                    not there[token] or self._owed[token] != float("inf")
+                ):
+                    causes.setdefault(REVOKED, []).append(session)
+                elif not there[token] and self.settings.end_on_removal:
+                    causes.setdefault(REMOVED, []).append(session)
+        for cause, some in causes.items():
+            count = self.ending.add(some, cause)
+            if count:
+                self.say(
+                    f"ending {count} sessions: their token was {cause}"
+                    if cause != EXPIRED
+                    else f"ending {count} sessions: their token has expired"
+                )
+
+    # What cannot be derived
+
+    def _take_over(self, identity: Identity) -> None:
+        """Begin with a store. Sessions whose token was gone before an agent first saw this store are left as they are."""
+        self._over = {}
+        self._owed = {}
+        self._left_open = frozenset()
+        if self.follower is None:
+            return
+        with contextlib.suppress(MissingLog):
+            self.follower.read()
+        known = left_open.load(self.settings.state)
+        if known is not None and known.store == identity:
+            self._left_open = known.sessions & set(self.follower.open)
+        else:
+            with open_store(self.settings.store, write=False) as store:
+                owed = {record.name for record in owed_of(store, [])}
+            with opened(self.settings.store, identity) as folder:
+                if folder is None:
+                    raise StoreError(f"{self.settings.store} was replaced while it was looked at")
+                self._left_open = {
+                    session.key
+                    for session in self._sessions()
+                    if session.token not in owed and not is_there(session.token, folder)
+                }
+            if self._left_open:
+                self.say(
+                    f"{len(self._left_open)} sessions are older than this agent and have no token; they are left open"
+                )
+        left_open.save(self.settings.state, left_open.LeftOpen(identity, frozenset(self._left_open)))
+
+
+def _pause_of(tries: int) -> float:
+    """Seconds until a token's file that could not be removed is tried again."""
+    return min(60.0, 2.0**tries)

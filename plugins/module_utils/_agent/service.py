@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The agent as a service: its loop, its signals and what it tells systemd."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+import typing as t
+
+from .._host import files, locks
+from .._host.error import HostError
+from .._host.systemd import notify, watchdog_interval
+from .._sessions.log import LOG_LIMIT
+from .agent import Agent, Settings
+
+IDENTITY = "wssgate-agent"
+STATUS_EVERY = 1.0
+
+
+def serve(agent: Agent, is_stopped: t.Callable[[], bool], wake: int, is_supervised: bool = False) -> None:
+    """Run the agent until it is to stop; ``wake`` is a descriptor that becomes readable then."""
+    interval = watchdog_interval()
+    told, told_at = "", 0.0
+    agent.turn()
+    notify("READY=1", f"STATUS={agent.status()}")
+    while not is_stopped():
+        pause = agent.turn()
+        if agent.has_another_store and is_supervised:
+            # What the unit may write to was settled when it started: by the folder that was there then.
+            agent.say("another folder is the store now: starting anew")
+            break
+        now = time.monotonic()
+        status = agent.status()
+        if status != told and now - told_at >= STATUS_EVERY:
+            notify(f"STATUS={status}")
+            told, told_at = status, now
+        if interval is not None:
+            notify("WATCHDOG=1")
+            pause = min(pause, interval / 3)
+        ready, _write, _error = select.select([wake, *agent.descriptors()], [], [], min(pause, 3600.0))
+        if wake in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(wake, 512)
+    notify("STOPPING=1")
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main(words: t.Optional[t.Sequence[str]] = None) -> int:
+    """Run the agent of a gate until SIGTERM; 1 when it cannot begin."""
+    parser = argparse.ArgumentParser(prog=IDENTITY, description="End every token and every session when it should end.")
+    parser.add_argument("--store", required=True, help="directory of the tokens")
+    parser.add_argument("--session-log", default="", help="session log of the gate; without it no session is ended")
+    parser.add_argument("--log-limit", type=int, default=LOG_LIMIT, help="size in bytes that the session log may have")
+    parser.add_argument(
+        "--keep-on-removal", action="store_true", help="leave sessions open whose token's file somebody removed"
+    )
+    parser.add_argument(
+        "--state", default=Settings._field_defaults["state"], help="directory of what the agent has to keep"
+    )
+    arguments = parser.parse_args(words)
+    settings = Settings(
+        arguments.store, arguments.session_log, arguments.log_limit, not arguments.keep_on_removal, arguments.state
+    )
+    stopped: t.List[int] = []
+    wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: stopped.append(number))
+    try:
+        place = files.open_folder(settings.state)
+    except (OSError, HostError) as error:
+        _print(f"{settings.state}: {error}")
+        return 1
+    try:
+        if not locks.take(place, wait=0):
+            _print(f"another agent is at work: {', '.join(locks.holders(place)) or 'unknown'}")
+            return 1
+        agent = Agent(settings, _print)
+        try:
+            serve(agent, lambda: bool(stopped), wake, is_supervised="NOTIFY_SOCKET" in os.environ)
+        finally:
+            agent.close()
+    finally:
+        os.close(place)
+    return 0

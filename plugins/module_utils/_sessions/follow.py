@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+"""Reads the session log as it grows, from where the last reading stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+
+from .log import Log, LogFile, Session, open_logs
+
+# What stands before the place where reading stopped is compared: a log that was shortened or replaced is read anew.
+_MARK = 128
+
+
+class _Place(t.NamedTuple):
+    """Where reading of a file stopped, and what stands before it."""
+
+    offset: int
+    mark: bytes
+
+
+class Follower:
+    """The sessions that a token has let in and that have no end yet, brought up to date by :meth:`read`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.size = 0
+        self._places: t.Dict[t.Tuple[int, int], _Place] = {}
+        self._started: t.List[Session] = []
+        self._log = Log(self._started)
+
+    @property
+    def open(self) -> t.Mapping[t.Tuple[str, str, str], Session]:
+        """The sessions without an end, by worker, connection and request."""
+        return self._log.open
+
+    def read(self) -> t.List[Session]:
+        """Read on; return the sessions that are new. After the log was shortened or replaced, all of them are."""
+        with open_logs(self.path) as files:
+            # nginx gives it to the workers when it opens its logs anew, unless the file system prevents that.
+            with contextlib.suppress(OSError):
+                files[-1].secure()
+            places = [self._place_of(file) for file in files]
+            if any(place is None for place in places):
+                # What was known of it may no longer stand there.
+                self._places = {}
+                self._started = []
+                self._log = Log(self._started)
+                places = [None for _file in files]
+            for file, place in zip(files, places):
+                if place is not None:
+                    file.resume(place.offset)
+                self._log.feed(file.read_new())
+            self._places = {_identity(file): _Place(file.offset, _before(file)) for file in files}
+            self.size = os.fstat(files[-1].fd).st_size - files[-1].data_start()
+        started = [session for session in self._started if self._log.open.get(session.key) is session]
+        self._started.clear()
+        return started
+
+    def _place_of(self, file: LogFile) -> t.Optional[_Place]:
+        """Where to go on; None where the file is not what it was."""
+        place = self._places.get(_identity(file))
+        if place is None:
+            # A new one, after those that were read: nothing of it is known yet.
+            return _Place(0, b"") if self._places else None
+        return place if _at(file.fd, place.offset) == place.mark else None
+
+
+def _identity(file: LogFile) -> t.Tuple[int, int]:
+    found = os.fstat(file.fd)
+    return found.st_dev, found.st_ino
+
+
+def _before(file: LogFile) -> bytes:
+    return _at(file.fd, file.offset)
+
+
+def _at(handle: int, offset: int) -> bytes:
+    start = max(0, offset - _MARK)
+    return os.pread(handle, offset - start, start)
