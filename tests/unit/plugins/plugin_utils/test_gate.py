@@ -1085,6 +1085,11 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         ("server 'wcs', locations[0]", "sources is empty", "cookie, bearer"),
     ),
+    "the only source of tokens not in a list": (
+        [server(location(sources="bearer"))],
+        {},
+        ("server 'wcs', locations[0]", "sources 'bearer' is not a list", "put it in [ ]"),
+    ),
     "a source of tokens without tokens": (
         [server(location(auth="none", sources=["bearer"]))],
         {},
