@@ -66,10 +66,17 @@ def test_touch_lets_in_and_rm_locks_out_without_a_reload(host, endpoint, request
     assert master(host) == before
 
 
-def test_a_live_session_goes_on_when_its_token_is_removed_by_hand(host, endpoint, request_, token):
-    with wire.handshake(endpoint, request_.token(token)) as reply:
+def test_a_live_session_ends_when_its_token_is_removed_by_hand_and_no_other(host, endpoint, request_, token):
+    other = f"{token}-of-somebody-else"
+    host.check_output(f"touch {STORE}/{other}")
+    with (
+        wire.handshake(endpoint, request_.token(token)) as reply,
+        wire.handshake(endpoint, request_.token(other)) as bystander,
+    ):
         host.check_output(f"rm {STORE}/{token}")
-        assert reply.session.echo("still here") == "still here"
+        assert reply.session.ended(20)
+        assert bystander.session.echo("still here") == "still here"
+    host.check_output(f"rm -f {STORE}/{other}")
 
 
 def test_port_80_redirects_to_https_and_keeps_path_and_query(gate):
