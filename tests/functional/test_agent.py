@@ -693,3 +693,104 @@ def _wait(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+# A gate in trouble
+
+
+def test_without_a_store_it_sleeps_although_something_is_due(gate: Gate, start: Callable[..., Agent]) -> None:
+    gate.issue(token(1), time.time() + 1)
+    agent = start()
+    gate.store.rename(gate.store.with_name("away"))
+    end = time.time() + 1.5
+    turns = 0
+    while time.time() < end:
+        select.select(agent.descriptors(), [], [], agent.turn())
+        turns += 1
+    assert turns < 20
+    gate.store.with_name("away").rename(gate.store)
+    run(agent, lambda: not (gate.store / token(1)).exists())
+
+
+def test_a_token_that_could_not_be_removed_and_is_prolonged_goes_on(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = start()
+    gate.issue(token(1), time.time() - 1)
+    with monkeypatch.context() as patch:
+
+        def refuse(*_arguments: object, **_options: object) -> None:
+            raise OSError(errno.EPERM, "no")
+
+        patch.setattr("os.unlink", refuse)
+        patch.setattr("os.rename", refuse)
+        run(agent, lambda: "cannot be removed" in agent.status())
+    gate.issue(token(1), time.time() + 3600)
+    rest(agent)
+    client = gate.connect(token(1))
+    rest(agent)
+    assert client.is_open and "cannot be removed" not in agent.status()
+
+
+def test_where_the_kernel_has_no_watch_left_the_store_is_looked_at(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.touch(token(1))
+    with monkeypatch.context() as patch:
+
+        def refuse(*_arguments: object) -> int:
+            raise OSError(errno.ENOSPC, "no")
+
+        patch.setattr(agent_module.Inotify, "add", refuse)
+        agent = start()
+        assert "twice a second" in agent.status()
+        client = gate.connect(token(1))
+        gate.issue(token(2), time.time() + 1)
+        run(agent, lambda: not (gate.store / token(2)).exists())
+        (gate.store / token(1)).unlink()
+        run(agent, lambda: not client.is_open)
+    rest(agent)
+    run(agent, lambda: "twice a second" not in agent.status())
+
+
+def test_a_second_name_for_a_file_and_a_file_that_stays_open_end_in_time(
+    gate: Gate, start: Callable[..., Agent], tmp_path: Path
+) -> None:
+    agent = start()
+    text = json.dumps({"subject": "somebody", "issued_at": 1, "expires_at": int(time.time()) + 1})
+    (tmp_path / "elsewhere").write_text(text)
+    os.link(tmp_path / "elsewhere", gate.store / token(1))
+    with (gate.store / token(2)).open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        run(agent, lambda: not (gate.store / token(1)).exists() and not (gate.store / token(2)).exists())
+
+
+def test_a_session_that_bears_the_numbers_of_one_left_open_is_ended_as_any(
+    gate: Gate, start: Callable[..., Agent]
+) -> None:
+    former = gate.connect(token("gone"))
+    start()
+    assert former.is_open
+    # After a boot nginx numbers its connections from the beginning. No end of the former one was logged.
+    gate.clients.clear()
+    gate.touch(token(1))
+    agent = start()
+    client = gate.connect(token(1))
+    rest(agent)
+    (gate.store / token(1)).unlink()
+    run(agent, lambda: not client.is_open)
+    former.near.close()
+    former.far.close()
+
+
+def test_sessions_left_open_stay_so_while_the_log_is_away(gate: Gate, start: Callable[..., Agent]) -> None:
+    client = gate.connect(token("gone"))
+    start()
+    release(str(gate.log))
+    away = gate.log.with_name("away")
+    gate.log.rename(away)
+    start()
+    away.rename(gate.log)
+    rest(start())
+    assert client.is_open

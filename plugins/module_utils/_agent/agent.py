@@ -28,7 +28,7 @@ from .._host.inotify import Inotify
 from .._host.wall_timer import WallTimer
 from .._sessions.ending import SETTLE, Ended
 from .._sessions.follow import Follower
-from .._sessions.log import LOG_LIMIT, Key, MissingLog, Session, shorten
+from .._sessions.log import LOG_LIMIT, MissingLog, Session, shorten
 from .._tokens.record import MANAGED, SECOND_LOOK, Owed, StoreError
 from .._tokens.store import TokenStore, open_store
 from . import left_open
@@ -92,7 +92,7 @@ class Agent:
         self._over: t.Dict[str, int] = {}  # tokens whose end has come and whose files could not be removed: tries
         self._owed: t.Dict[str, float] = {}  # removed tokens whose sessions are to end, and until when these began
         self._revoking: t.Dict[str, float] = {}  # tokens that wss_token is about to end the sessions of, and until when
-        self._left_open: t.AbstractSet[Key] = frozenset()
+        self._left_open: t.AbstractSet[left_open.Begun] = frozenset()
         self._next_scan = 0.0
         self._next_settling = float("inf")
         # Whether the folder of the tokens is another one than at the beginning.
@@ -126,7 +126,8 @@ class Agent:
         if self.log_kernel is not None and not self._log_changed:
             found.append(self.log_kernel.fd)
         if self.timer is not None:
-            self.timer.arm(self._ends[0][0] if self._ends else None)
+            is_there = self.watch.identity is not None
+            self.timer.arm(self._ends[0][0] if self._ends and is_there else None)
             found.append(self.timer.fd)
         return found
 
@@ -136,7 +137,7 @@ class Agent:
         words = [f"{sessions} sessions with a token", f"{len(self._ends)} tokens end soon"]
         if self.ending.owed:
             words.append(f"{len(self.ending.owed)} sessions to end")
-        if self.kernel is None or self.log_kernel is None:
+        if self.watch.is_polling or self.log_kernel is None:
             words.append("without inotify, so it looks twice a second")
         return "; ".join([", ".join(words), *self.problems.values()])
 
@@ -166,6 +167,8 @@ class Agent:
         self._failures += 1
         self._is_failing = True
         self._next_scan = again
+        # What is due would else be tried again without a pause.
+        self._next_settling = max(self._next_settling, again)
         self._log_changed = True
         self._next_log = again
 
@@ -241,17 +244,18 @@ class Agent:
 
     def _pause(self) -> float:
         now = time.monotonic()
-        moments = [self._next_scan, self._next_settling, *self._revoking.values()]
-        if self._log_changed:
-            moments.append(self._next_log)
-        if self.kernel is None or self.log_kernel is None:
-            moments.append(now + POLL)
         if self.watch.identity is None:
-            moments.append(now + 1.0)
-        if self.timer is None:
-            moments.append(now + CLOCK_LOOK)
-        if self._ends:
-            moments.append(now + self._ends[0][0] - time.time())
+            moments = [now + 1.0]  # nothing else is done before there is a store
+        else:
+            moments = [self._next_scan, self._next_settling, *self._revoking.values()]
+            if self._log_changed:
+                moments.append(self._next_log)
+            if self.watch.is_polling or self.log_kernel is None:
+                moments.append(now + POLL)
+            if self.timer is None:
+                moments.append(now + CLOCK_LOOK)
+            if self._ends:
+                moments.append(now + self._ends[0][0] - time.time())
         pause = max(0.0, min(moments) - now)
         due = self.ending.next_try()
         return pause if due is None else max(0.0, min(pause, due - now))
@@ -289,6 +293,8 @@ class Agent:
                 # What is no file, or cannot be read, is reported by the next look through the store.
                 with contextlib.suppress(StoreError):
                     token = store.look(name)
+                    if token is None or not token.is_expired(now):
+                        self._over.pop(name, None)
                 if token is None or token.form != MANAGED or token.expires_at is None:
                     continue
                 if token.expires_at < now + HORIZON:
@@ -302,6 +308,7 @@ class Agent:
                     # Those that are there again by now: the sessions of before are to end.
                     again = now + SETTLE
                     self._owed.update((name, again) for name in gone if name in came and name not in self._owed)
+        self._note("removal", self._over_words())
 
     def _remember(self, owed: t.Sequence[Owed]) -> None:
         again = {name: until for name, until in self._owed.items() if until != float("inf")}
@@ -327,11 +334,12 @@ class Agent:
                 token = None
                 with contextlib.suppress(StoreError):
                     token = store.look(name)
-                if token is None:
-                    self._over.pop(name, None)
-                elif token.is_expired(now):
+                if token is not None and token.is_expired(now):
                     expired.append(name)
-                elif token.expires_at is not None and token.expires_at < now + HORIZON:
+                    continue
+                # It has gone, or it was prolonged: its sessions are as good as any.
+                self._over.pop(name, None)
+                if token is not None and token.expires_at is not None and token.expires_at < now + HORIZON:
                     heapq.heappush(self._ends, (float(token.expires_at), name))
             self._take_away(store, expired)
         for name in self._over:
@@ -424,7 +432,7 @@ class Agent:
         sessions = [
             session
             for session in sessions
-            if session.key not in self._left_open and session.token not in self._revoking
+            if (session.key, session.started_at) not in self._left_open and session.token not in self._revoking
         ]
         if not sessions or self.watch.identity is None:
             return
@@ -463,26 +471,21 @@ class Agent:
         self._left_open = frozenset()
         if self.follower is None:
             return
+        is_log_there = False
         with contextlib.suppress(MissingLog):
             self.follower.read()
+            is_log_there = True
         known = left_open.load(self.settings.state)
-        if known is not None and known.store == identity:
-            self._left_open = known.sessions & set(self.follower.open)
-        else:
-            with open_store(self.settings.store, write=False) as store:
-                owed = {record.name for record in owed_of(store, [])}
-            with opened(self.settings.store, identity) as folder:
-                if folder is None:
-                    raise StoreError(f"{self.settings.store} was replaced while it was looked at")
-                self._left_open = {
-                    session.key
-                    for session in self._sessions()
-                    if session.token not in owed and not is_there(session.token, folder)
-                }
+        if known is None or known.store != identity:
+            self._left_open = left_open.without_token(self.settings.store, identity, self._sessions())
             if self._left_open:
                 self.say(
                     f"{len(self._left_open)} sessions are older than this agent and have no token; they are left open"
                 )
+        elif is_log_there:
+            self._left_open = left_open.named(self._sessions()) & known.sessions
+        else:
+            self._left_open = known.sessions
         left_open.save(self.settings.state, left_open.LeftOpen(identity, frozenset(self._left_open)))
 
 
