@@ -27,6 +27,8 @@ import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import agent as agent_module
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.agent import Agent, Settings
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import sockets
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import SETTLE
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import LogFile
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import release
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
@@ -794,3 +796,74 @@ def test_sessions_left_open_stay_so_while_the_log_is_away(gate: Gate, start: Cal
     away.rename(gate.log)
     rest(start())
     assert client.is_open
+
+
+def test_a_token_that_goes_and_comes_between_two_looks_loses_its_former_sessions(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.touch(token(1))
+    agent = start()
+    former = gate.connect(token(1))
+    rest(agent)
+    judge = agent._judge
+
+    def issue_again(sessions: object) -> None:
+        gate.touch(token(1))
+        judge(sessions)  # type: ignore[arg-type]
+
+    (gate.store / token(1)).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(agent, "_judge", issue_again)
+        agent.turn()
+    run(agent, lambda: not former.is_open)
+    # A worker may be so late with its line about a session of the former one.
+    issued = (gate.store / token(1)).stat().st_ctime
+    run(agent, lambda: time.time() > issued + 2 * SETTLE)
+    later = gate.connect(token(1))
+    rest(agent)
+    assert later.is_open
+
+
+def test_a_file_without_readable_json_is_set_aside_in_a_moment(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_module, "QUARANTINE_GRACE", 0.5, raising=False)
+    monkeypatch.setattr("ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store.QUARANTINE_GRACE", 0.5)
+    agent = start()
+    (gate.store / token(1)).write_text("{half of")
+    run(agent, lambda: (gate.store / f".corrupt-{token(1)}").exists())
+
+
+def test_a_line_with_no_number_for_a_worker_or_a_port_stops_nothing(gate: Gate, start: Callable[..., Agent]) -> None:
+    gate.touch(token(1))
+    agent = start()
+    for worker, port in (("²", "9"), ("9" * 5000, "9"), (str(os.getpid()), "99999999")):
+        gate.write(f"S 1.000 {worker} 1 1 127.0.0.1 {port} 127.0.0.1 2 127.0.0.1 {token('gone')}\n")
+    client = gate.connect(token(1))
+    rest(agent)
+    (gate.store / token(1)).unlink()
+    run(agent, lambda: not client.is_open)
+
+
+def test_the_folder_of_the_log_is_found_again_where_another_has_its_place(
+    gate: Gate, start: Callable[..., Agent]
+) -> None:
+    gate.touch(token(1))
+    agent = start()
+    rest(agent)
+    gate.log.parent.rename(gate.log.parent.with_name("away"))
+    gate.log.parent.mkdir(mode=0o700)
+    gate.log.touch(mode=0o600)
+    client = gate.connect(token("gone"))
+    run(agent, lambda: not client.is_open)
+    release(str(gate.log.parent.with_name("away") / gate.log.name))
+
+
+def test_while_somebody_has_the_log_s_lock_the_agent_goes_on(gate: Gate, start: Callable[..., Agent]) -> None:
+    agent = start()
+    rest(agent)
+    with LogFile(str(gate.log), shorten=True):
+        client = gate.connect(token("gone"))
+        # systemd would end an agent that is silent for longer.
+        assert run(agent, lambda: "is locked by another run" in agent.status()) < SOON
+    run(agent, lambda: not client.is_open)

@@ -219,12 +219,12 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
         above = os.path.dirname(settings.store)
         if above != "/":
             writable[0] = "-" + above
-        shares_tmp = any(word.startswith(("-/tmp/", "-/var/tmp/")) for word in writable)
+        shares_tmp = any((word + "/").startswith(("-/tmp/", "-/var/tmp/")) for word in writable)
         wanted[f"{UNITS}/{AGENT_IDENTITY}.service"] = AGENT.format(
             marker=MARKER,
             identity=AGENT_IDENTITY,
             command=" ".join(shlex.quote(word) for word in settings.agent_command()).replace("%", "%%"),
-            writable=" ".join(writable),
+            writable=" ".join(writable).replace("%", "%%"),
             limit=TIME_LIMIT,
             locks=os.path.basename(LOCKS),
             private_tmp="no" if shares_tmp else "yes",
@@ -234,7 +234,7 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
             marker=MARKER,
             identity=IDENTITY,
             command=command.replace("%", "%%"),
-            writable=" ".join(writable),
+            writable=" ".join(writable).replace("%", "%%"),
             limit=TIME_LIMIT,
             locks=os.path.basename(LOCKS),
         )
