@@ -72,3 +72,14 @@ def save(folder: str, record: LeftOpen) -> None:
     """Write the record, whole or not at all."""
     document = {"store": list(record.store), "sessions": sorted(record.sessions)}
     files.write(os.path.join(folder, NAME), json.dumps(document).encode("utf-8"), mode=files.PRIVATE)
+
+
+def forget(folder: str) -> None:
+    """Remove the record and its folder: an agent that comes later has not seen what happens until then."""
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            if name == NAME or name.startswith(files.STAGED_PREFIX):
+                files.remove(os.path.join(folder, name))
+    # Not empty: somebody else's files are in it.
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
