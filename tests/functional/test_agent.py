@@ -26,6 +26,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import agent as agent_module
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.agent import Agent, Settings
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent.store_watch import StoreWatch
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import sockets
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import SETTLE
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import LogFile
@@ -867,3 +868,13 @@ def test_while_somebody_has_the_log_s_lock_the_agent_goes_on(gate: Gate, start: 
         # systemd would end an agent that is silent for longer.
         assert run(agent, lambda: "is locked by another run" in agent.status()) < SOON
     run(agent, lambda: not client.is_open)
+
+
+def test_without_inotify_a_removal_in_the_tick_of_the_last_look_is_seen(gate: Gate) -> None:
+    watch = StoreWatch(str(gate.store), None)
+    gate.touch(token(1))
+    watch.look()
+    before = gate.store.stat()
+    (gate.store / token(1)).unlink()
+    os.utime(gate.store, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert watch.look().gone == {token(1)}

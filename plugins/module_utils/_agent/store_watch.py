@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 import typing as t
 
 from .._host import inotify
@@ -31,6 +32,8 @@ _STORE = (
 _GONE = inotify.DELETE | inotify.MOVED_FROM
 _CAME = inotify.CLOSE_WRITE | inotify.CREATE | inotify.MODIFY | inotify.MOVED_TO | inotify.ATTRIB
 
+# Of a file system that is coarse
+TICK = 3.0
 Identity = t.Tuple[int, int]
 
 
@@ -147,7 +150,8 @@ class StoreWatch:
                 changes.came.add(name)
         changes.gone.update(name for name in self._listed if name not in listed)
         self._listed = listed
-        self._stamp = stamp
+        # What happens within one tick of the file system's clock leaves the same time.
+        self._stamp = stamp if time.time() - stamp / 1e9 > TICK else 0
 
 
 @contextlib.contextmanager
