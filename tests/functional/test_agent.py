@@ -26,7 +26,10 @@ from pathlib import Path
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import agent as agent_module
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.agent import Agent, Settings
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent.store_watch import StoreWatch
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import sockets
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import SETTLE
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import LogFile
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import release
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
@@ -693,3 +696,185 @@ def _wait(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+# A gate in trouble
+
+
+def test_without_a_store_it_sleeps_although_something_is_due(gate: Gate, start: Callable[..., Agent]) -> None:
+    gate.issue(token(1), time.time() + 1)
+    agent = start()
+    gate.store.rename(gate.store.with_name("away"))
+    end = time.time() + 1.5
+    turns = 0
+    while time.time() < end:
+        select.select(agent.descriptors(), [], [], agent.turn())
+        turns += 1
+    assert turns < 20
+    gate.store.with_name("away").rename(gate.store)
+    run(agent, lambda: not (gate.store / token(1)).exists())
+
+
+def test_a_token_that_could_not_be_removed_and_is_prolonged_goes_on(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = start()
+    gate.issue(token(1), time.time() - 1)
+    with monkeypatch.context() as patch:
+
+        def refuse(*_arguments: object, **_options: object) -> None:
+            raise OSError(errno.EPERM, "no")
+
+        patch.setattr("os.unlink", refuse)
+        patch.setattr("os.rename", refuse)
+        run(agent, lambda: "cannot be removed" in agent.status())
+    gate.issue(token(1), time.time() + 3600)
+    rest(agent)
+    client = gate.connect(token(1))
+    rest(agent)
+    assert client.is_open and "cannot be removed" not in agent.status()
+
+
+def test_where_the_kernel_has_no_watch_left_the_store_is_looked_at(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.touch(token(1))
+    with monkeypatch.context() as patch:
+
+        def refuse(*_arguments: object) -> int:
+            raise OSError(errno.ENOSPC, "no")
+
+        patch.setattr(agent_module.Inotify, "add", refuse)
+        agent = start()
+        assert "twice a second" in agent.status()
+        client = gate.connect(token(1))
+        gate.issue(token(2), time.time() + 1)
+        run(agent, lambda: not (gate.store / token(2)).exists())
+        (gate.store / token(1)).unlink()
+        run(agent, lambda: not client.is_open)
+    rest(agent)
+    run(agent, lambda: "twice a second" not in agent.status())
+
+
+def test_a_second_name_for_a_file_and_a_file_that_stays_open_end_in_time(
+    gate: Gate, start: Callable[..., Agent], tmp_path: Path
+) -> None:
+    agent = start()
+    text = json.dumps({"subject": "somebody", "issued_at": 1, "expires_at": int(time.time()) + 1})
+    (tmp_path / "elsewhere").write_text(text)
+    os.link(tmp_path / "elsewhere", gate.store / token(1))
+    with (gate.store / token(2)).open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        run(agent, lambda: not (gate.store / token(1)).exists() and not (gate.store / token(2)).exists())
+
+
+def test_a_session_that_bears_the_numbers_of_one_left_open_is_ended_as_any(
+    gate: Gate, start: Callable[..., Agent]
+) -> None:
+    former = gate.connect(token("gone"))
+    start()
+    assert former.is_open
+    # After a boot nginx numbers its connections from the beginning. No end of the former one was logged.
+    gate.clients.clear()
+    gate.touch(token(1))
+    agent = start()
+    client = gate.connect(token(1))
+    rest(agent)
+    (gate.store / token(1)).unlink()
+    run(agent, lambda: not client.is_open)
+    former.near.close()
+    former.far.close()
+
+
+def test_sessions_left_open_stay_so_while_the_log_is_away(gate: Gate, start: Callable[..., Agent]) -> None:
+    client = gate.connect(token("gone"))
+    start()
+    release(str(gate.log))
+    away = gate.log.with_name("away")
+    gate.log.rename(away)
+    start()
+    away.rename(gate.log)
+    rest(start())
+    assert client.is_open
+
+
+def test_a_token_that_goes_and_comes_between_two_looks_loses_its_former_sessions(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.touch(token(1))
+    agent = start()
+    former = gate.connect(token(1))
+    rest(agent)
+    judge = agent._judge
+
+    def issue_again(sessions: object) -> None:
+        gate.touch(token(1))
+        judge(sessions)  # type: ignore[arg-type]
+
+    (gate.store / token(1)).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(agent, "_judge", issue_again)
+        agent.turn()
+    run(agent, lambda: not former.is_open)
+    # A worker may be so late with its line about a session of the former one.
+    issued = (gate.store / token(1)).stat().st_ctime
+    run(agent, lambda: time.time() > issued + 2 * SETTLE)
+    later = gate.connect(token(1))
+    rest(agent)
+    assert later.is_open
+
+
+def test_a_file_without_readable_json_is_set_aside_in_a_moment(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_module, "QUARANTINE_GRACE", 0.5, raising=False)
+    monkeypatch.setattr("ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store.QUARANTINE_GRACE", 0.5)
+    agent = start()
+    (gate.store / token(1)).write_text("{half of")
+    run(agent, lambda: (gate.store / f".corrupt-{token(1)}").exists())
+
+
+def test_a_line_with_no_number_for_a_worker_or_a_port_stops_nothing(gate: Gate, start: Callable[..., Agent]) -> None:
+    gate.touch(token(1))
+    agent = start()
+    for worker, port in (("²", "9"), ("9" * 5000, "9"), (str(os.getpid()), "99999999")):
+        gate.write(f"S 1.000 {worker} 1 1 127.0.0.1 {port} 127.0.0.1 2 127.0.0.1 {token('gone')}\n")
+    client = gate.connect(token(1))
+    rest(agent)
+    (gate.store / token(1)).unlink()
+    run(agent, lambda: not client.is_open)
+
+
+def test_the_folder_of_the_log_is_found_again_where_another_has_its_place(
+    gate: Gate, start: Callable[..., Agent]
+) -> None:
+    gate.touch(token(1))
+    agent = start()
+    rest(agent)
+    gate.log.parent.rename(gate.log.parent.with_name("away"))
+    gate.log.parent.mkdir(mode=0o700)
+    gate.log.touch(mode=0o600)
+    client = gate.connect(token("gone"))
+    run(agent, lambda: not client.is_open)
+    release(str(gate.log.parent.with_name("away") / gate.log.name))
+
+
+def test_while_somebody_has_the_log_s_lock_the_agent_goes_on(gate: Gate, start: Callable[..., Agent]) -> None:
+    agent = start()
+    rest(agent)
+    with LogFile(str(gate.log), shorten=True):
+        client = gate.connect(token("gone"))
+        # systemd would end an agent that is silent for longer.
+        assert run(agent, lambda: "is locked by another run" in agent.status()) < SOON
+    run(agent, lambda: not client.is_open)
+
+
+def test_without_inotify_a_removal_in_the_tick_of_the_last_look_is_seen(gate: Gate) -> None:
+    watch = StoreWatch(str(gate.store), None)
+    gate.touch(token(1))
+    watch.look()
+    before = gate.store.stat()
+    (gate.store / token(1)).unlink()
+    os.utime(gate.store, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert watch.look().gone == {token(1)}

@@ -28,11 +28,11 @@ from .._host.inotify import Inotify
 from .._host.wall_timer import WallTimer
 from .._sessions.ending import SETTLE, Ended
 from .._sessions.follow import Follower
-from .._sessions.log import LOG_LIMIT, Key, MissingLog, Session, shorten
-from .._tokens.record import MANAGED, SECOND_LOOK, Owed, StoreError
-from .._tokens.store import TokenStore, open_store
+from .._sessions.log import LOG_LIMIT, MissingLog, Session, shorten
+from .._tokens.record import CORRUPT, SECOND_LOOK, Owed, StoreError, Token
+from .._tokens.store import QUARANTINE_GRACE, TokenStore, open_store
 from . import left_open
-from .ending import Ending
+from .ending import Ending, pause_of, words_about
 from .prune import LEFT_LONG, owed_of, settle
 from .store_watch import Identity, StoreWatch, is_there, opened
 
@@ -46,7 +46,8 @@ LOG_PAUSE = 0.1
 POLL = 0.5
 # Without a timer that notices that the clock was set, the clock is looked at this often.
 CLOCK_LOOK = 5.0
-STORE_WAIT = 2.0
+# systemd ends an agent that does not report for 30 seconds.
+LOCK_WAIT = 2.0
 # From here on a look through the whole store is cheaper than one at each file.
 LOOK_AT_MOST = 2000
 # Seconds that wss_token has to end the sessions of the tokens that it removed, and to count them.
@@ -55,7 +56,8 @@ FAILURE_PAUSES = (0.2, 1.0, 5.0, 15.0, 30.0)
 SHORTEN_PAUSE = 60.0
 EXPIRED, REMOVED, REVOKED = "expired", "removed", "revoked"
 # A change of owner or mode, too: nginx gives its logs to the workers at each rotation.
-_LOG_EVENTS = inotify.MODIFY | inotify.ATTRIB | inotify.CREATE | inotify.MOVED_TO | inotify.DELETE | inotify.ONLY_FOLDER
+_LOG_EVENTS = inotify.MODIFY | inotify.ATTRIB | inotify.CREATE | inotify.MOVED_TO | inotify.DELETE
+_LOG_EVENTS |= inotify.MOVE_SELF | inotify.ONLY_FOLDER
 
 
 class Settings(t.NamedTuple):
@@ -79,7 +81,7 @@ class Agent:
         self.problems: t.Dict[str, str] = {}
         self.errors = 0
         self.ending = Ending()
-        self.follower = Follower(settings.session_log) if settings.session_log else None
+        self.follower = Follower(settings.session_log, LOCK_WAIT) if settings.session_log else None
         self.kernel = Inotify.or_none()
         self.timer = WallTimer.or_none()
         self.watch = StoreWatch(settings.store, self.kernel)
@@ -92,7 +94,7 @@ class Agent:
         self._over: t.Dict[str, int] = {}  # tokens whose end has come and whose files could not be removed: tries
         self._owed: t.Dict[str, float] = {}  # removed tokens whose sessions are to end, and until when these began
         self._revoking: t.Dict[str, float] = {}  # tokens that wss_token is about to end the sessions of, and until when
-        self._left_open: t.AbstractSet[Key] = frozenset()
+        self._left_open: t.AbstractSet[left_open.Begun] = frozenset()
         self._next_scan = 0.0
         self._next_settling = float("inf")
         # Whether the folder of the tokens is another one than at the beginning.
@@ -126,7 +128,8 @@ class Agent:
         if self.log_kernel is not None and not self._log_changed:
             found.append(self.log_kernel.fd)
         if self.timer is not None:
-            self.timer.arm(self._ends[0][0] if self._ends else None)
+            is_there = self.watch.identity is not None
+            self.timer.arm(self._ends[0][0] if self._ends and is_there else None)
             found.append(self.timer.fd)
         return found
 
@@ -136,7 +139,7 @@ class Agent:
         words = [f"{sessions} sessions with a token", f"{len(self._ends)} tokens end soon"]
         if self.ending.owed:
             words.append(f"{len(self.ending.owed)} sessions to end")
-        if self.kernel is None or self.log_kernel is None:
+        if self.watch.is_polling or self.log_kernel is None:
             words.append("without inotify, so it looks twice a second")
         return "; ".join([", ".join(words), *self.problems.values()])
 
@@ -166,6 +169,8 @@ class Agent:
         self._failures += 1
         self._is_failing = True
         self._next_scan = again
+        # What is due would else be tried again without a pause.
+        self._next_settling = max(self._next_settling, again)
         self._log_changed = True
         self._next_log = again
 
@@ -198,8 +203,9 @@ class Agent:
             steps.append(lambda: self._take_over(identity))
         if is_incomplete:
             steps.append(self._scan)
-        elif changes.came or changes.gone:
-            steps.append(lambda: self._look_at(changes.came, changes.gone))
+        came = changes.came & changes.gone if is_incomplete else changes.came
+        if came or changes.gone:
+            steps.append(lambda: self._look_at(came, changes.gone))
         steps.append(self._expire)
         if now >= self._next_settling:
             steps.append(self._settle)
@@ -241,17 +247,18 @@ class Agent:
 
     def _pause(self) -> float:
         now = time.monotonic()
-        moments = [self._next_scan, self._next_settling, *self._revoking.values()]
-        if self._log_changed:
-            moments.append(self._next_log)
-        if self.kernel is None or self.log_kernel is None:
-            moments.append(now + POLL)
         if self.watch.identity is None:
-            moments.append(now + 1.0)
-        if self.timer is None:
-            moments.append(now + CLOCK_LOOK)
-        if self._ends:
-            moments.append(now + self._ends[0][0] - time.time())
+            moments = [now + 1.0]  # nothing else is done before there is a store
+        else:
+            moments = [self._next_scan, self._next_settling, *self._revoking.values()]
+            if self._log_changed:
+                moments.append(self._next_log)
+            if self.watch.is_polling or self.log_kernel is None:
+                moments.append(now + POLL)
+            if self.timer is None:
+                moments.append(now + CLOCK_LOOK)
+            if self._ends:
+                moments.append(now + self._ends[0][0] - time.time())
         pause = max(0.0, min(moments) - now)
         due = self.ending.next_try()
         return pause if due is None else max(0.0, min(pause, due - now))
@@ -262,7 +269,7 @@ class Agent:
         """Look through the whole store: what is due, what is due soon, and what is owed from before."""
         now = time.time()
         problems: t.List[str] = []
-        with open_store(self.settings.store, wait=STORE_WAIT) as store:
+        with open_store(self.settings.store, wait=LOCK_WAIT) as store:
             if store.leftover:
                 problems.append(store.leftover)
             expired, corrupt = store.due(now, problems)
@@ -272,36 +279,52 @@ class Agent:
                 problems.append(aside.problem())
             # Those that could not be removed are due again, each after its pause.
             self._ends = [end for end in store.ends(now + HORIZON) if end[1] not in self._over]
-            self._ends += [(now + _pause_of(tries), name) for name, tries in self._over.items()]
+            self._ends += [(now + pause_of(tries), name) for name, tries in self._over.items()]
             heapq.heapify(self._ends)
             self._remember(owed_of(store, problems))
         self._next_scan = time.monotonic() + SCAN_EVERY
         self._is_failing = False
         self._note("scan", "; ".join(problems[:3]))
-        self._note("removal", self._over_words())
+        self._note("removal", words_about(len(self._over)))
 
     def _look_at(self, came: t.Collection[str], gone: t.Collection[str]) -> None:
         """Look at the files that came and at those that went."""
         now = time.time()
+        since: t.Dict[str, float] = {}
         with open_store(self.settings.store, write=False) as store:
             for name in came:
-                token = None
-                # What is no file, or cannot be read, is reported by the next look through the store.
-                with contextlib.suppress(StoreError):
-                    token = store.look(name)
-                if token is None or token.form != MANAGED or token.expires_at is None:
-                    continue
-                if token.expires_at < now + HORIZON:
-                    heapq.heappush(self._ends, (float(token.expires_at), name))
+                token = self._look(store, name, now)
+                if token is not None:
+                    since[name] = token.changed_at
+                    if token.is_expired(now):
+                        heapq.heappush(self._ends, (now, name))
             if gone:
                 before = set(self._owed)
                 self._remember(owed_of(store, []))
                 until = time.monotonic() + REVOKER_TIME
                 self._revoking.update((name, until) for name in gone if name in self._owed and name not in before)
                 if self.settings.end_on_removal:
-                    # Those that are there again by now: the sessions of before are to end.
-                    again = now + SETTLE
-                    self._owed.update((name, again) for name in gone if name in came and name not in self._owed)
+                    # Those that are there again, by now or in a moment: the sessions of before are to end.
+                    again = {name: min(now, since.get(name, now)) + SETTLE for name in gone}
+                    self._owed = {**again, **self._owed}
+                    self._next_settling = min(self._next_settling, time.monotonic() + SECOND_LOOK + 1)
+        self._note("removal", words_about(len(self._over)))
+
+    def _look(self, store: TokenStore, name: str, now: float) -> t.Optional[Token]:
+        """Look at a token's file, and keep in mind when it ends."""
+        # What is no file, or cannot be read, is reported by the next look through the store.
+        with contextlib.suppress(StoreError):
+            token = store.look(name)
+            if token is None or not token.is_expired(now):
+                # It has gone, or it was prolonged: its sessions are as good as any.
+                self._over.pop(name, None)
+                if token is not None and token.expires_at is not None and token.expires_at < now + HORIZON:
+                    heapq.heappush(self._ends, (float(token.expires_at), name))
+                if token is not None and token.form == CORRUPT and 0 <= now - token.changed_at < QUARANTINE_GRACE:
+                    # Somebody may be writing it. If not, it is to be set aside, and may not open the gate until then.
+                    self._next_scan = min(self._next_scan, time.monotonic() + QUARANTINE_GRACE + 1)
+            return token
+        return None
 
     def _remember(self, owed: t.Sequence[Owed]) -> None:
         again = {name: until for name, until in self._owed.items() if until != float("inf")}
@@ -321,23 +344,17 @@ class Agent:
             due.add(heapq.heappop(self._ends)[1])
         if not due:
             return
-        with open_store(self.settings.store, wait=STORE_WAIT) as store:
+        with open_store(self.settings.store, wait=LOCK_WAIT) as store:
             expired = []
             for name in due:
-                token = None
-                with contextlib.suppress(StoreError):
-                    token = store.look(name)
-                if token is None:
-                    self._over.pop(name, None)
-                elif token.is_expired(now):
+                token = self._look(store, name, now)
+                if token is not None and token.is_expired(now):
                     expired.append(name)
-                elif token.expires_at is not None and token.expires_at < now + HORIZON:
-                    heapq.heappush(self._ends, (float(token.expires_at), name))
             self._take_away(store, expired)
         for name in self._over:
             if name in due:
-                heapq.heappush(self._ends, (now + _pause_of(self._over[name]), name))
-        self._note("removal", self._over_words())
+                heapq.heappush(self._ends, (now + pause_of(self._over[name]), name))
+        self._note("removal", words_about(len(self._over)))
 
     def _take_away(self, store: TokenStore, names: t.Sequence[str]) -> None:
         """Remove tokens whose end has come, and have their sessions ended, those of files that stay, too."""
@@ -349,16 +366,9 @@ class Agent:
         if gone.removed:
             self.say(f"removed {len(gone.removed)} expired")
             self._next_settling = min(self._next_settling, time.monotonic() + SECOND_LOOK + 1)
+            self._owed.update(dict.fromkeys(gone.removed, float("inf")))
         wanted = set(names)
         self.ending.add((session for session in self._sessions() if session.token in wanted), EXPIRED)
-
-    def _over_words(self) -> str:
-        if not self._over:
-            return ""
-        return (
-            f"{len(self._over)} expired tokens cannot be removed and still open the gate; "
-            "their sessions are ended. Is a file immutable (lsattr), or the file system read-only?"
-        )
 
     def _settle(self) -> None:
         """Forget removed tokens whose sessions are gone."""
@@ -366,7 +376,7 @@ class Agent:
         with open_store(self.settings.store, write=False) as store:
             owed = owed_of(store, problems)
         open_tokens = frozenset(owing.session.token for owing in self.ending.owed.values())
-        problems += settle(self.settings.store, owed, Ended(tokens=open_tokens))
+        problems += settle(self.settings.store, owed, Ended(tokens=open_tokens), LOCK_WAIT)
         with open_store(self.settings.store, write=False) as store:
             left = owed_of(store, problems)
         self._owed = {}
@@ -396,8 +406,10 @@ class Agent:
                     self._log_watch = self.log_kernel.add(folder, _LOG_EVENTS)
                 self._log_changed = True
             events = self.log_kernel.read()
-            if any(event.mask & inotify.IGNORED for event in events):
-                self._log_watch = -1  # the folder has gone
+            lost = inotify.IGNORED | inotify.MOVE_SELF  # the folder has gone, or it is elsewhere
+            if any(event.watch == self._log_watch and event.mask & lost for event in events):
+                self.log_kernel.remove(self._log_watch)
+                self._log_watch = -1
             self._log_changed = self._log_changed or bool(events)
         else:
             self._log_changed = True
@@ -405,17 +417,17 @@ class Agent:
         if not now and (not self._log_changed or moment < self._next_log):
             return
         self._next_log = moment + (LOG_PAUSE if self._log_watch != -1 else POLL)
-        self._log_changed = self._log_watch == -1
         try:
-            started = self.follower.read()
-            self._note("log", "")
+            started, problem = self.follower.read(), ""
         except MissingLog as error:
-            self._note("log", str(error))
-            return
+            started, problem = [], str(error)
+        # Only now: what could not be read is to be read again.
+        self._log_changed = self._log_watch == -1
+        self._note("log", problem)
         self._judge(started)
         if self.follower.size > self.settings.log_limit and moment >= self._next_shortening:
             self._next_shortening = moment + SHORTEN_PAUSE
-            done = shorten(self.settings.session_log, self.settings.log_limit)
+            done = shorten(self.settings.session_log, self.settings.log_limit, LOCK_WAIT)
             self._note("shortening", LEFT_LONG.get(done, ""))
             self._log_changed = True
 
@@ -424,7 +436,7 @@ class Agent:
         sessions = [
             session
             for session in sessions
-            if session.key not in self._left_open and session.token not in self._revoking
+            if (session.key, session.started_at) not in self._left_open and session.token not in self._revoking
         ]
         if not sessions or self.watch.identity is None:
             return
@@ -442,7 +454,8 @@ class Agent:
                 elif session.started_at <= self._owed.get(token, float("-inf")) and (
                     not there[token] or self._owed[token] != float("inf")
                 ):
-                    causes.setdefault(REVOKED, []).append(session)
+                    cause = REVOKED if there[token] or self._owed[token] == float("inf") else REMOVED
+                    causes.setdefault(cause, []).append(session)
                 elif not there[token] and self.settings.end_on_removal:
                     causes.setdefault(REMOVED, []).append(session)
         for cause, some in causes.items():
@@ -463,29 +476,19 @@ class Agent:
         self._left_open = frozenset()
         if self.follower is None:
             return
+        is_log_there = False
         with contextlib.suppress(MissingLog):
             self.follower.read()
+            is_log_there = True
         known = left_open.load(self.settings.state)
-        if known is not None and known.store == identity:
-            self._left_open = known.sessions & set(self.follower.open)
-        else:
-            with open_store(self.settings.store, write=False) as store:
-                owed = {record.name for record in owed_of(store, [])}
-            with opened(self.settings.store, identity) as folder:
-                if folder is None:
-                    raise StoreError(f"{self.settings.store} was replaced while it was looked at")
-                self._left_open = {
-                    session.key
-                    for session in self._sessions()
-                    if session.token not in owed and not is_there(session.token, folder)
-                }
+        if known is None or known.store != identity:
+            self._left_open = left_open.without_token(self.settings.store, identity, self._sessions())
             if self._left_open:
                 self.say(
                     f"{len(self._left_open)} sessions are older than this agent and have no token; they are left open"
                 )
+        elif is_log_there:
+            self._left_open = left_open.named(self._sessions()) & known.sessions
+        else:
+            self._left_open = known.sessions
         left_open.save(self.settings.state, left_open.LeftOpen(identity, frozenset(self._left_open)))
-
-
-def _pause_of(tries: int) -> float:
-    """Seconds until a token's file that could not be removed is tried again."""
-    return min(60.0, 2.0**tries)

@@ -15,6 +15,8 @@ from .._sessions.sockets import SocketError
 
 # Seconds until the next try. nginx takes a moment to note that a connection is gone.
 PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+# Of very many only some are ended at once: an end that comes meanwhile does not wait for all of them.
+AT_ONCE = 1000
 OVER_UNIX = "a session over a unix socket can be ended by its client or by nginx only"
 
 
@@ -42,7 +44,9 @@ class Ending:
         count = 0
         now = time.monotonic()
         for session in sessions:
-            if session.key not in self.owed:
+            former = self.owed.get(session.key)
+            # nginx may have begun to number its connections anew.
+            if former is None or former.session.started_at != session.started_at:
                 self.owed[session.key] = Owing(session, cause, now)
                 count += 1
         return count
@@ -63,7 +67,8 @@ class Ending:
     def try_due(self, is_open: t.Callable[[Session], bool]) -> None:
         """End those that are due. ``is_open``: whether the session log has no end of one."""
         now = time.monotonic()
-        due = [owing for owing in self.owed.values() if owing.next_try <= now]
+        due = sorted((owing for owing in self.owed.values() if owing.next_try <= now), key=lambda one: one.next_try)
+        del due[AT_ONCE:]
         if not due:
             return
         for owing in [owing for owing in due if not is_open(owing.session)]:
@@ -95,3 +100,18 @@ class Ending:
         if owing.tries == 0:
             return  # it had ended by itself
         self.ended[owing.cause] = self.ended.get(owing.cause, 0) + 1
+
+
+def pause_of(tries: int) -> float:
+    """Seconds until a token's file that could not be removed is tried again."""
+    return min(60.0, 2.0 ** min(tries, 6))
+
+
+def words_about(kept: int) -> str:
+    """What is told of so many expired tokens whose files could not be removed."""
+    if not kept:
+        return ""
+    return (
+        f"{kept} expired tokens cannot be removed and still open the gate; "
+        "their sessions are ended. Is a file immutable (lsattr), or the file system read-only?"
+    )

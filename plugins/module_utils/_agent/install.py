@@ -17,6 +17,7 @@ import typing as t
 from .._host import files
 from .._host.locks import PLACE as LOCKS
 from .._host.shipped import MARKER, needed, package_files, start_program
+from . import left_open
 from .prune import IDENTITY
 from .service import IDENTITY as AGENT_IDENTITY
 
@@ -28,6 +29,7 @@ FORMER_CODE = ("_token_pattern", "_token_store", "_sessions", "_prune")
 TIME_LIMIT = 300
 PACKAGE = "wssgate_tokens"
 UNITS = "/etc/systemd/system"
+STATE = "/var/lib/" + AGENT_IDENTITY
 CRON = "/etc/cron.d"
 SCHEDULERS = ("agent", "systemd", "cron", "none")
 
@@ -219,12 +221,12 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
         above = os.path.dirname(settings.store)
         if above != "/":
             writable[0] = "-" + above
-        shares_tmp = any(word.startswith(("-/tmp/", "-/var/tmp/")) for word in writable)
+        shares_tmp = any((word + "/").startswith(("-/tmp/", "-/var/tmp/")) for word in writable)
         wanted[f"{UNITS}/{AGENT_IDENTITY}.service"] = AGENT.format(
             marker=MARKER,
             identity=AGENT_IDENTITY,
             command=" ".join(shlex.quote(word) for word in settings.agent_command()).replace("%", "%%"),
-            writable=" ".join(writable),
+            writable=" ".join(writable).replace("%", "%%"),
             limit=TIME_LIMIT,
             locks=os.path.basename(LOCKS),
             private_tmp="no" if shares_tmp else "yes",
@@ -234,7 +236,7 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
             marker=MARKER,
             identity=IDENTITY,
             command=command.replace("%", "%%"),
-            writable=" ".join(writable),
+            writable=" ".join(writable).replace("%", "%%"),
             limit=TIME_LIMIT,
             locks=os.path.basename(LOCKS),
         )
@@ -274,6 +276,8 @@ def apply(settings: Settings, found: t.Sequence[Change]) -> None:
             # An operator may have put the folder elsewhere with a link.
             files.make_folders(os.path.dirname(change.path))
             files.write(change.path, change.after.encode("utf-8"), files.PUBLIC, follow=True)
+        if change.after is None and change.path == f"{UNITS}/{AGENT_IDENTITY}.service":
+            left_open.forget(STATE)
     if any(change.after is None for change in found):
         package = settings.directory + "/" + PACKAGE
         if not os.path.exists(settings.directory + "/prune"):

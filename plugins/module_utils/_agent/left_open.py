@@ -16,18 +16,40 @@ import typing as t
 
 from .._host import files
 from .._host.error import HostError
-from .._sessions.log import Key
-from .store_watch import Identity
+from .._sessions.log import Key, Session
+from .._tokens.record import StoreError
+from .._tokens.store import open_store
+from .prune import owed_of
+from .store_watch import Identity, is_there, opened
 
 NAME = "left-open.json"
 LIMIT = 1 << 26
+
+
+# With the time at which it began: after a boot nginx numbers workers and connections from the beginning.
+Begun = t.Tuple[Key, float]
 
 
 class LeftOpen(t.NamedTuple):
     """The store, by device and inode, and the sessions."""
 
     store: Identity
-    sessions: t.FrozenSet[Key]
+    sessions: t.FrozenSet[Begun]
+
+
+def named(sessions: t.Iterable[Session]) -> t.FrozenSet[Begun]:
+    """Sessions as the record names them."""
+    return frozenset((session.key, session.started_at) for session in sessions)
+
+
+def without_token(path: str, identity: Identity, sessions: t.Iterable[Session]) -> t.FrozenSet[Begun]:
+    """Those of the sessions whose token is neither in the store nor owed their end."""
+    with open_store(path, write=False) as store:
+        owed = {record.name for record in owed_of(store, [])}
+    with opened(path, identity) as folder:
+        if folder is None:
+            raise StoreError(f"{path} was replaced while it was looked at")
+        return named(one for one in sessions if one.token not in owed and not is_there(one.token, folder))
 
 
 def load(folder: str) -> t.Optional[LeftOpen]:
@@ -38,8 +60,11 @@ def load(folder: str) -> t.Optional[LeftOpen]:
             document = json.loads(data.decode("utf-8"))
             device, inode = document["store"]
             found = document["sessions"]
-            keys = frozenset((str(worker), str(connection), str(request)) for worker, connection, request in found)
-            return LeftOpen((int(device), int(inode)), keys)
+            sessions = frozenset(
+                ((str(worker), str(connection), str(request)), float(began))
+                for (worker, connection, request), began in found
+            )
+            return LeftOpen((int(device), int(inode)), sessions)
     return None
 
 
@@ -47,3 +72,14 @@ def save(folder: str, record: LeftOpen) -> None:
     """Write the record, whole or not at all."""
     document = {"store": list(record.store), "sessions": sorted(record.sessions)}
     files.write(os.path.join(folder, NAME), json.dumps(document).encode("utf-8"), mode=files.PRIVATE)
+
+
+def forget(folder: str) -> None:
+    """Remove the record and its folder: an agent that comes later has not seen what happens until then."""
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            if name == NAME or name.startswith(files.STAGED_PREFIX):
+                files.remove(os.path.join(folder, name))
+    # Not empty: somebody else's files are in it.
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)

@@ -31,7 +31,7 @@ from .._tokens.record import (
     fingerprint,
     full_fingerprint,
 )
-from .._tokens.store import TokenStore, open_store
+from .._tokens.store import LOCK_WAIT, TokenStore, open_store
 
 IDENTITY = "wssgate-token-prune"
 FINGERPRINTS_AT_MOST = 20
@@ -159,7 +159,7 @@ def wanted_of(owed: t.Sequence[Owed], names: t.Iterable[str] = (), fingerprints:
     return Wanted(whole, fingerprints, again)
 
 
-def settle(path: str, owed: t.Sequence[Owed], sessions: Ended) -> t.List[str]:
+def settle(path: str, owed: t.Sequence[Owed], sessions: Ended, wait: float = LOCK_WAIT) -> t.List[str]:
     """Forget the removed tokens that have no session left, once a held-up worker has had time to show one."""
     if sessions.tokens is None:
         return []  # nobody knows what is left
@@ -168,7 +168,7 @@ def settle(path: str, owed: t.Sequence[Owed], sessions: Ended) -> t.List[str]:
     if not over:
         return []
     try:
-        with open_store(path) as store:
+        with open_store(path, wait=wait) as store:
             return store.settle(over)
     except HostError as error:
         return [str(error)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 import typing as t
 
 from .._host import inotify
@@ -17,6 +18,9 @@ from .._tokens.record import is_token
 
 _STORE = (
     inotify.CLOSE_WRITE
+    # A second name for a file, and a file that stays open for writing
+    | inotify.CREATE
+    | inotify.MODIFY
     | inotify.MOVED_TO
     | inotify.MOVED_FROM
     | inotify.ATTRIB
@@ -26,8 +30,10 @@ _STORE = (
     | inotify.ONLY_FOLDER
 )
 _GONE = inotify.DELETE | inotify.MOVED_FROM
-_CAME = inotify.CLOSE_WRITE | inotify.MOVED_TO | inotify.ATTRIB
+_CAME = inotify.CLOSE_WRITE | inotify.CREATE | inotify.MODIFY | inotify.MOVED_TO | inotify.ATTRIB
 
+# Of a file system that is coarse
+TICK = 3.0
 Identity = t.Tuple[int, int]
 
 
@@ -78,7 +84,10 @@ class StoreWatch:
             changes = Changes()
             changes.is_incomplete = True
             self._watch_another(found)
-        elif self._kernel is None and found is not None:
+        elif found is not None and self.is_polling:
+            self._add_watch()
+            # Between the last comparison and the watch anything may have happened.
+            changes.is_incomplete = not self.is_polling
             self._compare(changes)
         # The last event of a name counts: one that came and went has gone.
         return changes
@@ -104,16 +113,23 @@ class StoreWatch:
             if self._number != -1:
                 self._kernel.remove(self._number)
             self._number = -1
-            if found is not None:
-                try:
-                    self._number = self._kernel.add(self.path, _STORE)
-                except OSError:
-                    found = None
         self.identity = found
         self._listed = {}
         self._stamp = 0
-        if self._kernel is None and found is not None:
-            self._compare(Changes())
+        if found is not None:
+            self._add_watch()
+            if self.is_polling:
+                self._compare(Changes())
+
+    @property
+    def is_polling(self) -> bool:
+        """Whether the folder has to be looked at again and again; also where the kernel has no watch left for it."""
+        return self.identity is not None and self._number == -1
+
+    def _add_watch(self) -> None:
+        if self._kernel is not None:
+            with contextlib.suppress(OSError):
+                self._number = self._kernel.add(self.path, _STORE)
 
     def _compare(self, changes: Changes) -> None:
         try:
@@ -134,7 +150,8 @@ class StoreWatch:
                 changes.came.add(name)
         changes.gone.update(name for name in self._listed if name not in listed)
         self._listed = listed
-        self._stamp = stamp
+        # What happens within one tick of the file system's clock leaves the same time.
+        self._stamp = stamp if time.time() - stamp / 1e9 > TICK else 0
 
 
 @contextlib.contextmanager

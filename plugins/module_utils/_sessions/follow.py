@@ -11,7 +11,7 @@ import contextlib
 import os
 import typing as t
 
-from .log import Log, LogFile, Session, open_logs
+from .log import LOCK_WAIT, Log, LogFile, Session, open_logs
 
 # What stands before the place where reading stopped is compared: a log that was shortened or replaced is read anew.
 _MARK = 128
@@ -27,8 +27,9 @@ class _Place(t.NamedTuple):
 class Follower:
     """The sessions that a token has let in and that have no end yet, brought up to date by :meth:`read`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, wait: float = LOCK_WAIT) -> None:
         self.path = path
+        self.wait = wait
         self.size = 0
         self._places: t.Dict[t.Tuple[int, int], _Place] = {}
         self._started: t.List[Session] = []
@@ -41,7 +42,7 @@ class Follower:
 
     def read(self) -> t.List[Session]:
         """Read on; return the sessions that are new. After the log was shortened or replaced, all of them are."""
-        with open_logs(self.path) as files:
+        with open_logs(self.path, self.wait) as files:
             # nginx gives it to the workers when it opens its logs anew, unless the file system prevents that.
             with contextlib.suppress(OSError):
                 files[-1].secure()
@@ -55,9 +56,12 @@ class Follower:
             for file, place in zip(files, places):
                 if place is not None:
                     file.resume(place.offset)
-                self._log.feed(file.read_new())
+                for part in file.parts():
+                    self._log.feed(part)
+                    self._started[:] = [one for one in self._started if self._log.open.get(one.key) is one]
             self._places = {_identity(file): _Place(file.offset, _before(file)) for file in files}
             self.size = os.fstat(files[-1].fd).st_size - files[-1].data_start()
+        # Of two logs the second may hold the end of a session of the first.
         started = [session for session in self._started if self._log.open.get(session.key) is session]
         self._started.clear()
         return started

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import re
 import time
@@ -41,6 +42,8 @@ KEPT = "K"
 
 LOG_LIMIT = 4 * 1024 * 1024
 LOCK_WAIT = 30.0
+# More than a gate has while its log is shortened
+ENDS_KEPT = 50000
 # Seconds by which a process must be younger than a session to be another one than its worker. nginx logs a time that is
 # a little older than the line, and both clocks are read one after the other.
 START_MARGIN = 1.0
@@ -48,6 +51,8 @@ START_MARGIN = 1.0
 _KEEP_SIZE = 0x01
 _PUNCH_HOLE = 0x02
 _COLLAPSE_RANGE = 0x08
+# What isdigit() takes for one may be no number to others.
+_NUMBER = re.compile(r"[0-9]{1,10}\Z")
 Key = t.Tuple[str, str, str]  # worker, connection, request
 
 
@@ -104,7 +109,9 @@ class Log:
         # Sessions are added to it as they are read, where somebody wants to look at each.
         self.started = started
         self._by_pair: t.Dict[Pair, t.Set[Key]] = {}
+        # For lines that are written again although their end is logged already: of the last ends only.
         self._ended: t.Set[Key] = set()
+        self._ended_before: t.Set[Key] = set()
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
@@ -118,14 +125,16 @@ class Log:
                 self._end(End(*fields))
 
     def _start(self, start: Start, line: bytes) -> None:
-        if not start.worker.isdigit():
+        if not _NUMBER.match(start.worker):
             return
         key = (start.worker, start.connection, start.request)
-        if start.kind == KEPT and (key in self._ended or key in self.open):
+        if start.kind == KEPT and (key in self._ended or key in self._ended_before or key in self.open):
             return
         pair: t.Optional[Pair] = None
         try:
             started_at = float(start.msec)
+            if not math.isfinite(started_at):
+                return
             if not start.client.startswith("unix:"):
                 pair = (end_of(start.server, start.server_port), end_of(start.client, start.client_port))
         except ValueError:
@@ -140,6 +149,7 @@ class Log:
                     self._close(other)
         self._close(key)
         self._ended.discard(key)
+        self._ended_before.discard(key)
         session = self.open[key] = Session(key, started_at, pair, start.visitor, start.token, line)
         if self.started is not None:
             self.started.append(session)
@@ -150,6 +160,8 @@ class Log:
         key = (end.worker, end.connection, end.request)
         self._close(key)
         self._ended.add(key)
+        if len(self._ended) >= ENDS_KEPT:
+            self._ended, self._ended_before = set(), self._ended
 
     def _close(self, key: Key) -> None:
         session = self.open.pop(key, None)
@@ -167,7 +179,7 @@ class MissingLog(StoreError):
 class LogFile:
     """The open session log; shared among readers, alone for whoever shortens it."""
 
-    def __init__(self, path: str, shorten: bool = False, lock: bool = True) -> None:
+    def __init__(self, path: str, shorten: bool = False, lock: bool = True, wait: float = LOCK_WAIT) -> None:
         self.path = path
         self._stack = contextlib.ExitStack()
         flags = (os.O_RDWR | os.O_APPEND) if shorten else os.O_RDONLY
@@ -179,7 +191,7 @@ class LogFile:
             raise StoreError(f"cannot open {path}: {reason(error)}") from None
         try:
             if lock:
-                self._lock(shorten)
+                self._lock(shorten, wait)
         except BaseException:
             os.close(self.fd)
             raise
@@ -192,12 +204,12 @@ class LogFile:
         self._stack.close()
         os.close(self.fd)
 
-    def _lock(self, alone: bool) -> None:
+    def _lock(self, alone: bool, wait: float) -> None:
         """By the folder: nginx's workers have the log's descriptor, and a lock on that they could hold for ever."""
         try:
             folder = files.open_folder(os.path.dirname(self.path) or ".", follow=True)
             try:
-                self._stack.enter_context(hold(folder, self.path, not alone, LOCK_WAIT, former=self.fd))
+                self._stack.enter_context(hold(folder, self.path, not alone, wait, former=self.fd))
             finally:
                 os.close(folder)
         except OSError as error:
@@ -210,14 +222,17 @@ class LogFile:
         except OSError:
             return os.fstat(self.fd).st_size  # nothing but a hole
 
-    def read_new(self) -> bytes:
-        parts: t.List[bytes] = []
+    def parts(self) -> t.Iterator[bytes]:
+        """What has come since the last reading, in parts: a log that cannot be shortened may be larger than memory."""
         while True:
             part = os.pread(self.fd, 1 << 20, self._offset)
             if not part:
-                return b"".join(parts)
+                return
             self._offset += len(part)
-            parts.append(part)
+            yield part
+
+    def read_new(self) -> bytes:
+        return b"".join(self.parts())
 
     @property
     def offset(self) -> int:
@@ -352,10 +367,10 @@ def _rotated(path: str) -> t.List[str]:
 
 
 @contextlib.contextmanager
-def open_logs(path: str) -> t.Iterator[t.List[LogFile]]:
+def open_logs(path: str, wait: float = LOCK_WAIT) -> t.Iterator[t.List[LogFile]]:
     """Every log that may name an open session, in the order in which they were begun, the present one last."""
     with contextlib.ExitStack() as stack:
-        main = stack.enter_context(LogFile(path))
+        main = stack.enter_context(LogFile(path, wait=wait))
         try:
             formers = former_logs(path)
         except (HostError, OSError) as error:
@@ -372,10 +387,10 @@ def open_logs(path: str) -> t.Iterator[t.List[LogFile]]:
         yield [*found, main]
 
 
-def shorten(path: str, limit: int = LOG_LIMIT) -> str:
+def shorten(path: str, limit: int = LOG_LIMIT, wait: float = LOCK_WAIT) -> str:
     """Bound the log; return what was done. Open sessions stay in it."""
     try:
-        file = LogFile(path, shorten=True)
+        file = LogFile(path, shorten=True, wait=wait)
     except MissingLog:
         return "absent"
     with file:

@@ -37,7 +37,11 @@ def plain_address(text: str) -> str:
 
 
 def end_of(address: str, port: str) -> Address:
-    return plain_address(address), int(port)
+    number = int(port)
+    if not 0 <= number <= 65535:
+        # One such number in a filter, and ss refuses the whole of it.
+        raise ValueError("no port has this number")
+    return plain_address(address), number
 
 
 def _ss(arguments: t.Sequence[str]) -> t.Tuple[str, str]:

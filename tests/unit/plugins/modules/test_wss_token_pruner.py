@@ -144,6 +144,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(tmp_path)
     monkeypatch.setattr(pruner, "UNITS", str(machine.units))
     monkeypatch.setattr(pruner, "CRON", str(machine.cron))
+    monkeypatch.setattr(pruner, "STATE", str(tmp_path / "state"), raising=False)
     for name, value in (("UNITS", machine.units), ("CRON", machine.cron)):
         monkeypatch.setattr(pruner_state, name, str(value))
     monkeypatch.setattr(wss_token_pruner, "UNITS", str(machine.units))
@@ -241,6 +242,26 @@ def test_what_the_agent_cannot_do_is_a_warning(machine: Machine, run: Any) -> No
 def test_removals_by_hand_can_leave_sessions_open(machine: Machine, run: Any) -> None:
     run(scheduler="agent", end_on_removal=False)
     assert " --keep-on-removal\n" in (machine.units / AGENT).read_text()
+
+
+@pytest.mark.parametrize("change", [{"state": "absent"}, {"scheduler": "cron"}])
+def test_what_the_agent_kept_goes_with_it(machine: Machine, run: Any, change: dict[str, str]) -> None:
+    run(scheduler="agent")
+    state = machine.root / "state"
+    state.mkdir()
+    (state / "left-open.json").write_text("{}")
+    run(**change)
+    assert not state.exists()
+
+
+@pytest.mark.parametrize(
+    ("store", "is_private"), [("/tmp/tokens", "no"), ("/var/tmp/a/tokens", "no"), ("/srv/100%n/tokens", "yes")]
+)
+def test_the_agent_s_unit_lets_it_at_its_store(machine: Machine, run: Any, store: str, is_private: str) -> None:
+    run(scheduler="agent", store=store, session_log="/var/log/nginx/wssgate/sessions.log")
+    unit = (machine.units / AGENT).read_text()
+    assert f"PrivateTmp={is_private}\n" in unit
+    assert f"ReadWritePaths=-{store.rpartition('/')[0].replace('%', '%%')} -/var/log/nginx/wssgate\n" in unit
 
 
 def test_absent_takes_the_agent_away(machine: Machine, run: Any) -> None:
