@@ -15,7 +15,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import shipped
 
 UTILS = Path(__file__).parents[2] / "plugins/module_utils"
-PROGRAMS = (install.PROGRAM, hook.CODE)
+PROGRAMS = (install.PROGRAM, install.AGENT_PROGRAM, hook.CODE)
 
 
 def imports(name: str) -> tuple[set[str], set[str]]:
