@@ -93,8 +93,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._host import owned
-from ..module_utils._host.owned import ABSENT, FILE, FOLDER, OwnedError
+from ..module_utils._host import files, owned
+from ..module_utils._host.error import HostError
+from ..module_utils._host.owned import ABSENT, FILE, FOLDER
 
 File = t.Dict[str, t.Any]
 
@@ -133,19 +134,17 @@ def users_in(content: bytes) -> str:
 def refuse_what_cannot_be(module: AnsibleModule, wanted: File, found: owned.Found) -> None:
     path = wanted["path"]
     if not os.path.isabs(path):
-        raise OwnedError(f"{path} is not an absolute path")
+        raise HostError(f"{path} is not an absolute path")
     if found.kind == FOLDER:
-        raise OwnedError(f"{path} is a folder: name a file, or remove it")
+        raise HostError(f"{path} is a folder: name a file, or remove it")
     # A dry run cannot know what an earlier task of the play would make.
     if module.check_mode:
         return
     if not os.path.isdir(os.path.dirname(path)):
-        raise OwnedError(
-            f"{os.path.dirname(path)}, the folder of {path}, is not there: install nginx, or make it first"
-        )
+        raise HostError(f"{os.path.dirname(path)}, the folder of {path}, is not there: install nginx, or make it first")
     for database, option in (("passwd", "owner"), ("group", "group")):
         if not owned.is_known(database, wanted[option]):
-            raise OwnedError(f"{option} {wanted[option]} of {path} is not on this host: make it first, or name another")
+            raise HostError(f"{option} {wanted[option]} of {path} is not on this host: make it first, or name another")
 
 
 def keep(module: AnsibleModule, wanted: File, found: owned.Found) -> t.Optional[t.Dict[str, str]]:
@@ -156,10 +155,15 @@ def keep(module: AnsibleModule, wanted: File, found: owned.Found) -> t.Optional[
     if is_other:
         changed = True
         if not module.check_mode:
-            owned.write(
+            files.write(
                 path,
                 content,
-                lambda staged: module.set_fs_attributes_if_different(attributes_of(module, wanted, staged), False),
+                files.PRIVATE,
+                follow=True,
+                replaces_link=True,
+                finish=lambda staged: module.set_fs_attributes_if_different(
+                    attributes_of(module, wanted, staged), False
+                ),
             )
     else:
         changed = module.set_fs_attributes_if_different(attributes_of(module, wanted, path), False)
@@ -176,18 +180,17 @@ def keep(module: AnsibleModule, wanted: File, found: owned.Found) -> t.Optional[
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    files = module.params["files"]
     diff: t.List[t.Dict[str, str]] = []
     path = ""
     try:
-        found = [(wanted, owned.look(wanted["path"])) for wanted in files]
+        found = [(wanted, owned.look(wanted["path"])) for wanted in module.params["files"]]
         for wanted, there in found:
             refuse_what_cannot_be(module, wanted, there)
         for wanted, there in found:
             path = wanted["path"]
             changes = keep(module, wanted, there)
             diff += [changes] if changes else []
-    except OwnedError as error:
+    except HostError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{path}: {os.strerror(error.errno or 0)}")

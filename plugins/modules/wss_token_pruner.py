@@ -150,7 +150,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._host import owned
+from ..module_utils._host import files, owned
 from ..module_utils._host.diff import in_one_line
 from ..module_utils._host.error import HostError
 from ..module_utils._host.run import run
@@ -266,7 +266,7 @@ def keep_folder(module: AnsibleModule, wanted: t.Mapping[str, t.Any]) -> t.Optio
     changed = found.kind == owned.ABSENT
     if not module.check_mode:
         for folder in owned.missing_folders(path):
-            os.mkdir(folder, 0o700)
+            files.make_folder(folder, 0o700)
             module.set_fs_attributes_if_different(module.load_file_common_arguments(given, folder), False)
     if found.kind == owned.FOLDER:
         changed = module.set_fs_attributes_if_different(module.load_file_common_arguments(given, path), False)

@@ -226,18 +226,25 @@ def write(
     gid: t.Optional[int] = None,
     folder: t.Optional[int] = None,
     follow: bool = False,
+    replaces_link: bool = False,
+    finish: t.Optional[t.Callable[[str], object]] = None,
 ) -> None:
     """Put a file in place, or another in its place, in one step, and have it on the disk.
 
     Whoever opens the path gets all of the old content or all of the new. A link or anything else that is no file is
     refused; one that comes there meanwhile is replaced, never written through. ``follow``: the folder may be a link.
+    ``replaces_link``: a link is replaced instead of refused. ``finish`` is called with the path of the staged file,
+    which is in the same folder, before it gets its name.
     """
     with _parent(path, folder, follow) as (handle, name):
-        check(name, handle, path)
+        if not replaces_link:
+            check(name, handle, path)
         staged = STAGED_PREFIX + os.urandom(8).hex()
         with _about(path):
             write_new(staged, content, mode, uid, gid, handle)
             try:
+                if finish is not None:
+                    finish(os.path.join(os.path.dirname(path), staged))
                 move(staged, name, handle, handle)
             except BaseException:
                 with contextlib.suppress(OSError):

@@ -2,23 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files and folders with owner, group and mode: what is there, and how a file comes there in one step."""
+"""What is at a path, with owner, group and mode by their names."""
 
 from __future__ import annotations
 
-import contextlib
 import grp
 import os
 import pwd
 import stat
-import tempfile
 import typing as t
 
 ABSENT, FILE, FOLDER, OTHER = "absent", "file", "folder", "other"
-
-
-class OwnedError(Exception):
-    """What is wrong with a path; the text holds no content."""
 
 
 class Found(t.NamedTuple):
@@ -80,31 +74,6 @@ def is_known(database: str, name: str) -> bool:
     except KeyError:
         return False
     return True
-
-
-def write(path: str, content: bytes, give_attributes: t.Callable[[str], object]) -> None:
-    """Put a file in place: whoever opens the path finds the old one, or the whole new one with owner, group and mode.
-
-    A symlink at the path is replaced; nothing is written to what it points to.
-    """
-    directory = os.path.dirname(path)
-    descriptor, staged = tempfile.mkstemp(dir=directory, prefix=".wssgate-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            give_attributes(staged)
-            os.fsync(file.fileno())
-        os.rename(staged, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(staged)
-        raise
-    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def missing_folders(path: str) -> t.List[str]:

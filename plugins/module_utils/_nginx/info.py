@@ -6,15 +6,13 @@
 
 from __future__ import annotations
 
-import grp
 import hashlib
 import os
-import pwd
 import re
-import stat
 
 from typing import Any, Dict, List
 
+from .._host import owned
 from .._host.error import HostError
 from .._host.run import run
 from .capacity import descriptors
@@ -97,27 +95,14 @@ def path_states(paths: List[str]) -> Dict[str, Dict[str, str]]:
     """
     found: Dict[str, Dict[str, str]] = {}
     for path in paths:
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
+        there = owned.look(path)
+        if there.kind == owned.FILE:
+            found[path] = {"kind": "file", "sha256": hashlib.sha256(there.content).hexdigest()}
+        elif there.kind == owned.FOLDER:
+            found[path] = {"kind": "directory"}
+        else:
             continue
-        try:
-            details = os.fstat(descriptor)
-            if stat.S_ISREG(details.st_mode):
-                with open(descriptor, "rb", closefd=False) as file:
-                    kind = {"kind": "file", "sha256": hashlib.sha256(file.read()).hexdigest()}
-            elif stat.S_ISDIR(details.st_mode):
-                kind = {"kind": "directory"}
-            else:
-                continue
-        finally:
-            os.close(descriptor)
-        found[path] = dict(
-            kind,
-            owner=_owner_name(details.st_uid),
-            group=_group_name(details.st_gid),
-            mode=f"{stat.S_IMODE(details.st_mode):04o}",
-        )
+        found[path].update(owner=there.owner, group=there.group, mode=there.mode)
     return found
 
 
@@ -136,20 +121,6 @@ def differing_files(wanted: List[Dict[str, str]]) -> List[str]:
             "mode": file["mode"],
         }
     ]
-
-
-def _owner_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _group_name(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
 
 
 def modules(build: Build, dynamic: bool) -> List[str]:

@@ -11,6 +11,7 @@ import pwd
 
 import pytest
 
+from ansible_collections.wssgate.nginx.plugins.module_utils._host import owned
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx import info as _nginx_info
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.info import (
     differing_files,
@@ -146,8 +147,8 @@ def test_an_owner_without_a_name_is_its_number(tmp_path, monkeypatch):
     def unknown(number):
         raise KeyError(number)
 
-    monkeypatch.setattr(_nginx_info.pwd, "getpwuid", unknown)
-    monkeypatch.setattr(_nginx_info.grp, "getgrgid", unknown)
+    monkeypatch.setattr(owned.pwd, "getpwuid", unknown)
+    monkeypatch.setattr(owned.grp, "getgrgid", unknown)
     state = path_states([str(tmp_path)])[str(tmp_path)]
     assert (state["owner"], state["group"]) == (str(os.getuid()), str(os.getgid()))
 

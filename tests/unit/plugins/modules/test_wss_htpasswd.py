@@ -142,7 +142,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_other(
 ) -> None:
     path.write_text("old")
 
-    def full(*_arguments: Any) -> None:
+    def full(*_arguments: Any, **_options: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "rename", full)
@@ -157,9 +157,10 @@ def test_nobody_else_can_read_a_file_that_is_not_complete(
     seen = []
     real = os.rename
 
-    def look(source: str, target: str) -> None:
-        seen.append((oct(os.stat(source).st_mode & 0o7777), Path(source).read_text() == CONTENT))
-        real(source, target)
+    def look(source: str, target: str, **folders: Any) -> None:
+        staged = path.parent / source
+        seen.append((oct(staged.stat().st_mode & 0o7777), staged.read_text() == CONTENT))
+        real(source, target, **folders)
 
     monkeypatch.setattr(os, "rename", look)
     run({"path": path})
