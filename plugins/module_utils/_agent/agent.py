@@ -116,7 +116,7 @@ class Agent:
             self._failures = 0
             self._note("turn", "")
         if self.ending.is_due():
-            with contextlib.suppress(HostError, StoreError, OSError):
+            with contextlib.suppress(HostError, OSError):
                 self._read_log(now=True)
             self.ending.try_due(self._is_open)
         self._note("ending", self.ending.problem if self.ending.stubborn() else "")
@@ -124,7 +124,7 @@ class Agent:
 
     def descriptors(self) -> t.List[int]:
         """What to wait for besides the time."""
-        found = [kernel.fd for kernel in (self.kernel,) if kernel is not None]
+        found = [] if self.kernel is None else [self.kernel.fd]
         if self.log_kernel is not None and not self._log_changed:
             found.append(self.log_kernel.fd)
         if self.timer is not None:
@@ -219,7 +219,7 @@ class Agent:
         for step in steps:
             try:
                 step()
-            except (HostError, StoreError) as error:
+            except HostError as error:
                 failures.append(str(error))
             except OSError as error:
                 # Its text would name a file, and a file's name is a token.
@@ -368,7 +368,7 @@ class Agent:
             self._next_settling = min(self._next_settling, time.monotonic() + SECOND_LOOK + 1)
             self._owed.update(dict.fromkeys(gone.removed, float("inf")))
         wanted = set(names)
-        self.ending.add((session for session in self._sessions() if session.token in wanted), EXPIRED)
+        self.ending.add(session for session in self._sessions() if session.token in wanted)
 
     def _settle(self) -> None:
         """Forget removed tokens whose sessions are gone."""
@@ -459,7 +459,7 @@ class Agent:
                 elif not there[token] and self.settings.end_on_removal:
                     causes.setdefault(REMOVED, []).append(session)
         for cause, some in causes.items():
-            count = self.ending.add(some, cause)
+            count = self.ending.add(some)
             if count:
                 self.say(
                     f"ending {count} sessions: their token was {cause}"

@@ -23,12 +23,10 @@ OVER_UNIX = "a session over a unix socket can be ended by its client or by nginx
 class Owing:
     """One session that is to end."""
 
-    def __init__(self, session: Session, cause: str, since: float) -> None:
+    def __init__(self, session: Session, next_try: float) -> None:
         self.session = session
-        self.cause = cause
-        self.since = since
         self.tries = 0
-        self.next_try = since
+        self.next_try = next_try
 
 
 class Ending:
@@ -36,10 +34,9 @@ class Ending:
 
     def __init__(self) -> None:
         self.owed: t.Dict[Key, Owing] = {}
-        self.ended: t.Dict[str, int] = {}
         self.problem = ""
 
-    def add(self, sessions: t.Iterable[Session], cause: str) -> int:
+    def add(self, sessions: t.Iterable[Session]) -> int:
         """Have these sessions ended; return how many of them are new."""
         count = 0
         now = time.monotonic()
@@ -47,7 +44,7 @@ class Ending:
             former = self.owed.get(session.key)
             # nginx may have begun to number its connections anew.
             if former is None or former.session.started_at != session.started_at:
-                self.owed[session.key] = Owing(session, cause, now)
+                self.owed[session.key] = Owing(session, now)
                 count += 1
         return count
 
@@ -72,7 +69,7 @@ class Ending:
         if not due:
             return
         for owing in [owing for owing in due if not is_open(owing.session)]:
-            self._is_over(owing)
+            del self.owed[owing.session.key]
         due = [owing for owing in due if owing.session.key in self.owed]
         pairs = {owing.session.pair for owing in due if owing.session.pair is not None}
         problem = ""
@@ -80,7 +77,7 @@ class Ending:
             live = sockets.live_pairs(pairs) if pairs else {}
             alive = {session.key for session in still_open([owing.session for owing in due], live)}
             for owing in [owing for owing in due if owing.session.key not in alive]:
-                self._is_over(owing)
+                del self.owed[owing.session.key]
             due = [owing for owing in due if owing.session.key in alive]
             ends = [live[owing.session.pair] for owing in due if owing.session.pair is not None]
             if ends:
@@ -94,12 +91,6 @@ class Ending:
         if any(owing.session.pair is None for owing in due):
             problem = problem or OVER_UNIX
         self.problem = problem
-
-    def _is_over(self, owing: Owing) -> None:
-        del self.owed[owing.session.key]
-        if owing.tries == 0:
-            return  # it had ended by itself
-        self.ended[owing.cause] = self.ended.get(owing.cause, 0) + 1
 
 
 def pause_of(tries: int) -> float:

@@ -12,7 +12,8 @@ import stat
 import time
 import typing as t
 
-from .._host import inotify
+from .._host import files, inotify
+from .._host.error import HostError
 from .._host.inotify import Inotify
 from .._tokens.record import is_token
 
@@ -70,10 +71,6 @@ class StoreWatch:
         self._listed: t.Dict[str, t.Tuple[int, int]] = {}
         self._stamp = 0
 
-    def fileno(self) -> int:
-        """The descriptor to wait for; -1 where the folder has to be looked at again and again."""
-        return -1 if self._kernel is None else self._kernel.fd
-
     def look(self) -> Changes:
         """Return what has happened. Where another folder is in the place, or one at last, everything is new."""
         changes = Changes()
@@ -89,7 +86,6 @@ class StoreWatch:
             # Between the last comparison and the watch anything may have happened.
             changes.is_incomplete = not self.is_polling
             self._compare(changes)
-        # The last event of a name counts: one that came and went has gone.
         return changes
 
     def forget(self) -> None:
@@ -102,6 +98,7 @@ class StoreWatch:
                 changes.is_incomplete = True
             elif event.watch == self._number and is_token(event.name):
                 if event.mask & _GONE:
+                    # One that came and went has gone.
                     changes.gone.add(event.name)
                     changes.came.discard(event.name)
                 elif event.mask & _CAME:
@@ -158,8 +155,8 @@ class StoreWatch:
 def opened(path: str, identity: Identity) -> t.Iterator[t.Optional[int]]:
     """The store's descriptor; None where another folder is in its place by now."""
     try:
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+        folder = files.open_folder(path)
+    except (OSError, HostError):
         yield None
         return
     try:

@@ -12,6 +12,8 @@ import os
 import struct
 import typing as t
 
+from .lent import Lent
+
 # linux/inotify.h
 MODIFY = 0x00000002
 ATTRIB = 0x00000004
@@ -40,7 +42,7 @@ class Event(t.NamedTuple):
     name: str
 
 
-class Inotify:
+class Inotify(Lent):
     """Watches of this process. Raises OSError where the kernel has no inotify, or no more of it."""
 
     def __init__(self) -> None:
@@ -56,18 +58,6 @@ class Inotify:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         return result
-
-    @classmethod
-    def or_none(cls) -> t.Optional[Inotify]:
-        """Return one; None where the system has none."""
-        try:
-            return cls()
-        except OSError:
-            return None
-
-    def fileno(self) -> int:
-        """The descriptor that becomes readable when something has happened."""
-        return self.fd
 
     def add(self, path: str, mask: int) -> int:
         """Watch a file or folder, by its path; return the number that its events bear."""
@@ -93,7 +83,3 @@ class Inotify:
                 name = os.fsdecode(data[position : position + length].rstrip(b"\0"))
                 position += length
                 events.append(Event(watch, mask, name))
-
-    def close(self) -> None:
-        """End all watches."""
-        os.close(self.fd)

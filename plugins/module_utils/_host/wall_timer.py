@@ -12,6 +12,8 @@ import os
 import time
 import typing as t
 
+from .lent import Lent
+
 _ABSOLUTE = 1
 _CANCEL_ON_SET = 2
 _NEVER = 2**31 - 1
@@ -25,7 +27,7 @@ class _Setting(ctypes.Structure):
     _fields_ = [("interval", _Span), ("value", _Span)]
 
 
-class WallTimer:
+class WallTimer(Lent):
     """Raises OSError where the system has no such timer."""
 
     def __init__(self) -> None:
@@ -36,18 +38,6 @@ class WallTimer:
             raise OSError("this C library has no timerfd") from None
         if self.fd == -1:
             raise OSError(ctypes.get_errno(), "timerfd_create failed")
-
-    @classmethod
-    def or_none(cls) -> t.Optional[WallTimer]:
-        """Return one; None where the system has none."""
-        try:
-            return cls()
-        except OSError:
-            return None
-
-    def fileno(self) -> int:
-        """The descriptor that becomes readable when the time has come or the clock was set."""
-        return self.fd
 
     def arm(self, moment: t.Optional[float]) -> None:
         """Go off at this time, in seconds since 1970; without one only when the clock is set."""
@@ -69,7 +59,3 @@ class WallTimer:
                 raise
             return True
         return False
-
-    def close(self) -> None:
-        """End it."""
-        os.close(self.fd)

@@ -49,6 +49,7 @@ AGENT_CODE = {
     "_agent/store_watch.py",
     "_host/files.py",
     "_host/inotify.py",
+    "_host/lent.py",
     "_host/systemd.py",
     "_host/wall_timer.py",
     "_sessions/follow.py",
