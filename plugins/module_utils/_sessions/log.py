@@ -171,8 +171,9 @@ class Log:
         self._close(key)
         self._ended.discard(key)
         self._ended_before.discard(key)
-        where = ("" if text == NONE else text for text in (start.server_name, start.location))
-        session = Session(key, started_at, pair, start.visitor, token, line, *where, _lifetime(start.lifetime))
+        server_name, location = ("" if text == NONE else text for text in (start.server_name, start.location))
+        lifetime = _lifetime(start.lifetime)
+        session = Session(key, started_at, pair, start.visitor, token, line, server_name, location, lifetime)
         self.open[key] = session
         if self.started is not None:
             self.started.append(session)
