@@ -34,6 +34,7 @@ from . import left_open
 from .causes import EXPIRED, REMOVED, REVOKED, WORDS
 from .duty import Duty
 from .ending import Ending, pause_of, words_about
+from .lifetime import Lifetimes
 from .log_watch import POLL, LogWatch
 from .prune import owed_of, settle
 from .settings import Settings
@@ -66,7 +67,7 @@ class Agent:
         self.log: t.Optional[LogWatch] = None
         if settings.session_log:
             self.log = LogWatch(settings.session_log, settings.log_limit, LOCK_WAIT, self.note)
-        self.duties: t.List[Duty] = []
+        self.duties: t.List[Duty] = [Lifetimes(self)]
         self._duties_wait: t.Dict[str, t.Tuple[int, float]] = {}  # those that failed: how often, and until when
         self.kernel = Inotify.or_none()
         self.timer = WallTimer.or_none()
@@ -428,9 +429,8 @@ class Agent:
         """Read the session log where it has grown, and look at each session that is new."""
         if self.log is not None:
             started = self.log.read(now)
-            if started:
-                for duty in self.duties:
-                    duty.started(started)
+            for duty in self.duties:
+                duty.started(started)
             self._judge(started)
             self.log.shorten()
 
@@ -477,7 +477,9 @@ class Agent:
             return
         is_log_there = False
         with contextlib.suppress(MissingLog):
-            self.follower.read()
+            started = self.follower.read()
+            for duty in self.duties:
+                duty.started(started)
             is_log_there = True
         known = left_open.load(self.settings.state)
         if known is None or known.store != identity:

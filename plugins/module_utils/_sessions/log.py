@@ -321,13 +321,19 @@ def is_running(pid: int) -> bool:
 
 def started_at(pid: int, proc: str = "/proc") -> t.Optional[float]:
     """Return when a process started, in seconds since 1970 and rather too early; None where /proc does not show it."""
+    found = started_after_boot(pid, proc)
+    return None if found is None else booted_at() + found
+
+
+def started_after_boot(pid: int, proc: str = "/proc") -> t.Optional[float]:
+    """Return how many seconds after the system a process started; None where /proc does not show it."""
     try:
         with open(f"{proc}/{pid}/stat", "rb") as stream:
             # The name in parentheses may hold anything, also blanks and parentheses.
             ticks = int(stream.read().rpartition(b")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return None
-    return booted_at() + ticks / os.sysconf("SC_CLK_TCK")
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def booted_at(run: str = "/run") -> float:
