@@ -307,6 +307,8 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ("proxy_pass_request_body off", "nginx has not read the body when it asks the service"),
     ("location external > proxy_connect_timeout", "60 s by default: time alone"),
     ("location external > proxy_read_timeout", "60 s by default: time alone"),
+    ("location external > proxy_set_header X-Api_", "nginx drops such names here; test_upstream_headers.py has some"),
+    ("location external > proxy_set_header X_Api", "nginx drops such names here; test_upstream_headers.py has some"),
     ('location external > proxy_set_header Upgrade ""', "the default"),
     ('location external > proxy_set_header Connection ""', "the default of this nginx"),
     (
