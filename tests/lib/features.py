@@ -278,6 +278,8 @@ class FeaturesGate(LocalGate):
                     {"path": "/wss", "upstream": upstream},
                     {"path": "/open", "upstream": upstream, "auth": "none"},
                     {"path": "/either", "upstream": upstream, "auth": "token_or_basic"},
+                    {"path": "/listed", "upstream": upstream, "auth": "none", "session_listed": True},
+                    {"path": "/timed", "upstream": upstream, "auth": "token_or_basic", "max_session_lifetime": 3600},
                 ],
             },
             "anybody": {
@@ -303,6 +305,8 @@ class FeaturesGate(LocalGate):
             },
         }
         self.variables |= {
+            # Nothing has to end after an hour here.
+            "token_store_pruner": "agent",
             "wss_proxy_certificates": [self.certificate(names=tuple(f"{name}.example.com" for name in NAMES))],
             "wss_proxy_htpasswd_files": [{"path": str(passwords)}],
             "wss_proxy_acme_webroot": str(webroot),
@@ -546,7 +550,7 @@ def internal_locations_are_not_found_by_clients(site: Site) -> None:
                 (name.removeprefix("wssgate.d/server_").removesuffix(".conf"), path)
                 for path in re.findall(r"location = (/\.wssgate/\S+)", text)
             }
-    assert {path.split("/")[2] for _short, path in found} == {"token", "external", "error"}
+    assert {path.split("/")[2] for _short, path in found} == {"token", "external", "session", "error"}
     asked = len(site.auth_service.asked)
     for short, path in sorted(found):
         with site.ask(short, site.plain(short, path).basic(USERNAME, PASSWORD).cookie(f"AUTH={TOKEN}")) as reply:
@@ -623,16 +627,45 @@ def the_log_counts_what_came_from_the_client(site: Site) -> None:
         assert site.last_line()["bytes_from_client"] == 0
 
 
-def the_session_log_has_each_beginning_and_end(site: Site) -> None:
+def _noted(site: Site, short: str, request: wire.Request) -> list[list[str]]:
+    """The lines that a session leaves in the session log."""
     log = site.nginx.session_log
     known = len(log.read_text()) if log.exists() else 0
-    got(site.ask("gate", site.handshake("gate").token(TOKEN)))
+    got(site.ask(short, request))
     site.last_line()
     lines = [line.split(" ") for line in log.read_text()[known:].splitlines()]
-    assert [line[0] for line in lines] == ["S", "E"], f"the session log got {lines}"
     # The process, the connection and the request are the same.
-    assert lines[0][2:5] == lines[1][2:5]
-    assert (lines[0][-1], lines[1][-1]) == (TOKEN, "101")
+    assert len({tuple(line[2:5]) for line in lines}) <= 1, f"the session log got {lines}"
+    return lines
+
+
+def the_session_log_has_each_beginning_and_end(site: Site) -> None:
+    lines = _noted(site, "gate", site.handshake("gate").token(TOKEN))
+    assert [line[0] for line in lines] == ["S", "E"], f"the session log got {lines}"
+    assert (lines[0][10:], lines[1][-1]) == ([TOKEN, site.name("gate"), "/wss", "-"], "101")
+
+
+def the_session_log_has_sessions_that_no_token_let_in_where_they_are_asked_for(site: Site) -> None:
+    name, lifetime = site.name("office"), "3240-3600"
+    for request, wanted in (
+        (site.handshake("office", "/listed"), ["-", name, "/listed", "-"]),
+        (site.handshake("office", "/timed").basic(USERNAME, PASSWORD), ["-", name, "/timed", lifetime]),
+        (site.handshake("office", "/timed").token(TOKEN), [TOKEN, name, "/timed", lifetime]),
+    ):
+        lines = _noted(site, "office", request)
+        assert [line[0] for line in lines] == ["S", "E"], f"the session log got {lines}"
+        assert (lines[0][10:], lines[1][-1]) == (wanted, "101")
+    assert _noted(site, "office", site.handshake("office", "/open")) == []
+    # Whom the gate refuses has no session, and whoever asks for the path itself has a line like any other.
+    known = site.nginx.session_log.read_text()
+    for request, status in (
+        (site.handshake("office", "/timed"), 401),
+        (site.plain("office", "/.wssgate/session"), 404),
+    ):
+        with site.ask("office", request) as reply:
+            assert reply.status == status
+        assert site.last_line()["status"] == status
+    assert site.nginx.session_log.read_text() == known
 
 
 def a_large_body_is_refused(site: Site) -> None:
@@ -887,6 +920,7 @@ CHECKS: tuple[Check, ...] = (
     the_log_has_a_reason_for_clients_that_left_and_one_for_silent_ones,
     the_log_counts_what_came_from_the_client,
     the_session_log_has_each_beginning_and_end,
+    the_session_log_has_sessions_that_no_token_let_in_where_they_are_asked_for,
     a_large_body_is_refused,
     the_page_answers_get_and_head_only,
     the_page_has_its_security_headers,
