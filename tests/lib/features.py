@@ -219,6 +219,8 @@ class FeaturesGate(LocalGate):
                 "http_redirect_port": self.plain_port,
                 "locations": [
                     {"path": "/wss", "upstream": upstream},
+                    {"path": "/bearer", "upstream": upstream, "sources": ["bearer"]},
+                    {"path": "/either", "upstream": upstream, "sources": ["cookie", "bearer"]},
                     {"path": "/silent", "upstream": f"http://127.0.0.1:{self.silent.getsockname()[1]}", "auth": "none"},
                     {
                         "path": "/named",
@@ -625,14 +627,22 @@ def the_log_counts_what_came_from_the_client(site: Site) -> None:
 
 def the_session_log_has_each_beginning_and_end(site: Site) -> None:
     log = site.nginx.session_log
-    known = len(log.read_text()) if log.exists() else 0
-    got(site.ask("gate", site.handshake("gate").token(TOKEN)))
-    site.last_line()
-    lines = [line.split(" ") for line in log.read_text()[known:].splitlines()]
-    assert [line[0] for line in lines] == ["S", "E"], f"the session log got {lines}"
-    # The process, the connection and the request are the same.
-    assert lines[0][2:5] == lines[1][2:5]
-    assert (lines[0][-1], lines[1][-1]) == (TOKEN, "101")
+    for path in ("/wss", "/bearer", "/either"):
+        for is_bearer in {"/wss": (False,), "/bearer": (True,), "/either": (False, True)}[path]:
+            known = len(log.read_text()) if log.exists() else 0
+            request = site.handshake("gate", path)
+            got(
+                site.ask(
+                    "gate", request.adding("Authorization", f"Bearer {TOKEN}") if is_bearer else request.token(TOKEN)
+                )
+            )
+            site.last_line()
+            lines = [line.split(" ") for line in log.read_text()[known:].splitlines()]
+            assert [line[0] for line in lines] == ["S", "E"], f"the session log got {lines}"
+            # The process, the connection and the request are the same.
+            assert lines[0][2:5] == lines[1][2:5]
+            assert lines[0][10:] == [TOKEN, site.name("gate"), path, "-"]
+            assert lines[1][-1] == "101"
 
 
 def a_large_body_is_refused(site: Site) -> None:
@@ -658,6 +668,11 @@ def the_page_answers_get_and_head_only(site: Site) -> None:
             assert reply.all("Strict-Transport-Security") == ["max-age=300"]
         line = site.last_line()
         assert (line["status"], line["reason"]) == (status, "method" if status == 405 else "")
+
+
+def a_location_names_the_one_method_that_it_has(site: Site) -> None:
+    with site.ask("gate", site.plain("gate", "/wss", "POST")) as reply:
+        assert (reply.status, reply.all("Allow")) == (405, ["GET"])
 
 
 def the_page_has_its_security_headers(site: Site) -> None:
@@ -887,6 +902,7 @@ CHECKS: tuple[Check, ...] = (
     the_log_has_a_reason_for_clients_that_left_and_one_for_silent_ones,
     the_log_counts_what_came_from_the_client,
     the_session_log_has_each_beginning_and_end,
+    a_location_names_the_one_method_that_it_has,
     a_large_body_is_refused,
     the_page_answers_get_and_head_only,
     the_page_has_its_security_headers,
