@@ -219,6 +219,8 @@ class FeaturesGate(LocalGate):
                 "http_redirect_port": self.plain_port,
                 "locations": [
                     {"path": "/wss", "upstream": upstream},
+                    {"path": "/bearer", "upstream": upstream, "sources": ["bearer"]},
+                    {"path": "/either", "upstream": upstream, "sources": ["cookie", "bearer"]},
                     {"path": "/silent", "upstream": f"http://127.0.0.1:{self.silent.getsockname()[1]}", "auth": "none"},
                     {
                         "path": "/named",
@@ -640,9 +642,14 @@ def _noted(site: Site, short: str, request: wire.Request) -> list[list[str]]:
 
 
 def the_session_log_has_each_beginning_and_end(site: Site) -> None:
-    lines = _noted(site, "gate", site.handshake("gate").token(TOKEN))
-    assert [line[0] for line in lines] == ["S", "E"], f"the session log got {lines}"
-    assert (lines[0][10:], lines[1][-1]) == ([TOKEN, site.name("gate"), "/wss", "-"], "101")
+    for path in ("/wss", "/bearer", "/either"):
+        for is_bearer in {"/wss": (False,), "/bearer": (True,), "/either": (False, True)}[path]:
+            request = site.handshake("gate", path)
+            lines = _noted(
+                site, "gate", request.adding("Authorization", f"Bearer {TOKEN}") if is_bearer else request.token(TOKEN)
+            )
+            assert [line[0] for line in lines] == ["S", "E"], f"the session log got {lines}"
+            assert (lines[0][10:], lines[1][-1]) == ([TOKEN, site.name("gate"), path, "-"], "101")
 
 
 def the_session_log_has_sessions_that_no_token_let_in_where_they_are_asked_for(site: Site) -> None:
@@ -691,6 +698,11 @@ def the_page_answers_get_and_head_only(site: Site) -> None:
             assert reply.all("Strict-Transport-Security") == ["max-age=300"]
         line = site.last_line()
         assert (line["status"], line["reason"]) == (status, "method" if status == 405 else "")
+
+
+def a_location_names_the_one_method_that_it_has(site: Site) -> None:
+    with site.ask("gate", site.plain("gate", "/wss", "POST")) as reply:
+        assert (reply.status, reply.all("Allow")) == (405, ["GET"])
 
 
 def the_page_has_its_security_headers(site: Site) -> None:
@@ -921,6 +933,7 @@ CHECKS: tuple[Check, ...] = (
     the_log_counts_what_came_from_the_client,
     the_session_log_has_each_beginning_and_end,
     the_session_log_has_sessions_that_no_token_let_in_where_they_are_asked_for,
+    a_location_names_the_one_method_that_it_has,
     a_large_body_is_refused,
     the_page_answers_get_and_head_only,
     the_page_has_its_security_headers,

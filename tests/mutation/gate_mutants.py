@@ -289,10 +289,11 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ("set $wss_refused method", "a 405 that no guard names has that reason anyway"),
     ("|$htt… > default 0", "an empty condition is no, too"),
     ("geo $wss_deny_SLUG > default 0", "an empty condition is no, too"),
+    ("geo $wss_server_deny_SLUG > default 0", "an empty condition is no, too"),
     ('$wss_sent_method > "" $request_method', "the request line says the same; this spares a request that passes it"),
     (
-        "(?:GET|HEAD)$ > return 405",
-        "nginx answers so to other methods where a file is asked for; the reason in the log is the guard's",
+        "if $request_method !~ ^(?:GET|HEAD)$",
+        "nginx answers so to other methods where a file is asked for, and the log has the same reason",
     ),
     ("server > location > types", "the page's own name ends in .html"),
     (
