@@ -127,7 +127,7 @@ def test_the_moments_of_many_sessions_are_spread_from_the_least_to_the_most(gate
         lifetime.seconds(Session((WORKER, str(number), "1"), BEGAN, None, "", "", b"", lifetime=(3240, 3600)))
         for number in range(1000)
     ]
-    assert 3240 <= min(lives) and max(lives) <= 3600
+    assert min(lives) >= 3240 and max(lives) <= 3600
     tenths = [sum(3240 + 36 * part <= life < 3276 + 36 * part for life in lives) for part in range(10)]
     assert min(tenths) > 60 and max(tenths) < 140
 
