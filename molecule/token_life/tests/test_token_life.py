@@ -251,6 +251,21 @@ def test_a_token_s_file_that_is_removed_by_hand_ends_its_sessions_and_no_others(
             assert other.session.echo("still here") == "still here"
 
 
+def test_a_session_ends_when_it_has_lasted_as_long_as_it_may_and_no_other(proxies):
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(proxy.knock_with("longer-than-the-timed-ones-1")).session for proxy in proxies]
+        timed = [
+            stack.enter_context(wire.handshake(proxy.endpoint, proxy.request.but(path="/timed"))) for proxy in proxies
+        ]
+        assert [reply.session.echo("hello") for reply in timed] == ["hello"] * 2
+        assert all(reply.session.ended(2 + SOON) for reply in timed)
+        assert time.monotonic() - began >= 2
+        assert [session.echo("still here") for session in others] == ["still here"] * 2
+    for proxy in proxies:
+        assert "they have lasted as long as they may" in proxy.journal("they have lasted as long as they may")
+
+
 def test_the_agent_ends_what_it_missed_while_it_did_not_run(proxies):
     proxy = proxies[0]
     with proxy.knock_with("removed-while-it-was-down") as mine, proxy.knock_with("there-while-it-was-down-1") as other:
