@@ -221,6 +221,7 @@ class FeaturesGate(LocalGate):
                     {"path": "/wss", "upstream": upstream},
                     {"path": "/bearer", "upstream": upstream, "sources": ["bearer"]},
                     {"path": "/either", "upstream": upstream, "sources": ["cookie", "bearer"]},
+                    {"path": "/listed", "upstream": upstream, "auth": "none", "session_listed": True},
                     {"path": "/silent", "upstream": f"http://127.0.0.1:{self.silent.getsockname()[1]}", "auth": "none"},
                     {
                         "path": "/named",
@@ -280,7 +281,6 @@ class FeaturesGate(LocalGate):
                     {"path": "/wss", "upstream": upstream},
                     {"path": "/open", "upstream": upstream, "auth": "none"},
                     {"path": "/either", "upstream": upstream, "auth": "token_or_basic"},
-                    {"path": "/listed", "upstream": upstream, "auth": "none", "session_listed": True},
                     {"path": "/timed", "upstream": upstream, "auth": "token_or_basic", "max_session_lifetime": 3600},
                 ],
             },
@@ -653,23 +653,27 @@ def the_session_log_has_each_beginning_and_end(site: Site) -> None:
 
 
 def the_session_log_has_sessions_that_no_token_let_in_where_they_are_asked_for(site: Site) -> None:
-    name, lifetime = site.name("office"), "3240-3600"
-    for request, wanted in (
-        (site.handshake("office", "/listed"), ["-", name, "/listed", "-"]),
-        (site.handshake("office", "/timed").basic(USERNAME, PASSWORD), ["-", name, "/timed", lifetime]),
-        (site.handshake("office", "/timed").token(TOKEN), [TOKEN, name, "/timed", lifetime]),
+    for short, path, credentials, wanted in (
+        ("gate", "/listed", "none", ["-", "-"]),
+        ("office", "/timed", "password", ["-", "3240-3600"]),
+        ("office", "/timed", "token", [TOKEN, "3240-3600"]),
     ):
-        lines = _noted(site, "office", request)
+        request = site.handshake(short, path)
+        if credentials != "none":
+            request = request.token(TOKEN) if credentials == "token" else request.basic(USERNAME, PASSWORD)
+        lines = _noted(site, short, request)
         assert [line[0] for line in lines] == ["S", "E"], f"the session log got {lines}"
-        assert (lines[0][10:], lines[1][-1]) == (wanted, "101")
+        assert lines[0][10:] == [wanted[0], site.name(short), path, wanted[1]]
+        assert lines[1][-1] == "101"
     assert _noted(site, "office", site.handshake("office", "/open")) == []
     # Whom the gate refuses has no session, and whoever asks for the path itself has a line like any other.
     known = site.nginx.session_log.read_text()
-    for request, status in (
-        (site.handshake("office", "/timed"), 401),
-        (site.plain("office", "/.wssgate/session"), 404),
+    for short, request, status in (
+        ("office", site.handshake("office", "/timed"), 401),
+        ("office", site.plain("office", "/.wssgate/session"), 404),
+        ("gate", site.plain("gate", "/.wssgate/session"), 404),
     ):
-        with site.ask("office", request) as reply:
+        with site.ask(short, request) as reply:
             assert reply.status == status
         assert site.last_line()["status"] == status
     assert site.nginx.session_log.read_text() == known
