@@ -76,6 +76,6 @@ def read(
         gate, where, slug, server["name"], path, location["forward_credentials"], options["upstream_headers"]
     )
     location["limits"] = limits.read(gate, where, location, options)
-    location.update(sessions.read(gate, where, kind, options))
+    location.update(sessions.read(gate, where, server, kind, options))
     plain_http.warn(gate, where, location)
     return location

@@ -12,7 +12,9 @@ from .auth.token import TOKEN
 from .context import Gate
 
 
-def read(gate: Gate, where: str, kind: Kind, options: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+def read(
+    gate: Gate, where: str, server: t.Mapping[str, t.Any], kind: Kind, options: t.Mapping[str, t.Any]
+) -> t.Dict[str, t.Any]:
     problems = gate.problems
     most = problems.number(where, "max_session_lifetime", options["max_session_lifetime"], 0, 10**7)
     spread = problems.number(where, "max_session_lifetime_spread", options["max_session_lifetime_spread"], 0, 50)
@@ -22,6 +24,12 @@ def read(gate: Gate, where: str, kind: Kind, options: t.Mapping[str, t.Any]) -> 
             problems.add(
                 where, f"{name} needs the session log; set token_store_session_log, as role token_store takes it"
             )
+    sockets = [entry["unix"] for entry in server["listeners"] if entry["unix"]]
+    if most and sockets:
+        gate.warnings.append(
+            f"{where}: max_session_lifetime ends no session that comes by {', '.join(sockets)}: nothing but nginx can "
+            "close a connection over a unix socket. Let the load balancer connect to a port of the loopback."
+        )
     return {
         # Seconds, at least and at most, as the session log has them.
         "session_lifetime": f"{most - most * spread // 100}-{most}" if most else "",

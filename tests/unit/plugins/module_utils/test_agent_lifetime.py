@@ -183,21 +183,23 @@ def test_a_clock_that_is_set_ends_no_session_earlier_or_later(gate: Gate, now: T
     duty = Lifetimes(gate)
     begin(gate, duty, 1, now.wall)
     passes(now, duty, 10)
-    # One began just before and is seen just after it, one a moment later.
+    # One began just before it and one just after it, and both are seen by then.
     unseen = now.wall
     now.boot += 0.1
     now.offset += step
+    begin(gate, duty, 3, now.wall)
     begin(gate, duty, 2, unseen)
     passes(now, duty, 0.4)
-    begin(gate, duty, 3, now.wall)
+    begin(gate, duty, 4, now.wall)
     passes(now, duty, 49.4)
     assert gate.ended == []
-    passes(now, duty, 0.1)
-    assert gate.ended == [("1", LIFETIME)]
-    passes(now, duty, 10)
-    assert gate.ended == [("1", LIFETIME), ("2", LIFETIME)]
-    passes(now, duty, 0.5)
-    assert gate.ended == [("1", LIFETIME), ("2", LIFETIME), ("3", LIFETIME)]
+    ended = []
+    for number, later in (("1", 0.1), ("2", 10.0), ("3", 0.1), ("4", 0.4)):
+        passes(now, duty, later - 0.05)
+        assert gate.ended == ended
+        passes(now, duty, 0.05)
+        ended.append((number, LIFETIME))
+        assert gate.ended == ended
 
 
 def test_after_a_clock_was_set_while_no_agent_ran_no_session_is_older_than_its_worker(gate: Gate, now: Time) -> None:

@@ -2668,6 +2668,19 @@ def test_an_open_reverse_proxy_is_warned_of() -> None:
     assert warnings(path="/app/", auth="none") == []
 
 
+def test_a_lifetime_that_a_unix_socket_knows_nothing_of_gets_a_warning() -> None:
+    def warnings(*listen: Options, **more: t.Any) -> list[str]:
+        context = {**CONTEXT, "session_log_path": "/var/log/s.log"}
+        return _gate.gate_warnings([server(location(**more), listen=list(listen))], context)
+
+    port, socket = {"port": 443}, {"unix": "/run/gate.sock", "tls": False}
+    (found,) = warnings(port, socket, max_session_lifetime=60)
+    assert found.startswith(
+        "server 'wcs', locations[0]: max_session_lifetime ends no session that comes by /run/gate.sock"
+    )
+    assert warnings(port, max_session_lifetime=60) == warnings(port, socket, session_listed=True) == []
+
+
 def test_plain_requests_are_let_through_where_that_is_asked_for_in_any_spelling() -> None:
     assert only_location(location(http="no"))["http"] is None
     assert only_location(location(http="Yes"))["http"] == only_location(location(http={}))["http"]
