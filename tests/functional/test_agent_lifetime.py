@@ -472,3 +472,30 @@ def test_a_day_forward_while_no_agent_ran_makes_no_session_older_than_its_worker
         wait_for(lambda: not overdue.is_open, SOON)
         assert client.connection.echo("still here") == "still here"
     client.connection.close()
+
+
+# -- without an agent ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pruner", "words"),
+    [("cron", "token_store_pruner is cron: set it to auto"), ("auto", "localhost has none: run role")],
+)
+def test_a_lifetime_that_nothing_would_enforce_is_refused_before_anything_changes(pruner: str, words: str) -> None:
+    location = {
+        "path": "/wss",
+        "upstream": "http://127.0.0.1:1",
+        "auth": "none",
+        "origins": [ORIGIN],
+        "max_session_lifetime": 60,
+    }
+    listen = [{"address": "127.0.0.1", "port": free_port(), "tls": False}]
+    servers = [{"name": "gate", "server_names": [NAME], "listen": listen, "locations": [location]}]
+    gate = LocalGate(servers, token_store_pruner=pruner)
+    with contextlib.ExitStack() as stack:
+        stack.callback(gate.__exit__)
+        with pytest.raises(AssertionError) as refused:
+            gate.apply()
+        text = " ".join(str(refused.value).split())
+        assert "max_session_lifetime (/wss) needs the agent of role token_store, and " in text and words in text
+        assert not (gate.etc / "wssgate.d").exists() and gate.master() is None
