@@ -35,8 +35,19 @@ PLAY = """
     - wssgate.nginx.wss_token_pruner:
       check_mode: true
       register: pruner
+    - wssgate.nginx.wss_session_info:
+      check_mode: true
+      register: sessions
+    - wssgate.nginx.wss_session:
+        all: true
+      check_mode: true
+      register: ended
     - ansible.builtin.assert:
-        that: listed.tokens | length == 1
+        that:
+          - listed.tokens | length == 1
+          # This session log is not there, and that of the role may be.
+          - sessions.sessions | length == 0
+          - ended.found == 0
 """
 
 
