@@ -117,7 +117,7 @@ def _end_sessions(
     tries = 0
     started = time.monotonic()
     while True:
-        settled = dry or only_present or time.monotonic() - started >= SETTLE
+        settled = dry or time.monotonic() - started >= SETTLE
         for file in files:
             log.feed(file.read_new())
         if present is None:

@@ -28,6 +28,18 @@ def test_every_location_of_the_rendered_files_has_its_upstream(system: str) -> N
     assert {443, 7443, 8443, 5443} <= found.ports and 80 not in found.ports
 
 
+def test_a_server_has_its_first_name_and_a_location_of_somebody_else_s_is_none_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "wssgate.d").mkdir()
+    (tmp_path / "wssgate.d/server_one.conf").write_text(
+        "server { listen 127.0.0.1; server_name Chat.example.com *.example.com;\n"
+        "location /wss { set $wss_location /wss; proxy_pass http://a; }\n"
+        "location /open { set $wss_location /open; return 404; }\n"
+        "location = /auth { proxy_pass http://b; } }\n"
+        "server { listen 81; server_name chat.example.com; location / { return 308 https://$host; } }\n"
+    )
+    assert read_gate_files(str(tmp_path)) == ({80}, {(80, "chat.example.com", "/wss"): "http://a"})
+
+
 def test_a_folder_a_file_or_a_link_that_is_none_of_ours_is_passed_over(tmp_path: Path) -> None:
     assert read_gate_files(str(tmp_path)) == (set(), {})
     folder = tmp_path / "wssgate.d"
