@@ -21,6 +21,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.listing im
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.selection import Selection, id_of
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.sockets import Connection, Pair
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import StoreError
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.report import count_sessions
 
 ONE, TWO = "one-token-of-16ch", "two-token-of-16ch"
 # Two lines a connection, as ss of iproute2 4.15 to 6.x writes them.
@@ -171,6 +172,14 @@ def test_unlisted_connections_are_found_by_the_other_end(log: Path, kernel: Kern
     seen = look(str(log), [443])
     assert len(unlisted_of(seen, [])) == 2
     assert unlisted_of(seen, Selection(addresses=("203.0.113.0/24",)).networks()) == [pair(50001)]
+
+
+def test_a_session_without_a_token_is_not_counted_among_those_of_tokens(log: Path, kernel: Kernel) -> None:
+    log.write_text(start(1) + start(2, token="-", port=50002))
+    kernel.connect(50001)
+    kernel.connect(50002)
+    sessions = look(str(log)).sessions
+    assert len(sessions) == 2 and count_sessions(sessions) == {ONE: 1}
 
 
 # Subjects
