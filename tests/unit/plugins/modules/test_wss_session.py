@@ -21,7 +21,7 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import run as host_run
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import criteria
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import criteria, sockets
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.listing import end_connections
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import fingerprint
 from ansible_collections.wssgate.nginx.plugins.modules import wss_session, wss_session_info
@@ -107,7 +107,21 @@ def can_end(gate: Gate) -> None:
 
 
 @pytest.fixture
-def ask(gate: Gate, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What programs were started with, which everybody on a host can read."""
+    found: list[str] = []
+    real = sockets.run
+
+    def run(command: list[str], *arguments: Any, **options: Any) -> Any:
+        found.append(" ".join(command))
+        return real(command, *arguments, **options)
+
+    monkeypatch.setattr(sockets, "run", run)
+    return found
+
+
+@pytest.fixture
+def ask(gate: Gate, capsys: pytest.CaptureFixture[str], commands: list[str]) -> Callable[..., Answer]:
     def run(module: Any, **options: Any) -> Answer:
         capsys.readouterr()
         arguments = {
@@ -119,7 +133,7 @@ def ask(gate: Gate, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]
         with patch_module_args(arguments), pytest.raises(SystemExit):
             module.main()
         text = capsys.readouterr().out
-        assert not any(token in text for token in (ONE, TWO))
+        assert not any(token in shown for token in (ONE, TWO) for shown in (text, *commands))
         answer: Answer = json.loads(text)
         return answer
 
@@ -139,7 +153,9 @@ def ended(ask: Callable[..., Answer]) -> Callable[..., Answer]:
 # Listing
 
 
-def test_a_session_is_listed_with_all_that_is_known_of_it(gate: Gate, listed: Callable[..., Answer]) -> None:
+def test_a_session_is_listed_with_all_that_is_known_of_it(
+    gate: Gate, listed: Callable[..., Answer], commands: list[str]
+) -> None:
     gate.issue(ONE, "client-42")
     client = gate.open(ONE, age=60)
     client.sendall(b"x" * 100)
@@ -163,6 +179,7 @@ def test_a_session_is_listed_with_all_that_is_known_of_it(gate: Gate, listed: Ca
         "ends_at_latest": None,
     }
     assert answer["unlisted"] == [] and answer["totals"] == {"sessions": 1, "unlisted": 0}
+    assert len(commands) == 1, "the kernel is asked once"
 
 
 def test_sessions_of_a_token_that_has_gone_and_of_none_are_listed(gate: Gate, listed: Callable[..., Answer]) -> None:
