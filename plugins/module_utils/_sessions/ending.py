@@ -102,7 +102,7 @@ def _end_sessions(files: t.Sequence[LogFile], wanted: Wanted, dry: bool) -> Ende
             log.feed(file.read_new())
         targets = [session for session in log.open.values() if wanted.covers(session)]
         try:
-            live = sockets.live_sockets(ports_of(targets))
+            live = sockets.live_pairs({session.pair for session in targets if session.pair is not None})
         except SocketError as error:
             return Ended(len(targets), 0, len(targets), str(error), None)
         alive = still_open(targets, live)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import typing as t
 
@@ -29,6 +30,8 @@ class SocketError(HostError):
     """The kernel's sockets cannot be listed or closed."""
 
 
+# Reading an address takes longer than all else that a line of the session log needs, and most come again.
+@functools.lru_cache(maxsize=4096)
 def plain_address(text: str) -> str:
     """One spelling for each address: no brackets, no interface, IPv4 also where it came over an IPv6 socket."""
     address = ipaddress.ip_address(text.replace("[", "").replace("]", "").partition("%")[0])
