@@ -626,6 +626,22 @@ def test_the_service_reports_that_it_is_ready_that_it_lives_and_that_it_stops(
             process.kill()
 
 
+def test_what_changed_right_after_a_report_is_reported_though_nothing_happens_then(
+    gate: Gate, notices: socket.socket
+) -> None:
+    environment = {**os.environ, "NOTIFY_SOCKET": notices.getsockname()}
+    gate.touch(token(1))
+    with subprocess.Popen(command(gate), env=environment) as process:
+        try:
+            assert notices.recv(4096).startswith(b"READY=1\nSTATUS=0 sessions")
+            for number in range(1, 4):
+                gate.connect(token(1))
+                while not notices.recv(4096).startswith(b"STATUS=%d sessions" % number):
+                    pass
+        finally:
+            process.kill()
+
+
 def test_a_second_agent_does_not_begin(gate: Gate, notices: socket.socket) -> None:
     environment = {**os.environ, "NOTIFY_SOCKET": notices.getsockname()}
     with subprocess.Popen(command(gate), env=environment) as process:
