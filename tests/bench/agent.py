@@ -59,6 +59,18 @@ class Bench:
     def __init__(self, hosts: list[str], scale: float, say: Callable[[str], None]) -> None:
         self.hosts, self.scale, self.say = hosts, scale, say
         self.missing: dict[str, str] = {}
+        self._stack = contextlib.ExitStack()
+        self._host: LocalHost | None = None
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def _local(self) -> LocalHost:
+        """The gate on this machine, with an empty store: one for all parts."""
+        if self._host is None:
+            self._host = self._stack.enter_context(LocalHost(self._count(10_000, 100) + 1000))
+        self._host.empty()
+        return self._host
 
     def _count(self, number: int, least: int = 1) -> int:
         return max(least, int(number * self.scale))
@@ -71,15 +83,18 @@ class Bench:
     def _on_each_host(self, work: Callable[[LocalHost | ContainerHost], dict[str, Any]]) -> dict[str, Any]:
         found = {}
         for name in self.hosts:
-            host = LocalHost(4000) if name == "local" else ContainerHost(*CONTAINERS[name])
-            try:
-                host.__enter__()
-            except (OSError, RuntimeError) as error:
-                self.missing[host.title] = str(error)[:300]
-                self.say(f"left out: {host.title}: {error}")
-                continue
             with contextlib.ExitStack() as stack:
-                stack.push(host.__exit__)
+                host: LocalHost | ContainerHost
+                if name == "local":
+                    host = self._local()
+                else:
+                    host = ContainerHost(*CONTAINERS[name])
+                    try:
+                        stack.enter_context(host)
+                    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+                        self.missing[host.title] = str(error)[:300]
+                        self.say(f"left out: {host.title}: {error}")
+                        continue
                 stack.enter_context(host.agent())
                 found[name] = {"title": host.title, **host.facts(), **work(host)}
             self.say(f"{host.title}: {json.dumps(found[name])}")
@@ -110,7 +125,7 @@ class Bench:
         tokens = [f"crowd-token-{number:08d}" for number in range(count)]
         others = [f"other-token-{number:08d}" for number in range(min(BYSTANDERS, count))]
         with contextlib.ExitStack() as stack:
-            host = stack.enter_context(LocalHost(count + 1000))
+            host = self._local()
             agent = stack.enter_context(host.agent())
             targets = load.Target(host.port, tls=False), load.Target(host.tls_port)
             members, bystanders = (stack.enter_context(crowd_of(*targets)) for _crowd in range(2))
@@ -219,7 +234,7 @@ class Bench:
     def rest(self) -> dict[str, Any]:
         tokens, sessions = self._count(100_000, 200), self._count(4000, 20)
         with contextlib.ExitStack() as stack:
-            host = stack.enter_context(LocalHost(sessions + 1000))
+            host = self._local()
             fill(host.store, tokens)
             holders = stack.enter_context(crowd_of(load.Target(host.port, tls=False), load.Target(host.tls_port)))
             holders.open([token_of(number) for number in range(sessions)])
@@ -365,18 +380,19 @@ def measure(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
         for name in ("crowd", "rest", "growth")
         if name in arguments.parts
     }
-    for do in work.values():
-        begin, before = time.monotonic(), os.getloadavg()[0]
-        for part, figures in do().items():
-            results[part] = {
-                "figures": figures,
-                "seconds": round(time.monotonic() - begin),
-                "scale": arguments.scale,
-                "date": time.strftime("%Y-%m-%d", time.gmtime()),
-                "load_before": round(before, 1),
-            }
-        results |= {"machine": machine(), "missing": bench.missing}
-        path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    with contextlib.closing(bench):
+        for do in work.values():
+            begin, before = time.monotonic(), os.getloadavg()[0]
+            for part, figures in do().items():
+                results[part] = {
+                    "figures": figures,
+                    "seconds": round(time.monotonic() - begin),
+                    "scale": arguments.scale,
+                    "date": time.strftime("%Y-%m-%d", time.gmtime()),
+                    "load_before": round(before, 1),
+                }
+            results |= {"machine": machine(), "missing": bench.missing}
+            path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
 
 
 def main() -> None:
