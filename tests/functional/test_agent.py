@@ -32,7 +32,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending imp
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import LogFile
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import release
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import TokenStore, open_store
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="closing the sockets of others is for root")
 
@@ -585,6 +585,23 @@ def test_what_cannot_be_read_stops_the_agent_for_a_moment_only(
     monkeypatch.setattr(agent_module, "open_store", real)
     run(agent, lambda: not client.is_open)
     run(agent, lambda: "Input/output error" not in agent.status())
+
+
+def test_a_look_through_the_store_asks_for_each_file_once(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is what the agent costs at rest: of a million files it takes seconds."""
+    gate.issue(token(1), time.time() + 60)
+    real, looks = TokenStore._entries, []
+
+    def counting(store: TokenStore, *arguments: object) -> object:
+        looks.append(store)
+        return real(store, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TokenStore, "_entries", counting)
+    agent = start()
+    assert len(looks) == 1
+    assert "1 tokens end soon" in agent.status()
 
 
 # The process

@@ -272,13 +272,13 @@ class Agent:
         with open_store(self.settings.store, wait=LOCK_WAIT) as store:
             if store.leftover:
                 problems.append(store.leftover)
-            expired, corrupt = store.due(now, problems)
+            expired, corrupt, ends = store.due_until(now, now + HORIZON, problems)
             self._take_away(store, [token.name for token in expired])
             aside = store.quarantine([token.name for token in corrupt], owed=self.follower is not None)
             if aside.problem():
                 problems.append(aside.problem())
             # Those that could not be removed are due again, each after its pause.
-            self._ends = [end for end in store.ends(now + HORIZON) if end[1] not in self._over]
+            self._ends = [end for end in ends if end[1] not in self._over]
             self._ends += [(now + pause_of(tries), name) for name, tries in self._over.items()]
             heapq.heapify(self._ends)
             self._remember(owed_of(store, problems))
