@@ -278,7 +278,7 @@ def expiry(gate: Gate, count: int, seconds: int, seed: int) -> dict[str, Any]:
 
 
 def scan(options: argparse.Namespace) -> dict[str, Any]:
-    from ansible_collections.wssgate.nginx.plugins.module_utils._agent import agent
+    from ansible_collections.wssgate.nginx.plugins.module_utils._agent import agent, look_ahead
 
     with tempfile.TemporaryDirectory(prefix="wssgate-bench-state-") as state:
         one = agent.Agent(agent.Settings(options.store, options.log, state=state))
@@ -288,7 +288,7 @@ def scan(options: argparse.Namespace) -> dict[str, Any]:
             found = {"cpu_s": time.process_time() - cpu, "s": time.monotonic() - started}
         finally:
             one.close()
-    return {**found, "every_s": agent.SCAN_EVERY}
+    return {**found, "every_s": look_ahead.SCAN_EVERY}
 
 
 def parse() -> argparse.Namespace:

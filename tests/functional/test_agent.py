@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import agent as agent_module
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent import look_ahead
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.agent import Agent, Settings
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.store_watch import StoreWatch
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import sockets
@@ -602,6 +603,70 @@ def test_a_look_through_the_store_asks_for_each_file_once(
     agent = start()
     assert len(looks) == 1
     assert "1 tokens end soon" in agent.status()
+
+
+def test_what_ends_during_a_look_through_a_large_store_ends_in_time(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a million files it takes seconds: nothing waits for its end."""
+    far = int(time.time()) + 86400
+    for number in range(100, 160):
+        gate.issue(token(number), far)
+        os.utime(gate.store / token(number), (far, far))
+    gate.touch(token(1))
+    client = gate.connect(token(1))
+    agent = start()
+    rest(agent)
+    monkeypatch.setattr(look_ahead, "FILES_AT_ONCE", 10)
+    monkeypatch.setattr(look_ahead, "SCAN_EVERY", 0.2)
+    agent._ahead.restart(time.time())
+    real, ended = TokenStore.ends, []
+
+    def slow(store: TokenStore, since: float, until: float, part: int) -> Iterator[object]:
+        for number, some in enumerate(real(store, since, until, part)):
+            if number == 2:
+                (gate.store / token(1)).unlink()
+            yield some
+        ended.append(client.is_open)
+
+    monkeypatch.setattr(TokenStore, "ends", slow)
+    run(agent, lambda: ended)
+    assert ended[0] is False
+    # One that comes into sight only now
+    later = time.time() + 600
+    os.utime(gate.store / token(120), (later, later))
+    run(agent, lambda: "1 tokens end soon" in agent.status())
+
+
+def test_a_look_through_the_store_finds_what_no_event_told_of(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_module, "QUARANTINE_GRACE", 0.0)
+    monkeypatch.setattr("ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store.QUARANTINE_GRACE", 0.0)
+    agent = start()
+    agent.kernel.remove(agent.watch._number)  # type: ignore[union-attr]
+    # A line of its own is no end: it is looked at once, and not at each look again.
+    (gate.store / token("blank")).write_text("\n")
+    (gate.store / token("half")).write_text("{half of")
+    gate.issue(token(1), time.time() - 5)
+    gate.issue(token(2), time.time() + 600)
+    late = gate.connect(token(1))
+    soon = time.time() + 600
+    os.utime(gate.store / token(2), (soon, soon))
+    rest(agent)
+    assert (gate.store / token(1)).exists()
+    monkeypatch.setattr(look_ahead, "SCAN_EVERY", 0.2)
+    agent._ahead.restart(0.0)
+    run(agent, lambda: (gate.store / f".corrupt-{token('half')}").exists() and not late.is_open)
+    assert not (gate.store / token(1)).exists() and (gate.store / token("blank")).exists()
+    run(agent, lambda: "1 tokens end soon" in agent.status())
+    scans = []
+    monkeypatch.setattr(agent, "_scan", lambda: scans.append(time.time()))
+    looks = []
+    real = TokenStore.ends
+    monkeypatch.setattr(TokenStore, "ends", lambda *arguments: looks.append(1) or real(*arguments))
+    run(agent, lambda: len(looks) > 2)
+    assert scans == []
 
 
 # The process

@@ -33,13 +33,10 @@ from .._tokens.record import CORRUPT, SECOND_LOOK, Owed, StoreError, Token
 from .._tokens.store import QUARANTINE_GRACE, TokenStore, open_store
 from . import left_open
 from .ending import Ending, pause_of, words_about
+from .look_ahead import HORIZON, LookAhead
 from .prune import LEFT_LONG, owed_of, settle
 from .store_watch import Identity, StoreWatch, is_there, opened
 
-# Tokens whose end is nearer than this are kept in memory, by time. The others are found by the next look through the
-# store, so that a store of any size costs little memory.
-HORIZON = 900.0
-SCAN_EVERY = 300.0
 # A busy gate logs a thousand sessions a second: they are read a few times a second.
 LOG_PAUSE = 0.1
 # Where inotify is missing the store and the log are looked at this often.
@@ -96,6 +93,7 @@ class Agent:
         self._revoking: t.Dict[str, float] = {}  # tokens that wss_token is about to end the sessions of, and until when
         self._left_open: t.AbstractSet[left_open.Begun] = frozenset()
         self._next_scan = 0.0
+        self._ahead = LookAhead(settings.store)
         self._next_settling = float("inf")
         # Whether the folder of the tokens is another one than at the beginning.
         self.has_another_store = False
@@ -190,13 +188,8 @@ class Agent:
         if is_another:
             self.has_another_store = began and self.watch.identity != self._first
         now = time.monotonic()
-        is_incomplete = (
-            changes.is_incomplete
-            or is_another
-            or now >= self._next_scan
-            or clock_was_set
-            or len(changes.came) > LOOK_AT_MOST
-        )
+        is_incomplete = changes.is_incomplete or len(changes.came) > LOOK_AT_MOST
+        is_incomplete = is_incomplete or is_another or now >= self._next_scan or clock_was_set
         steps: t.List[t.Callable[[], None]] = []
         if is_another:
             identity = self.watch.identity
@@ -207,6 +200,8 @@ class Agent:
         if came or changes.gone:
             steps.append(lambda: self._look_at(came, changes.gone))
         steps.append(self._expire)
+        if now >= self._ahead.due_at():
+            steps.append(self._look_ahead)
         if now >= self._next_settling:
             steps.append(self._settle)
         steps.append(self._read_log)
@@ -250,7 +245,7 @@ class Agent:
         if self.watch.identity is None:
             moments = [now + 1.0]  # nothing else is done before there is a store
         else:
-            moments = [self._next_scan, self._next_settling, *self._revoking.values()]
+            moments = [self._next_scan, self._ahead.due_at(), self._next_settling, *self._revoking.values()]
             if self._log_changed:
                 moments.append(self._next_log)
             if self.watch.is_polling or self.log_kernel is None:
@@ -282,10 +277,21 @@ class Agent:
             self._ends += [(now + pause_of(tries), name) for name, tries in self._over.items()]
             heapq.heapify(self._ends)
             self._remember(owed_of(store, problems))
-        self._next_scan = time.monotonic() + SCAN_EVERY
+        self._next_scan = float("inf")
+        self._ahead.restart(now)
         self._is_failing = False
         self._note("scan", "; ".join(problems[:3]))
         self._note("removal", words_about(len(self._over)))
+
+    def _look_ahead(self) -> None:
+        """Go on with the look for tokens that end next, and for what no event told of."""
+        if not self._ahead.go_on():
+            return
+        self._ends = self._ahead.merged(self._ends)
+        self._next_scan = 0.0 if self._ahead.has_due(self._over) else self._next_scan
+        with open_store(self.settings.store, write=False) as store:
+            self._remember(owed_of(store, []))
+        self._judge(self._sessions())
 
     def _look_at(self, came: t.Collection[str], gone: t.Collection[str]) -> None:
         """Look at the files that came and at those that went."""

@@ -185,6 +185,21 @@ class TokenStore(OwedRecords, TokenWriter):
                     ends.append((float(token.expires_at), name))
         return expired, corrupt, ends
 
+    def ends(self, since: float, until: float, part: int) -> t.Iterator[t.List[t.Tuple[float, str]]]:
+        """Look at so many files at a time; yield the modification time, which is the end, and the name of tokens.
+
+        Of those that end before ``until``, without those that were due and there at the time ``since``.
+        """
+        some: t.List[t.Tuple[float, str]] = []
+        for number, (name, found) in enumerate(self._entries(), 1):
+            is_wanted = found.st_size and found.st_mtime < until and max(found.st_mtime, found.st_ctime) > since
+            if is_wanted and stat.S_ISREG(found.st_mode) and is_token(name):
+                some.append((found.st_mtime, name))
+            if number % part == 0:
+                yield some
+                some = []
+        yield some
+
     def names(self) -> t.Iterator[str]:
         """The names of what may be tokens, without a look at the files."""
         with telling("list the store"):
