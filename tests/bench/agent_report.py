@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes docs/agent-figures.md and its picture from docs/agent-figures.json."""
+"""Makes docs/agent-figures.md, its picture and a part of docs/reliability.md from docs/agent-figures.json."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from typing import Any
 from lib.prose import wrapped
 
 JSON, PAGE, PICTURE = "agent-figures.json", "agent-figures.md", "agent-figures.svg"
+# The part of this page between the two marks is written anew.
+GUIDE, BEGIN, END = "reliability.md", "<!-- agent-figures: begin -->", "<!-- agent-figures: end -->"
 Results = dict[str, Any]
 # What is aimed at.
 P99_MS, LATE_MS, CPU_SHARE, PSS_MIB = 250.0, 1000.0, 0.002, 40.0
@@ -268,10 +270,33 @@ def panels(figures: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def in_guide(results: Results, text: str) -> str:
+    """The page about reliability with these figures in it."""
+    before, _begin, rest = text.partition(BEGIN)
+    _former, _end, after = rest.partition(END)
+    lines = ["", "", *table(["", "aim", "seen at worst", "within"], aims(results))]
+    if "ends" in results:
+        rows = [
+            [
+                f"{host['title']}, nginx {host['nginx']}",
+                f"{host['rm']['tries']:,}",
+                *(f"{host[way]['p50_ms']:g} / {host[way]['p99_ms']:g}" for way in ("rm", "module", "ss")),
+            ]
+            for host in results["ends"]["figures"].values()
+        ]
+        head = ["p50 / p99 in ms", "tries", *(WAYS[way] for way in ("rm", "module", "ss"))]
+        lines += table(head, rows)
+    return before + BEGIN + "\n".join(lines) + "\n" + END + after
+
+
 def write(folder: Path, is_drawn: bool = True) -> list[Path]:
     results: Results = json.loads((folder / JSON).read_text())
     (folder / PAGE).write_text(page(results))
     written = [folder / PAGE]
+    guide = folder / GUIDE
+    if guide.exists():
+        guide.write_text(in_guide(results, guide.read_text()))
+        written.append(guide)
     if is_drawn and "growth" in results:
         picture = panels(results["growth"]["figures"]) | {"path": str(folder / PICTURE)}
         python = Path(os.environ["CACHE"]) / "venv-bench" / "bin" / "python"
