@@ -317,7 +317,7 @@ def fill(store: Path, count: int, there: int = 0) -> None:
 
 def known_to(agent: AgentProcess, sessions: int) -> None:
     """Wait until the agent reports that it knows of so many sessions."""
-    wait_for(lambda: agent.said.startswith(f"{sessions} sessions with a token"), 60)
+    wait_for(lambda: agent.said.startswith(f"{sessions} sessions "), 60)
 
 
 def switches(pid: int) -> int:
