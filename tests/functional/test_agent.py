@@ -638,6 +638,29 @@ def test_what_ends_during_a_look_through_a_large_store_ends_in_time(
     run(agent, lambda: "1 tokens end soon" in agent.status())
 
 
+def test_a_store_that_goes_during_a_look_is_not_kept_open(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look_ahead, "FILES_AT_ONCE", 1)
+    gate.touch(*(token(number) for number in range(20)))
+    agent = start()
+    monkeypatch.setattr(agent._ahead, "_next", 0.0)
+    agent.turn()
+    away = gate.store.with_name("away")
+    assert str(gate.store) in _open_folders()
+    gate.store.rename(away)
+    run(agent, lambda: "is not there" in agent.status())
+    assert str(away) not in _open_folders()
+
+
+def _open_folders() -> set[str]:
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(f"/proc/self/fd/{number}"))
+    return found
+
+
 def test_a_look_through_the_store_finds_what_no_event_told_of(
     gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
 ) -> None:

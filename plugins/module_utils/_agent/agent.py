@@ -190,6 +190,7 @@ class Agent:
             self._first = self.watch.identity
         if self.watch.identity is None:
             self.note("store", f"{self.settings.store} is not there: no session is ended for it")
+            self._ahead.restart(0.0)  # a file system that is to go is not kept open
             try:
                 self._read_log()
             except HostError as error:
