@@ -126,7 +126,7 @@ molecule: venv images ## Every scenario, or one: make molecule SCENARIO=default
 	@$(WITH) python scripts/run.py --jobs $(JOBS) molecule$(if $(SCENARIO),:$(SCENARIO))
 
 .PHONY: bench
-bench: venv ## Measure the gate beside its peers, about 25 minutes: make bench [NAME=tokens|controller] [ARGS=…]
+bench: venv ## Measure the gate beside its peers, about 25 minutes: make bench [NAME=tokens|controller|agent] [ARGS=…]
 	@scripts/bench-peers.sh
 	@$(PROGRAM) bench.$(NAME) $(ARGS)
 

@@ -36,14 +36,11 @@ from .duty import Duty
 from .ending import Ending, pause_of, words_about
 from .lifetime import Lifetimes
 from .log_watch import POLL, LogWatch
+from .look_ahead import HORIZON, LookAhead
 from .prune import owed_of, settle
 from .settings import Settings
 from .store_watch import Identity, StoreWatch, is_there, opened
 
-# Tokens whose end is nearer than this are kept in memory, by time. The others are found by the next look through the
-# store, so that a store of any size costs little memory.
-HORIZON = 900.0
-SCAN_EVERY = 300.0
 # Without a timer that notices that the clock was set, the clock is looked at this often.
 CLOCK_LOOK = 5.0
 # systemd ends an agent that does not report for 30 seconds.
@@ -78,6 +75,7 @@ class Agent:
         self._revoking: t.Dict[str, float] = {}  # tokens that wss_token is about to end the sessions of, and until when
         self._left_open: t.AbstractSet[left_open.Begun] = frozenset()
         self._next_scan = 0.0
+        self._ahead = LookAhead(settings.store)
         self._next_settling = float("inf")
         # Whether the folder of the tokens is another one than at the beginning.
         self.has_another_store = False
@@ -193,6 +191,7 @@ class Agent:
             self._first = self.watch.identity
         if self.watch.identity is None:
             self.note("store", f"{self.settings.store} is not there: no session is ended for it")
+            self._ahead.restart(0.0)  # a file system that is to go is not kept open
             try:
                 self._read_log()
             except HostError as error:
@@ -205,13 +204,8 @@ class Agent:
         if is_another:
             self.has_another_store = began and self.watch.identity != self._first
         now = time.monotonic()
-        is_incomplete = (
-            changes.is_incomplete
-            or is_another
-            or now >= self._next_scan
-            or clock_was_set
-            or len(changes.came) > LOOK_AT_MOST
-        )
+        is_incomplete = changes.is_incomplete or len(changes.came) > LOOK_AT_MOST
+        is_incomplete = is_incomplete or is_another or now >= self._next_scan or clock_was_set
         steps: t.List[t.Callable[[], None]] = []
         if is_another:
             identity = self.watch.identity
@@ -222,6 +216,8 @@ class Agent:
         if came or changes.gone:
             steps.append(lambda: self._look_at(came, changes.gone))
         steps.append(self._expire)
+        if now >= self._ahead.due_at():
+            steps.append(self._look_ahead)
         if now >= self._next_settling:
             steps.append(self._settle)
         steps.append(self._read_log)
@@ -265,7 +261,7 @@ class Agent:
         if self.watch.identity is None:
             moments = [now + 1.0]  # no token ends before there is a store
         else:
-            moments = [self._next_scan, self._next_settling, *self._revoking.values()]
+            moments = [self._next_scan, self._ahead.due_at(), self._next_settling, *self._revoking.values()]
             if self.watch.is_polling:
                 moments.append(now + POLL)
             if self.timer is None:
@@ -287,20 +283,31 @@ class Agent:
         with open_store(self.settings.store, wait=LOCK_WAIT) as store:
             if store.leftover:
                 problems.append(store.leftover)
-            expired, corrupt = store.due(now, problems)
+            expired, corrupt, ends = store.due_until(now, now + HORIZON, problems)
             self._take_away(store, [token.name for token in expired])
             aside = store.quarantine([token.name for token in corrupt], owed=self.follower is not None)
             if aside.problem():
                 problems.append(aside.problem())
             # Those that could not be removed are due again, each after its pause.
-            self._ends = [end for end in store.ends(now + HORIZON) if end[1] not in self._over]
+            self._ends = [end for end in ends if end[1] not in self._over]
             self._ends += [(now + pause_of(tries), name) for name, tries in self._over.items()]
             heapq.heapify(self._ends)
             self._remember(owed_of(store, problems))
-        self._next_scan = time.monotonic() + SCAN_EVERY
+        self._next_scan = float("inf")
+        self._ahead.restart(now)
         self._is_failing = False
         self.note("scan", "; ".join(problems[:3]))
         self.note("removal", words_about(len(self._over)))
+
+    def _look_ahead(self) -> None:
+        """Go on with the look for tokens that end next, and for what no event told of."""
+        if not self._ahead.go_on():
+            return
+        self._ends = self._ahead.merged(self._ends)
+        self._next_scan = 0.0 if self._ahead.has_due(self._over) else self._next_scan
+        with open_store(self.settings.store, write=False) as store:
+            self._remember(owed_of(store, []))
+        self._judge(self._sessions())
 
     def _look_at(self, came: t.Collection[str], gone: t.Collection[str]) -> None:
         """Look at the files that came and at those that went."""

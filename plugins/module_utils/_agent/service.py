@@ -40,9 +40,12 @@ def serve(agent: Agent, is_stopped: t.Callable[[], bool], wake: int, is_supervis
             break
         now = time.monotonic()
         status = agent.status()
-        if status != told and now - told_at >= STATUS_EVERY:
-            notify(f"STATUS={status}")
-            told, told_at = status, now
+        if status != told:
+            if now - told_at >= STATUS_EVERY:
+                notify(f"STATUS={status}")
+                told, told_at = status, now
+            else:
+                pause = min(pause, told_at + STATUS_EVERY - now)
         if interval is not None:
             notify("WATCHDOG=1")
             pause = min(pause, interval / 3)

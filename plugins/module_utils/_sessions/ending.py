@@ -127,7 +127,7 @@ def _end_sessions(
         else:
             targets = [session for session in log.open.values() if session.key in present]
         try:
-            live = sockets.live_sockets(ports_of(targets))
+            live = sockets.live_pairs({session.pair for session in targets if session.pair is not None})
         except SocketError as error:
             return Ended(len(targets), 0, len(targets), str(error), None), targets, targets
         alive = still_open(targets, live)

@@ -161,6 +161,7 @@ def old_worker(monkeypatch: pytest.MonkeyPatch) -> None:
 def sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = {(("192.0.2.1", 443), ("203.0.113.7", port)): ("", "") for port in range(50001, 50010)}
     monkeypatch.setattr(_sockets, "live_sockets", lambda ports: pairs)
+    monkeypatch.setattr(_sockets, "live_pairs", lambda wanted: {pair: pairs[pair] for pair in wanted if pair in pairs})
 
 
 @as_root
@@ -180,6 +181,14 @@ def test_a_path_that_changed_twice_and_back_is_followed_and_no_further(old_worke
     assert former_logs("/c") == ["/a", "/b"]
     remember(["/b"], ["/c"])
     assert sorted(former_logs("/b")) == ["/a", "/c"]
+    assert former_logs("/other") == []
+
+
+@as_root
+def test_processes_are_not_looked_through_for_a_log_that_has_no_former_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_session_log, "_oldest_worker", lambda: 0.0)
+    remember(["/b"], ["/a"])
+    monkeypatch.setattr(_session_log, "_oldest_worker", lambda: pytest.fail("all processes were looked through"))
     assert former_logs("/other") == []
 
 
