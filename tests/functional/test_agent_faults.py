@@ -23,6 +23,9 @@ from bench.soak_agent import Trouble
 from lib import history
 from lib.agent_process import AgentProcess
 from lib.local_gate import LocalGate
+from lib.processes import wait_for
+
+from functional.test_agent import Gate, token
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="closing the sockets of others is for root")
 
@@ -133,3 +136,34 @@ def test_the_judge_would_notice_an_agent_that_ends_nothing(trouble: Quiet) -> No
 
     verdict = asyncio.run(trouble.act(steps))
     assert len(verdict.problems) == 3 and all("never ended" in problem for problem in verdict.problems)
+
+
+# The agent alone
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    found = Gate(tmp_path)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def process(gate: Gate, tmp_path: Path) -> Iterator[AgentProcess]:
+    with AgentProcess(tmp_path / "agent", gate.store, gate.log) as process:
+        yield process
+
+
+def test_what_it_tells_of_itself_is_true_a_moment_later_although_nothing_else_happens(
+    gate: Gate, process: AgentProcess
+) -> None:
+    gate.touch(token(1), token(2))
+    client = gate.connect(token(1))
+    gate.connect(token(2))
+    process.start()
+    wait_for(lambda: process.status.startswith("2 sessions"))
+    # One change a second is told. Two come at once.
+    (gate.store / token(1)).unlink()
+    wait_for(lambda: not client.is_open)
+    gate.hang_up(client)
+    wait_for(lambda: process.status == "1 sessions with a token, 0 tokens end soon", 5)

@@ -39,9 +39,13 @@ def serve(agent: Agent, is_stopped: t.Callable[[], bool], wake: int, is_supervis
             break
         now = time.monotonic()
         status = agent.status()
-        if status != told and now - told_at >= STATUS_EVERY:
-            notify(f"STATUS={status}")
-            told, told_at = status, now
+        if status != told:
+            if now - told_at >= STATUS_EVERY:
+                notify(f"STATUS={status}")
+                told, told_at = status, now
+            else:
+                # Nothing else may happen for minutes: what is told is not to be the past until then.
+                pause = min(pause, told_at + STATUS_EVERY - now)
         if interval is not None:
             notify("WATCHDOG=1")
             pause = min(pause, interval / 3)
