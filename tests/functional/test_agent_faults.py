@@ -12,20 +12,28 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent import agent as agent_module
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import release
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import record
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import store as store_module
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
 
 from bench import soak_agent
 from bench.soak_agent import Trouble
 from lib import history
+from lib.agent_faults import killed_at
 from lib.agent_process import AgentProcess
 from lib.local_gate import LocalGate
 from lib.processes import wait_for
 
-from functional.test_agent import Gate, token
+from functional.test_agent import Gate, run, token
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="closing the sockets of others is for root")
 
@@ -167,3 +175,148 @@ def test_what_it_tells_of_itself_is_true_a_moment_later_although_nothing_else_ha
     wait_for(lambda: not client.is_open)
     gate.hang_up(client)
     wait_for(lambda: process.status == "1 sessions with a token, 0 tokens end soon", 5)
+
+
+LINE = "S 1.0 1 {} 1 127.0.0.1 1 127.0.0.1 2 127.0.0.1"
+
+
+class Scene:
+    """Tokens whose end comes in each of the ways, half of them before the agent starts and half of them meanwhile."""
+
+    ENDS = ("removed", "expired", "revoked", "corrupt")
+
+    def __init__(self, gate: Gate, end_on_removal: bool) -> None:
+        self.gate, self.end_on_removal = gate, end_on_removal
+        self.names = {f"{end}-{when}-of-a-scene": end for end in self.ENDS for when in ("before", "meanwhile")}
+        # Somebody may be writing it: that takes a second in any case.
+        del self.names["corrupt-meanwhile-of-a-scene"]
+        # An agent has been there before. A session of then had no token.
+        older = gate.connect("gone-before-the-first-agent")
+        first = gate.agent()
+        first.turn()
+        first.close()
+        gate.touch(*self.names, "issued-again-of-a-scene", "bystander-of-a-scene")
+        sessions = [gate.connect(name) for name in (*self.names, "issued-again-of-a-scene", "bystander-of-a-scene")]
+        kept = ("bystander",) if end_on_removal else ("bystander", "removed")
+        self.mine = [client for client in sessions if not client.token.startswith(kept)]
+        self.others = [older, *(client for client in sessions if client.token.startswith(kept))]
+        # So that the log has to be shortened
+        over = "".join(f"{LINE.format(number)} bystander-of-a-scene\nE 2.0 1 {number} 1 101\n" for number in range(400))
+        gate.write(over)
+        self.end("before")
+        with open_store(str(gate.store)) as store:
+            store.take_away(["issued-again-of-a-scene"], owed=True)
+        gate.touch("issued-again-of-a-scene")
+
+    def end(self, when: str) -> None:
+        """What others do; once more it changes nothing."""
+        gate = self.gate
+        for name, end in self.names.items():
+            path = gate.store / name
+            if f"-{when}-" not in name or not path.exists():
+                continue
+            if end == "removed":
+                path.unlink()
+            elif end == "revoked":
+                with open_store(str(gate.store)) as store:
+                    store.take_away([name], owed=True)
+            else:
+                path.write_text("{half of" if end == "corrupt" else '{"expires_at": 5}')
+                os.utime(path, (5, 5))
+
+    def work(self) -> None:
+        """An agent from its start until all has been done."""
+        agent = self.gate.agent(log_limit=20000, end_on_removal=self.end_on_removal)
+        try:
+            agent.turn()
+            self.end("meanwhile")
+            run(agent, self.is_done)
+        finally:
+            agent.close()
+
+    def is_done(self) -> bool:
+        store = self.gate.store
+        there = {path.name for path in store.iterdir() if path.is_file() and not path.name.startswith(".")}
+        return (
+            not any(client.is_open for client in self.mine)
+            and there == {"issued-again-of-a-scene", "bystander-of-a-scene"}
+            and not list(store.glob(f"{ENDED}/*"))
+        )
+
+
+@pytest.mark.parametrize("end_on_removal", [True, False])
+def test_killed_between_any_two_steps_the_next_one_does_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end_on_removal: bool
+) -> None:
+    """Nobody is waited for here: no late worker, no writer of a file, no busy module."""
+    for place in (agent_module, record):
+        monkeypatch.setattr(place, "SECOND_LOOK", -1)
+    monkeypatch.setattr(store_module, "QUARANTINE_GRACE", -1)
+    monkeypatch.setattr(agent_module, "REVOKER_TIME", 0)
+    monkeypatch.setattr(agent_module, "LOG_PAUSE", 0.01)
+    number = 0
+    while True:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        gate = Gate(folder)
+        try:
+            scene = Scene(gate, end_on_removal)
+            was_killed = killed_at(number, scene.work)
+            if was_killed:
+                # What others do comes, whether an agent runs or not.
+                scene.end("meanwhile")
+                scene.work()
+            assert scene.is_done() and all(client.is_open for client in scene.others), f"killed before step {number}"
+        finally:
+            gate.close()
+        if not was_killed:
+            break
+        number += 1
+    assert number > 40
+
+
+def test_while_the_log_is_away_no_removed_token_is_forgotten(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in (agent_module, record):
+        monkeypatch.setattr(place, "SECOND_LOOK", 0)
+    gate.touch(token(1))
+    agent = gate.agent(end_on_removal=False)
+    try:
+        agent.turn()
+        release(str(gate.log))
+        away = gate.log.rename(gate.log.with_name("elsewhere"))
+        run(agent, lambda: "does not exist" in agent.status())
+        gate.log = away
+        # nginx writes where it did.
+        client = gate.connect(token(1))
+        with open_store(str(gate.store)) as store:
+            store.take_away([token(1)], owed=True)
+        looks: list[object] = []
+        settle = agent_module.settle
+        monkeypatch.setattr(agent_module, "settle", lambda *words: looks.append(words) or settle(*words))
+        run(agent, lambda: len(looks) > 1)
+        assert client.is_open and (gate.store / ENDED / token(1)).exists()
+        gate.log = away.rename(gate.settings.session_log)
+        run(agent, lambda: not client.is_open)
+        run(agent, lambda: not (gate.store / ENDED).exists())
+    finally:
+        agent.close()
+
+
+def test_a_token_whose_revoker_is_still_at_work_is_not_forgotten(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock was set forward meanwhile: its removal seems to be long ago."""
+    gate.touch(token(1))
+    agent = gate.agent(end_on_removal=False)
+    try:
+        agent.turn()
+        client = gate.connect(token(1))
+        run(agent, lambda: agent.status().startswith("1 sessions"))
+        with open_store(str(gate.store)) as store:
+            store.take_away([token(1)], owed=True)
+        agent.turn()
+        assert client.is_open
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + 86400)
+        monkeypatch.setattr(agent, "_next_settling", 0)
+        run(agent, lambda: not client.is_open)
+    finally:
+        agent.close()

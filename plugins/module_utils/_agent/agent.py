@@ -375,8 +375,10 @@ class Agent:
         problems: t.List[str] = []
         with open_store(self.settings.store, write=False) as store:
             owed = owed_of(store, problems)
-        open_tokens = frozenset(owing.session.token for owing in self.ending.owed.values())
-        problems += settle(self.settings.store, owed, Ended(tokens=open_tokens), LOCK_WAIT)
+        open_tokens = frozenset(owing.session.token for owing in self.ending.owed.values()).union(self._revoking)
+        # Without the log nobody knows whose sessions are open.
+        known = None if "log" in self.problems else open_tokens
+        problems += settle(self.settings.store, owed, Ended(tokens=known), LOCK_WAIT)
         with open_store(self.settings.store, write=False) as store:
             left = owed_of(store, problems)
         self._owed = {}
