@@ -760,16 +760,18 @@ def a_servers_addresses_are_for_every_path(site: Site) -> None:
 
 def an_upstream_gets_the_gates_header_however_a_client_spells_it(site: Site) -> None:
     authority = f"{site.name('anybody')}:{site.open_port}"
-    request = wire.Request("/constant", host=authority).origin(f"https://{authority}").adding("X_Other", "mine")
-    for name in ("X-Api-Key", "x-api-key", "X_Api_Key", "X_Api-Key", "X-Api_Key"):
-        request = request.adding(name, "mine")
     endpoint = wire.Endpoint(port=site.open_port, server_name=site.name("anybody"))
-    site.note()
-    headers = got(wire.handshake(endpoint, request))
-    # nginx passes such names on here.
-    assert headers["x_other"] == ["mine"]
-    assert headers["x-api-key"] == [API_KEY]
-    assert not {"x_api_key", "x_api-key", "x-api_key"}.intersection(headers)
+    # In the location that has the header, and in one beside it.
+    for path, keys in (("/constant", [API_KEY]), ("/wss", None)):
+        request = wire.Request(path, host=authority).origin(f"https://{authority}").adding("X_Other", "mine")
+        for name in ("X-Api-Key", "x-api-key", "X_Api_Key", "X_Api-Key", "X-Api_Key"):
+            request = request.adding(name, "mine")
+        site.note()
+        headers = got(wire.handshake(endpoint, request))
+        # nginx passes such names on here.
+        assert headers["x_other"] == ["mine"], path
+        assert headers.get("x-api-key") == keys, path
+        assert not {"x_api_key", "x_api-key", "x-api_key"}.intersection(headers), path
 
 
 # -- TLS
