@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -19,11 +20,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import agent as agent_module
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent import log_watch, service
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import sockets
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import release
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import record
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import store as store_module
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import PROGRESS_EVERY, open_store
 
 from bench import soak_agent
 from bench.soak_agent import Trouble
@@ -174,7 +177,7 @@ def test_what_it_tells_of_itself_is_true_a_moment_later_although_nothing_else_ha
     (gate.store / token(1)).unlink()
     wait_for(lambda: not client.is_open)
     gate.hang_up(client)
-    wait_for(lambda: process.status == "1 sessions with a token, 0 tokens end soon", 5)
+    wait_for(lambda: process.status == "1 sessions in the log, 0 tokens end soon", 5)
 
 
 LINE = "S 1.0 1 {} 1 127.0.0.1 1 127.0.0.1 2 127.0.0.1"
@@ -253,7 +256,7 @@ def test_killed_between_any_two_steps_the_next_one_does_the_rest(
         monkeypatch.setattr(place, "SECOND_LOOK", -1)
     monkeypatch.setattr(store_module, "QUARANTINE_GRACE", -1)
     monkeypatch.setattr(agent_module, "REVOKER_TIME", 0)
-    monkeypatch.setattr(agent_module, "LOG_PAUSE", 0.01)
+    monkeypatch.setattr(log_watch, "PAUSE", 0.01)
     number = 0
     while True:
         folder = tmp_path / str(number)
@@ -320,3 +323,67 @@ def test_a_token_whose_revoker_is_still_at_work_is_not_forgotten(gate: Gate, mon
         run(agent, lambda: not client.is_open)
     finally:
         agent.close()
+
+
+# The watchdog of systemd
+
+
+def test_a_look_through_a_large_store_pings_again_and_again(gate: Gate) -> None:
+    """A thousand files may take as long on a slow disk as the whole test does here."""
+    gate.touch(*(token(number) for number in range(3 * PROGRESS_EVERY)))
+    agent = gate.agent()
+    pings: list[int] = []
+    agent.ping = lambda: pings.append(1)
+    try:
+        agent.turn()
+        first, pings[:] = len(pings), []
+        agent.turn()
+        # It is looked through more than once, and each step has one of its own.
+        assert first > 6 and first > len(pings) + 4
+    finally:
+        agent.close()
+
+
+def test_many_sessions_that_end_at_once_ping_again_and_again(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call of ss may last as long as it is let."""
+    gate.touch(token(1))
+    agent = gate.agent()
+    order: list[str] = []
+    agent.ping = lambda: order.append("ping")
+    real = sockets._ss
+
+    def noted(arguments: list[str]) -> tuple[str, str]:
+        if "--kill" in arguments:
+            order.append("kill")
+        return real(arguments)
+
+    monkeypatch.setattr(sockets, "_ss", noted)
+    try:
+        agent.turn()
+        clients = [gate.connect(token(1)) for _number in range(3 * sockets.FILTERS_A_CALL)]
+        run(agent, lambda: agent.status().startswith("120 sessions"))
+        (gate.store / token(1)).unlink()
+        run(agent, lambda: not any(client.is_open for client in clients))
+        kills = [number for number, word in enumerate(order) if word == "kill"]
+        assert len(kills) >= 3 and all(order[number - 1] == "ping" for number in kills)
+    finally:
+        agent.close()
+
+
+def test_while_a_turn_lasts_the_watchdog_is_told_that_it_goes_on(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.touch(token(1))
+    agent = gate.agent()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "notify"))
+        receiver.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+        monkeypatch.setattr(service, "PING_EVERY", 0.0)
+        try:
+            # It is to stop after its first turn.
+            service.serve(agent, lambda: True, wake=-1)
+            assert receiver.recv(4096) == b"WATCHDOG=1"
+        finally:
+            agent.close()

@@ -16,7 +16,7 @@ from typing import Any
 from unittest import mock
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import agent as agent_module
-from ansible_collections.wssgate.nginx.plugins.module_utils._agent import left_open
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent import left_open, log_watch
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import files
 from ansible_collections.wssgate.nginx.plugins.module_utils._host.locks import PLACE
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import log, sockets
@@ -27,7 +27,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import
 STEPS: list[tuple[Any, str]] = [
     (files, "move"), (files, "create"), (files, "write"), (files, "remove"), (os, "unlink"), (os, "utime"),
     (os, "mkdir"), (os, "rmdir"), (os, "write"), (os, "fsync"), (log, "_fallocate"), (sockets, "_ss"),
-    (Follower, "read"), (agent_module, "shorten"), (agent_module, "settle"), (left_open, "load"), (TokenStore, "due"),
+    (Follower, "read"), (log_watch, "shorten"), (agent_module, "settle"), (left_open, "load"), (TokenStore, "due"),
     (TokenStore, "owed"),
 ]  # fmt: skip
 # What is looked at again and again: one look is like another.

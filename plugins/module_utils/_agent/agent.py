@@ -62,6 +62,8 @@ class Agent:
         self.say = say
         self.problems: t.Dict[str, str] = {}
         self.errors = 0
+        # Called again and again while a turn takes long: it goes on.
+        self.ping: t.Callable[[], None] = lambda: None
         self.ending = Ending()
         self.log: t.Optional[LogWatch] = None
         if settings.session_log:
@@ -101,7 +103,7 @@ class Agent:
         if self.ending.is_due():
             with contextlib.suppress(HostError, OSError):
                 self._read_log(now=True)
-            self.ending.try_due(self._is_open)
+            self.ending.try_due(self._is_open, self.ping)
         self.note("ending", self.ending.problem if self.ending.stubborn() else "")
         return self._pause()
 
@@ -165,6 +167,7 @@ class Agent:
         failures, until = self._duties_wait.get(duty.name, (0, 0.0))
         if failures and time.monotonic() < until:
             return
+        self.ping()
         try:
             duty.turn()
         except (HostError, OSError) as error:
@@ -192,13 +195,7 @@ class Agent:
             self._first = self.watch.identity
         if self.watch.identity is None:
             self.note("store", f"{self.settings.store} is not there: no session is ended for it")
-            try:
-                self._read_log()
-            except HostError as error:
-                return [str(error)]
-            except OSError as error:
-                return [f"operating system error: {os.strerror(error.errno or 0)}"]
-            return []
+            return self._tried(self._read_log)
         self.note("store", "")
         is_another = before != self.watch.identity
         if is_another:
@@ -231,18 +228,24 @@ class Agent:
         steps.append(self._look_after_revokers)
         failures: t.List[str] = []
         for step in steps:
-            try:
-                step()
-            except HostError as error:
-                failures.append(str(error))
-            except OSError as error:
-                # Its text would name a file, and a file's name is a token.
-                failures.append(f"operating system error: {os.strerror(error.errno or 0)}")
+            failures += self._tried(step)
             if failures and is_another:
                 # Who was there before is not known yet: nothing is ended before it is.
                 self.watch.forget()
                 break
         return failures
+
+    def _tried(self, step: t.Callable[[], None]) -> t.List[str]:
+        """Do a step; return what went wrong."""
+        self.ping()
+        try:
+            step()
+        except HostError as error:
+            return [str(error)]
+        except OSError as error:
+            # Its text would name a file, and a file's name is a token.
+            return [f"operating system error: {os.strerror(error.errno or 0)}"]
+        return []
 
     def _look_after_revokers(self) -> None:
         """End what wss_token should have ended by now."""
@@ -284,6 +287,7 @@ class Agent:
         now = time.time()
         problems: t.List[str] = []
         with open_store(self.settings.store, wait=LOCK_WAIT) as store:
+            store.progress = self.ping
             if store.leftover:
                 problems.append(store.leftover)
             expired, corrupt = store.due(now, problems)
@@ -390,8 +394,8 @@ class Agent:
         with open_store(self.settings.store, write=False) as store:
             owed = owed_of(store, problems)
         open_tokens = frozenset(owing.session.token for owing in self.ending.owed.values()).union(self._revoking)
-        # Without the log nobody knows whose sessions are open.
-        known = None if "log" in self.problems else open_tokens
+        # Where the log could not be read nobody knows whose sessions are open.
+        known = None if {"log", "turn"} & set(self.problems) else open_tokens
         problems += settle(self.settings.store, owed, Ended(tokens=known), LOCK_WAIT)
         with open_store(self.settings.store, write=False) as store:
             left = owed_of(store, problems)

@@ -24,12 +24,28 @@ from .settings import Settings
 
 IDENTITY = "wssgate-agent"
 STATUS_EVERY = 1.0
+PING_EVERY = 1.0
+
+
+class Pinger:
+    """Reports to systemd's watchdog that a turn goes on: one over a large store on a slow disk may last for minutes."""
+
+    def __init__(self) -> None:
+        self._pinged_at = 0.0
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now - self._pinged_at >= PING_EVERY:
+            self._pinged_at = now
+            notify("WATCHDOG=1")
 
 
 def serve(agent: Agent, is_stopped: t.Callable[[], bool], wake: int, is_supervised: bool = False) -> None:
     """Run the agent until it is to stop; ``wake`` is a descriptor that becomes readable then."""
     interval = watchdog_interval()
     told, told_at = "", 0.0
+    if interval is not None:
+        agent.ping = Pinger()
     agent.turn()
     notify("READY=1", f"STATUS={agent.status()}")
     while not is_stopped():
