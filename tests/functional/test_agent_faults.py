@@ -373,8 +373,10 @@ def test_many_sessions_that_end_at_once_ping_again_and_again(gate: Gate, monkeyp
 def test_while_a_turn_lasts_the_watchdog_is_told_that_it_goes_on(
     gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate.touch(token(1))
     agent = gate.agent()
+    stops = iter([False, True])
+    wake, waker = os.pipe2(os.O_NONBLOCK)
+    os.write(waker, b"1")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(tmp_path / "notify"))
         receiver.setblocking(False)
@@ -382,8 +384,12 @@ def test_while_a_turn_lasts_the_watchdog_is_told_that_it_goes_on(
         monkeypatch.setenv("WATCHDOG_USEC", "30000000")
         monkeypatch.setattr(service, "PING_EVERY", 0.0)
         try:
-            # It is to stop after its first turn.
-            service.serve(agent, lambda: True, wake=-1)
+            service.serve(agent, lambda: next(stops), wake)
+            words = [receiver.recv(4096).split(b"=")[0] for _number in range(3)]
+            # Its turn has several steps; then comes what it is told after each turn.
+            assert words == [b"READY", b"WATCHDOG", b"WATCHDOG"]
             assert receiver.recv(4096) == b"WATCHDOG=1"
         finally:
             agent.close()
+            os.close(wake)
+            os.close(waker)

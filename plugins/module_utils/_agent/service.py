@@ -44,10 +44,11 @@ def serve(agent: Agent, is_stopped: t.Callable[[], bool], wake: int, is_supervis
     """Run the agent until it is to stop; ``wake`` is a descriptor that becomes readable then."""
     interval = watchdog_interval()
     told, told_at = "", 0.0
-    if interval is not None:
-        agent.ping = Pinger()
     agent.turn()
     notify("READY=1", f"STATUS={agent.status()}")
+    # Until then its time is that of the start.
+    if interval is not None:
+        agent.ping = Pinger()
     while not is_stopped():
         pause = agent.turn()
         if agent.has_another_store and is_supervised:
