@@ -10,9 +10,12 @@ The first part has an agent and nginx, as `make soak`, whose short form it holds
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
+import re
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -30,10 +33,10 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import
 
 from bench import soak_agent
 from bench.soak_agent import Trouble
-from lib import history
+from lib import history, wire
 from lib.agent_faults import killed_at
 from lib.agent_process import AgentProcess
-from lib.local_gate import LocalGate
+from lib.local_gate import LocalGate, LocalNginx, free_port
 from lib.processes import wait_for
 
 from functional.test_agent import Gate, run, token
@@ -393,3 +396,63 @@ def test_while_a_turn_lasts_the_watchdog_is_told_that_it_goes_on(
             agent.close()
             os.close(wake)
             os.close(waker)
+
+
+# The log's disk
+
+
+@pytest.fixture
+def small_disk(standing: tuple[LocalGate, int], tmp_path: Path) -> Iterator[tuple[LocalNginx, int, Path]]:
+    """The gate once more, with its session log on a disk of two pages; nginx, its port and that disk."""
+    local_gate, port = standing
+    disk = tmp_path / "disk"
+    disk.mkdir(mode=0o700)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k,mode=0700", "tmpfs", disk], check=False)
+    if mounted.returncode:
+        pytest.skip("no file system can be mounted here")
+    other_port = free_port()
+
+    def edit(_name: str, text: str) -> str:
+        return re.sub(r"access_log \S+/sessions\.log", f"access_log {disk}/sessions.log", text)
+
+    try:
+        with local_gate.copy(edit, {port: other_port}) as nginx:
+            wait_for(lambda: len(nginx.workers()) == 2)
+            yield nginx, other_port, disk
+    finally:
+        release(str(disk / "sessions.log"))
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_on_a_full_disk_it_reports_so_and_sessions_that_begin_after_it_end(
+    small_disk: tuple[LocalNginx, int, Path], tmp_path: Path
+) -> None:
+    """nginx writes as much of a line as there is room for. The next one comes right behind it."""
+    nginx, port, disk = small_disk
+    log = disk / "sessions.log"
+
+    def opened(name: str) -> wire.Session:
+        (nginx.tokens / name).touch()
+        request = wire.Request("/wss", host=soak_agent.NAME).origin(soak_agent.ORIGIN).token(name)
+        reply = wire.handshake(wire.Endpoint(port=port, tls=False), request)
+        assert reply.session is not None
+        return reply.session
+
+    with AgentProcess(tmp_path / "agent", nginx.tokens, log) as agent, contextlib.ExitStack() as stack:
+        agent.start()
+        before = stack.enter_context(opened("before-the-disk-is-full"))
+        with log.open("a") as stream:
+            stream.write("-" * (8192 - 41 - log.stat().st_size) + "\n")
+        stack.enter_context(opened("while-the-disk-is-full-"))
+        assert log.stat().st_size == 8192 and not log.read_text().endswith("\n")
+        wait_for(lambda: "is full" in agent.status)
+        # What was logged before ends, as ever.
+        (nginx.tokens / "before-the-disk-is-full").unlink()
+        assert before.ended(10)
+        subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
+        after = stack.enter_context(opened("after-the-disk-was-full"))
+        other = stack.enter_context(opened("bystander-of-a-full-one"))
+        (nginx.tokens / "after-the-disk-was-full").unlink()
+        assert after.ended(10)
+        assert other.echo("still here") == "still here"
+        wait_for(lambda: "is full" not in agent.status)
