@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import agent as agent_module
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import log_watch, service
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent.agent import Agent
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import sockets
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import release
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import record
@@ -39,7 +40,7 @@ from lib.agent_process import AgentProcess
 from lib.local_gate import LocalGate, LocalNginx, free_port
 from lib.processes import wait_for
 
-from functional.test_agent import Gate, run, token
+from functional.test_agent import Gate, rest, run, token
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="closing the sockets of others is for root")
 
@@ -456,3 +457,76 @@ def test_on_a_full_disk_it_reports_so_and_sessions_that_begin_after_it_end(
         assert after.ended(10)
         assert other.echo("still here") == "still here"
         wait_for(lambda: "is full" not in agent.status)
+
+
+# What becomes of the log
+
+
+@pytest.fixture
+def agent(gate: Gate) -> Iterator[Agent]:
+    agent = gate.agent()
+    yield agent
+    agent.close()
+
+
+def emptied(gate: Gate, agent: Agent) -> None:
+    """As by logrotate's copytruncate, after the agent has read all of it."""
+    run(agent, lambda: agent.follower is not None and agent.follower.size == gate.log.stat().st_size)
+    release(str(gate.log))
+    os.truncate(gate.log, 0)
+
+
+def test_sessions_of_a_log_that_was_emptied_end_all_the_same(gate: Gate, agent: Agent) -> None:
+    gate.touch(token(1), token(2), token(3))
+    agent.turn()
+    mine, other, gone = gate.connect(token(1)), gate.connect(token(2)), gate.connect(token(3))
+    emptied(gate, agent)
+    # Some lines later, so that it is long again.
+    late = [gate.connect(token(3)) for _number in range(4)]
+    run(agent, lambda: agent.status().startswith("7 sessions"))
+    gate.hang_up(gone)
+    run(agent, lambda: agent.status().startswith("6 sessions"))
+    (gate.store / token(1)).unlink()
+    run(agent, lambda: not mine.is_open)
+    (gate.store / token(3)).unlink()
+    run(agent, lambda: not any(client.is_open for client in late))
+    rest(agent)
+    assert other.is_open
+
+
+def test_a_connection_that_took_the_place_of_one_whose_end_was_emptied_out_is_left_alone(
+    gate: Gate, agent: Agent
+) -> None:
+    """The same two ports, and by now another token's session."""
+    gate.touch(token(1), token(2))
+    agent.turn()
+    client = gate.connect(token(1))
+    emptied(gate, agent)
+    ends = f"127.0.0.1 {client.near.getsockname()[1]} 127.0.0.1 {client.near.getpeername()[1]} 127.0.0.1"
+    gate.write(f"S {time.time():.3f} {os.getpid()} 77 1 {ends} {token(2)}\n")
+    run(agent, lambda: [session.token for session in agent.open_sessions().values()] == [token(2)])
+    (gate.store / token(1)).unlink()
+    rest(agent)
+    assert client.is_open
+    (gate.store / token(2)).unlink()
+    run(agent, lambda: not client.is_open)
+
+
+def test_while_ss_fails_no_session_of_a_log_that_was_emptied_is_forgotten(
+    gate: Gate, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.touch(token(1), token(2))
+    agent.turn()
+    client = gate.connect(token(1))
+    with monkeypatch.context() as patch:
+
+        def failing(_arguments: list[str]) -> tuple[str, str]:
+            raise sockets.SocketError("ss failed with 255: no words")
+
+        emptied(gate, agent)
+        patch.setattr(sockets, "_ss", failing)
+        late = gate.connect(token(2))
+        run(agent, lambda: "ss failed" in agent.status())
+    for name in (token(1), token(2)):
+        (gate.store / name).unlink()
+    run(agent, lambda: not client.is_open and not late.is_open)

@@ -184,6 +184,13 @@ class Log:
         if pair is not None:
             self._by_pair.setdefault(pair, set()).add(key)
 
+    def keep(self, session: Session) -> None:
+        """Know a session on although its line is gone; not where its end was logged, or another has its ports."""
+        is_over = session.key in self._ended or session.key in self._ended_before
+        if session.pair is not None and session.pair not in self._by_pair and not is_over:
+            self.open[session.key] = session
+            self._by_pair[session.pair] = {session.key}
+
     def _end(self, end: End) -> None:
         key = (end.worker, end.connection, end.request)
         self._close(key)

@@ -290,3 +290,22 @@ def test_holes_in_the_log_hide_no_line() -> None:
     log.feed(b"\0" * 4096 + start(1).encode() + b"\0" * 4096 + start(2, 50002).encode())
     assert [session.key[1] for session in log.open.values()] == ["1", "2"]
     assert all(session.line.startswith(b"S ") for session in log.open.values())
+
+
+def test_a_session_whose_line_is_gone_is_known_on_unless_it_is_over() -> None:
+    before = Log()
+    before.feed(start(1).encode())
+    (session,) = before.open.values()
+    log = Log()
+    log.keep(session)
+    assert list(log.open.values()) == [session]
+    # Its end was logged, while its connection went on without the token.
+    log.feed(f"E 1800000001.456 {os.getpid()} 1 1 101\n".encode())
+    assert not log.open
+    log.keep(session)
+    assert not log.open
+    # Another connection has its ports.
+    log = Log()
+    log.feed(start(2).encode())
+    log.keep(session)
+    assert [one.key[1] for one in log.open.values()] == ["2"]
