@@ -530,3 +530,63 @@ def test_while_ss_fails_no_session_of_a_log_that_was_emptied_is_forgotten(
     for name in (token(1), token(2)):
         (gate.store / name).unlink()
     run(agent, lambda: not client.is_open and not late.is_open)
+
+
+# Files that fail
+
+
+def test_an_immutable_file_keeps_its_name_and_none_of_its_sessions(gate: Gate, agent: Agent) -> None:
+    agent.turn()
+    gate.issue(token(1), time.time() - 5)
+    gate.issue(token(2), time.time() - 5)
+    path = gate.store / token(1)
+    if subprocess.run(["chattr", "+i", path], capture_output=True, check=False).returncode:
+        pytest.skip("this file system has no such attribute")
+    try:
+        clients = [gate.connect(token(1)), gate.connect(token(2))]
+        run(agent, lambda: not any(client.is_open for client in clients))
+        assert "1 expired tokens cannot be removed" in agent.status() and path.exists()
+        assert not (gate.store / token(2)).exists()
+        # nginx lets it in again and again, and it is ended again and again.
+        late = gate.connect(token(1))
+        run(agent, lambda: not late.is_open)
+    finally:
+        subprocess.run(["chattr", "-i", path], check=True)
+    run(agent, lambda: not path.exists() and "cannot be removed" not in agent.status())
+
+
+def test_the_sessions_of_a_file_that_becomes_unreadable_end_with_it(
+    gate: Gate, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in (agent_module, store_module):
+        monkeypatch.setattr(place, "QUARANTINE_GRACE", 0.5)
+    gate.issue(token(1), time.time() + 3600)
+    gate.touch(token(2))
+    agent.turn()
+    client, other = gate.connect(token(1)), gate.connect(token(2))
+    rest(agent)
+    (gate.store / token(1)).write_text("{half of")
+    run(agent, lambda: not client.is_open)
+    assert (gate.store / f".corrupt-{token(1)}").exists()
+    rest(agent)
+    assert other.is_open
+
+
+def test_an_agent_that_starts_before_its_store_and_its_log_does_its_work_once_they_are_there(
+    gate: Gate, process: AgentProcess
+) -> None:
+    release(str(gate.log))
+    gate.log.unlink()
+    gate.store.rmdir()
+    process.start()
+    wait_for(lambda: "is not there" in process.status and "does not exist" in process.status)
+    gate.store.mkdir(0o710)
+    gate.log.touch(mode=0o600)
+    gate.touch(token(1))
+    client = gate.connect(token(1))
+    # What its unit lets it write to was settled without the store: it ends, and systemd starts it again.
+    wait_for(lambda: not process.is_running)
+    process.start()
+    wait_for(lambda: process.status == "1 sessions in the log, 0 tokens end soon")
+    (gate.store / token(1)).unlink()
+    wait_for(lambda: not client.is_open)
