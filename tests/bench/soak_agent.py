@@ -90,7 +90,15 @@ def gate(**variables: Any) -> tuple[LocalGate, int, int]:
 class Trouble:
     """What is done to tokens, sessions, the agent and nginx, and the record of it."""
 
-    def __init__(self, local_gate: LocalGate, agent: AgentProcess, port: int, seed: int, sessions: int) -> None:
+    def __init__(
+        self,
+        local_gate: LocalGate,
+        agent: AgentProcess,
+        port: int,
+        seed: int,
+        sessions: int,
+        allowed: float = history.ALLOWED,
+    ) -> None:
         self.local_gate, self.agent, self.port, self.most = local_gate, agent, port, sessions
         self.random = random.Random(seed)
         self.history = history.History()
@@ -104,7 +112,7 @@ class Trouble:
         self.is_over = False
         self.problems: list[str] = []
         self.done: dict[str, int] = {}
-        self.is_down = False
+        self.allowed = allowed
 
     # Tokens
 
@@ -240,7 +248,7 @@ class Trouble:
                 process.kill()
             await asyncio.to_thread(process.wait)
             # The agent gives a revoker this time before it does its work.
-            self.history.note(history.ENDED, f"revoker of {token}", grace=2.5)
+            self.history.note(history.ENDED, f"revoker of {token}", grace=1.5 + self.allowed)
             if (self.store / token).exists():
                 self.valid[token] = history.NEVER
                 self.gone.remove(token)
@@ -329,14 +337,14 @@ class Trouble:
         finally:
             # What is tried again and again waits as long as it has waited.
             lasted = time.monotonic() - began if name == "ss fails" else 0
-            self.history.note(history.ENDED, name, grace=grace + lasted)
+            self.history.note(history.ENDED, name, grace=max(grace, self.allowed) + lasted)
 
     async def break_agent(self) -> None:
         self.history.note(history.KILLED, "")
         self.agent.kill()
         await asyncio.sleep(self.random.choice([0, 0, 0.3, 3]))
         await asyncio.to_thread(self.agent.start)
-        self.history.note(history.STARTED, "")
+        self.history.note(history.STARTED, "", grace=self.allowed)
 
     async def hang_agent(self) -> None:
         async with self.fault("agent hangs"):
@@ -454,9 +462,9 @@ class Trouble:
 
         self.faults[name] = asyncio.create_task(run())
 
-    async def _settled(self) -> None:
+    async def settled(self) -> None:
         """Until all is over that is due by now; the judge knows when that is."""
-        until = history.Judge(self.history.events, history.ALLOWED).due(time.monotonic())
+        until = history.Judge(self.history.events, self.allowed).due(time.monotonic())
         while time.monotonic() < until + 0.5:
             await asyncio.sleep(0.1)
 
@@ -489,7 +497,7 @@ class Trouble:
                 told = time.monotonic()
                 self.tell(end - told)
         await asyncio.gather(*self.faults.values())
-        await self._settled()
+        await self.settled()
         self.is_over = True
         await watching
         return await self._judged()
@@ -499,7 +507,7 @@ class Trouble:
         for task in list(self.held.values()):
             task.cancel()
         await asyncio.gather(*self.held.values(), return_exceptions=True)
-        verdict = history.judge(events)
+        verdict = history.judge(events, self.allowed)
         verdict.problems += self.problems
         return verdict
 
@@ -522,11 +530,17 @@ def standing(sessions: int) -> Iterator[tuple[LocalGate, int]]:
 
 
 def soak(
-    local_gate: LocalGate, port: int, seconds: float, sessions: int, seed: int, keep: Path | None = None
+    local_gate: LocalGate,
+    port: int,
+    seconds: float,
+    sessions: int,
+    seed: int,
+    keep: Path | None = None,
+    allowed: float = history.ALLOWED,
 ) -> dict[str, Any]:
     """Let a gate and an agent have it; what became of it."""
     with AgentProcess(local_gate.root / "agent", local_gate.tokens, local_gate.session_log) as agent:
-        trouble = Trouble(local_gate, agent, port, seed, sessions)
+        trouble = Trouble(local_gate, agent, port, seed, sessions, allowed)
         verdict = asyncio.run(trouble.run(seconds))
         memory = usage.memory_kib([agent.pid])
         if keep is not None:

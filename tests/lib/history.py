@@ -50,20 +50,20 @@ class History:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self._echoes: dict[str, float] = {}
+        # The last one of each session: half an hour has a million of them.
+        self.echoes: dict[str, float] = {}
 
     def note(self, kind: str, name: str, at: float | None = None, since: float | None = None, **facts: Any) -> None:
         at = time.monotonic() if at is None else at
         self.events.append(Event(kind, name, at, at if since is None else since, facts))
 
     def echo(self, session: str, at: float | None = None) -> None:
-        """Only the last one of a session is kept: half an hour has a million of them."""
-        self._echoes[session] = time.monotonic() if at is None else at
+        self.echoes[session] = time.monotonic() if at is None else at
 
     def over(self, at: float | None = None) -> list[Event]:
         """All that happened, at the end of the time that is looked at."""
         self.note(OVER, "", at)
-        return self.events + [Event(ECHOED, name, at, at, {}) for name, at in self._echoes.items()]
+        return self.events + [Event(ECHOED, name, at, at, {}) for name, at in self.echoes.items()]
 
     def save(self, path: Path) -> None:
         """One JSON array a line, for whoever wants to know what happened."""

@@ -33,7 +33,7 @@ class Planted(History):
 
     def judged(self, end: float = 200) -> Verdict:
         """Both echo to the end of the time, where a test says nothing else."""
-        for name in {"mine", "other"} - set(self._echoes):
+        for name in {"mine", "other"} - set(self.echoes):
             self.echo(name, at=end - 1)
         return judge(self.over(end))
 
