@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import random
@@ -33,7 +34,7 @@ from lib import crowd, history, usage, wire
 from lib.agent_process import AgentProcess
 from lib.collection import install_loader
 from lib.local_gate import LocalGate, free_port
-from lib.processes import running, wait_for
+from lib.processes import is_running, running, wait_for
 
 if __name__ == "__main__":
     install_loader()
@@ -50,7 +51,11 @@ HANDSHAKE_LIMIT = 30.0
 FAULTS = 0.06
 # Two faults at a time, and who would only undo each other's are kept apart.
 FAULTS_AT_ONCE = 2
-APART = ({"rotation", "reload", "upgrade", "replacement"}, {"store away", "flood", "store locked"}, {"agent", "hang"})
+APART = (
+    {"rotation", "reload", "upgrade", "replacement"},
+    {"store away", "flood", "store locked"},
+    {"agent", "hang", "revival"},
+)
 # A loop that sleeps so long and wakes so late shares its processor with too much else.
 LOOK, LATE = 0.05, 0.25
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
@@ -103,7 +108,7 @@ class Trouble:
         self.random = random.Random(seed)
         self.history = history.History()
         self.store = local_gate.tokens
-        self.number = self.rotations = 0
+        self.number = self.rotations = self.old_master = 0
         self.valid: dict[str, float] = {}  # tokens and their end
         self.gone: list[str] = []
         self.held: dict[str, asyncio.Task[None]] = {}
@@ -335,8 +340,8 @@ class Trouble:
         try:
             yield
         finally:
-            # What is tried again and again waits as long as it has waited.
-            lasted = time.monotonic() - began if name == "ss fails" else 0
+            # What is tried again and again waits as long as it has waited. A flood that takes long leaves much to read.
+            lasted = time.monotonic() - began if name in ("ss fails", "flood") else 0
             self.history.note(history.ENDED, name, grace=max(grace, self.allowed) + lasted)
 
     async def break_agent(self) -> None:
@@ -346,8 +351,19 @@ class Trouble:
         await asyncio.to_thread(self.agent.start)
         self.history.note(history.STARTED, "", grace=self.allowed)
 
+    async def revive_agent(self, since: float) -> None:
+        """As systemd does it. It ends where another store came than the one that it was started with, or none."""
+        code = self.agent.wait()
+        if code:
+            self.problems.append(f"the agent ended by itself, with {code}: {self.agent.words()}")
+        self.history.note(history.KILLED, "", since=since)
+        await asyncio.to_thread(self.agent.start)
+        self.history.note(history.STARTED, "", grace=self.allowed)
+
     async def hang_agent(self) -> None:
         async with self.fault("agent hangs"):
+            if not self.agent.is_running:
+                return
             self.agent.stop()
             try:
                 await asyncio.sleep(self.random.choice([0.2, 1, 5]))
@@ -407,7 +423,9 @@ class Trouble:
 
     async def upgrade_nginx(self) -> None:
         """Another program beside the old one, which sees its sessions through."""
-        old = self.local_gate.master() or 0
+        if is_running(self.old_master):
+            return  # a new program ignores the signal while the old one is there
+        old = self.old_master = self.local_gate.master() or 0
         os.kill(old, signal.SIGUSR2)
         await asyncio.to_thread(
             wait_for, lambda: self.local_gate.master() not in (None, old) and len(self.local_gate.workers()) == 2
@@ -469,15 +487,18 @@ class Trouble:
             await asyncio.sleep(0.1)
 
     async def _watch(self) -> None:
-        """Note when the machine has too much else to do, and that the agent runs."""
+        """Note when the machine has too much else to do, and start the agent again where it has ended."""
+        alive = time.monotonic()
         while not self.is_over:
             before = time.monotonic()
             await asyncio.sleep(LOOK)
             if time.monotonic() - before > LOOK + LATE:
                 self.history.note(history.BEGAN, "machine busy", at=before)
                 self.history.note(history.ENDED, "machine busy")
-            if not self.agent.is_running and not {"agent"} & set(self.faults) and not self.problems:
-                self.problems.append(f"the agent ended by itself: {self.agent.words()}")
+            if self.agent.is_running:
+                alive = time.monotonic()
+            elif not {"agent", "revival"} & set(self.faults):
+                self._run_fault("revival", functools.partial(self.revive_agent, alive))
 
     async def run(self, seconds: float) -> history.Verdict:
         """Do things at random; return what the judge says of it."""
@@ -496,7 +517,8 @@ class Trouble:
             if time.monotonic() > told + 30:
                 told = time.monotonic()
                 self.tell(end - told)
-        await asyncio.gather(*self.faults.values())
+        while self.faults:
+            await asyncio.sleep(LOOK)
         await self.settled()
         self.is_over = True
         await watching

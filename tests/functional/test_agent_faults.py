@@ -26,6 +26,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._agent import agent 
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import log_watch, service
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.agent import Agent
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import sockets
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import SETTLE
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import release
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import record
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import store as store_module
@@ -40,7 +41,7 @@ from lib.agent_process import AgentProcess
 from lib.local_gate import LocalGate, LocalNginx, free_port
 from lib.processes import wait_for
 
-from functional.test_agent import Gate, rest, run, token
+from functional.test_agent import Client, Gate, rest, run, token
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="closing the sockets of others is for root")
 
@@ -600,3 +601,75 @@ def test_an_agent_that_starts_before_its_store_and_its_log_does_its_work_once_th
     wait_for(lambda: process.status == "1 sessions in the log, 0 tokens end soon")
     (gate.store / token(1)).unlink()
     wait_for(lambda: not client.is_open)
+
+
+def test_with_its_own_disk_full_it_does_its_work_and_reports_that(
+    gate: Gate, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it would keep there is which sessions to leave open; these it remembers until its end."""
+    disk = tmp_path / "full"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", disk], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        (disk / "whatever").write_bytes(b"x" * 4096)
+        monkeypatch.setattr(agent, "settings", gate.settings._replace(state=str(disk)))
+        gate.touch(token(1), token(2))
+        older = gate.connect(token("gone"))
+        mine, other = gate.connect(token(1)), gate.connect(token(2))
+        agent.turn()
+        assert "No space left on device" in agent.status()
+        (gate.store / token(1)).unlink()
+        run(agent, lambda: not mine.is_open)
+        rest(agent)
+        assert older.is_open and other.is_open
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_store_that_is_unmounted_and_mounted_again_in_one_moment_is_watched(
+    gate: Gate, agent: Agent, tmp_path: Path
+) -> None:
+    """It looks the same, by device and inode. The kernel watches it no more."""
+    image = tmp_path / "image"
+    with image.open("wb") as stream:
+        stream.truncate(1 << 20)
+    mount = ["mount", "-o", "loop", image, gate.store]
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        gate.touch(token(1), token(2))
+        agent.turn()
+        before = gate.store.stat()
+        mine, other = gate.connect(token(1)), gate.connect(token(2))
+        run(agent, lambda: agent.status().startswith("2 sessions"))
+        subprocess.run(["umount", gate.store], check=True)
+        subprocess.run(mount, check=True)
+        found = gate.store.stat()
+        assert (found.st_dev, found.st_ino) == (before.st_dev, before.st_ino), (
+            "it looks another: the test proves nothing"
+        )
+        (gate.store / token(1)).unlink()
+        run(agent, lambda: not mine.is_open)
+        rest(agent)
+        assert other.is_open
+    finally:
+        subprocess.run(["umount", gate.store], check=True)
+
+
+def test_a_token_that_is_issued_anew_twice_loses_its_former_sessions_twice(gate: Gate, agent: Agent) -> None:
+    agent.turn()
+    clients: list[Client] = []
+    for _time in range(2):
+        gate.touch(token(1))
+        rest(agent)
+        # A worker may be so late with its line about a session of the former one.
+        issued = (gate.store / token(1)).stat().st_ctime
+        wait_for(lambda issued=issued: time.time() > issued + 2 * SETTLE)
+        clients.append(gate.connect(token(1)))
+        rest(agent)
+        assert clients[-1].is_open
+        (gate.store / token(1)).unlink()
+        gate.touch(token(1))
+        run(agent, lambda: not any(client.is_open for client in clients))

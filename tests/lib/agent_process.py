@@ -107,7 +107,12 @@ class AgentProcess:
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait()
+        self.wait()
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        assert self.process is not None
+        return self.process.wait(PATIENCE)
 
     def stop(self) -> None:
         """It hangs until :meth:`go_on`."""

@@ -18,11 +18,10 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import os
 import time
 import typing as t
 
-from .._host.error import HostError
+from .._host.error import HostError, told
 from .._host.inotify import Inotify
 from .._host.wall_timer import WallTimer
 from .._sessions.ending import SETTLE, Ended
@@ -172,9 +171,7 @@ class Agent:
             duty.turn()
         except (HostError, OSError) as error:
             self.errors += 1
-            # The text of an OSError may name a file, and a file's name may be a token.
-            words = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
-            self.note(duty.name, f"{duty.name}: {words}")
+            self.note(duty.name, f"{duty.name}: {told(error)}")
             pause = FAILURE_PAUSES[min(failures, len(FAILURE_PAUSES) - 1)]
             self._duties_wait[duty.name] = (failures + 1, time.monotonic() + pause)
         else:
@@ -240,11 +237,8 @@ class Agent:
         self.ping()
         try:
             step()
-        except HostError as error:
-            return [str(error)]
-        except OSError as error:
-            # Its text would name a file, and a file's name is a token.
-            return [f"operating system error: {os.strerror(error.errno or 0)}"]
+        except (HostError, OSError) as error:
+            return [told(error)]
         return []
 
     def _look_after_revokers(self) -> None:
@@ -323,8 +317,7 @@ class Agent:
                 self._revoking.update((name, until) for name in gone if name in self._owed and name not in before)
                 if self.settings.end_on_removal:
                     # Those that are there again, by now or in a moment: the sessions of before are to end.
-                    again = {name: min(now, since.get(name, now)) + SETTLE for name in gone}
-                    self._owed = {**again, **self._owed}
+                    self._owe({name: min(now, since.get(name, now)) + SETTLE for name in gone})
                     self._next_settling = min(self._next_settling, time.monotonic() + SECOND_LOOK + 1)
         self.note("removal", words_about(len(self._over)))
 
@@ -349,10 +342,14 @@ class Agent:
         self._owed = {
             record.name: record.removed_at + SETTLE if record.is_token_again else float("inf") for record in owed
         }
-        for name, until in again.items():
-            self._owed.setdefault(name, until)
+        self._owe(again)
         if owed and self._next_settling == float("inf"):
             self._next_settling = time.monotonic() + SECOND_LOOK + 1
+
+    def _owe(self, again: t.Mapping[str, float]) -> None:
+        """Note until when sessions began that are to end. A token may be issued anew more than once."""
+        for name, until in again.items():
+            self._owed[name] = max(until, self._owed.get(name, until))
 
     def _expire(self) -> None:
         """End the tokens whose second has come."""
@@ -496,4 +493,5 @@ class Agent:
             self._left_open = left_open.named(self._sessions()) & known.sessions
         else:
             self._left_open = known.sessions
-        left_open.save(self.settings.state, left_open.LeftOpen(identity, frozenset(self._left_open)))
+        found = left_open.LeftOpen(identity, frozenset(self._left_open))
+        self.note("state", "" if found == known else left_open.save(self.settings.state, found))
