@@ -18,11 +18,10 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import os
 import time
 import typing as t
 
-from .._host.error import HostError
+from .._host.error import HostError, told
 from .._host.inotify import Inotify
 from .._host.wall_timer import WallTimer
 from .._sessions.ending import SETTLE, Ended
@@ -60,6 +59,8 @@ class Agent:
         self.say = say
         self.problems: t.Dict[str, str] = {}
         self.errors = 0
+        # Called again and again while a turn takes long: it goes on.
+        self.ping: t.Callable[[], None] = lambda: None
         self.ending = Ending()
         self.log: t.Optional[LogWatch] = None
         if settings.session_log:
@@ -100,7 +101,7 @@ class Agent:
         if self.ending.is_due():
             with contextlib.suppress(HostError, OSError):
                 self._read_log(now=True)
-            self.ending.try_due(self._is_open)
+            self.ending.try_due(self._is_open, self.ping)
         self.note("ending", self.ending.problem if self.ending.stubborn() else "")
         return self._pause()
 
@@ -164,13 +165,12 @@ class Agent:
         failures, until = self._duties_wait.get(duty.name, (0, 0.0))
         if failures and time.monotonic() < until:
             return
+        self.ping()
         try:
             duty.turn()
         except (HostError, OSError) as error:
             self.errors += 1
-            # The text of an OSError may name a file, and a file's name may be a token.
-            words = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
-            self.note(duty.name, f"{duty.name}: {words}")
+            self.note(duty.name, f"{duty.name}: {told(error)}")
             pause = FAILURE_PAUSES[min(failures, len(FAILURE_PAUSES) - 1)]
             self._duties_wait[duty.name] = (failures + 1, time.monotonic() + pause)
         else:
@@ -192,13 +192,7 @@ class Agent:
         if self.watch.identity is None:
             self.note("store", f"{self.settings.store} is not there: no session is ended for it")
             self._ahead.restart(0.0)  # a file system that is to go is not kept open
-            try:
-                self._read_log()
-            except HostError as error:
-                return [str(error)]
-            except OSError as error:
-                return [f"operating system error: {os.strerror(error.errno or 0)}"]
-            return []
+            return self._tried(self._read_log)
         self.note("store", "")
         is_another = before != self.watch.identity
         if is_another:
@@ -228,18 +222,21 @@ class Agent:
         steps.append(self._look_after_revokers)
         failures: t.List[str] = []
         for step in steps:
-            try:
-                step()
-            except HostError as error:
-                failures.append(str(error))
-            except OSError as error:
-                # Its text would name a file, and a file's name is a token.
-                failures.append(f"operating system error: {os.strerror(error.errno or 0)}")
+            failures += self._tried(step)
             if failures and is_another:
                 # Who was there before is not known yet: nothing is ended before it is.
                 self.watch.forget()
                 break
         return failures
+
+    def _tried(self, step: t.Callable[[], None]) -> t.List[str]:
+        """Do a step; return what went wrong."""
+        self.ping()
+        try:
+            step()
+        except (HostError, OSError) as error:
+            return [told(error)]
+        return []
 
     def _look_after_revokers(self) -> None:
         """End what wss_token should have ended by now."""
@@ -281,6 +278,7 @@ class Agent:
         now = time.time()
         problems: t.List[str] = []
         with open_store(self.settings.store, wait=LOCK_WAIT) as store:
+            store.progress = self.ping
             if store.leftover:
                 problems.append(store.leftover)
             expired, corrupt, ends = store.due_until(now, now + HORIZON, problems)
@@ -327,8 +325,7 @@ class Agent:
                 self._revoking.update((name, until) for name in gone if name in self._owed and name not in before)
                 if self.settings.end_on_removal:
                     # Those that are there again, by now or in a moment: the sessions of before are to end.
-                    again = {name: min(now, since.get(name, now)) + SETTLE for name in gone}
-                    self._owed = {**again, **self._owed}
+                    self._owe({name: min(now, since.get(name, now)) + SETTLE for name in gone})
                     self._next_settling = min(self._next_settling, time.monotonic() + SECOND_LOOK + 1)
         self.note("removal", words_about(len(self._over)))
 
@@ -353,10 +350,14 @@ class Agent:
         self._owed = {
             record.name: record.removed_at + SETTLE if record.is_token_again else float("inf") for record in owed
         }
-        for name, until in again.items():
-            self._owed.setdefault(name, until)
+        self._owe(again)
         if owed and self._next_settling == float("inf"):
             self._next_settling = time.monotonic() + SECOND_LOOK + 1
+
+    def _owe(self, again: t.Mapping[str, float]) -> None:
+        """Note until when sessions began that are to end. A token may be issued anew more than once."""
+        for name, until in again.items():
+            self._owed[name] = max(until, self._owed.get(name, until))
 
     def _expire(self) -> None:
         """End the tokens whose second has come."""
@@ -397,8 +398,10 @@ class Agent:
         problems: t.List[str] = []
         with open_store(self.settings.store, write=False) as store:
             owed = owed_of(store, problems)
-        open_tokens = frozenset(owing.session.token for owing in self.ending.owed.values())
-        problems += settle(self.settings.store, owed, Ended(tokens=open_tokens), LOCK_WAIT)
+        open_tokens = frozenset(owing.session.token for owing in self.ending.owed.values()).union(self._revoking)
+        # Where the log could not be read nobody knows whose sessions are open.
+        known = None if {"log", "turn"} & set(self.problems) else open_tokens
+        problems += settle(self.settings.store, owed, Ended(tokens=known), LOCK_WAIT)
         with open_store(self.settings.store, write=False) as store:
             left = owed_of(store, problems)
         self._owed = {}
@@ -499,4 +502,5 @@ class Agent:
             self._left_open = left_open.named(self._sessions()) & known.sessions
         else:
             self._left_open = known.sessions
-        left_open.save(self.settings.state, left_open.LeftOpen(identity, frozenset(self._left_open)))
+        found = left_open.LeftOpen(identity, frozenset(self._left_open))
+        self.note("state", "" if found == known else left_open.save(self.settings.state, found))

@@ -61,8 +61,8 @@ class Ending:
         """Those that several tries have not ended."""
         return [owing for owing in self.owed.values() if owing.tries > 3]
 
-    def try_due(self, is_open: t.Callable[[Session], bool]) -> None:
-        """End those that are due. ``is_open``: whether the session log has no end of one."""
+    def try_due(self, is_open: t.Callable[[Session], bool], ping: t.Callable[[], None] = lambda: None) -> None:
+        """End those that are due. ``is_open``: whether the log has no end of one. ``ping`` is called meanwhile."""
         now = time.monotonic()
         due = sorted((owing for owing in self.owed.values() if owing.next_try <= now), key=lambda one: one.next_try)
         del due[AT_ONCE:]
@@ -73,6 +73,7 @@ class Ending:
         due = [owing for owing in due if owing.session.key in self.owed]
         pairs = {owing.session.pair for owing in due if owing.session.pair is not None}
         problem = ""
+        ping()
         try:
             live = sockets.live_pairs(pairs) if pairs else {}
             alive = {session.key for session in still_open([owing.session for owing in due], live)}
@@ -80,8 +81,9 @@ class Ending:
                 del self.owed[owing.session.key]
             due = [owing for owing in due if owing.session.key in alive]
             ends = [live[owing.session.pair] for owing in due if owing.session.pair is not None]
-            if ends:
-                problem = sockets.close_sockets(ends)
+            for start in range(0, len(ends), sockets.FILTERS_A_CALL):
+                ping()
+                problem = sockets.close_sockets(ends[start : start + sockets.FILTERS_A_CALL]) or problem
         except SocketError as error:
             problem = str(error)
         now = time.monotonic()
