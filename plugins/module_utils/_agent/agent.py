@@ -35,6 +35,7 @@ from .causes import EXPIRED, REMOVED, REVOKED, WORDS
 from .duty import Duty
 from .ending import Ending, pause_of, words_about
 from .log_watch import POLL, LogWatch
+from .order_duty import Orders
 from .prune import owed_of, settle
 from .settings import Settings
 from .store_watch import Identity, StoreWatch, is_there, opened
@@ -66,7 +67,7 @@ class Agent:
         self.log: t.Optional[LogWatch] = None
         if settings.session_log:
             self.log = LogWatch(settings.session_log, settings.log_limit, LOCK_WAIT, self.note)
-        self.duties: t.List[Duty] = []
+        self.duties: t.List[Duty] = [Orders(self, settings)]
         self._duties_wait: t.Dict[str, t.Tuple[int, float]] = {}  # those that failed: how often, and until when
         self.kernel = Inotify.or_none()
         self.timer = WallTimer.or_none()
