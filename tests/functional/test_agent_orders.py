@@ -160,7 +160,7 @@ class Gate:
         return self.order(rate=rate, cause=DRAINED, while_path=path, while_file=identity_of(path), **fields)
 
     def result(self, order: Order) -> orders.Result | None:
-        return orders.result(str(self.state), order)
+        return orders.result(str(self.state), order.id, order.run)
 
     def is_over(self, order: Order) -> bool:
         found = self.result(order)

@@ -20,7 +20,7 @@ from .._sessions.log import Key, Session, ports_of, still_open
 from .._sessions.sockets import Pair
 from .duty import Gate
 from .ending import OVER_UNIX
-from .orders import DONE, EXPIRED, LONGEST, VOID, WORKING, Order, Result, identity_of
+from .orders import DONE, EXPIRED, LONGEST, VOID, WORKING, Order, Result, identity_of, share_of
 
 # Seconds between two steps: of fifty a second, five end in each.
 STEP = 0.1
@@ -238,7 +238,7 @@ class Work:
         """The share, by chance: exactly so many, and the same ones when it is drawn again."""
         if self.result.mark is None:
             places = sorted(map(self._place_of, there))
-            count = int(len(places) * self.order.share / 100 + 0.5)
+            count = share_of(len(places), self.order.share)
             self._tell(mark=places[count - 1].hex() if count else "")
             # An agent that did not find it would draw another share, beside what has been ended of this one.
             self.owes_mark = True

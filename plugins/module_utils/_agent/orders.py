@@ -32,6 +32,8 @@ REFUSED = ".refused-"
 LIMIT = 1 << 18
 # Seconds that an order may count
 LONGEST = 86400.0
+# Less than that, so that a clock that is put right by a little makes no order void.
+LIFE = LONGEST - 3600.0
 RATE_AT_MOST = 100000.0
 CAUSES = (DRAINED, ENDED)
 STATE = Settings._field_defaults["state"]
@@ -117,6 +119,11 @@ class Result(t.NamedTuple):
     def is_over(self) -> bool:
         """Whether the agent does no more for it."""
         return self.state in OVER
+
+
+def share_of(count: int, percent: float) -> int:
+    """How many of so many a share is."""
+    return int(count * percent / 100 + 0.5)
 
 
 # Which file it is
@@ -292,11 +299,18 @@ def placed(state: str, name: str) -> t.Optional[Order]:
     return None
 
 
-def result(state: str, order: Order) -> t.Optional[Result]:
-    """What has become of an order that was placed; None before the agent has seen it."""
+def names(state: str) -> t.List[str]:
+    """The ids of the orders that are under way."""
     with contextlib.suppress(HostError, OSError), open_orders(state) as folder:
-        found = read_result(order.id, folder)
-        return found if found is not None and found.run == order.run else None
+        return sorted(name[: -len(ORDER)] for name in os.listdir(folder) if name.endswith(ORDER))
+    return []
+
+
+def result(state: str, name: str, run: str) -> t.Optional[Result]:
+    """What has become of an order, by its id and its run; None before the agent has seen it, and a day later."""
+    with contextlib.suppress(HostError, OSError), open_orders(state) as folder:
+        found = read_result(name, folder)
+        return found if found is not None and found.run == run else None
     return None
 
 
