@@ -506,13 +506,17 @@ def test_an_order_that_is_not_as_it_should_be_is_set_aside_and_holds_up_no_other
     run(found, gate, lambda: "refused" not in found.status())
 
 
+@pytest.mark.parametrize("is_at_work", [False, True])
 @pytest.mark.parametrize("what", ["mode", "owner", "symlink"])
 def test_a_folder_of_orders_that_others_can_enter_is_not_obeyed(
-    gate: Gate, agent: Callable[[], Agent], what: str
+    gate: Gate, agent: Callable[[], Agent], what: str, is_at_work: bool
 ) -> None:
     gate.connect(2)
     folder = gate.state / "orders"
-    gate.order()
+    order = folder / f"{gate.order().id}.json"
+    if is_at_work:
+        order.rename(folder / "kept")
+        found = agent()
     if what == "mode":
         folder.chmod(0o755)
     elif what == "owner":
@@ -520,7 +524,10 @@ def test_a_folder_of_orders_that_others_can_enter_is_not_obeyed(
     else:
         folder.rename(gate.state / "elsewhere")
         folder.symlink_to(gate.state / "elsewhere")
-    found = agent()
+    if is_at_work:
+        (folder / "kept").rename(order)
+    else:
+        found = agent()
     rest(found, gate)
     assert len(gate.clients.open) == 2 and "orders" in found.status()
 
@@ -561,7 +568,7 @@ def test_while_nothing_can_be_written_a_drain_goes_on_and_a_share_does_not_begin
 
     with monkeypatch.context() as patched:
         patched.setattr(files, "write", full)
-        order = gate.order(share=share)
+        order = gate.order(share=share, rate=3)
         if share == 100:
             run(found, gate, lambda: not gate.clients.open)
         else:

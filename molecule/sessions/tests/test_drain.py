@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
 import time
 
@@ -81,6 +82,7 @@ class Crowd:
         for _number in range(count):
             session = stack.enter_context(attempt(gate)).session
             assert session is not None
+            stack.callback(self._hang_up, session)
             thread = threading.Thread(target=self._wait, args=(session,), daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -88,6 +90,11 @@ class Crowd:
     def _wait(self, session: wire.Session) -> None:
         if session.ended(120):
             self.closed.append(time.monotonic())
+
+    def _hang_up(self, session: wire.Session) -> None:
+        # Its thread waits for it and would keep a socket open that is only closed here.
+        with contextlib.suppress(OSError):
+            session.socket.shutdown(socket.SHUT_RDWR)
 
     def all_closed(self) -> bool:
         for thread in self._threads:
