@@ -314,7 +314,7 @@ def test_a_play_that_is_not_root_is_told_to_become(inventory: Inventory) -> None
 @pytest.mark.parametrize(
     "playbook",
     [
-        *("site", "check", "drain", "undrain", "uninstall", "session_end", "session_list"),
+        *("site", "check", "drain", "undrain", "rebalance", "uninstall", "session_end", "session_list"),
         *("token_issue", "token_list", "token_prune", "token_revoke"),
     ],
 )

@@ -36,6 +36,7 @@ from .ending import Ending, pause_of, words_about
 from .lifetime import Lifetimes
 from .log_watch import POLL, LogWatch
 from .look_ahead import HORIZON, LookAhead
+from .order_duty import Orders
 from .prune import owed_of, settle
 from .settings import Settings
 from .store_watch import Identity, StoreWatch, is_there, opened
@@ -65,7 +66,7 @@ class Agent:
         self.log: t.Optional[LogWatch] = None
         if settings.session_log:
             self.log = LogWatch(settings.session_log, settings.log_limit, LOCK_WAIT, self.note)
-        self.duties: t.List[Duty] = [Lifetimes(self)]
+        self.duties: t.List[Duty] = [Lifetimes(self), Orders(self, settings)]
         self._duties_wait: t.Dict[str, t.Tuple[int, float]] = {}  # those that failed: how often, and until when
         self.kernel = Inotify.or_none()
         self.timer = WallTimer.or_none()

@@ -17,7 +17,7 @@ import typing as t
 from .._host import files
 from .._host.locks import PLACE as LOCKS
 from .._host.shipped import MARKER, needed, package_files, start_program
-from . import left_open
+from . import left_open, orders
 from .prune import IDENTITY
 from .service import IDENTITY as AGENT_IDENTITY
 
@@ -277,6 +277,7 @@ def apply(settings: Settings, found: t.Sequence[Change]) -> None:
             files.make_folders(os.path.dirname(change.path))
             files.write(change.path, change.after.encode("utf-8"), files.PUBLIC, follow=True)
         if change.after is None and change.path == f"{UNITS}/{AGENT_IDENTITY}.service":
+            orders.forget(STATE)
             left_open.forget(STATE)
     if any(change.after is None for change in found):
         package = settings.directory + "/" + PACKAGE
