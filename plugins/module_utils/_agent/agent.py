@@ -31,8 +31,9 @@ from .._sessions.log import Key, MissingLog, Session
 from .._tokens.record import CORRUPT, SECOND_LOOK, Owed, StoreError, Token
 from .._tokens.store import QUARANTINE_GRACE, TokenStore, open_store
 from . import left_open
+from .asking import Asking
 from .causes import EXPIRED, REMOVED, REVOKED, WORDS
-from .duty import Duty
+from .duty import FAILURE_PAUSES, Duty, Turns
 from .ending import Ending, pause_of, words_about
 from .log_watch import POLL, LogWatch
 from .prune import owed_of, settle
@@ -51,7 +52,6 @@ LOCK_WAIT = 2.0
 LOOK_AT_MOST = 2000
 # Seconds that wss_token has to end the sessions of the tokens that it removed, and to count them.
 REVOKER_TIME = 1.5
-FAILURE_PAUSES = (0.2, 1.0, 5.0, 15.0, 30.0)
 
 
 class Agent:
@@ -63,17 +63,19 @@ class Agent:
         self.problems: t.Dict[str, str] = {}
         self.errors = 0
         self.ending = Ending()
+        self.asking = Asking(self, self.ending, settings.notify, settings.store, settings.state)
         self.log: t.Optional[LogWatch] = None
         if settings.session_log:
             self.log = LogWatch(settings.session_log, settings.log_limit, LOCK_WAIT, self.note)
-        self.duties: t.List[Duty] = []
-        self._duties_wait: t.Dict[str, t.Tuple[int, float]] = {}  # those that failed: how often, and until when
+        self.duties: t.List[Duty] = [*self.asking.duties]
+        self._turns = Turns(self.note)
         self.kernel = Inotify.or_none()
         self.timer = WallTimer.or_none()
         self.watch = StoreWatch(settings.store, self.kernel)
         self._ends: t.List[t.Tuple[float, str]] = []
         self._over: t.Dict[str, int] = {}  # tokens whose end has come and whose files could not be removed: tries
         self._owed: t.Dict[str, float] = {}  # removed tokens whose sessions are to end, and until when these began
+        self._gone_since: t.Dict[str, float] = {}  # tokens that were removed or have expired, and since when
         self._revoking: t.Dict[str, float] = {}  # tokens that wss_token is about to end the sessions of, and until when
         self._left_open: t.AbstractSet[left_open.Begun] = frozenset()
         self._next_scan = 0.0
@@ -96,12 +98,15 @@ class Agent:
         elif not self._is_failing:
             self._failures = 0
             self.note("turn", "")
+        if self.log is not None and self.log.is_read:
+            self.asking.resume(self.open_sessions())
         for duty in self.duties:
-            self._do(duty)
+            self.errors += self._turns.do(duty)
         if self.ending.is_due():
             with contextlib.suppress(HostError, OSError):
                 self._read_log(now=True)
             self.ending.try_due(self._is_open)
+            self.asking.settle()
         self.note("ending", self.ending.problem if self.ending.stubborn() else "")
         return self._pause()
 
@@ -159,28 +164,6 @@ class Agent:
         self._next_settling = max(self._next_settling, again)
         if self.log is not None:
             self.log.read_again(again)
-
-    def _do(self, duty: Duty) -> None:
-        """Have a duty do what is due; after a failure it waits, and the others don't."""
-        failures, until = self._duties_wait.get(duty.name, (0, 0.0))
-        if failures and time.monotonic() < until:
-            return
-        try:
-            duty.turn()
-        except (HostError, OSError) as error:
-            self.errors += 1
-            # The text of an OSError may name a file, and a file's name may be a token.
-            words = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
-            self.note(duty.name, f"{duty.name}: {words}")
-            pause = FAILURE_PAUSES[min(failures, len(FAILURE_PAUSES) - 1)]
-            self._duties_wait[duty.name] = (failures + 1, time.monotonic() + pause)
-        else:
-            self.note(duty.name, "")
-            self._duties_wait.pop(duty.name, None)
-
-    def _next_turn(self, duty: Duty) -> t.Optional[float]:
-        wait = self._duties_wait.get(duty.name)
-        return duty.next_turn() if wait is None else wait[1]
 
     def _turn(self) -> t.List[str]:
         """Do each step, whatever becomes of the others; return what went wrong."""
@@ -271,7 +254,7 @@ class Agent:
                 moments.append(now + CLOCK_LOOK)
             if self._ends:
                 moments.append(now + self._ends[0][0] - time.time())
-        others = [self.ending.next_try(), *(self._next_turn(duty) for duty in self.duties)]
+        others = [self.ending.next_try(), *(self._turns.next_turn(duty) for duty in self.duties)]
         if self.log is not None:
             others.append(self.log.next_read())
         moments += [moment for moment in others if moment is not None]
@@ -316,7 +299,12 @@ class Agent:
                 before = set(self._owed)
                 self._remember(owed_of(store, []))
                 until = time.monotonic() + REVOKER_TIME
-                self._revoking.update((name, until) for name in gone if name in self._owed and name not in before)
+                revoked = {name for name in gone if name in self._owed and name not in before}
+                # With a grace wss_token leaves them to the agent.
+                if not self.asking.grace:
+                    self._revoking.update(dict.fromkeys(revoked, until))
+                    if self.asking.is_told:
+                        self.end([one for one in self._sessions() if one.token in revoked], REVOKED, until)
                 if self.settings.end_on_removal:
                     # Those that are there again, by now or in a moment: the sessions of before are to end.
                     again = {name: min(now, since.get(name, now)) + SETTLE for name in gone}
@@ -331,7 +319,8 @@ class Agent:
             token = store.look(name)
             if token is None or not token.is_expired(now):
                 # It has gone, or it was prolonged: its sessions are as good as any.
-                self._over.pop(name, None)
+                if self._over.pop(name, None) is not None:
+                    self._gone_since.pop(name, None)
                 if token is not None and token.expires_at is not None and token.expires_at < now + HORIZON:
                     heapq.heappush(self._ends, (float(token.expires_at), name))
                 if token is not None and token.form == CORRUPT and 0 <= now - token.changed_at < QUARANTINE_GRACE:
@@ -342,6 +331,8 @@ class Agent:
 
     def _remember(self, owed: t.Sequence[Owed]) -> None:
         again = {name: until for name, until in self._owed.items() if until != float("inf")}
+        over = {name: since for name, since in self._gone_since.items() if name in self._over}
+        self._gone_since = {**over, **{record.name: record.removed_at for record in owed}}
         self._owed = {
             record.name: record.removed_at + SETTLE if record.is_token_again else float("inf") for record in owed
         }
@@ -377,10 +368,12 @@ class Agent:
             self._over.pop(name, None)
         for name in gone.failed:
             self._over[name] = self._over.get(name, 0) + 1
+            self._gone_since.setdefault(name, time.time())
         if gone.removed:
             self.say(f"removed {len(gone.removed)} expired")
             self._next_settling = min(self._next_settling, time.monotonic() + SECOND_LOOK + 1)
             self._owed.update(dict.fromkeys(gone.removed, float("inf")))
+            self._gone_since.update(dict.fromkeys(gone.removed, time.time()))
         wanted = set(names)
         self.end([session for session in self._sessions() if session.token in wanted], EXPIRED)
 
@@ -409,9 +402,9 @@ class Agent:
         """The sessions that have no end in the session log, by worker, connection and request."""
         return {} if self.log is None else self.log.follower.open
 
-    def end(self, sessions: t.Iterable[Session], cause: str) -> int:
+    def end(self, sessions: t.Iterable[Session], cause: str, at: t.Optional[float] = None) -> int:
         """Have these sessions ended, for one of the causes; return how many of them are new."""
-        count = self.ending.add(sessions)
+        count = self.asking.end(sessions, cause, self._gone_since if cause in (EXPIRED, REVOKED) else None, at)
         if count:
             self.say(f"ending {count} sessions: {WORDS[cause]}")
         return count
@@ -472,6 +465,7 @@ class Agent:
         """Begin with a store. Sessions whose token was gone before an agent first saw it are left as they are."""
         self._over = {}
         self._owed = {}
+        self._gone_since = {}
         self._left_open = frozenset()
         if self.follower is None:
             return

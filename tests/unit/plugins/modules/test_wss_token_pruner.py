@@ -43,27 +43,33 @@ TIMER = "wssgate-token-prune.timer"
 SERVICE = "wssgate-token-prune.service"
 AGENT_CODE = {
     "_agent/agent.py",
+    "_agent/asked.py",
+    "_agent/asking.py",
     "_agent/causes.py",
     "_agent/ending.py",
     "_agent/duty.py",
     "_agent/left_open.py",
     "_agent/log_watch.py",
+    "_agent/notify.py",
     "_agent/settings.py",
     "_agent/service.py",
     "_agent/store_watch.py",
+    "_agent/webhook.py",
     "_host/files.py",
     "_host/inotify.py",
     "_host/lent.py",
     "_host/systemd.py",
     "_host/wall_timer.py",
-    "_sessions/follow.py",
+    "_sessions/selection.py",
 }
 # That of a package which an earlier task of the play installs.
 GROUP_TO_COME = "group-to-come"
 CODE = {
     "__init__.py",
     "_agent/__init__.py",
+    "_agent/notify_settings.py",
     "_agent/prune.py",
+    "_agent/revoking.py",
     "_host/__init__.py",
     "_host/error.py",
     "_host/files.py",
@@ -71,6 +77,7 @@ CODE = {
     "_host/run.py",
     "_sessions/__init__.py",
     "_sessions/ending.py",
+    "_sessions/follow.py",
     "_sessions/log.py",
     "_sessions/sockets.py",
     "_sessions/protection.py",
