@@ -291,7 +291,10 @@ def notify_of(module: AnsibleModule, scheduler: str) -> t.Optional[Notify]:
     if not key:
         raise NotifyError("notify_url needs notify_key, the secret by which the application knows who sends")
     found.check()
-    return found._replace(ca=authorities(module, path)) if path else found
+    if path:
+        found = found._replace(ca=authorities(module, path))
+        found.check()
+    return found
 
 
 def authorities(module: AnsibleModule, path: str) -> str:
