@@ -16,6 +16,7 @@ import hmac
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -372,6 +373,61 @@ def test_sessions_of_several_tokens_are_told_of_by_token(gate: Gate) -> None:
         post.check()
         assert {one["fingerprint"] for one in post.data["sessions"]} == {post.data["fingerprint"]}
     assert all(is_open(session) for session in sessions)
+
+
+# What the guide has applications do
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "notifications.md"
+JUDGES = {
+    "python": (
+        [sys.executable],
+        "\nimport json, sys\npost = json.load(sys.stdin)\n"
+        "print(is_genuine(post['key'], post['headers'], post['body'].encode()))\n",
+    ),
+    "js": (
+        ["node", "--input-type=module", "-"],
+        "\nconst post = JSON.parse(process.env.POST);\n"
+        "console.log(isGenuine(post.key, post.headers, Buffer.from(post.body)) ? 'True' : 'False');\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("language", JUDGES)
+def test_the_guide_s_code_tells_a_notification_from_a_forgery(gate: Gate, language: str, tmp_path: Path) -> None:
+    command, driver = JUDGES[language]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not on this machine")
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    (code,) = [block for block in blocks if "genuine" in block.lower()]
+    gate.agent(LONG)
+    gate.open(MINE)
+    (gate.store / MINE).unlink()
+    post = gate.told("removed")
+
+    def judged(key: str = KEY, body: str = post.body.decode(), **headers: str) -> str:
+        text = json.dumps({"key": key, "headers": {**post.headers, **headers}, "body": body})
+        if language == "python":
+            (tmp_path / "judge.py").write_text(code + driver)
+            words, standard_input = [*command, str(tmp_path / "judge.py")], text
+        else:
+            words, standard_input = command, code + driver
+        done = subprocess.run(
+            words, input=standard_input, capture_output=True, text=True, env={**os.environ, "POST": text}, timeout=60,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    assert judged() == "True"
+    assert judged(**{"webhook-signature": "v1,AAAA " + post.headers["webhook-signature"]}) == "True"
+    assert judged(body=post.body.decode() + " ") == "False"
+    assert judged(key="whsec_" + base64.b64encode(b"another secret of 24 byt").decode()) == "False"
+    assert judged(**{"webhook-id": "msg_another"}) == "False"
+    # Sent again an hour later, under its own signature
+    stamp = int(post.headers["webhook-timestamp"]) - 3600
+    signed = f"{post.identity}.{stamp}.".encode() + post.body
+    signature = base64.b64encode(hmac.new(SECRET, signed, hashlib.sha256).digest()).decode()
+    assert judged(**{"webhook-timestamp": str(stamp), "webhook-signature": f"v1,{signature}"}) == "False"
 
 
 # By module
