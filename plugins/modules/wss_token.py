@@ -109,6 +109,9 @@ options:
     description:
       - End the open sessions of the tokens that are removed, within a second. Sessions of other tokens go on.
       - Sessions are also ended of tokens named by O(tokens) or O(fingerprints) whose files are gone already.
+      - Where the agent gives an application time to close sessions
+        (O(wssgate.nginx.wss_token_pruner#module:notify_grace)), the call waits for that, two seconds beyond the grace
+        at most.
       - A removed token is kept in C(.wssgate-ended) in the store, where it opens nothing, for 30 seconds at least and
         until none of its sessions is left. Each run of the pruner (M(wssgate.nginx.wss_token_pruner)) looks for them
         again, and so does a call with O(expired=true). So a session that could not be ended, or that nginx logged late,

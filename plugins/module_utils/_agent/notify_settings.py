@@ -31,7 +31,7 @@ KEY_BYTES = (24, 64)
 SOCKET_PATH_LIMIT = 107
 # What ProtectHome= and PrivateTmp= of the unit hide
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9.])?\Z")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?\Z")
 _TARGET = re.compile(r"/[!-~]*\Z")
 
 
@@ -53,8 +53,17 @@ class Endpoint(t.NamedTuple):
         """For messages. The rest of a URL may hold a secret."""
         if self.socket:
             return f"unix:{self.socket}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return f"{self._host}:{self.port}"
+
+    @property
+    def header(self) -> str:
+        """For header Host."""
+        usual = (0, 443) if self.is_tls else (0, 80)
+        return self._host if self.port in usual else f"{self._host}:{self.port}"
+
+    @property
+    def _host(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
 
 
 class Notify(t.NamedTuple):

@@ -117,8 +117,7 @@ class Connection:
             self._http.sock = self._timed
             self._http.auto_open = 0
         self._timed.until = until
-        host = "localhost" if self.endpoint.socket else self.endpoint.shown
-        self._http.request("POST", self.endpoint.target, body, {"Host": host, **headers})
+        self._http.request("POST", self.endpoint.target, body, {"Host": self.endpoint.header, **headers})
         answer = self._http.getresponse()
         answer.read(ANSWER_LIMIT)
         if not answer.isclosed() or answer.will_close:

@@ -129,6 +129,20 @@ def test_a_url_names_a_host_or_a_socket(url: str, endpoint: Endpoint) -> None:
     assert parse_url(url) == endpoint
 
 
+@pytest.mark.parametrize(
+    ("url", "header"),
+    [
+        ("http://app.example.com/", "app.example.com"),
+        ("http://app_1:443/", "app_1:443"),
+        ("https://app.example.com:443/", "app.example.com"),
+        ("https://[2001:db8::1]:8443/", "[2001:db8::1]:8443"),
+        ("http://unix:/run/a.sock:/x", "localhost"),
+    ],
+)
+def test_the_host_is_named_as_a_browser_does_it(url: str, header: str) -> None:
+    assert parse_url(url).header == header
+
+
 def test_one_post_is_about_one_token(teller: Teller, application: Application) -> None:
     first, second = "token-of-somebody-1", "token-of-somebody-2"
     teller.tell([session(1, first), session(2, first), session(3, second)], REVOKED, 2000.0)
