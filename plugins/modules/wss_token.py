@@ -495,20 +495,20 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     request = wanted(module)
     check_request(request, now)
     owed: t.List[Owed] = []
-    before: t.FrozenSet[Key] = frozenset()
+    open_before: t.FrozenSet[Key] = frozenset()
     with open_store(module.params["path"], write=not module.check_mode, missing_ok=module.check_mode) as store:
         plan = make_plan(store, request, now)
         if not module.check_mode:
             if request.disconnect:
                 places = (module.params["path"], module.params["session_log"])
-                before = sessions_before(*places, plan.locked_out(request))
+                open_before = sessions_before(*places, plan.locked_out(request))
             plan.apply(store, request.attributes, owed=request.disconnect)
         if request.disconnect and request.expired:
             owed = owed_of(store, plan.failures)
     ended = Ended()
     problem = ""
     if request.disconnect:
-        ended = end(module, request, plan, owed, before)
+        ended = end(module, request, plan, owed, open_before)
         if ended.reason:
             noted = not module.check_mode and _note(module.params["path"], plan.locked_out(request).names, ended)
             problem = _problem(ended, noted)
