@@ -64,19 +64,23 @@ class Asking:
         for session in sessions:
             deadline = self._deadline(session, (since or {}).get(session.token), now) if self.grace else now
             moments.setdefault(deadline, []).append(session)
-        count = 0
-        is_owed = False
+        new: t.Dict[float, t.List[Session]] = {}
         for deadline, some in moments.items():
-            new = self._ending.add(some, at if at is not None else monotonic + deadline - now)
-            count += len(new)
-            if new and self._teller is not None:
-                self._teller.tell(new, cause, deadline)
-            if deadline > now:
-                self._asked.update({(one.key, one.started_at): Asked(cause, deadline) for one in new})
-                is_owed = is_owed or bool(new)
-        if is_owed:
+            new[deadline] = self._ending.add(some, at if at is not None else monotonic + deadline - now)
+        owed = {
+            (one.key, one.started_at): Asked(cause, deadline)
+            for deadline, some in new.items()
+            if deadline > now
+            for one in some
+        }
+        if owed:
+            # Before anybody is told: the deadline that an application has heard of does not move.
+            self._asked.update(owed)
             self._save()
-        return count
+        for deadline, some in new.items():
+            if some and self._teller is not None:
+                self._teller.tell(some, cause, deadline)
+        return sum(map(len, new.values()))
 
     def resume(self, open_sessions: t.Mapping[Key, Session]) -> None:
         """Go on with what a former agent has begun. Call it once the session log has been read."""
