@@ -23,15 +23,16 @@ import typing as t
 
 from .._host.error import HostError, told
 from .._host.inotify import Inotify
-from .._host.wall_timer import WallTimer
+from .._host.wall_timer import Clock, WallTimer
 from .._sessions.ending import SETTLE, Ended
 from .._sessions.follow import Follower
 from .._sessions.log import Key, MissingLog, Session
 from .._tokens.record import CORRUPT, SECOND_LOOK, Owed, StoreError, Token
 from .._tokens.store import QUARANTINE_GRACE, TokenStore, open_store
 from . import left_open
+from .asking import Asking
 from .causes import EXPIRED, REMOVED, REVOKED, WORDS
-from .duty import Duty
+from .duty import FAILURE_PAUSES, Duty, Turns
 from .ending import Ending, pause_of, words_about
 from .lifetime import Lifetimes
 from .log_watch import POLL, LogWatch
@@ -49,7 +50,6 @@ LOCK_WAIT = 2.0
 LOOK_AT_MOST = 2000
 # Seconds that wss_token has to end the sessions of the tokens that it removed, and to count them.
 REVOKER_TIME = 1.5
-FAILURE_PAUSES = (0.2, 1.0, 5.0, 15.0, 30.0)
 
 
 class Agent:
@@ -63,17 +63,19 @@ class Agent:
         # Called again and again while a turn takes long: it goes on.
         self.ping: t.Callable[[], None] = lambda: None
         self.ending = Ending()
+        self.asking = Asking(self, self.ending, settings.notify, settings.store, settings.state)
         self.log: t.Optional[LogWatch] = None
         if settings.session_log:
             self.log = LogWatch(settings.session_log, settings.log_limit, LOCK_WAIT, self.note)
-        self.duties: t.List[Duty] = [Lifetimes(self), Orders(self, settings)]
-        self._duties_wait: t.Dict[str, t.Tuple[int, float]] = {}  # those that failed: how often, and until when
+        self.duties: t.List[Duty] = [Lifetimes(self, self.asking.grace), Orders(self, settings), *self.asking.duties]
+        self._turns = Turns(self.note)
         self.kernel = Inotify.or_none()
         self.timer = WallTimer.or_none()
         self.watch = StoreWatch(settings.store, self.kernel)
         self._ends: t.List[t.Tuple[float, str]] = []
         self._over: t.Dict[str, int] = {}  # tokens whose end has come and whose files could not be removed: tries
         self._owed: t.Dict[str, float] = {}  # removed tokens whose sessions are to end, and until when these began
+        self._gone_since: t.Dict[str, float] = {}  # tokens that were removed or have expired, and since when
         self._revoking: t.Dict[str, float] = {}  # tokens that wss_token is about to end the sessions of, and until when
         self._left_open: t.AbstractSet[left_open.Begun] = frozenset()
         self._next_scan = 0.0
@@ -85,7 +87,7 @@ class Agent:
         self._first: t.Optional[Identity] = None
         self._failures = 0
         self._is_failing = False  # until the store could be looked through again
-        self._clock = (time.time(), time.monotonic())
+        self._clock = Clock()
 
     # Turns
 
@@ -97,12 +99,16 @@ class Agent:
         elif not self._is_failing:
             self._failures = 0
             self.note("turn", "")
+        if self.log is not None and self.log.is_read:
+            self.asking.resume(self.open_sessions())
         for duty in self.duties:
-            self._do(duty)
+            self.ping()
+            self.errors += self._turns.do(duty)
         if self.ending.is_due():
             with contextlib.suppress(HostError, OSError):
                 self._read_log(now=True)
             self.ending.try_due(self._is_open, self.ping)
+            self.asking.settle()
         self.note("ending", self.ending.problem if self.ending.stubborn() else "")
         return self._pause()
 
@@ -161,32 +167,11 @@ class Agent:
         if self.log is not None:
             self.log.read_again(again)
 
-    def _do(self, duty: Duty) -> None:
-        """Have a duty do what is due; after a failure it waits, and the others don't."""
-        failures, until = self._duties_wait.get(duty.name, (0, 0.0))
-        if failures and time.monotonic() < until:
-            return
-        self.ping()
-        try:
-            duty.turn()
-        except (HostError, OSError) as error:
-            self.errors += 1
-            self.note(duty.name, f"{duty.name}: {told(error)}")
-            pause = FAILURE_PAUSES[min(failures, len(FAILURE_PAUSES) - 1)]
-            self._duties_wait[duty.name] = (failures + 1, time.monotonic() + pause)
-        else:
-            self.note(duty.name, "")
-            self._duties_wait.pop(duty.name, None)
-
-    def _next_turn(self, duty: Duty) -> t.Optional[float]:
-        wait = self._duties_wait.get(duty.name)
-        return duty.next_turn() if wait is None else wait[1]
-
     def _turn(self) -> t.List[str]:
         """Do each step, whatever becomes of the others; return what went wrong."""
         before = self.watch.identity
         changes = self.watch.look()
-        clock_was_set = self._clock_was_set()
+        clock_was_set = any([self._clock.was_set(), self.timer is not None and self.timer.read()])
         self._has_begun, began = True, self._has_begun
         if not began:
             self._first = self.watch.identity
@@ -248,12 +233,6 @@ class Agent:
                 del self._revoking[name]
             self._judge(session for session in self._sessions() if session.token in over)
 
-    def _clock_was_set(self) -> bool:
-        wall, monotonic = self._clock
-        self._clock = (time.time(), time.monotonic())
-        is_set = self.timer is not None and self.timer.read()
-        return is_set or abs((self._clock[0] - wall) - (self._clock[1] - monotonic)) > 1.0
-
     def _pause(self) -> float:
         now = time.monotonic()
         if self.watch.identity is None:
@@ -266,7 +245,7 @@ class Agent:
                 moments.append(now + CLOCK_LOOK)
             if self._ends:
                 moments.append(now + self._ends[0][0] - time.time())
-        others = [self.ending.next_try(), *(self._next_turn(duty) for duty in self.duties)]
+        others = [self.ending.next_try(), *(self._turns.next_turn(duty) for duty in self.duties)]
         if self.log is not None:
             others.append(self.log.next_read())
         moments += [moment for moment in others if moment is not None]
@@ -323,7 +302,12 @@ class Agent:
                 before = set(self._owed)
                 self._remember(owed_of(store, []))
                 until = time.monotonic() + REVOKER_TIME
-                self._revoking.update((name, until) for name in gone if name in self._owed and name not in before)
+                revoked = {name for name in gone if name in self._owed and name not in before}
+                # With a grace wss_token leaves them to the agent.
+                if not self.asking.grace:
+                    self._revoking.update(dict.fromkeys(revoked, until))
+                    if self.asking.is_told:
+                        self.end([one for one in self._sessions() if one.token in revoked], REVOKED, until)
                 if self.settings.end_on_removal:
                     # Those that are there again, by now or in a moment: the sessions of before are to end.
                     self._owe({name: min(now, since.get(name, now)) + SETTLE for name in gone})
@@ -337,7 +321,8 @@ class Agent:
             token = store.look(name)
             if token is None or not token.is_expired(now):
                 # It has gone, or it was prolonged: its sessions are as good as any.
-                self._over.pop(name, None)
+                if self._over.pop(name, None) is not None:
+                    self._gone_since.pop(name, None)
                 if token is not None and token.expires_at is not None and token.expires_at < now + HORIZON:
                     heapq.heappush(self._ends, (float(token.expires_at), name))
                 if token is not None and token.form == CORRUPT and 0 <= now - token.changed_at < QUARANTINE_GRACE:
@@ -348,6 +333,8 @@ class Agent:
 
     def _remember(self, owed: t.Sequence[Owed]) -> None:
         again = {name: until for name, until in self._owed.items() if until != float("inf")}
+        over = {name: since for name, since in self._gone_since.items() if name in self._over}
+        self._gone_since = {**over, **{record.name: record.removed_at for record in owed}}
         self._owed = {
             record.name: record.removed_at + SETTLE if record.is_token_again else float("inf") for record in owed
         }
@@ -387,10 +374,12 @@ class Agent:
             self._over.pop(name, None)
         for name in gone.failed:
             self._over[name] = self._over.get(name, 0) + 1
+            self._gone_since.setdefault(name, time.time())
         if gone.removed:
             self.say(f"removed {len(gone.removed)} expired")
             self._next_settling = min(self._next_settling, time.monotonic() + SECOND_LOOK + 1)
             self._owed.update(dict.fromkeys(gone.removed, float("inf")))
+            self._gone_since.update(dict.fromkeys(gone.removed, time.time()))
         wanted = set(names)
         self.end([session for session in self._sessions() if session.token in wanted], EXPIRED)
 
@@ -421,9 +410,9 @@ class Agent:
         """The sessions that have no end in the session log, by worker, connection and request."""
         return {} if self.log is None else self.log.follower.open
 
-    def end(self, sessions: t.Iterable[Session], cause: str) -> int:
+    def end(self, sessions: t.Iterable[Session], cause: str, at: t.Optional[float] = None) -> int:
         """Have these sessions ended, for one of the causes; return how many of them are new."""
-        count = self.ending.add(sessions)
+        count = self.asking.end(sessions, cause, self._gone_since if cause in (EXPIRED, REVOKED) else None, at)
         if count:
             self.say(f"ending {count} sessions: {WORDS[cause]}")
         return count
@@ -483,6 +472,7 @@ class Agent:
         """Begin with a store. Sessions whose token was gone before an agent first saw it are left as they are."""
         self._over = {}
         self._owed = {}
+        self._gone_since = {}
         self._left_open = frozenset()
         if self.follower is None:
             return

@@ -78,11 +78,11 @@ def save(folder: str, record: LeftOpen) -> str:
     return ""
 
 
-def forget(folder: str) -> None:
-    """Remove the record and its folder: an agent that comes later has not seen what happens until then."""
+def forget(folder: str, names: t.Collection[str] = (NAME,)) -> None:
+    """Remove these records and the folder: an agent that comes later has not seen what happens until then."""
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(folder):
-            if name == NAME or name.startswith(files.STAGED_PREFIX):
+            if name in names or name.startswith(files.STAGED_PREFIX):
                 files.remove(os.path.join(folder, name))
     # Not empty: somebody else's files are in it.
     with contextlib.suppress(OSError):

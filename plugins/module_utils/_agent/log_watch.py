@@ -39,6 +39,7 @@ class LogWatch:
         self.limit = limit
         self.lock_wait = lock_wait
         self.follower = Follower(path, lock_wait)
+        self.is_read = False  # whether it could be read since the beginning
         self._note = note
         self._kernel = Inotify.or_none()
         self._watch = -1
@@ -79,6 +80,7 @@ class LogWatch:
         self._next_read = moment + (PAUSE if self._watch != -1 else POLL)
         try:
             started, problem = self.follower.read(), ""
+            self.is_read = True
         except MissingLog as error:
             started, problem = [], str(error)
         # Only now: what could not be read is to be read again.

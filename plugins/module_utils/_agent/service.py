@@ -19,6 +19,7 @@ from .._host import files, locks
 from .._host.error import HostError
 from .._host.systemd import notify, watchdog_interval
 from .._sessions.log import LOG_LIMIT
+from . import notify_settings
 from .agent import Agent
 from .settings import Settings
 
@@ -109,7 +110,15 @@ def main(words: t.Optional[t.Sequence[str]] = None) -> int:
         if not locks.take(place, wait=0):
             _print(f"another agent is at work: {', '.join(locks.holders(place)) or 'unknown'}")
             return 1
+        problem = ""
+        try:
+            found = notify_settings.load(settings.state)
+            settings = settings._replace(notify=found and found[1])
+        except (OSError, HostError) as error:
+            # Tokens and sessions end all the same.
+            problem = f"the application is not told: {error}"
         agent = Agent(settings, _print)
+        agent.note("settings", problem)
         try:
             serve(agent, lambda: bool(stopped), wake, is_supervised="NOTIFY_SOCKET" in os.environ)
         finally:
