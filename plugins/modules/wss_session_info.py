@@ -133,7 +133,8 @@ sessions:
 unlisted:
   description:
     - Connections to the gate's ports that the session log does not have. Sessions that came with a password only are
-      among them, also those of before the session log, and connections that have no session yet, or no more.
+      among them, also those of before the session log, connections that have no session yet, or no more, and those to
+      other servers on the same ports.
     - With O(clients) those whose other end is there. With any other criterion none.
   returned: success
   type: list

@@ -10,8 +10,8 @@ ends    Sessions are opened, and a moment later ended one by one, each in its wa
         removed (`rm`), the code of wss_token revokes the token in a process that has it loaded (`module`), `ss -K`
         closes the connection (`ss`), or the file is removed right after the handshake (`rm at once`). The time is from
         just before that to the moment at which the client sees that its connection is gone.
-expiry  Tokens end at random seconds. Until then each has a session, and from shortly before its end it is tried in a
-        handshake again and again.
+expiry  Tokens end at random seconds, which are set while each has a session. From shortly before its end each is tried
+        in a handshake again and again.
 scan    The time that the agent's first turn takes, which looks through the whole store.
 """
 
@@ -45,7 +45,7 @@ AT_ONCE_EVERY = 10
 KNOWN = 0.4
 PATIENCE = 30.0
 PROCESSES = multiprocessing.get_context("fork")
-# Ends are whole seconds. Before the first one all sessions are open.
+# Ends are whole seconds. Before the first one all tokens have theirs.
 LEAD = 3
 PROBE_BEFORE, PROBE_AFTER = 0.3, 2.5
 
@@ -233,21 +233,23 @@ def probe(pipe: Connection, gate: Gate, tokens: dict[str, int]) -> None:
 
 def expiry(gate: Gate, count: int, seconds: int, seed: int) -> dict[str, Any]:
     chance = random.Random(seed)
-    begin = int(time.time()) + LEAD + count // 80
-    tokens = {f"expiring-token-{number:08d}": begin + chance.randrange(seconds) for number in range(count)}
-    with module_of(gate.options) as module:
-        for end in sorted(set(tokens.values())):
-            some = [token for token, its in tokens.items() if its == end]
-            module.call(tokens=some, subject="bench", expires_at=end)
+    names = [f"expiring-token-{number:08d}" for number in range(count)]
     poll = select.poll()
     sessions: dict[int, tuple[str, socket.socket]] = {}
-    for token in tokens:
+    for token in names:
+        gate.touch(token)
         connection = gate.open(token, tls=False)
         connection.setblocking(False)
         sessions[connection.fileno()] = (token, connection)
         poll.register(connection, select.POLLIN | select.POLLRDHUP)
+    begin = int(time.time()) + LEAD + count // 60
+    tokens = {token: begin + chance.randrange(seconds) for token in names}
+    with module_of(gate.options) as module:
+        for end in sorted(set(tokens.values())):
+            some = [token for token, its in tokens.items() if its == end]
+            module.call(tokens=some, subject="bench", expires_at=end)
     if time.time() > begin:
-        raise RuntimeError("the first token ended before the last session was open")
+        raise RuntimeError("the first token ended before the last one had its end: the machine has too much to do")
     ours, theirs = PROCESSES.Pipe()
     prober = PROCESSES.Process(target=probe, args=(theirs, gate, tokens), daemon=True)
     prober.start()

@@ -331,8 +331,10 @@ def test_an_application_that_is_told_closes_the_sessions_with_a_code_of_its_own(
 def test_what_the_application_leaves_open_the_kernel_closes_at_the_deadline(gate: Gate) -> None:
     gate.agent(2)
     session, bystander = gate.open(MINE), gate.open(OTHER)
+    removed = time.time()
     (gate.store / MINE).unlink()
     post = gate.told("removed")
+    assert removed + 2 - 0.01 <= post.deadline < removed + 2 + SOON
     while time.time() < post.deadline - 0.3:
         assert is_open(session)
     assert is_ended(session)
@@ -617,6 +619,8 @@ def test_a_token_that_was_revoked_while_no_agent_ran_is_asked_for_by_the_next(ga
     folder = gate.store / ".wssgate-ended"
     folder.mkdir(mode=0o700)
     (gate.store / MINE).rename(folder / MINE)
+    # The application's time begins with the removal, and not with the agent.
+    wait_for(lambda: time.time() > removed + 2)
     gate.agent(LONG)
     post = gate.told("revoked")
     assert post.deadline == pytest.approx(removed + LONG, abs=1.0)

@@ -570,6 +570,7 @@ def test_while_nothing_can_be_written_a_drain_goes_on_and_a_share_does_not_begin
         patched.setattr(files, "write", full)
         order = gate.order(share=share, rate=3)
         if share == 100:
+            run(found, gate, lambda: "how far order drain is cannot be written: No space left" in found.status())
             run(found, gate, lambda: not gate.clients.open)
         else:
             run(found, gate, lambda: "No space left" in found.status())
