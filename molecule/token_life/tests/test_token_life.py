@@ -339,9 +339,7 @@ def test_an_application_is_asked_before_the_agent_cuts(proxies, name, where, url
     key, token = "whsec_" + "c2VjcmV0" * 4, "token-of-which-is-told-01"
 
     def install(**options):
-        found = modules.run_module("wssgate.nginx.wss_token_pruner", name, proxy.scratch, **options).result(name)
-        assert found["changed"], found
-        return found
+        return modules.run_module("wssgate.nginx.wss_token_pruner", name, proxy.scratch, **options).result(name)
 
     proxy.gate.run("sh", "-c", "grep -q application.test /etc/hosts || echo 127.0.0.1 application.test >> /etc/hosts")
     proxy.gate.run("sh", "-c", "rm -f /run/told /run/application.sock")
@@ -360,10 +358,11 @@ def test_an_application_is_asked_before_the_agent_cuts(proxies, name, where, url
         secret = "/var/lib/wssgate-agent/settings.json"
         assert proxy.gate.run("stat", "--format=%a %U", secret).split() == ["600", "root"]
         assert key not in proxy.gate.run("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null; journalctl --no-pager")
-        install()
-        proxy.gate.run("test", "!", "-e", secret)
     finally:
         proxy.gate.run("systemctl", "stop", "wssgate-test-application")
+        found = install()
+    assert found["changed"]
+    proxy.gate.run("test", "!", "-e", secret)
 
 
 def test_a_store_that_is_moved_away_cuts_nobody_and_is_reported(proxies):
