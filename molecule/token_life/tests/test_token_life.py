@@ -322,6 +322,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *words):
         pass
 
+socketserver.TCPServer.allow_reuse_address = True
 if where.startswith("/"):
     socketserver.UnixStreamServer(where, Handler).serve_forever()
 socketserver.TCPServer(("127.0.0.1", int(where)), Handler).serve_forever()
@@ -343,8 +344,9 @@ def test_an_application_is_asked_before_the_agent_cuts(proxies, name, where, url
 
     proxy.gate.run("sh", "-c", "grep -q application.test /etc/hosts || echo 127.0.0.1 application.test >> /etc/hosts")
     proxy.gate.run("sh", "-c", "rm -f /run/told /run/application.sock")
-    words = ("systemd-run", "--quiet", "--unit=wssgate-test-application", "/usr/bin/python3", "-c", APPLICATION, where)
-    proxy.gate.run(*words)
+    proxy.gate.run("sh", "-c", 'printf %s "$1" > /run/application.py', "sh", APPLICATION)
+    unit = "--unit=wssgate-test-application"
+    proxy.gate.run("systemd-run", "--quiet", unit, "/usr/bin/python3", "/run/application.py", where)
     try:
         assert key not in str(install(notify_url=url, notify_key=key, notify_grace=3))
         with proxy.knock_with(token) as mine:
