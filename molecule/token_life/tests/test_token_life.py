@@ -345,8 +345,8 @@ def test_an_application_is_asked_before_the_agent_cuts(proxies, name, where, url
     proxy.gate.run("sh", "-c", "grep -q application.test /etc/hosts || echo 127.0.0.1 application.test >> /etc/hosts")
     proxy.gate.run("sh", "-c", "rm -f /run/told /run/application.sock")
     proxy.gate.run("sh", "-c", 'printf %s "$1" > /run/application.py', "sh", APPLICATION)
-    unit = "--unit=wssgate-test-application"
-    proxy.gate.run("systemd-run", "--quiet", unit, "/usr/bin/python3", "/run/application.py", where)
+    unit = "--unit=wssgate-test-application"  # --collect: one that failed leaves nothing
+    proxy.gate.run("systemd-run", "--quiet", "--collect", unit, "/usr/bin/python3", "/run/application.py", where)
     try:
         assert key not in str(install(notify_url=url, notify_key=key, notify_grace=3))
         with proxy.knock_with(token) as mine:
