@@ -148,6 +148,39 @@ def test_a_token_is_issued_used_listed_and_revoked_on_every_proxy(proxies, issue
     assert said(again)[-1] == "Nothing was removed."
 
 
+def test_sessions_are_listed_and_ended_on_every_proxy_at_once(proxies, play):
+    mine, other = "token-of-client-42-for-all", "token-of-a-bystander-for-all"
+    for proxy in proxies:
+        for token, subject in ((mine, "client-42"), (other, "bystander")):
+            proxy.gate.run("sh", "-c", f'echo \'{{"subject": "{subject}"}}\' > {STORE}/{token}')
+    with contextlib.ExitStack() as stack:
+        sessions = [stack.enter_context(proxy.knock(mine)).session for proxy in proxies]
+        bystanders = [stack.enter_context(proxy.knock(other)).session for proxy in proxies]
+
+        listing = play("session_list", output="json", subject="client-42")
+        assert listing.changes == 0
+        found = said(listing)["sessions"]
+        assert sorted(session["host"] for session in found) == sorted(PROXIES)
+        for session in found:
+            assert (session["subject"], session["server"]) == ("client-42", "wcs.example.com")
+            assert (session["location"], session["upstream"]) == ("/wss", "http://127.0.0.1:8080/wss")
+            # On both systems the kernel tells, TLS included.
+            assert session["bytes_received"] > 300 and session["bytes_sent"] > 300
+        assert [said(listing)["totals"][name]["sessions"] for name in PROXIES] == [2, 2]
+
+        dry = play("session_end", "--check", subject="client-42")
+        assert [session.echo("dry") for session in sessions] == ["dry"] * 2
+        assert said(dry)[1:] == [f"{name}: 1 open session would be ended" for name in PROXIES]
+        ended = play("session_end", subject="client-42")
+        assert ended.changes == 2
+        assert all(session.ended(SOON) for session in sessions)
+        assert [session.echo("still here") for session in bystanders] == ["still here"] * 2
+    # Its token still opens the gate.
+    assert [proxy.status(mine) for proxy in proxies] == [101, 101]
+    for done in (listing, dry, ended):
+        assert mine not in done.text and other not in done.text
+
+
 def test_a_token_can_be_written_to_a_file_of_the_controller_and_shown_nowhere(proxies, play, tmp_path):
     path = tmp_path / "token"
     done = play("token_issue", "-vvv", subject="client-42", token_file=str(path))
@@ -249,6 +282,21 @@ def test_a_token_s_file_that_is_removed_by_hand_ends_its_sessions_and_no_others(
             proxy.gate.run("rm", f"{STORE}/removed-by-hand-by-rm-01")
             assert mine.session.ended(SOON)
             assert other.session.echo("still here") == "still here"
+
+
+def test_a_session_ends_when_it_has_lasted_as_long_as_it_may_and_no_other(proxies):
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(proxy.knock_with("longer-than-the-timed-ones-1")).session for proxy in proxies]
+        timed = [
+            stack.enter_context(wire.handshake(proxy.endpoint, proxy.request.but(path="/timed"))) for proxy in proxies
+        ]
+        assert [reply.session.echo("hello") for reply in timed] == ["hello"] * 2
+        assert all(reply.session.ended(2 + SOON) for reply in timed)
+        assert time.monotonic() - began >= 2
+        assert [session.echo("still here") for session in others] == ["still here"] * 2
+    for proxy in proxies:
+        assert "they have lasted as long as they may" in proxy.journal("they have lasted as long as they may")
 
 
 def test_the_agent_ends_what_it_missed_while_it_did_not_run(proxies):

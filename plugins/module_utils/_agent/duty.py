@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 import typing as t
 
-from .._host.error import HostError
+from .._host.error import HostError, told
 from .._sessions.log import Key, Session
 
 
@@ -79,9 +78,7 @@ class Turns:
         try:
             duty.turn()
         except (HostError, OSError) as error:
-            # The text of an OSError may name a file, and a file's name may be a token.
-            words = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
-            self._note(duty.name, f"{duty.name}: {words}")
+            self._note(duty.name, f"{duty.name}: {told(error)}")
             pause = FAILURE_PAUSES[min(failures, len(FAILURE_PAUSES) - 1)]
             self._waits[duty.name] = (failures + 1, time.monotonic() + pause)
             return True

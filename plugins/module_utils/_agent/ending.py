@@ -82,15 +82,15 @@ class Ending:
         """Those that several tries have not ended."""
         return [self.owed[key] for key in self._stubborn]
 
-    def try_due(self, is_open: t.Callable[[Session], bool]) -> None:
-        """End those that are due. ``is_open``: whether the session log has no end of one."""
+    def try_due(self, is_open: t.Callable[[Session], bool], ping: t.Callable[[], None] = lambda: None) -> None:
+        """End those that are due. ``is_open``: whether the log has no end of one. ``ping`` is called meanwhile."""
         due: t.List[Owing] = []
         while len(due) < AT_ONCE and self.is_due():
             due.append(heapq.heappop(self._queue)[2])
         if not due:
             return
         try:
-            self._try([owing for owing in due if self._is_left(owing, is_open(owing.session))])
+            self._try([owing for owing in due if self._is_left(owing, is_open(owing.session))], ping)
         finally:
             now = time.monotonic()
             for owing in due:
@@ -101,16 +101,18 @@ class Ending:
                         self._stubborn.add(owing.session.key)
                     self._put(owing)
 
-    def _try(self, due: t.Sequence[Owing]) -> None:
+    def _try(self, due: t.Sequence[Owing], ping: t.Callable[[], None]) -> None:
         pairs = {owing.session.pair for owing in due if owing.session.pair is not None}
         problem = ""
+        ping()
         try:
             live = sockets.live_pairs(pairs) if pairs else {}
             alive = {session.key for session in still_open([owing.session for owing in due], live)}
             due = [owing for owing in due if self._is_left(owing, owing.session.key in alive)]
             ends = [live[owing.session.pair] for owing in due if owing.session.pair is not None]
-            if ends:
-                problem = sockets.close_sockets(ends)
+            for start in range(0, len(ends), sockets.FILTERS_A_CALL):
+                ping()
+                problem = sockets.close_sockets(ends[start : start + sockets.FILTERS_A_CALL]) or problem
         except SocketError as error:
             problem = str(error)
         if any(owing.session.pair is None for owing in due):

@@ -18,7 +18,7 @@ import typing as t
 from .._host import files
 from .._host.locks import PLACE as LOCKS
 from .._host.shipped import MARKER, needed, package_files, start_program
-from . import asked, left_open, notify_settings
+from . import asked, left_open, notify_settings, orders
 from .notify_settings import STATE, Notify
 from .prune import IDENTITY
 from .service import IDENTITY as AGENT_IDENTITY
@@ -311,6 +311,7 @@ def apply(settings: Settings, found: t.Sequence[Change]) -> None:
                 change.path, change.after.encode("utf-8"), mode_of(change.path), follow=change.path != secrets()
             )
         if change.after is None and change.path == f"{UNITS}/{AGENT_IDENTITY}.service":
+            orders.forget(STATE)
             left_open.forget(STATE, (left_open.NAME, asked.NAME, notify_settings.NAME))
     if any(change.after is None for change in found):
         package = settings.directory + "/" + PACKAGE

@@ -25,6 +25,20 @@ from .settings import Settings
 
 IDENTITY = "wssgate-agent"
 STATUS_EVERY = 1.0
+PING_EVERY = 1.0
+
+
+class Pinger:
+    """Reports to systemd's watchdog that a turn goes on: one over a large store on a slow disk may last for minutes."""
+
+    def __init__(self) -> None:
+        self._pinged_at = 0.0
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now - self._pinged_at >= PING_EVERY:
+            self._pinged_at = now
+            notify("WATCHDOG=1")
 
 
 def serve(agent: Agent, is_stopped: t.Callable[[], bool], wake: int, is_supervised: bool = False) -> None:
@@ -33,6 +47,9 @@ def serve(agent: Agent, is_stopped: t.Callable[[], bool], wake: int, is_supervis
     told, told_at = "", 0.0
     agent.turn()
     notify("READY=1", f"STATUS={agent.status()}")
+    # Until then its time is that of the start.
+    if interval is not None:
+        agent.ping = Pinger()
     while not is_stopped():
         pause = agent.turn()
         if agent.has_another_store and is_supervised:
@@ -41,9 +58,13 @@ def serve(agent: Agent, is_stopped: t.Callable[[], bool], wake: int, is_supervis
             break
         now = time.monotonic()
         status = agent.status()
-        if status != told and now - told_at >= STATUS_EVERY:
-            notify(f"STATUS={status}")
-            told, told_at = status, now
+        if status != told:
+            if now - told_at >= STATUS_EVERY:
+                notify(f"STATUS={status}")
+                told, told_at = status, now
+            else:
+                # Nothing else may happen for minutes: what is told is not to be the past until then.
+                pause = min(pause, told_at + STATUS_EVERY - now)
         if interval is not None:
             notify("WATCHDOG=1")
             pause = min(pause, interval / 3)
