@@ -386,6 +386,17 @@ def test_of_a_session_s_longest_time_the_application_is_told_so_much_earlier(gat
     assert is_open(bystander)
 
 
+def test_a_grace_that_is_longer_than_a_session_may_last_prolongs_it_by_nothing(gate: Gate) -> None:
+    gate.agent(LONG)
+    began = time.time()
+    session, bystander = gate.open(MINE, "/short"), gate.open(OTHER)
+    post = gate.told("lifetime")
+    assert post.deadline == pytest.approx(began + LIFETIME, abs=2.0)
+    assert is_ended(session, LIFETIME + SOON)
+    assert time.time() >= post.deadline - 0.01
+    assert is_open(bystander)
+
+
 def test_sessions_of_several_tokens_are_told_of_by_token(gate: Gate) -> None:
     gate.agent(LONG)
     sessions = [gate.open(MINE), gate.open(MINE), gate.open(OTHER)]

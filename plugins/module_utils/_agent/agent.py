@@ -410,9 +410,16 @@ class Agent:
         """The sessions that have no end in the session log, by worker, connection and request."""
         return {} if self.log is None else self.log.follower.open
 
-    def end(self, sessions: t.Iterable[Session], cause: str, at: t.Optional[float] = None) -> int:
+    def end(
+        self,
+        sessions: t.Iterable[Session],
+        cause: str,
+        at: t.Optional[float] = None,
+        latest: t.Optional[t.Mapping[Key, float]] = None,
+    ) -> int:
         """Have these sessions ended, for one of the causes; return how many of them are new."""
-        count = self.asking.end(sessions, cause, self._gone_since if cause in (EXPIRED, REVOKED) else None, at)
+        since = self._gone_since if cause in (EXPIRED, REVOKED) else None
+        count = self.asking.end(sessions, cause, since, at, latest)
         if count:
             self.say(f"ending {count} sessions: {WORDS[cause]}")
         return count

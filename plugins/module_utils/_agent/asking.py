@@ -53,16 +53,22 @@ class Asking:
         cause: str,
         since: t.Optional[t.Mapping[str, float]] = None,
         at: t.Optional[float] = None,
+        latest: t.Optional[t.Mapping[Key, float]] = None,
     ) -> int:
         """Have sessions ended; return how many of them are new.
 
         ``since``: when the time of an application began, by token, in seconds since 1970; for others it begins now.
+        ``latest``: when some have to have ended, whatever the application's time.
         ``at``: a moment of the monotonic clock before which the kernel is not asked, because somebody else is.
         """
         moments: t.Dict[float, t.List[Session]] = {}
         now, monotonic = time.time(), time.monotonic()
         for session in sessions:
-            deadline = self._deadline(session, (since or {}).get(session.token), now) if self.grace else now
+            deadline = now
+            if self.grace:
+                deadline = self._deadline(
+                    session, (since or {}).get(session.token), (latest or {}).get(session.key), now
+                )
             moments.setdefault(deadline, []).append(session)
         new: t.Dict[float, t.List[Session]] = {}
         for deadline, some in moments.items():
@@ -101,9 +107,11 @@ class Asking:
             self._asked = {}
             self._save()
 
-    def _deadline(self, session: Session, since: t.Optional[float], now: float) -> float:
+    def _deadline(self, session: Session, since: t.Optional[float], latest: t.Optional[float], now: float) -> float:
         """When a session is to end. A clock that was put back makes no wait longer than it may be."""
         deadline = (now if since is None else since) + self.grace
+        if latest is not None:
+            deadline = min(deadline, latest)
         before = self._asked.get((session.key, session.started_at))
         if before is not None:
             deadline = min(deadline, before.deadline)

@@ -23,8 +23,13 @@ class Gate(t.Protocol):
     def open_sessions(self) -> t.Mapping[Key, Session]:
         """The sessions that have no end in the session log, by worker, connection and request."""
 
-    def end(self, sessions: t.Iterable[Session], cause: str) -> int:
-        """Have these sessions ended, for one of the causes of causes.py; return how many of them are new."""
+    def end(
+        self, sessions: t.Iterable[Session], cause: str, *, latest: t.Optional[t.Mapping[Key, float]] = None
+    ) -> int:
+        """Have these sessions ended, for one of the causes of causes.py; return how many of them are new.
+
+        ``latest``: when some of them have to have ended, in seconds since 1970, whatever time an application has.
+        """
 
     def note(self, about: str, problem: str) -> None:
         """Report a problem when it is new, and with an empty one when it is over. It stands in the status line."""

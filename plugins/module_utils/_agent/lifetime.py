@@ -32,6 +32,8 @@ from .duty import Duty, Gate
 STEP = 1.0
 # Seconds until the agent sees that the clock was set, with time to spare.
 MARGIN = 10.0
+# Sessions are told of together that end within so many seconds.
+LATE = 0.5
 # Of a clock that is set again and again only the last times count.
 STEPS_KEPT = 16
 # What is known of sessions that are over stays in memory until they are this many, and as many as there are others.
@@ -116,12 +118,19 @@ class Lifetimes(Duty):
         self.clock.look()
         now = since_boot()
         due = []
+        latest: t.Dict[Key, float] = {}
         while self._ends and self._ends[0][0] <= now:
-            session = self._open(heapq.heappop(self._ends))
+            end = heapq.heappop(self._ends)
+            session = self._open(end)
             if session is not None:
                 due.append(session)
+                # One that may not last as long as it takes to ask, or that an agent was late for. Of one whose time
+                # is over already the application is asked all the same.
+                left = end[0] + self.ahead - now
+                if 0 < left < self.ahead - LATE:
+                    latest[session.key] = time.time() + left
         if due:
-            self.gate.end(due, LIFETIME)
+            self.gate.end(due, LIFETIME, latest=latest)
 
     def next_turn(self) -> t.Optional[float]:
         while self._ends and self._open(self._ends[0]) is None:

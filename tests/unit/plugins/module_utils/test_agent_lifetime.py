@@ -52,7 +52,7 @@ class Gate:
     def open_sessions(self) -> t.Mapping[Key, Session]:
         return self.sessions
 
-    def end(self, sessions: t.Iterable[Session], cause: str) -> int:
+    def end(self, sessions: t.Iterable[Session], cause: str, *, latest: t.Mapping[t.Any, float] | None = None) -> int:
         found = [(session.key[1], cause) for session in sessions]
         self.ended += found
         return len(found)
