@@ -441,7 +441,8 @@ def spoilt(gate: Gate, how: str) -> Path:
     text = (folder / "good.json").read_text()
     (folder / "good.json").unlink()
     document = {**json.loads(text), "id": "bad"}
-    path = folder / "bad.json"
+    # As long as a name may be, of characters that take four bytes each
+    path = folder / ("\U0001f512" * 62 + ".json" if how == "long name" else "bad.json")
     if how == "symlink":
         (folder.parent / "elsewhere").write_text(json.dumps(document))
         path.symlink_to(folder.parent / "elsewhere")
@@ -462,6 +463,8 @@ def spoilt(gate: Gate, how: str) -> Path:
                 "list": {"sessions": {"subjects": "client"}},
                 "address": {"ports": [["localhost", 443]]},
                 "drain file": {"while_path": "/etc/passwd"},
+                "zero byte": {"while_path": "/run/\0", "while_file": [1, 2, 3]},
+                "no character": {"while_path": "/run/\ud800", "while_file": [1, 2, 3]},
             }.get(how, {})
         )
         content = json.dumps(document)
@@ -482,7 +485,8 @@ def spoilt(gate: Gate, how: str) -> Path:
 
 HOWS = [
     *("symlink", "folder", "pipe", "owner", "mode", "size", "depth", "no JSON", "number", "rate", "share", "cause"),
-    *("unknown field", "fingerprint", "another's id", "list", "address", "drain file"),
+    *("unknown field", "fingerprint", "another's id", "list", "address", "drain file", "zero byte", "no character"),
+    "long name",
 ]
 
 

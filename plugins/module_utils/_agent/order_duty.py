@@ -152,7 +152,8 @@ class Orders(Duty):
         if former is not None:
             self._over(name_of, former.work.result._replace(state=orders.VOID, reason="it was replaced"), folder)
         # A name of its own: what has it already may be a folder, which nothing takes the place of.
-        files.move(name, f"{REFUSED}{os.urandom(4).hex()}-{name_of[:64]}", folder, folder)
+        shown = os.fsdecode(os.fsencode(name_of)[:64])  # a name has 255 bytes at most
+        files.move(name, f"{REFUSED}{os.urandom(4).hex()}-{shown}", folder, folder)
         self._refused = why[:REASON_AT_MOST]
 
     def _tidy(self, names: t.Iterable[str], folder: int) -> None:

@@ -97,6 +97,8 @@ class Order(t.NamedTuple):
             raise OrderError("while_path and while_file go together")
         if self.while_path and not os.path.isabs(self.while_path):
             raise OrderError(f"while_path is {self.while_path!r}: it has to be an absolute path")
+        if "\0" in self.while_path or not _is_encodable(self.while_path):
+            raise OrderError(f"while_path is {self.while_path!r}: no file can be called that")
         self.sessions.check()
 
 
@@ -121,6 +123,14 @@ class Result(t.NamedTuple):
         return self.state in OVER
 
 
+def _is_encodable(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except ValueError:
+        return False
+    return True
+
+
 def share_of(count: int, percent: float) -> int:
     """How many of so many a share is."""
     return int(count * percent / 100 + 0.5)
@@ -134,7 +144,8 @@ def identity_of(path: str) -> t.Optional[Identity]:
 
     Links are followed, as nginx does; nothing but the file's numbers is looked at.
     """
-    with contextlib.suppress(OSError):
+    # ValueError: nothing can have such a path.
+    with contextlib.suppress(OSError, ValueError):
         found = os.stat(path)
         if stat.S_ISREG(found.st_mode):
             # A new file often has the number of the one that has just been removed.
