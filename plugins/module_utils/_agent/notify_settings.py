@@ -106,11 +106,13 @@ def parse_url(url: str) -> Endpoint:
     host, _colon, port = place.rpartition(":") if re.search(r":[^\]]*\Z", place) else (place, "", "")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
+        # Without an interface: it has no place in header Host, and from Python 3.9 on it may be any text.
         with contextlib.suppress(ValueError):
-            ipaddress.IPv6Address(host)
+            ipaddress.IPv6Address(host if "%" not in host else "")
             return Endpoint(host, _port(scheme, port), target, scheme == "https")
         raise NotifyError("notify_url holds [ ] around what is no IPv6 address")
-    if not _HOST.match(host) or len(host) > 253 or ".." in host:
+    # None of its parts is longer than DNS has them.
+    if not _HOST.match(host) or len(host) > 253 or ".." in host or max(map(len, host.split("."))) > 63:
         raise NotifyError("notify_url must have the name or the address of a host after ://, an IPv6 address in [ ]")
     return Endpoint(host, _port(scheme, port), target, scheme == "https")
 
