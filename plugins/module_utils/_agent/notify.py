@@ -97,11 +97,31 @@ class Teller(Duty):
                 self._waiting += len(some)
                 message = Message(_identity(some, cause, deadline), cause, now, deadline, give_up, some)
                 heapq.heappush(self._queue, (0.0, next(self._number), 0, message))
-            while len(self._threads) < min(THREADS, len(self._queue)):
-                thread = threading.Thread(target=self._work, name=f"notify-{len(self._threads)}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+            self._have_threads()
             self._state.notify_all()
+
+    def _have_threads(self) -> None:
+        while len(self._threads) < min(THREADS, len(self._queue)):
+            thread = threading.Thread(target=self._work, name=f"notify-{len(self._threads)}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system has none left. Sessions end all the same, and those that there are send what there is.
+                if not self._threads:
+                    self._failing = ("is not told: the system has no thread left", time.monotonic())
+                return
+            self._threads.append(thread)
+
+    def _drop_what_is_late(self) -> None:
+        """Without a thread nobody else does."""
+        now = time.monotonic()
+        late = [one for one in self._queue if one[3].give_up <= now]
+        if late:
+            self._queue = [one for one in self._queue if one[3].give_up > now]
+            heapq.heapify(self._queue)
+            count = sum(len(one[3].sessions) for one in late)
+            self._waiting -= count
+            self._lose(count)
 
     def turn(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -109,6 +129,9 @@ class Teller(Duty):
                 pass
         now = time.monotonic()
         with self._state:
+            self._have_threads()
+            if not self._threads:
+                self._drop_what_is_late()
             words, failed_at = self._failing
             count, lost_at = self._untold
             if words and now - failed_at >= REMEMBERED:
@@ -122,8 +145,10 @@ class Teller(Duty):
 
     def next_turn(self) -> t.Optional[float]:
         with self._state:
-            moments = [moment for what, moment in (self._failing, self._untold) if what]
-        return min(moments) + REMEMBERED if moments else None
+            moments = [moment + REMEMBERED for what, moment in (self._failing, self._untold) if what]
+            if self._queue and not self._threads:
+                moments.append(time.monotonic() + RETRY_FOR / 5)
+        return min(moments, default=None)
 
     def descriptors(self) -> t.List[int]:
         return [self._wake]

@@ -172,6 +172,26 @@ def test_sessions_that_end_for_no_token_s_sake_are_told_of_a_hundred_at_a_time(
             assert one["fingerprint"] == (fingerprint(f"token-of-somebody-{number}") if int(number) % 2 else None)
 
 
+def test_where_no_thread_can_be_had_the_agent_goes_on_and_sends_later(
+    teller: Teller, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        teller.tell([session(1)], REVOKED, time.time() + 60)
+        teller.turn()
+        assert "no thread" in teller.gate.notes["application"]
+    again = teller.next_turn()
+    assert again is not None and again - time.monotonic() < SOON
+    teller.turn()
+    wait_for(lambda: application.sessions() == 1)
+    wait_for(lambda: not teller.status())
+    teller.turn()
+    assert not teller.gate.notes["application"]
+
+
 def test_what_waits_is_bounded_and_what_is_too_much_is_reported(
     teller: Teller, application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
