@@ -32,7 +32,7 @@ from .._tokens.store import QUARANTINE_GRACE, TokenStore, open_store
 from . import left_open
 from .asking import Asking
 from .causes import EXPIRED, REMOVED, REVOKED, WORDS
-from .duty import FAILURE_PAUSES, Duty, Turns
+from .duty import FAILURE_PAUSES, Duty, Latest, Turns
 from .ending import Ending, pause_of, words_about
 from .lifetime import Lifetimes
 from .log_watch import POLL, LogWatch
@@ -411,11 +411,7 @@ class Agent:
         return {} if self.log is None else self.log.follower.open
 
     def end(
-        self,
-        sessions: t.Iterable[Session],
-        cause: str,
-        at: t.Optional[float] = None,
-        latest: t.Optional[t.Mapping[Key, float]] = None,
+        self, sessions: t.Iterable[Session], cause: str, at: t.Optional[float] = None, latest: Latest = None
     ) -> int:
         """Have these sessions ended, for one of the causes; return how many of them are new."""
         since = self._gone_since if cause in (EXPIRED, REVOKED) else None

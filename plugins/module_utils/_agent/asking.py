@@ -14,7 +14,7 @@ from .._host.error import HostError
 from .._sessions.log import Key, Session
 from . import asked
 from .asked import Asked
-from .duty import Duty, Gate
+from .duty import Duty, Gate, Latest
 from .ending import Ending
 from .left_open import Begun
 from .notify_settings import Notify
@@ -53,7 +53,7 @@ class Asking:
         cause: str,
         since: t.Optional[t.Mapping[str, float]] = None,
         at: t.Optional[float] = None,
-        latest: t.Optional[t.Mapping[Key, float]] = None,
+        latest: Latest = None,
     ) -> int:
         """Have sessions ended; return how many of them are new.
 

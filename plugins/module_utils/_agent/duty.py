@@ -15,6 +15,8 @@ from .._sessions.log import Key, Session
 
 # Seconds until what has failed is tried again
 FAILURE_PAUSES = (0.2, 1.0, 5.0, 15.0, 30.0)
+# When sessions have to have ended at the latest, in seconds since 1970
+Latest = t.Optional[t.Mapping[Key, float]]
 
 
 class Gate(t.Protocol):
@@ -23,9 +25,7 @@ class Gate(t.Protocol):
     def open_sessions(self) -> t.Mapping[Key, Session]:
         """The sessions that have no end in the session log, by worker, connection and request."""
 
-    def end(
-        self, sessions: t.Iterable[Session], cause: str, *, latest: t.Optional[t.Mapping[Key, float]] = None
-    ) -> int:
+    def end(self, sessions: t.Iterable[Session], cause: str, *, latest: Latest = None) -> int:
         """Have these sessions ended, for one of the causes of causes.py; return how many of them are new.
 
         ``latest``: when some of them have to have ended, in seconds since 1970, whatever time an application has.
