@@ -52,6 +52,8 @@ CLOSED_BY_APPLICATION = 4001
 SOON = 10.0
 # A grace that no test waits for the end of
 LONG = 60
+# Of sessions at /short, in seconds
+LIFETIME = 6
 MODULE = """
 import json, sys
 from ansible.module_utils.testing import patch_module_args
@@ -173,9 +175,12 @@ def local_gate(application: Application) -> Iterator[LocalGate]:
         "name": "gate", "server_names": ["gate.example.com"],
         "listen": [{"tls": False, "address": "127.0.0.1", "port": free_port()}],
         # The application finds a session by the fingerprint of its token.
-        "locations": [{"path": "/wss", "upstream": upstream, "origins": [ORIGIN], "forward_credentials": True}],
+        "locations": [
+            {"path": path, "upstream": upstream, "origins": [ORIGIN], "forward_credentials": True, **options}
+            for path, options in (("/wss", {}), ("/short", {"max_session_lifetime": LIFETIME}))
+        ],
     }  # fmt: skip
-    with LocalGate([server]) as gate:
+    with LocalGate([server], token_store_pruner="agent") as gate:
         yield gate
 
 
@@ -241,12 +246,12 @@ class Gate:
         self.stack.callback(agent.kill)
         return agent
 
-    def handshake(self, token: str) -> wire.Reply:
-        request = wire.Request(host="gate.example.com").origin(ORIGIN).token(token)
+    def handshake(self, token: str, path: str = "/wss") -> wire.Reply:
+        request = wire.Request(path=path, host="gate.example.com").origin(ORIGIN).token(token)
         return self.stack.enter_context(wire.handshake(self.endpoint, request))
 
-    def open(self, token: str) -> wire.Session:
-        reply = self.handshake(token)
+    def open(self, token: str, path: str = "/wss") -> wire.Session:
+        reply = self.handshake(token, path)
         assert reply.status == 101 and reply.session is not None
         assert reply.session.echo("hello") == "hello"
         return reply.session
@@ -363,6 +368,22 @@ def test_without_a_grace_the_application_is_told_and_the_kernel_closes_at_once(g
     assert is_ended(session)
     post = gate.told("removed")
     assert post.deadline <= time.time()
+
+
+def test_of_a_session_s_longest_time_the_application_is_told_so_much_earlier(gate: Gate) -> None:
+    gate.agent(3)
+    began = time.time()
+    session, bystander = gate.open(MINE, "/short"), gate.open(MINE)
+    post = gate.told("lifetime")
+    assert [one["location"] for one in post.data["sessions"]] == ["/short"]
+    assert post.data["subject"] == "client-42"
+    assert began < post.deadline < began + LIFETIME + SOON
+    assert is_open(session)
+    assert is_ended(session)
+    assert time.time() >= post.deadline - 0.01
+    # All in all it has lasted as long as it may, and not the grace longer.
+    assert post.deadline == pytest.approx(began + LIFETIME, abs=2.0)
+    assert is_open(bystander)
 
 
 def test_sessions_of_several_tokens_are_told_of_by_token(gate: Gate) -> None:

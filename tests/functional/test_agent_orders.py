@@ -163,8 +163,9 @@ class Gate:
         return orders.result(str(self.state), order.id, order.run)
 
     def is_over(self, order: Order) -> bool:
+        """Whether the agent has written that down, and then removed it."""
         found = self.result(order)
-        return found is not None and found.is_over
+        return found is not None and found.is_over and orders.placed(str(self.state), order.id) != order
 
 
 @pytest.fixture

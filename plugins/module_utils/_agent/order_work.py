@@ -30,9 +30,9 @@ CATCH_UP = 0.2
 SETTLE = 2.0
 # Before a share is drawn, the log has to be read up to the order.
 DRAW_AFTER = 1.0
-COUNT_EVERY = 0.25
+COUNT_EVERY = 0.5
 # To count is to list the connections of the gate: a large one has better things to do for most of the time.
-COUNT_SHARE = 10.0
+COUNT_SHARE = 20.0
 ASK_AGAIN = 2.0
 AT_ONCE = 500
 

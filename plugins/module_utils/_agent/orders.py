@@ -302,8 +302,18 @@ def placed(state: str, name: str) -> t.Optional[Order]:
 def names(state: str) -> t.List[str]:
     """The ids of the orders that are under way."""
     with contextlib.suppress(HostError, OSError), open_orders(state) as folder:
-        return sorted(name[: -len(ORDER)] for name in os.listdir(folder) if name.endswith(ORDER))
+        found = sorted(name[: -len(ORDER)] for name in os.listdir(folder) if name.endswith(ORDER))
+        return [name for name in found if not _is_over(name, folder)]
     return []
+
+
+def _is_over(name: str, folder: int) -> bool:
+    """Whether an order is about to be removed by the agent."""
+    found = read_result(name, folder)
+    with contextlib.suppress(HostError, OSError):
+        order = read_order(name + ORDER, folder)
+        return found is not None and found.is_over and order is not None and order.run == found.run
+    return False
 
 
 def result(state: str, name: str, run: str) -> t.Optional[Result]:

@@ -630,7 +630,7 @@ def test_a_line_has_the_place_and_the_lifetime_of_a_session() -> None:
     log = session_log.Log()
     log.feed((start(ONE).rstrip("\n") + " gate.example.com /wss 3240-3600\n").encode())
     log.feed((start(TWO, connection=2, port=50002).rstrip("\n") + " gate.example.com /wss -\n").encode())
-    with_lifetime, without = log.open.values()
+    with_lifetime, without = list(log.open.values())
     assert (with_lifetime.server_name, with_lifetime.location) == ("gate.example.com", "/wss")
     assert (with_lifetime.lifetime, without.lifetime) == ((3240, 3600), None)
 
@@ -638,7 +638,7 @@ def test_a_line_has_the_place_and_the_lifetime_of_a_session() -> None:
 def test_a_session_may_have_no_token() -> None:
     log = session_log.Log()
     log.feed(start(session_log.NONE).encode())
-    (session,) = log.open.values()
+    (session,) = list(log.open.values())
     assert session.token == ""
     assert not Wanted([""], [""], {"": 1e12}).covers(session)
 

@@ -179,6 +179,10 @@ def test_a_share_is_ordered_of_those_that_are_there_now(host: Host) -> None:
     # Another one would draw anew from those that are left.
     again = host.rebalance()
     assert again["failed"] and f"the order {order.id} is still under way" in again["msg"]
+    # When it is over, the agent removes it in a moment.
+    with orders.open_orders(str(host.state)) as folder:
+        orders.write_result(order.id, Result(order.run, orders.DONE, 2, 2, 0), folder)
+    assert host.rebalance()["order"]["id"] != order.id
 
 
 def test_a_share_of_a_few_may_be_nobody_and_a_drained_host_has_none(host: Host) -> None:
