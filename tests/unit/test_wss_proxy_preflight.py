@@ -23,8 +23,8 @@ except ImportError:  # ansible-core before 2.19 trusts every variable
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "wss_proxy"
 TASKS = yaml.safe_load((ROLE / "tasks" / "preflight.yml").read_text(encoding="utf-8"))
-WITH_STORE = ["wssgate.nginx.nginx", "wssgate.nginx.token_store", "wssgate.nginx.wss_proxy"]
-WITHOUT_STORE = ["wssgate.nginx.nginx", "wssgate.nginx.wss_proxy"]
+WITH_STORE = ("wssgate.nginx.nginx", "wssgate.nginx.token_store", "wssgate.nginx.wss_proxy")
+WITHOUT_STORE = ("wssgate.nginx.nginx", "wssgate.nginx.wss_proxy")
 # What each task that looks registers, where it runs.
 SYSTEMD = {"stat": {"isdir": True}}
 NO_SYSTEMD = {"stat": {"exists": False}}

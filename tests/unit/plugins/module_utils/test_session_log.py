@@ -304,7 +304,7 @@ def test_holes_in_the_log_hide_no_line() -> None:
 def test_a_session_whose_line_is_gone_is_known_on_unless_it_is_over() -> None:
     before = Log()
     before.feed(start(1).encode())
-    (session,) = before.open.values()
+    (session,) = list(before.open.values())
     log = Log()
     log.keep(session)
     assert list(log.open.values()) == [session]
