@@ -49,6 +49,8 @@ QUARANTINE_GRACE = 10  # seconds: somebody may be writing the file by hand right
 LOCK_WAIT = 60.0
 # From here on one listing of the store is cheaper than asking for each name, of which most may be new.
 LIST_FROM = 1000
+# A disk that is not in memory and slow gives some hundred files a second.
+PROGRESS_EVERY = 500
 _KINDS = (
     (stat.S_ISLNK, "symlink"),
     (stat.S_ISDIR, "directory"),
@@ -211,7 +213,9 @@ class TokenStore(OwedRecords, TokenWriter):
     def _entries(self, problems: t.Optional[t.List[str]] = None) -> t.Iterator[t.Tuple[str, os.stat_result]]:
         with telling("list the store"):
             with os.scandir(self.fd) as entries:
-                for entry in entries:
+                for number, entry in enumerate(entries):
+                    if not number % PROGRESS_EVERY:
+                        self.progress()
                     if entry.name in (STAGING, ENDED):
                         continue
                     try:
