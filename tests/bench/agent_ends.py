@@ -213,8 +213,13 @@ def probe(pipe: Connection, gate: Gate, tokens: dict[str, int]) -> None:
         for token in tried:
             if tokens[token] - PROBE_BEFORE <= time.time() <= tokens[token] - 0.05:
                 continue
-            reply = wire.handshake(gate.endpoint(False), gate.request.token(token), PATIENCE)
             count += 1
+            try:
+                reply = wire.handshake(gate.endpoint(False), gate.request.token(token), PATIENCE)
+            except OSError:
+                # It was let in, and ended before this process came to read the answer.
+                accepted[token] = time.time()
+                continue
             if reply.session is not None:
                 accepted[token] = time.time()
                 # Whatever got in is to be ended as well.
@@ -253,6 +258,8 @@ def expiry(gate: Gate, count: int, seconds: int, seed: int) -> dict[str, Any]:
     ours, theirs = PROCESSES.Pipe()
     prober = PROCESSES.Process(target=probe, args=(theirs, gate, tokens), daemon=True)
     prober.start()
+    # So that its end is noticed, should it fail.
+    theirs.close()
     closed: dict[str, float] = {}
     deadline = begin + seconds + PATIENCE
     while sessions and time.time() < deadline:
@@ -260,6 +267,8 @@ def expiry(gate: Gate, count: int, seconds: int, seed: int) -> dict[str, Any]:
             closed[sessions[number][0]] = time.time()
             poll.unregister(number)
             sessions.pop(number)[1].close()
+    if not ours.poll(PATIENCE + PROBE_AFTER):
+        raise RuntimeError("the handshakes do not come to an end")
     probed = ours.recv()
     prober.join()
     late = [closed[token] - tokens[token] for token in closed]
