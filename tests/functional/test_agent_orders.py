@@ -28,8 +28,10 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._agent.agent import 
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.order_work import CATCH_UP, Pace
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.orders import DRAINED, Order, identity_of
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import files
+from ansible_collections.wssgate.nginx.plugins.module_utils._host.locks import LockError
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import sockets
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import open_sessions
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.follow import Follower
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.selection import Selection
 
 from lib import wire
@@ -398,6 +400,28 @@ def test_a_share_is_exact_and_the_same_after_a_restart_and_spares_those_who_come
     assert (len(gate.clients.closed), len(gate.others.closed)) == (12, 0)
     result = gate.result(order)
     assert result is not None and (result.state, result.found, result.ended) == (orders.DONE, 12, 12)
+
+
+def test_an_order_waits_until_the_log_was_read(
+    gate: Gate, agent: Callable[[], Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a share would be one of nothing, and a drain would take sessions for connections that nobody knows."""
+    gate.connect(4)
+    wait_for(lambda: gate.logged() == 4)
+    order = gate.order("rebalance", Selection(until=time.time()), share=50)
+
+    def locked(_follower: Follower) -> list[Any]:
+        raise LockError("the log is locked by another run")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Follower, "_read", locked)
+        found = agent()
+        rest(found, gate)
+        assert gate.result(order) is None or not gate.is_over(order)
+        assert len(gate.clients.open) == 4
+    run(found, gate, lambda: gate.is_over(order))
+    result = gate.result(order)
+    assert result is not None and (result.state, result.found, result.ended) == (orders.DONE, 2, 2)
 
 
 @pytest.mark.parametrize("is_told", [True, False])

@@ -23,7 +23,7 @@ import typing as t
 
 from .._host.error import HostError, told
 from .._host.inotify import Inotify
-from .._host.wall_timer import Clock, WallTimer
+from .._host.wall_timer import CLOCK_LOOK, Clock, WallTimer
 from .._sessions.ending import SETTLE, Ended
 from .._sessions.follow import Follower
 from .._sessions.log import Key, MissingLog, Session
@@ -42,8 +42,6 @@ from .prune import owed_of, settle
 from .settings import Settings
 from .store_watch import Identity, StoreWatch, is_there, opened
 
-# Without a timer that notices that the clock was set, the clock is looked at this often.
-CLOCK_LOOK = 5.0
 # systemd ends an agent that does not report for 30 seconds.
 LOCK_WAIT = 2.0
 # From here on a look through the whole store is cheaper than one at each file.
@@ -67,7 +65,8 @@ class Agent:
         self.log: t.Optional[LogWatch] = None
         if settings.session_log:
             self.log = LogWatch(settings.session_log, settings.log_limit, LOCK_WAIT, self.note)
-        self.duties: t.List[Duty] = [Lifetimes(self, self.asking.grace), Orders(self, settings), *self.asking.duties]
+        self.duties: t.List[Duty] = [Lifetimes(self, self.asking.grace), Orders(self, settings, self.log)]
+        self.duties += self.asking.duties
         self._turns = Turns(self.note)
         self.kernel = Inotify.or_none()
         self.timer = WallTimer.or_none()

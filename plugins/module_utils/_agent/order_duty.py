@@ -18,6 +18,7 @@ from .._sessions.log import Session
 from .._tokens.store import open_store
 from . import orders
 from .duty import Duty, Gate
+from .log_watch import LogWatch
 from .order_work import Work
 from .orders import ORDER, REFUSED, RESULT, OrderError, Result
 from .settings import Settings
@@ -52,8 +53,9 @@ class Orders(Duty):
 
     name = "orders"
 
-    def __init__(self, gate: Gate, settings: Settings) -> None:
+    def __init__(self, gate: Gate, settings: Settings, log: t.Optional[LogWatch] = None) -> None:
         super().__init__(gate)
+        self._log = log
         self._state = settings.state
         self._store = settings.store
         self._kernel = Inotify.or_none()
@@ -69,11 +71,19 @@ class Orders(Duty):
     def turn(self) -> None:
         if self._has_changed() or time.monotonic() >= self._looks_at:
             self._look()
+        # Before the log is read every session looks like a connection that it does not know.
+        if not self._is_log_known():
+            return
         for name, one in list(self._placed.items()):
             if time.monotonic() >= one.not_before:
                 self._work(name, one)
 
+    def _is_log_known(self) -> bool:
+        return self._log is None or self._log.follower.is_known
+
     def next_turn(self) -> t.Optional[float]:
+        if not self._is_log_known():
+            return max(self._looks_at, time.monotonic() + PAUSES[0])
         moments = [max(one.not_before, one.work.next_turn()) for one in self._placed.values()]
         return min([self._looks_at, *moments])
 

@@ -17,6 +17,8 @@ from .lent import Lent
 _ABSOLUTE = 1
 _CANCEL_ON_SET = 2
 _NEVER = 2**31 - 1
+# Without a timer that notices that the clock was set, the clock is to be looked at this often, in seconds.
+CLOCK_LOOK = 5.0
 
 
 class _Span(ctypes.Structure):

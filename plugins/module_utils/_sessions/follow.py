@@ -11,7 +11,7 @@ import contextlib
 import os
 import typing as t
 
-from .log import LOCK_WAIT, Log, LogFile, Session, open_logs, still_open
+from .log import LOCK_WAIT, Log, LogFile, MissingLog, Session, open_logs, still_open
 from .sockets import live_pairs
 
 # What stands before the place where reading stopped is compared: a log that was shortened or replaced is read anew.
@@ -32,6 +32,7 @@ class Follower:
         self.path = path
         self.wait = wait
         self.size = 0
+        self.is_known = False  # whether the log was read once, or found not to be there
         self._places: t.Dict[t.Tuple[int, int], _Place] = {}
         self._started: t.List[Session] = []
         self._log = Log(self._started)
@@ -43,6 +44,15 @@ class Follower:
 
     def read(self) -> t.List[Session]:
         """Read on; return the sessions that are new. After the log was shortened or replaced, all of them are."""
+        try:
+            started = self._read()
+        except MissingLog:
+            self.is_known = True
+            raise
+        self.is_known = True
+        return started
+
+    def _read(self) -> t.List[Session]:
         with open_logs(self.path, self.wait) as files:
             # nginx gives it to the workers when it opens its logs anew, unless the file system prevents that.
             with contextlib.suppress(OSError):
