@@ -405,6 +405,9 @@ def try_once(module: AnsibleModule, settings: Settings, scheduler: str) -> None:
     elif scheduler == "agent":
         code, told = last_run(AGENT)
         problems = agent_problems() if code == DONE else []
+        if settings.session_log and not os.path.lexists(settings.session_log):
+            # The gate that is to write it comes later in the play.
+            problems = [one for one in problems if not one.startswith(settings.session_log)]
         if problems:
             code, told = LEFT_SOMETHING, problems
     elif scheduler == "cron":
@@ -414,7 +417,7 @@ def try_once(module: AnsibleModule, settings: Settings, scheduler: str) -> None:
         return
     words = "; ".join(told) or "it reports nothing"
     if code == LEFT_SOMETHING:
-        module.warn(f"the pruner could not do all of it: {words}")
+        module.warn(f"the {'agent' if scheduler == 'agent' else 'pruner'} could not do all of it: {words}")
     elif code != DONE:
         raise StoreError(
             f"the pruner does not work, so expired tokens would stay valid: {settings.python} ended with {code}: "

@@ -269,6 +269,15 @@ def test_what_the_agent_cannot_do_is_a_warning(machine: Machine, run: Any) -> No
     assert answer["changed"] and "2 expired tokens cannot be removed" in str(answer["warnings"])
 
 
+def test_a_session_log_that_the_gate_is_yet_to_write_is_no_warning(machine: Machine, run: Any) -> None:
+    problem = f"{machine.log} does not exist: the gate writes no session log"
+    machine.agent["StatusText"] = f"0 sessions in the log; {problem}"
+    assert problem not in str(run(scheduler="agent").get("warnings"))
+    machine.agent["StatusText"] += "; the disk of the log is full"
+    machine.log.touch()
+    assert problem in str(run(scheduler="agent", log_limit=5 << 20)["warnings"])
+
+
 def test_removals_by_hand_can_leave_sessions_open(machine: Machine, run: Any) -> None:
     run(scheduler="agent", end_on_removal=False)
     assert " --keep-on-removal\n" in (machine.units / AGENT).read_text()
