@@ -51,6 +51,7 @@ class Gate:
         self.certificates = self._named("certificates", "name")
         self.htpasswd_files = self._named("htpasswd_files", "path")
         self.upstreams: t.Dict[str, t.Dict[str, t.Any]] = {}
+        self.issuers: t.Dict[str, t.Dict[str, t.Any]] = {}
         self.cookies: t.Dict[str, t.Dict[str, t.Any]] = {}
         self.origins: t.List[t.Dict[str, t.Any]] = []
         self.addresses: t.List[t.Dict[str, t.Any]] = []
@@ -73,6 +74,8 @@ class Gate:
             "session_log_path",
             "acme_webroot",
             "drain_path",
+            "revocations_path",
+            "jwt_socket_path",
         ):
             context[key] = self.path(where, key, context[key])
         if context["drain_path"].startswith("/root/"):
