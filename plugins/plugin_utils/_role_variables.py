@@ -275,6 +275,8 @@ def fact_problems(role: str, variables: t.Mapping[str, t.Any]) -> t.List[str]:
         f"role {role} needs facts of {variables.get('inventory_hostname', 'the host')} that the play has not gathered "
         f"({', '.join(missing)}): "
         "set gather_facts: true in the play, with gather_subset: ['!all', min, network] or without gather_subset"
+        # Ansible asks the program ip for them, and tells nothing of a host that has none.
+        + ("; where it has gathered them, the host lacks iproute2 (on EL: iproute)" if "interfaces" in missing else "")
     ]
 
 

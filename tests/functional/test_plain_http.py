@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import select
 import socket
 import ssl
 import subprocess
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import Ended, Wanted, end_sessions
 from lib import wire
 from lib.local_gate import LocalGate, free_port
 from lib.processes import running, wait_for
@@ -225,9 +228,32 @@ def test_a_request_has_a_start_and_an_end_in_the_session_log(site: Site) -> None
         connection.sendall(head("/app/?hold"))
         read_until(connection, b"begin\n")
         (start,) = site.sessions()[before:]
-        assert start.startswith("S ") and start.endswith(f" {TOKEN}")
+        assert start.startswith("S ") and start.endswith(f" {TOKEN} gate.example.com /app/ -")
     end = wait_for(lambda: (lines := site.sessions()[before + 1 :]) and lines[0])
     assert end.startswith("E ") and end.split()[2:5] == start.split()[2:5]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="closing sockets is for root")
+def test_revoking_a_token_ends_what_it_downloads_and_uploads(site: Site) -> None:
+    """An event stream, a long poll and an upload under way, and those of nobody else."""
+    mine = "Plain-request_to-be-revoked"
+    site.local_gate.issue(mine)
+    asked = {
+        "download": head("/app/events?hold", token=mine),
+        "upload": head("/app/upload?progress", "POST", token=mine, Content_Length="10") + b"some",
+        "bystander": head("/app/events?hold"),
+    }
+    with contextlib.ExitStack() as stack:
+        connections = {name: stack.enter_context(site.connect()) for name in asked}
+        for name, request_bytes in asked.items():
+            connections[name].sendall(request_bytes)
+            read_until(connections[name], b"begin\n")
+        (site.local_gate.tokens / mine).unlink()
+        assert end_sessions(str(site.local_gate.session_log), Wanted([mine])) == Ended(2, 2)
+        read_all(connections["download"])
+        read_all(connections["upload"])
+        assert select.select([connections["bystander"]], [], [], 0)[0] == []
+        assert status_of(exchange(site, head("/app/", token=mine, Connection="close"))) == 403
 
 
 # -- nothing is hidden in a request ----------------------------------------------------------------------------------

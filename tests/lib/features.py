@@ -219,6 +219,8 @@ class FeaturesGate(LocalGate):
                 "http_redirect_port": self.plain_port,
                 "locations": [
                     {"path": "/wss", "upstream": upstream},
+                    {"path": "/bearer", "upstream": upstream, "sources": ["bearer"]},
+                    {"path": "/either", "upstream": upstream, "sources": ["cookie", "bearer"]},
                     {"path": "/silent", "upstream": f"http://127.0.0.1:{self.silent.getsockname()[1]}", "auth": "none"},
                     {
                         "path": "/named",
@@ -508,12 +510,12 @@ def the_service_gets_the_path_that_the_upstream_gets(site: Site) -> None:
 def forged_identities_do_not_reach_the_service(site: Site) -> None:
     for short, path in (("service", "/wss"), ("mixed", "/service")):
         request = site.handshake(short, path).cookie("session=good")
-        for name in ("X-Client-Subject", "X-Caller", "x-caller"):
+        for name in ("X-Client-Subject", "X-Caller", "x-caller", "X-Api-Key"):
             request = request.adding(name, "forged")
         headers = got(site.ask(short, request))
-        assert not {"x-client-subject", "x-caller"} & (set(headers) | set(site.auth_service.asked[-1][1])), (
-            f"{short}: {headers}, {site.auth_service.asked[-1][1]}"
-        )
+        assert not {"x-client-subject", "x-caller", "x-api-key"} & (
+            set(headers) | set(site.auth_service.asked[-1][1])
+        ), f"{short}: {headers}, {site.auth_service.asked[-1][1]}"
     request = site.handshake("mixed", "/service").cookie("session=good").adding("X-Client-Subject", "forged")
     assert (
         got(site.ask("mixed", request, "alice"))["x-client-subject"]
@@ -625,14 +627,22 @@ def the_log_counts_what_came_from_the_client(site: Site) -> None:
 
 def the_session_log_has_each_beginning_and_end(site: Site) -> None:
     log = site.nginx.session_log
-    known = len(log.read_text()) if log.exists() else 0
-    got(site.ask("gate", site.handshake("gate").token(TOKEN)))
-    site.last_line()
-    lines = [line.split(" ") for line in log.read_text()[known:].splitlines()]
-    assert [line[0] for line in lines] == ["S", "E"], f"the session log got {lines}"
-    # The process, the connection and the request are the same.
-    assert lines[0][2:5] == lines[1][2:5]
-    assert (lines[0][-1], lines[1][-1]) == (TOKEN, "101")
+    for path in ("/wss", "/bearer", "/either"):
+        for is_bearer in {"/wss": (False,), "/bearer": (True,), "/either": (False, True)}[path]:
+            known = len(log.read_text()) if log.exists() else 0
+            request = site.handshake("gate", path)
+            got(
+                site.ask(
+                    "gate", request.adding("Authorization", f"Bearer {TOKEN}") if is_bearer else request.token(TOKEN)
+                )
+            )
+            site.last_line()
+            lines = [line.split(" ") for line in log.read_text()[known:].splitlines()]
+            assert [line[0] for line in lines] == ["S", "E"], f"the session log got {lines}"
+            # The process, the connection and the request are the same.
+            assert lines[0][2:5] == lines[1][2:5]
+            assert lines[0][10:] == [TOKEN, site.name("gate"), path, "-"]
+            assert lines[1][-1] == "101"
 
 
 def a_large_body_is_refused(site: Site) -> None:
@@ -658,6 +668,11 @@ def the_page_answers_get_and_head_only(site: Site) -> None:
             assert reply.all("Strict-Transport-Security") == ["max-age=300"]
         line = site.last_line()
         assert (line["status"], line["reason"]) == (status, "method" if status == 405 else "")
+
+
+def a_location_names_the_one_method_that_it_has(site: Site) -> None:
+    with site.ask("gate", site.plain("gate", "/wss", "POST")) as reply:
+        assert (reply.status, reply.all("Allow")) == (405, ["GET"])
 
 
 def the_page_has_its_security_headers(site: Site) -> None:
@@ -760,16 +775,18 @@ def a_servers_addresses_are_for_every_path(site: Site) -> None:
 
 def an_upstream_gets_the_gates_header_however_a_client_spells_it(site: Site) -> None:
     authority = f"{site.name('anybody')}:{site.open_port}"
-    request = wire.Request("/constant", host=authority).origin(f"https://{authority}").adding("X_Other", "mine")
-    for name in ("X-Api-Key", "x-api-key", "X_Api_Key", "X_Api-Key", "X-Api_Key"):
-        request = request.adding(name, "mine")
     endpoint = wire.Endpoint(port=site.open_port, server_name=site.name("anybody"))
-    site.note()
-    headers = got(wire.handshake(endpoint, request))
-    # nginx passes such names on here.
-    assert headers["x_other"] == ["mine"]
-    assert headers["x-api-key"] == [API_KEY]
-    assert not {"x_api_key", "x_api-key", "x-api_key"}.intersection(headers)
+    # In the location that has the header, and in one beside it.
+    for path, keys in (("/constant", [API_KEY]), ("/wss", None)):
+        request = wire.Request(path, host=authority).origin(f"https://{authority}").adding("X_Other", "mine")
+        for name in ("X-Api-Key", "x-api-key", "X_Api_Key", "X_Api-Key", "X-Api_Key"):
+            request = request.adding(name, "mine")
+        site.note()
+        headers = got(wire.handshake(endpoint, request))
+        # nginx passes such names on here.
+        assert headers["x_other"] == ["mine"], path
+        assert headers.get("x-api-key") == keys, path
+        assert not {"x_api_key", "x_api-key", "x-api_key"}.intersection(headers), path
 
 
 # -- TLS
@@ -885,6 +902,7 @@ CHECKS: tuple[Check, ...] = (
     the_log_has_a_reason_for_clients_that_left_and_one_for_silent_ones,
     the_log_counts_what_came_from_the_client,
     the_session_log_has_each_beginning_and_end,
+    a_location_names_the_one_method_that_it_has,
     a_large_body_is_refused,
     the_page_answers_get_and_head_only,
     the_page_has_its_security_headers,

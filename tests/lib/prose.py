@@ -20,5 +20,8 @@ def wrapped(text: str) -> str:
             continue
         item = re.match(r" *(?:[-*] |[0-9]+\. )?", line)
         indent = " " * (item.end() if item else 0)
-        lines += textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        # A command is to be copied, so it stays in one line.
+        line = re.sub(r"`[^`]+`", lambda code: code[0].replace(" ", "\0"), line)
+        parts = textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        lines += [part.replace("\0", " ") for part in parts]
     return "\n".join(lines)

@@ -259,7 +259,7 @@ MUTANTS = (
     # The log.
     *(
         Mutant(f"the log tells the reason {reason}", rf"set \$wss_refused {reason};")
-        for reason in ("method", "upgrade", "connection", "draining", "address", "path_spelling", "origin")
+        for reason in ("upgrade", "connection", "draining", "address", "path_spelling", "origin")
     ),
     *(
         Mutant(f"the log tells the reason {reason}", rf"(?<=\n)[^\n]*\s{reason};")
@@ -283,13 +283,17 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ("$wss_stray > default 0", "an empty condition is no, too"),
     ("$wss_preflight > default 0", "an empty condition is no, too"),
     ("$wss_has_bearer > default 0", "an empty text is not 1, either"),
-    ("$http_acce… > default 0", "an empty condition is no, too"),
     ("$wss_two_tokens_COOKIE > default 0", "an empty condition is no, too"),
     ("> default 1", "for when PCRE gives up on a path, which takes pcre_jit: tests/functional/test_fuzz.py tries it"),
     ("set $wss_refused protocol", "a 400 that no guard names has that reason anyway"),
+    ("set $wss_refused method", "a 405 that no guard names has that reason anyway"),
+    ("|$htt… > default 0", "an empty condition is no, too"),
+    ("geo $wss_deny_SLUG > default 0", "an empty condition is no, too"),
+    ("geo $wss_server_deny_SLUG > default 0", "an empty condition is no, too"),
+    ('$wss_sent_method > "" $request_method', "the request line says the same; this spares a request that passes it"),
     (
-        "(?:GET|HEAD)$ > return 405",
-        "nginx answers so to other methods where a file is asked for; the reason in the log is the guard's",
+        "if $request_method !~ ^(?:GET|HEAD)$",
+        "nginx answers so to other methods where a file is asked for, and the log has the same reason",
     ),
     ("server > location > types", "the page's own name ends in .html"),
     (
@@ -304,6 +308,8 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ("proxy_pass_request_body off", "nginx has not read the body when it asks the service"),
     ("location external > proxy_connect_timeout", "60 s by default: time alone"),
     ("location external > proxy_read_timeout", "60 s by default: time alone"),
+    ("location external > proxy_set_header X-Api_", "nginx drops such names here; test_upstream_headers.py has some"),
+    ("location external > proxy_set_header X_Api", "nginx drops such names here; test_upstream_headers.py has some"),
     ('location external > proxy_set_header Upgrade ""', "the default"),
     ('location external > proxy_set_header Connection ""', "the default of this nginx"),
     (
@@ -317,6 +323,10 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ("proxy_request_buffering off", "test_plain_http.py reads an upload as it comes"),
     ("~^413/-?/ body_size", "test_plain_http.py uploads too much"),
     ("$wss_network > ~(?s)", "test_networks.py has clients of IPv6; these gates have none"),
+    ("geo $wss_allow_SLUG > 2001:db8::/32 1", "test_addresses.py has clients of IPv6; these gates have none"),
+    ("geo $wss_allow_SLUG > 192.0.2.0/24 1", "test_addresses.py has clients of a network; these gates are on loopback"),
+    ("geo $wss_deny_SLUG > 127.0.0.9/32 1", "test_addresses.py has clients who are denied within what is allowed"),
+    ("geo $wss_allow_SLUG > 127.0.0.1/32 1", "the case is that whoever is allowed and denied is refused"),
     ("> ~^500/[-0]?/ full", "test_faults.py fills a gate and reads the reasons"),
     ("proxy_ssl_name other.example.com", "the name is then the address, which is as wrong"),
     # nginx's default is the same, from 1.29.7 or 1.23.4 on; before, Debian's nginx and the molecule scenarios notice.

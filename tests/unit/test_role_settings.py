@@ -370,6 +370,7 @@ def test_a_play_without_facts_is_told_what_to_gather(role: str) -> None:
         return
     assert len(found) == 1
     assert f"role {role} needs facts of gate" in found[0] and "gather_facts: true" in found[0]
+    assert ("iproute2" in found[0]) == (role == "wss_proxy"), "Ansible finds interfaces with its program alone"
 
 
 @pytest.mark.parametrize("role", _role_variables.ROLE_NAMES)

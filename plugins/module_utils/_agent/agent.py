@@ -22,28 +22,27 @@ import os
 import time
 import typing as t
 
-from .._host import inotify
 from .._host.error import HostError
 from .._host.inotify import Inotify
 from .._host.wall_timer import WallTimer
 from .._sessions.ending import SETTLE, Ended
 from .._sessions.follow import Follower
-from .._sessions.log import LOG_LIMIT, MissingLog, Session, shorten
+from .._sessions.log import Key, MissingLog, Session
 from .._tokens.record import CORRUPT, SECOND_LOOK, Owed, StoreError, Token
 from .._tokens.store import QUARANTINE_GRACE, TokenStore, open_store
 from . import left_open
+from .causes import EXPIRED, REMOVED, REVOKED, WORDS
+from .duty import Duty
 from .ending import Ending, pause_of, words_about
-from .prune import LEFT_LONG, owed_of, settle
+from .log_watch import POLL, LogWatch
+from .prune import owed_of, settle
+from .settings import Settings
 from .store_watch import Identity, StoreWatch, is_there, opened
 
 # Tokens whose end is nearer than this are kept in memory, by time. The others are found by the next look through the
 # store, so that a store of any size costs little memory.
 HORIZON = 900.0
 SCAN_EVERY = 300.0
-# A busy gate logs a thousand sessions a second: they are read a few times a second.
-LOG_PAUSE = 0.1
-# Where inotify is missing the store and the log are looked at this often.
-POLL = 0.5
 # Without a timer that notices that the clock was set, the clock is looked at this often.
 CLOCK_LOOK = 5.0
 # systemd ends an agent that does not report for 30 seconds.
@@ -53,23 +52,6 @@ LOOK_AT_MOST = 2000
 # Seconds that wss_token has to end the sessions of the tokens that it removed, and to count them.
 REVOKER_TIME = 1.5
 FAILURE_PAUSES = (0.2, 1.0, 5.0, 15.0, 30.0)
-SHORTEN_PAUSE = 60.0
-EXPIRED, REMOVED, REVOKED = "expired", "removed", "revoked"
-# A change of owner or mode, too: nginx gives its logs to the workers at each rotation.
-_LOG_EVENTS = inotify.MODIFY | inotify.ATTRIB | inotify.CREATE | inotify.MOVED_TO | inotify.DELETE
-_LOG_EVENTS |= inotify.MOVE_SELF | inotify.ONLY_FOLDER
-
-
-class Settings(t.NamedTuple):
-    """What the agent of a gate is about."""
-
-    store: str
-    session_log: str = ""
-    log_limit: int = LOG_LIMIT
-    # Whether a token's file that is removed otherwise than by wss_token ends its sessions.
-    end_on_removal: bool = True
-    # For what cannot be found out again: which sessions outlived their token before the agent came.
-    state: str = "/var/lib/wssgate-agent"
 
 
 class Agent:
@@ -81,15 +63,14 @@ class Agent:
         self.problems: t.Dict[str, str] = {}
         self.errors = 0
         self.ending = Ending()
-        self.follower = Follower(settings.session_log, LOCK_WAIT) if settings.session_log else None
+        self.log: t.Optional[LogWatch] = None
+        if settings.session_log:
+            self.log = LogWatch(settings.session_log, settings.log_limit, LOCK_WAIT, self.note)
+        self.duties: t.List[Duty] = []
+        self._duties_wait: t.Dict[str, t.Tuple[int, float]] = {}  # those that failed: how often, and until when
         self.kernel = Inotify.or_none()
         self.timer = WallTimer.or_none()
         self.watch = StoreWatch(settings.store, self.kernel)
-        self.log_kernel = Inotify.or_none()
-        self._log_watch = -1
-        self._log_changed = True
-        self._next_log = 0.0
-        self._next_shortening = 0.0
         self._ends: t.List[t.Tuple[float, str]] = []
         self._over: t.Dict[str, int] = {}  # tokens whose end has come and whose files could not be removed: tries
         self._owed: t.Dict[str, float] = {}  # removed tokens whose sessions are to end, and until when these began
@@ -114,19 +95,24 @@ class Agent:
             self._failed(failures)
         elif not self._is_failing:
             self._failures = 0
-            self._note("turn", "")
+            self.note("turn", "")
+        for duty in self.duties:
+            self._do(duty)
         if self.ending.is_due():
             with contextlib.suppress(HostError, OSError):
                 self._read_log(now=True)
             self.ending.try_due(self._is_open)
-        self._note("ending", self.ending.problem if self.ending.stubborn() else "")
+        self.note("ending", self.ending.problem if self.ending.stubborn() else "")
         return self._pause()
 
     def descriptors(self) -> t.List[int]:
         """What to wait for besides the time."""
         found = [] if self.kernel is None else [self.kernel.fd]
-        if self.log_kernel is not None and not self._log_changed:
-            found.append(self.log_kernel.fd)
+        log = None if self.log is None else self.log.descriptor()
+        if log is not None:
+            found.append(log)
+        for duty in self.duties:
+            found += duty.descriptors()
         if self.timer is not None:
             is_there = self.watch.identity is not None
             self.timer.arm(self._ends[0][0] if self._ends and is_there else None)
@@ -135,21 +121,21 @@ class Agent:
 
     def status(self) -> str:
         """One line about what the agent does."""
-        sessions = len(self.follower.open) if self.follower is not None else 0
-        words = [f"{sessions} sessions with a token", f"{len(self._ends)} tokens end soon"]
+        words = [f"{len(self.open_sessions())} sessions in the log", f"{len(self._ends)} tokens end soon"]
         if self.ending.owed:
             words.append(f"{len(self.ending.owed)} sessions to end")
-        if self.watch.is_polling or self.log_kernel is None:
+        words += [words_of_duty for words_of_duty in (duty.status() for duty in self.duties) if words_of_duty]
+        if self.watch.is_polling or (self.log is not None and self.log.is_polling):
             words.append("without inotify, so it looks twice a second")
         return "; ".join([", ".join(words), *self.problems.values()])
 
     def close(self) -> None:
         """Give back what the kernel lent."""
-        for one in (self.kernel, self.log_kernel, self.timer):
+        for one in (self.kernel, self.log, self.timer, *self.duties):
             if one is not None:
                 one.close()
 
-    def _note(self, about: str, problem: str) -> None:
+    def note(self, about: str, problem: str) -> None:
         """Report a problem when it is new, and when it is over."""
         before = self.problems.get(about, "")
         if problem == before:
@@ -164,15 +150,37 @@ class Agent:
     def _failed(self, failures: t.Sequence[str]) -> None:
         """Note what went wrong, and look at everything again after a pause: what the kernel reported was read."""
         self.errors += 1
-        self._note("turn", "; ".join(failures))
+        self.note("turn", "; ".join(failures))
         again = time.monotonic() + FAILURE_PAUSES[min(self._failures, len(FAILURE_PAUSES) - 1)]
         self._failures += 1
         self._is_failing = True
         self._next_scan = again
         # What is due would else be tried again without a pause.
         self._next_settling = max(self._next_settling, again)
-        self._log_changed = True
-        self._next_log = again
+        if self.log is not None:
+            self.log.read_again(again)
+
+    def _do(self, duty: Duty) -> None:
+        """Have a duty do what is due; after a failure it waits, and the others don't."""
+        failures, until = self._duties_wait.get(duty.name, (0, 0.0))
+        if failures and time.monotonic() < until:
+            return
+        try:
+            duty.turn()
+        except (HostError, OSError) as error:
+            self.errors += 1
+            # The text of an OSError may name a file, and a file's name may be a token.
+            words = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
+            self.note(duty.name, f"{duty.name}: {words}")
+            pause = FAILURE_PAUSES[min(failures, len(FAILURE_PAUSES) - 1)]
+            self._duties_wait[duty.name] = (failures + 1, time.monotonic() + pause)
+        else:
+            self.note(duty.name, "")
+            self._duties_wait.pop(duty.name, None)
+
+    def _next_turn(self, duty: Duty) -> t.Optional[float]:
+        wait = self._duties_wait.get(duty.name)
+        return duty.next_turn() if wait is None else wait[1]
 
     def _turn(self) -> t.List[str]:
         """Do each step, whatever becomes of the others; return what went wrong."""
@@ -183,9 +191,15 @@ class Agent:
         if not began:
             self._first = self.watch.identity
         if self.watch.identity is None:
-            self._note("store", f"{self.settings.store} is not there: no session is ended for it")
+            self.note("store", f"{self.settings.store} is not there: no session is ended for it")
+            try:
+                self._read_log()
+            except HostError as error:
+                return [str(error)]
+            except OSError as error:
+                return [f"operating system error: {os.strerror(error.errno or 0)}"]
             return []
-        self._note("store", "")
+        self.note("store", "")
         is_another = before != self.watch.identity
         if is_another:
             self.has_another_store = began and self.watch.identity != self._first
@@ -248,20 +262,20 @@ class Agent:
     def _pause(self) -> float:
         now = time.monotonic()
         if self.watch.identity is None:
-            moments = [now + 1.0]  # nothing else is done before there is a store
+            moments = [now + 1.0]  # no token ends before there is a store
         else:
             moments = [self._next_scan, self._next_settling, *self._revoking.values()]
-            if self._log_changed:
-                moments.append(self._next_log)
-            if self.watch.is_polling or self.log_kernel is None:
+            if self.watch.is_polling:
                 moments.append(now + POLL)
             if self.timer is None:
                 moments.append(now + CLOCK_LOOK)
             if self._ends:
                 moments.append(now + self._ends[0][0] - time.time())
-        pause = max(0.0, min(moments) - now)
-        due = self.ending.next_try()
-        return pause if due is None else max(0.0, min(pause, due - now))
+        others = [self.ending.next_try(), *(self._next_turn(duty) for duty in self.duties)]
+        if self.log is not None:
+            others.append(self.log.next_read())
+        moments += [moment for moment in others if moment is not None]
+        return max(0.0, min(moments) - now)
 
     # Tokens
 
@@ -284,8 +298,8 @@ class Agent:
             self._remember(owed_of(store, problems))
         self._next_scan = time.monotonic() + SCAN_EVERY
         self._is_failing = False
-        self._note("scan", "; ".join(problems[:3]))
-        self._note("removal", words_about(len(self._over)))
+        self.note("scan", "; ".join(problems[:3]))
+        self.note("removal", words_about(len(self._over)))
 
     def _look_at(self, came: t.Collection[str], gone: t.Collection[str]) -> None:
         """Look at the files that came and at those that went."""
@@ -308,7 +322,7 @@ class Agent:
                     again = {name: min(now, since.get(name, now)) + SETTLE for name in gone}
                     self._owed = {**again, **self._owed}
                     self._next_settling = min(self._next_settling, time.monotonic() + SECOND_LOOK + 1)
-        self._note("removal", words_about(len(self._over)))
+        self.note("removal", words_about(len(self._over)))
 
     def _look(self, store: TokenStore, name: str, now: float) -> t.Optional[Token]:
         """Look at a token's file, and keep in mind when it ends."""
@@ -354,7 +368,7 @@ class Agent:
         for name in self._over:
             if name in due:
                 heapq.heappush(self._ends, (now + pause_of(self._over[name]), name))
-        self._note("removal", words_about(len(self._over)))
+        self.note("removal", words_about(len(self._over)))
 
     def _take_away(self, store: TokenStore, names: t.Sequence[str]) -> None:
         """Remove tokens whose end has come, and have their sessions ended, those of files that stay, too."""
@@ -368,7 +382,7 @@ class Agent:
             self._next_settling = min(self._next_settling, time.monotonic() + SECOND_LOOK + 1)
             self._owed.update(dict.fromkeys(gone.removed, float("inf")))
         wanted = set(names)
-        self.ending.add(session for session in self._sessions() if session.token in wanted)
+        self.end([session for session in self._sessions() if session.token in wanted], EXPIRED)
 
     def _settle(self) -> None:
         """Forget removed tokens whose sessions are gone."""
@@ -382,61 +396,52 @@ class Agent:
         self._owed = {}
         self._next_settling = float("inf")
         self._remember(left)
-        self._note("settling", "; ".join(problems[:3]))
+        self.note("settling", "; ".join(problems[:3]))
 
     # Sessions
 
+    @property
+    def follower(self) -> t.Optional[Follower]:
+        """What has been read of the session log."""
+        return None if self.log is None else self.log.follower
+
+    def open_sessions(self) -> t.Mapping[Key, Session]:
+        """The sessions that have no end in the session log, by worker, connection and request."""
+        return {} if self.log is None else self.log.follower.open
+
+    def end(self, sessions: t.Iterable[Session], cause: str) -> int:
+        """Have these sessions ended, for one of the causes; return how many of them are new."""
+        count = self.ending.add(sessions)
+        if count:
+            self.say(f"ending {count} sessions: {WORDS[cause]}")
+        return count
+
     def _sessions(self) -> t.List[Session]:
-        return [] if self.follower is None else list(self.follower.open.values())
+        """The sessions that a token has let in."""
+        return [session for session in self.open_sessions().values() if session.token]
 
     def _is_open(self, session: Session) -> bool:
-        if self.follower is None:
-            return False
-        found = self.follower.open.get(session.key)
+        found = self.open_sessions().get(session.key)
         return found is not None and found.started_at == session.started_at
 
     def _read_log(self, now: bool = False) -> None:
         """Read the session log where it has grown, and look at each session that is new."""
-        if self.follower is None:
-            return
-        if self.log_kernel is not None:
-            if self._log_watch == -1:
-                with contextlib.suppress(OSError):
-                    folder = os.path.dirname(self.settings.session_log)
-                    self._log_watch = self.log_kernel.add(folder, _LOG_EVENTS)
-                self._log_changed = True
-            events = self.log_kernel.read()
-            lost = inotify.IGNORED | inotify.MOVE_SELF  # the folder has gone, or it is elsewhere
-            if any(event.watch == self._log_watch and event.mask & lost for event in events):
-                self.log_kernel.remove(self._log_watch)
-                self._log_watch = -1
-            self._log_changed = self._log_changed or bool(events)
-        else:
-            self._log_changed = True
-        moment = time.monotonic()
-        if not now and (not self._log_changed or moment < self._next_log):
-            return
-        self._next_log = moment + (LOG_PAUSE if self._log_watch != -1 else POLL)
-        try:
-            started, problem = self.follower.read(), ""
-        except MissingLog as error:
-            started, problem = [], str(error)
-        # Only now: what could not be read is to be read again.
-        self._log_changed = self._log_watch == -1
-        self._note("log", problem)
-        self._judge(started)
-        if self.follower.size > self.settings.log_limit and moment >= self._next_shortening:
-            self._next_shortening = moment + SHORTEN_PAUSE
-            done = shorten(self.settings.session_log, self.settings.log_limit, LOCK_WAIT)
-            self._note("shortening", LEFT_LONG.get(done, ""))
-            self._log_changed = True
+        if self.log is not None:
+            started = self.log.read(now)
+            if started:
+                for duty in self.duties:
+                    duty.started(started)
+            self._judge(started)
+            self.log.shorten()
 
     def _judge(self, sessions: t.Iterable[Session]) -> None:
         """Have those sessions ended whose token does not count any more."""
         sessions = [
             session
             for session in sessions
-            if (session.key, session.started_at) not in self._left_open and session.token not in self._revoking
+            if session.token
+            and (session.key, session.started_at) not in self._left_open
+            and session.token not in self._revoking
         ]
         if not sessions or self.watch.identity is None:
             return
@@ -459,13 +464,7 @@ class Agent:
                 elif not there[token] and self.settings.end_on_removal:
                     causes.setdefault(REMOVED, []).append(session)
         for cause, some in causes.items():
-            count = self.ending.add(some)
-            if count:
-                self.say(
-                    f"ending {count} sessions: their token was {cause}"
-                    if cause != EXPIRED
-                    else f"ending {count} sessions: their token has expired"
-                )
+            self.end(some, cause)
 
     # What cannot be derived
 

@@ -19,7 +19,8 @@ from .._host import files, locks
 from .._host.error import HostError
 from .._host.systemd import notify, watchdog_interval
 from .._sessions.log import LOG_LIMIT
-from .agent import Agent, Settings
+from .agent import Agent
+from .settings import Settings
 
 IDENTITY = "wssgate-agent"
 STATUS_EVERY = 1.0

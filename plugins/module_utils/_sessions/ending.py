@@ -68,6 +68,8 @@ class Wanted:
         return bool(self.names or self.fingerprints or self.until)
 
     def covers(self, session: Session) -> bool:
+        if not session.token:
+            return False
         return session.token in self or session.started_at <= self.until.get(session.token, float("-inf"))
 
     def __contains__(self, token: str) -> bool:

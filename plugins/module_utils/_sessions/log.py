@@ -7,7 +7,12 @@
 nginx writes a line when a token has let a client in, and a line when that request is over::
 
     S msec worker connection request client client_port server server_port visitor token
+      server_name location lifetime
     E msec worker connection request status
+
+each on one line. A session that no token let in, and that is listed all the same, has ``-`` for its token.
+``server_name`` is that of the gate's server, ``location`` the path as the configuration has it, ``lifetime`` the
+seconds that the session may last: the least and the most, between which the agent chooses (``3240-3600``), or ``-``.
 
 ``client`` and ``client_port`` are those of the socket, whatever a load balancer says about the visitor. A session is
 open when its S has no E, its worker runs and the kernel has its socket up. All three are needed: a worker that
@@ -40,6 +45,9 @@ STARTED = "S"
 ENDED = "E"
 KEPT = "K"
 
+# A field that says nothing
+NONE = "-"
+
 LOG_LIMIT = 4 * 1024 * 1024
 LOCK_WAIT = 30.0
 # More than a gate has while its log is shortened
@@ -52,6 +60,7 @@ _KEEP_SIZE = 0x01
 _PUNCH_HOLE = 0x02
 _COLLAPSE_RANGE = 0x08
 # What isdigit() takes for one may be no number to others.
+_LIFETIME = re.compile(r"([0-9]{1,10})-([0-9]{1,10})\Z")
 _NUMBER = re.compile(r"[0-9]{1,10}\Z")
 Key = t.Tuple[str, str, str]  # worker, connection, request
 
@@ -73,6 +82,9 @@ class Start(t.NamedTuple):
     server_port: str
     visitor: str
     token: str
+    server_name: str = NONE
+    location: str = NONE
+    lifetime: str = NONE
 
 
 class End(t.NamedTuple):
@@ -87,18 +99,26 @@ class End(t.NamedTuple):
 
 
 class Session(t.NamedTuple):
-    """A request that a token let in."""
+    """A request that was let in."""
 
     key: Key
     started_at: float
     pair: t.Optional[Pair]  # None for a unix socket, which nothing but its worker can close
     visitor: str
-    token: str
+    token: str  # empty where none let it in
     line: bytes
+    server_name: str = ""
+    location: str = ""
+    lifetime: t.Optional[t.Tuple[int, int]] = None  # seconds, at least and at most
 
 
 def _are_of(line: t.Type[t.Any], fields: t.Sequence[str]) -> bool:
     return len(line._fields) - len(line._field_defaults) <= len(fields) <= len(line._fields)
+
+
+def _lifetime(text: str) -> t.Optional[t.Tuple[int, int]]:
+    found = _LIFETIME.match(text)
+    return (int(found.group(1)), int(found.group(2))) if found else None
 
 
 class Log:
@@ -139,7 +159,8 @@ class Log:
                 pair = (end_of(start.server, start.server_port), end_of(start.client, start.client_port))
         except ValueError:
             return
-        if not is_token(start.token):
+        token = "" if start.token == NONE else start.token
+        if token and not is_token(token):
             return
         # Two connections cannot have the same ends: the earlier one is over. One connection may have several requests
         # at a time (HTTP/2), each of which has its own end.
@@ -150,7 +171,10 @@ class Log:
         self._close(key)
         self._ended.discard(key)
         self._ended_before.discard(key)
-        session = self.open[key] = Session(key, started_at, pair, start.visitor, start.token, line)
+        server_name, location = ("" if text == NONE else text for text in (start.server_name, start.location))
+        lifetime = _lifetime(start.lifetime)
+        session = Session(key, started_at, pair, start.visitor, token, line, server_name, location, lifetime)
+        self.open[key] = session
         if self.started is not None:
             self.started.append(session)
         if pair is not None:

@@ -587,28 +587,27 @@ def test_the_pruner_removes_what_has_ended_and_ends_its_sessions(tmp_path: Path,
 # -- a field that comes later
 
 
-class LaterStart(t.NamedTuple):
-    """The fields of a later version."""
-
-    kind: str
-    msec: str
-    worker: str
-    connection: str
-    request: str
-    client: str
-    client_port: str
-    server: str
-    server_port: str
-    visitor: str
-    token: str
-    location: str = ""
-
-
-def test_a_session_that_began_before_a_field_was_added_is_still_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_log, "Start", LaterStart)
-    later = start(TWO, connection=2, port=50002).rstrip("\n") + " /wss\n"
+def test_a_session_that_began_before_a_field_was_added_is_still_known() -> None:
+    later = start(TWO, connection=2, port=50002).rstrip("\n") + " gate.example.com /wss 3240-3600\n"
     assert tokens_of(start(ONE), later) == [ONE, TWO]
     assert tokens_of(later.rstrip("\n") + " more\n") == []
+
+
+def test_a_line_has_the_place_and_the_lifetime_of_a_session() -> None:
+    log = session_log.Log()
+    log.feed((start(ONE).rstrip("\n") + " gate.example.com /wss 3240-3600\n").encode())
+    log.feed((start(TWO, connection=2, port=50002).rstrip("\n") + " gate.example.com /wss -\n").encode())
+    with_lifetime, without = log.open.values()
+    assert (with_lifetime.server_name, with_lifetime.location) == ("gate.example.com", "/wss")
+    assert (with_lifetime.lifetime, without.lifetime) == ((3240, 3600), None)
+
+
+def test_a_session_may_have_no_token() -> None:
+    log = session_log.Log()
+    log.feed(start(session_log.NONE).encode())
+    (session,) = log.open.values()
+    assert session.token == ""
+    assert not Wanted([""], [""], {"": 1e12}).covers(session)
 
 
 @pytest.mark.parametrize(("name", "line"), [("start", session_log.Start), ("end", session_log.End)])

@@ -43,8 +43,12 @@ TIMER = "wssgate-token-prune.timer"
 SERVICE = "wssgate-token-prune.service"
 AGENT_CODE = {
     "_agent/agent.py",
+    "_agent/causes.py",
     "_agent/ending.py",
+    "_agent/duty.py",
     "_agent/left_open.py",
+    "_agent/log_watch.py",
+    "_agent/settings.py",
     "_agent/service.py",
     "_agent/store_watch.py",
     "_host/files.py",

@@ -1,0 +1,57 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the agent does beside the tokens' ends: each duty has a file of its own and is listed in agent.py."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._sessions.log import Key, Session
+
+
+class Gate(t.Protocol):
+    """What a duty may ask of the agent, and have it do."""
+
+    def open_sessions(self) -> t.Mapping[Key, Session]:
+        """The sessions that have no end in the session log, by worker, connection and request."""
+
+    def end(self, sessions: t.Iterable[Session], cause: str) -> int:
+        """Have these sessions ended, for one of the causes of causes.py; return how many of them are new."""
+
+    def note(self, about: str, problem: str) -> None:
+        """Report a problem when it is new, and with an empty one when it is over. It stands in the status line."""
+
+    def say(self, line: str) -> None:
+        """Write a line to the journal. It holds no token."""
+
+
+class Duty:
+    """One duty. A problem on one keeps no other from being done."""
+
+    name = ""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+
+    def started(self, sessions: t.Sequence[Session]) -> None:
+        """Look at sessions that are new in the log; after it was replaced or shortened, at all that are open."""
+
+    def turn(self) -> None:
+        """Do what is due. What goes wrong is raised as HostError or OSError, and tried again after a pause."""
+
+    def next_turn(self) -> t.Optional[float]:
+        """When something is due, by the monotonic clock; None when nothing is."""
+        return None
+
+    def descriptors(self) -> t.List[int]:
+        """What becomes readable when there is something to do."""
+        return []
+
+    def status(self) -> str:
+        """A few words about what is under way; empty when nothing is."""
+        return ""
+
+    def close(self) -> None:
+        """Give back what the kernel lent."""

@@ -1,0 +1,23 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the agent of a gate is told."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._sessions.log import LOG_LIMIT
+
+
+class Settings(t.NamedTuple):
+    """What the agent of a gate is about."""
+
+    store: str
+    session_log: str = ""
+    log_limit: int = LOG_LIMIT
+    # Whether a token's file that is removed otherwise than by wss_token ends its sessions.
+    end_on_removal: bool = True
+    # For what cannot be found out again: which sessions outlived their token before the agent came.
+    state: str = "/var/lib/wssgate-agent"
