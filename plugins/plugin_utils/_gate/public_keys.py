@@ -67,7 +67,7 @@ def read(text: str) -> t.List[PublicKey]:
 def _of_pem(label: str, block: str) -> PublicKey:
     try:
         if label == "CERTIFICATE":
-            key = x509.load_pem_x509_certificate(block.encode()).public_key()
+            key: t.Any = x509.load_pem_x509_certificate(block.encode()).public_key()
         elif label in ("PUBLIC KEY", "RSA PUBLIC KEY"):
             key = serialization.load_pem_public_key(block.encode())
         else:
@@ -165,7 +165,7 @@ def _checked(key: t.Any, name: str, kid: str, algorithm: t.Any = None) -> Public
     if isinstance(key, ec.EllipticCurvePublicKey):
         if key.curve.name not in EC_ALGORITHMS:
             raise KeyProblemError(f"{name} is on the curve {key.curve.name}; give one on {' or '.join(CURVES)}")
-        algorithms = EC_ALGORITHMS[key.curve.name]
+        algorithms: t.Tuple[str, ...] = EC_ALGORITHMS[key.curve.name]
     elif isinstance(key, rsa.RSAPublicKey):
         if not RSA_MIN_BITS <= key.key_size <= RSA_MAX_BITS:
             raise KeyProblemError(

@@ -40,8 +40,10 @@ class _Jwt(Method):
             problems.add(where, f"auth {kind.name} needs issuers, names from wss_proxy_issuers whose tokens count here")
         for name in names:
             if name not in gate.issuers:
-                known = ", ".join(gate.issuers) or "nobody"
-                problems.add(where, f"issuer {name!r} is not in wss_proxy_issuers, which has {known}")
+                problems.add(
+                    where,
+                    f"issuer {name!r} is not in wss_proxy_issuers, which has {', '.join(gate.issuers) or 'nobody'}",
+                )
         if len(set(names)) < len(names):
             problems.add(where, "issuers names one twice; keep one")
         # A password takes Authorization for itself where both are needed.
