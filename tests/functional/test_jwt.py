@@ -9,16 +9,22 @@
 
 from __future__ import annotations
 
+import base64
 import collections
 import contextlib
 import json
 import os
 import random
+import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import issuers, public_keys
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.context import Gate
 
@@ -26,6 +32,7 @@ from lib import jwt_attacks
 from lib.jwt_fuzz import Fuzz
 from lib.jwt_judge import Judge
 from lib.jwt_model import Model
+from lib.processes import wait_for
 
 TOKENS = int(os.environ.get("WSSGATE_JWT_TOKENS", "5000"))
 SEED = int(os.environ.get("WSSGATE_FUZZ_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -163,6 +170,43 @@ def test_random_tokens_are_judged_as_the_model_does(judge: Judge) -> None:
     # A run that never gets past the first check shows nothing.
     assert TOKENS // 4 < reasons[""] < TOKENS * 3 // 4
     assert len(reasons) > 10
+
+
+# ---- The guide
+
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "jwt.md"
+
+
+def block(language: str, word: str) -> str:
+    """The guide's block of this language that has the word in it."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    (found,) = (text for text in blocks if word in text)
+    return str(found)
+
+
+def test_the_guide_signs_what_the_gate_takes_and_takes_it_back(tmp_path: Path) -> None:
+    subprocess.run(["sh", "-ec", block("console", "genpkey")], cwd=tmp_path, check=True, capture_output=True)
+    program = [sys.executable, "-c", block("python", "import jwt")]
+    token = subprocess.run(program, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+    described = yaml.safe_load(block("yaml", "wss_proxy_issuers"))["wss_proxy_issuers"]
+    key = {"content": (tmp_path / "main.pem").read_text()}
+    options = [issuer | {"keys": [key]} for issuer in described]
+    gate = Gate({})
+    made = issuers.read(gate, options)
+    assert gate.problems.found == []
+    with Judge(issuers.for_nginx(made)) as judge:
+        (passed,) = judge.judged([token], time.time())
+        assert (passed["reason"], passed["subject"]) == ("", "client-42")
+        one, all_of_subject = re.split(r"\n\n", block("console", "revoked="))
+        made_of = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+        # What was made in the same second is not from before it.
+        wait_for(lambda: int(time.time()) > made_of["iat"])
+        for commands in (one, "revoked=/var/lib/nginx/revoked\n" + all_of_subject):
+            script = commands.replace("/var/lib/nginx/revoked", str(judge.store))
+            subprocess.run(["sh", "-ec", script], env=os.environ | {"JTI": made_of["jti"]}, check=True)
+            assert judge.judged([token], time.time())[0] == {"reason": "jwt_revoked"}
+            (judge.store / "jti" / passed["id"]).unlink(missing_ok=True)
 
 
 # ---- Revocations that cannot be looked at
