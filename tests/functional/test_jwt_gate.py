@@ -293,15 +293,15 @@ def test_a_revoked_token_and_a_cut_off_subject_are_refused_at_once(gate: JwtGate
 
 
 def test_only_nginx_gets_to_the_socket_and_only_root_writes_revocations(gate: JwtGate) -> None:
-    for folder in (gate.root / "jwt", gate.revoked, gate.revoked / "jti", gate.revoked / "sub"):
+    for folder in (gate.root / "wssgate", gate.revoked, gate.revoked / "jti", gate.revoked / "sub"):
         status = folder.stat()
         assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o710, 0)
         assert folder.group() == "www-data"
 
 
 def test_a_gate_whose_judge_is_gone_lets_nobody_in(gate: JwtGate) -> None:
-    socket = gate.root / "jwt" / "jwt.sock"
-    aside = socket.rename(gate.root / "jwt" / "aside.sock")
+    socket = gate.root / "wssgate" / "jwt.sock"
+    aside = socket.rename(gate.root / "wssgate" / "aside.sock")
     try:
         assert gate.reason("/wss", cookie(MAIN.sign(claims()))) == (500, "jwt_unavailable")
     finally:
@@ -344,5 +344,5 @@ def test_without_such_a_location_nothing_of_it_is_left(gate: JwtGate) -> None:
     gate.apply(wss_proxy_servers=[servers[0] | {"locations": plain}])
     assert not list(Path(gate.etc, "wssgate.d").glob("jwt*"))
     assert "jwt" not in (gate.etc / "wssgate.d/gate.conf").read_text()
-    wait_for(lambda: not (gate.root / "jwt" / "jwt.sock").exists())
+    wait_for(lambda: not (gate.root / "wssgate" / "jwt.sock").exists())
     assert gate.status("/open") == 101

@@ -203,7 +203,7 @@ class LocalGate(LocalNginx):
             "wss_proxy_session_log_path": str(self.session_log),
             "wss_proxy_http_redirect_enabled": False,
             "wss_proxy_revocations_path": str(self.root / "revoked"),
-            "wss_proxy_jwt_socket_path": str(self.root / "jwt" / "jwt.sock"),
+            "wss_proxy_jwt_socket_path": str(self.root / "wssgate" / "jwt.sock"),
         }
 
     def apply(self, **changes: Any) -> str:

@@ -57,6 +57,8 @@ CROSSING: t.Dict[str, t.Dict[str, str]] = {
         "nginx_directory": "where the gate's own files are",
         "nginx_group": "the group that has to look into the folders of signed tokens",
         "nginx_javascript_module": "whether there is one",
+        "nginx_javascript_packages": "whether a dry run can have nginx test the configuration",
+        "nginx_packages": "and whether nginx is there at all",
         "nginx_log_directory": "where its access log is",
         "nginx_found": "the versions that the configuration is written for",
     },

@@ -321,6 +321,20 @@ def test_a_bad_location_gets_one_sentence(
     assert all(word in problems[0] for word in words), problems
 
 
+@pytest.mark.parametrize("path", ["/run/jwt.sock", "/jwt.sock", "/var/lib/nginx/jwt.sock", "/run/wssgate/../jwt.sock"])
+def test_the_sockets_folder_is_the_gates_own(path: str) -> None:
+    problems = model.gate_errors([], {"jwt_socket_path": path})
+    assert problems, path
+    assert model.gate_errors([], {"jwt_socket_path": "/run/wssgate/jwt.sock"}) == []
+
+
+@pytest.mark.parametrize("path", ["/var/lib", "/srv", "/", "/var/lib/../x"])
+def test_the_folder_of_revocations_is_its_own(path: str) -> None:
+    problems = model.gate_errors([], {"revocations_path": path})
+    assert problems
+    assert all("revocations_path" in problem for problem in problems)
+
+
 def test_a_header_of_the_gates_own_is_no_claims_header() -> None:
     context = {**CONTEXT, "issuers": [issuer(headers=[{"name": "x-client-ip", "claim": "ip"}])]}
     (problem,) = model.gate_errors([server(location())], context)
