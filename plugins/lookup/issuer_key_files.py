@@ -38,14 +38,12 @@ _raw:
   type: dict
 """
 
-import base64
-import binascii
 import typing as t
 
 from ansible.plugins.lookup import LookupBase
 
-from ..plugin_utils._certificates.reading import UnreadableError
 from ..plugin_utils._controller_file import controller_file_reader
+from ..plugin_utils._gate.issuer_files import contents
 
 
 class LookupModule(LookupBase):
@@ -57,32 +55,4 @@ class LookupModule(LookupBase):
         """Return the one dictionary."""
         self.set_options(var_options=variables, direct=kwargs)
         read = controller_file_reader(self, variables or {})
-        found: t.Dict[str, t.Dict[str, str]] = {}
-        for key in _keys(terms[0] if terms else None):
-            source = key.get("source")
-            if isinstance(source, str) and source:
-                try:
-                    found[f"source:{source}"] = {"content": str(read(source))}
-                except UnreadableError as error:
-                    found[f"source:{source}"] = {"problem": str(error)}
-        for path, content in self.get_option("host_files").items():
-            found[f"path:{path}"] = _of_host(path, content)
-        return [found]
-
-
-def _keys(issuers: t.Any) -> t.Iterator[t.Mapping[str, t.Any]]:
-    """The entries as far as they are any; what is wrong with the rest, the check of all servers tells."""
-    for issuer in issuers if isinstance(issuers, (list, tuple)) else ():
-        keys = issuer.get("keys") if isinstance(issuer, t.Mapping) else None
-        for key in keys if isinstance(keys, (list, tuple)) else ():
-            if isinstance(key, t.Mapping):
-                yield key
-
-
-def _of_host(path: str, content: t.Any) -> t.Dict[str, str]:
-    if not content:
-        return {"problem": f"{path} is not on the host, or cannot be read there"}
-    try:
-        return {"content": base64.b64decode(content).decode("ascii")}
-    except (binascii.Error, UnicodeDecodeError):
-        return {"problem": f"{path} of the host is not text"}
+        return [contents(terms[0] if terms else None, read, self.get_option("host_files"))]

@@ -455,6 +455,41 @@ def test_what_a_play_hands_over_is_what_nginx_goes_by() -> None:
     }
 
 
+SIGNED = {"nginx_needs": {"javascript": True}}
+LINKED = {"__nginx_javascript_enabled": {"stdout": "/etc/nginx/modules-enabled/50-mod-http-js.conf"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "packages", "is_loaded", "link"),
+    [
+        ({}, ["nginx"], False, ""),
+        (SIGNED, ["nginx", "libnginx-mod-http-js"], True, ""),
+        # Somebody else's modules-enabled loads it: twice would be an error.
+        ({**SIGNED, **LINKED}, ["nginx", "libnginx-mod-http-js"], False, ""),
+        # The package has just brought that along for this role.
+        (
+            {**SIGNED, **LINKED, "__nginx_javascript_installed": True},
+            ["nginx", "libnginx-mod-http-js"],
+            True,
+            "modules-enabled/50-mod-http-js.conf",
+        ),
+        (
+            {**SIGNED, "nginx_javascript_module": "builtin", "nginx_javascript_packages": []},
+            ["nginx"],
+            False,
+            "",
+        ),
+    ],
+)
+def test_the_javascript_module_is_there_where_signed_tokens_are(
+    given: Options, packages: t.List[str], is_loaded: bool, link: str
+) -> None:
+    known = {"__nginx_javascript_enabled": {}, "wss_proxy_servers": [], **given}
+    assert worked_out("__nginx_wanted_packages", **known) == packages
+    assert worked_out("__nginx_loads_javascript", **known) is is_loaded
+    assert worked_out("__nginx_javascript_link", **known) == link
+
+
 def test_the_firewall_opens_the_ports_of_the_gate_s_servers() -> None:
     servers = [{"name": "a", "listen": [{"port": 8443}, {"port": 9443, "address": "127.0.0.1"}]}]
     assert worked_out("__nginx_needs", wss_proxy_servers=servers)["ports"] == [80, 8443]

@@ -14,10 +14,16 @@ import json
 import re
 import typing as t
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+try:
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+except ImportError:
+    # ansible-core depends on it, and gates without signed tokens do without.
+    HAS_CRYPTOGRAPHY = False
+else:
+    HAS_CRYPTOGRAPHY = True
 
 # What a key of a kind can sign. An RSA key's size is bounded: a signature costs nginx more with each bit.
 EC_ALGORITHMS = {"secp256r1": ("ES256",), "secp384r1": ("ES384",)}
@@ -27,10 +33,8 @@ RSA_MAX_BITS = 8192
 
 ALGORITHMS = ("ES256", "ES384", "RS256", "PS256")
 
-CURVES: t.Dict[str, t.Tuple[t.Callable[[], ec.EllipticCurve], int]] = {
-    "P-256": (ec.SECP256R1, 32),
-    "P-384": (ec.SECP384R1, 48),
-}
+# The curve's name elsewhere, and bytes of a coordinate.
+CURVES = {"P-256": ("SECP256R1", 32), "P-384": ("SECP384R1", 48)}
 # Members of a JWK that only its owner may have: RFC 7518 6.2.2, 6.3.2, 6.4.
 PRIVATE_MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "oth")
 KID = re.compile(r"[!-~]{1,255}")
@@ -51,6 +55,8 @@ class PublicKey(t.NamedTuple):
 
 def read(text: str) -> t.List[PublicKey]:
     """The keys of a PEM or of a JWKS."""
+    if not HAS_CRYPTOGRAPHY:
+        raise KeyProblemError("the controller's Python has no library cryptography to read it with; install it there")
     if "PRIVATE KEY-----" in text:
         raise KeyProblemError(
             "it holds a private key, which stays with whoever signs; give the public one "
@@ -132,12 +138,12 @@ def _of_jwk(jwk: t.Mapping[str, t.Any], index: int) -> PublicKey:
 
 
 def _elliptic(jwk: t.Mapping[str, t.Any], name: str) -> ec.EllipticCurvePublicKey:
-    curve, length = CURVES.get(str(jwk.get("crv")), (None, 0))
-    if curve is None:
+    curve, length = CURVES.get(str(jwk.get("crv")), ("", 0))
+    if not curve:
         raise KeyProblemError(f"{name} is on the curve {jwk.get('crv')!r}; give one on {' or '.join(CURVES)}")
     x, y = (_number(jwk, name, member, length) for member in "xy")
     try:
-        return ec.EllipticCurvePublicNumbers(x, y, curve()).public_key()
+        return ec.EllipticCurvePublicNumbers(x, y, getattr(ec, curve)()).public_key()
     except ValueError as error:
         raise KeyProblemError(f"{name} is no point on {jwk['crv']}") from error
 

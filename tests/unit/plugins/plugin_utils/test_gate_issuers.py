@@ -10,10 +10,16 @@ import json
 import typing as t
 
 import pytest
+from ansible.parsing.dataloader import DataLoader
+
+pytest.importorskip("cryptography")
+
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import issuers, model, public_keys
+from ansible_collections.wssgate.nginx.plugins.lookup.issuer_key_files import LookupModule
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._controller_file import controller_file_reader
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import issuer_files, issuers, model, public_keys
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.context import Gate
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.needs import gate_needs
 
@@ -392,3 +398,31 @@ def test_only_a_location_with_signed_tokens_needs_the_module() -> None:
     assert gate_needs([server(location())], {})["javascript"] is True
     without = gate_needs([server(location(auth="none", issuers=[]))], CONTEXT)
     assert (without["javascript"], without["sockets"]) == (False, [])
+
+
+# ---- Their files
+
+
+def test_files_of_the_controller_and_of_the_host_are_read(tmp_path: t.Any) -> None:
+    there = tmp_path / "a.pem"
+    there.write_text(pem(P256))
+    gone = str(tmp_path / "b.pem")
+    given = [
+        issuer(keys=[{"source": str(there)}, {"source": gone}, {"content": "x"}, "text"]),
+        "text",
+        issuer(keys="text"),
+    ]
+    host_files = {
+        "/c.pem": base64.b64encode(b"text").decode(),
+        "/d.pem": "",
+        "/e.pem": base64.b64encode(b"\xff").decode(),
+    }
+    read_file = controller_file_reader(LookupModule(loader=DataLoader()), {})
+    found = issuer_files.contents(given, read_file, host_files)
+    assert found[f"source:{there}"] == {"content": pem(P256)}
+    assert "is not on the controller" in found[f"source:{gone}"]["problem"]
+    assert found["path:/c.pem"] == {"content": "text"}
+    assert found["path:/d.pem"] == {"problem": "/d.pem is not on the host, or cannot be read there"}
+    assert found["path:/e.pem"] == {"problem": "/e.pem of the host is not text"}
+    assert len(found) == 5
+    assert issuer_files.contents(None, read_file, {}) == issuer_files.contents([], read_file, {}) == {}
