@@ -460,34 +460,21 @@ LINKED = {"__nginx_javascript_enabled": {"stdout": "/etc/nginx/modules-enabled/5
 
 
 @pytest.mark.parametrize(
-    ("given", "packages", "is_loaded", "link"),
+    ("given", "packages", "is_loaded"),
     [
-        ({}, ["nginx"], False, ""),
-        (SIGNED, ["nginx", "libnginx-mod-http-js"], True, ""),
+        ({}, ["nginx"], False),
+        (SIGNED, ["nginx", "libnginx-mod-http-js"], True),
         # Somebody else's modules-enabled loads it: twice would be an error.
-        ({**SIGNED, **LINKED}, ["nginx", "libnginx-mod-http-js"], False, ""),
-        # The package has just brought that along for this role.
-        (
-            {**SIGNED, **LINKED, "__nginx_javascript_installed": True},
-            ["nginx", "libnginx-mod-http-js"],
-            True,
-            "modules-enabled/50-mod-http-js.conf",
-        ),
-        (
-            {**SIGNED, "nginx_javascript_module": "builtin", "nginx_javascript_packages": []},
-            ["nginx"],
-            False,
-            "",
-        ),
+        ({**SIGNED, **LINKED}, ["nginx", "libnginx-mod-http-js"], False),
+        ({**SIGNED, "nginx_javascript_module": "builtin", "nginx_javascript_packages": []}, ["nginx"], False),
     ],
 )
 def test_the_javascript_module_is_there_where_signed_tokens_are(
-    given: Options, packages: t.List[str], is_loaded: bool, link: str
+    given: Options, packages: t.List[str], is_loaded: bool
 ) -> None:
     known = {"__nginx_javascript_enabled": {}, "wss_proxy_servers": [], **given}
     assert worked_out("__nginx_wanted_packages", **known) == packages
     assert worked_out("__nginx_loads_javascript", **known) is is_loaded
-    assert worked_out("__nginx_javascript_link", **known) == link
 
 
 def test_the_firewall_opens_the_ports_of_the_gate_s_servers() -> None:
