@@ -15,6 +15,7 @@ from .jwt_signing import CURVES, Signer, base64url, encoded, with_secret
 NOW = 1_800_000_000
 ISSUER = "https://id.example.com"
 OTHER_ISSUER = "https://other.example.com"
+ODD_ISSUER = "https://odd.example.com"
 # The order of P-256's group: FIPS 186-4 D.1.2.3.
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 SKEW = 5
@@ -74,6 +75,13 @@ class Signers:
                     {"claim": "tenant"},
                     {"scopes": ["wss", "chat"]},
                 ],
+                **common,
+            },
+            {
+                "name": "odd",
+                "issuer": ODD_ISSUER,
+                "keys": [{"content": self.pem.public_pem}],
+                "require": [{"claim": "toString"}],
                 **common,
             },
         ]
@@ -476,6 +484,8 @@ def _requirements(by: Signers) -> list[Row]:
         row("1 for true", "jwt_required", verified=1),
         row("false", "jwt_required", verified=False),
         row("no tenant", "jwt_required", tenant=None),
+        Row("required: a method of JavaScript's", by.pem.sign(claims(iss=ODD_ISSUER)), "jwt_required"),
+        Row("required: a claim of that name", by.pem.sign(claims(iss=ODD_ISSUER, toString="x")), ""),
         Row(
             "required: null for a tenant",
             by.other.sign(raw(claims(**(met | {"tenant": None})), '"tenant": null')),
