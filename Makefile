@@ -17,6 +17,8 @@ RELEASES := $(if $(SCENARIO),$(shell \
 NAME ?= gate
 SECONDS ?= 1800
 SESSIONS ?= 2000
+PART ?= sessions agent
+SEED ?=
 # What `make test` runs side by side; every molecule scenario comes on top.
 # Target sanity runs the plugins' unit tests, by ansible-test; target unit would do so once more.
 # The long ones first: where no run has been timed yet, they start in this order.
@@ -98,9 +100,15 @@ tls: venv ## testssl.sh (Debian's package) on the gate's TLS, about three minute
 	@$(WITH) pytest -q tests/functional/testssl.py $(ARGS)
 
 .PHONY: soak
-soak: venv ## Thousands of sessions for long: make soak [SECONDS=1800] [SESSIONS=2000]
+soak: venv ## For long: thousands of sessions, then an agent in trouble: make soak [PART=sessions|agent] [SECONDS=1800]
+ifneq ($(filter sessions,$(PART)),)
 	@echo "== $(SESSIONS) sessions for $(SECONDS) seconds"
 	@$(PROGRAM) bench.soak --seconds $(SECONDS) --sessions $(SESSIONS)
+endif
+ifneq ($(filter agent,$(PART)),)
+	@echo "== An agent in trouble for $(SECONDS) seconds"
+	@$(PROGRAM) bench.soak_agent --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+endif
 
 .PHONY: sanity
 sanity: venv ## ansible-test: sanity and the plugins' unit tests
@@ -126,7 +134,7 @@ molecule: venv images ## Every scenario, or one: make molecule SCENARIO=default
 	@$(WITH) python scripts/run.py --jobs $(JOBS) molecule$(if $(SCENARIO),:$(SCENARIO))
 
 .PHONY: bench
-bench: venv ## Measure the gate beside its peers, about 25 minutes: make bench [NAME=tokens|controller] [ARGS=…]
+bench: venv ## Measure the gate beside its peers, about 25 minutes: make bench [NAME=tokens|controller|agent] [ARGS=…]
 	@scripts/bench-peers.sh
 	@$(PROGRAM) bench.$(NAME) $(ARGS)
 

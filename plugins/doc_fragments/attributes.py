@@ -34,3 +34,12 @@ attributes:
       - wssgate.nginx.tokens
     version_added: 1.1.0
 """
+
+    # A module whose action plugin waits on the controller.
+    WAITING = r"""
+options: {}
+attributes:
+  action:
+    description: Has an action plugin of the same name on the controller, which does the waiting.
+    support: full
+"""

@@ -109,6 +109,9 @@ options:
     description:
       - End the open sessions of the tokens that are removed, within a second. Sessions of other tokens go on.
       - Sessions are also ended of tokens named by O(tokens) or O(fingerprints) whose files are gone already.
+      - Where the agent gives an application time to close sessions
+        (O(wssgate.nginx.wss_token_pruner#module:notify_grace)), the call waits for that, two seconds beyond the grace
+        at most.
       - A removed token is kept in C(.wssgate-ended) in the store, where it opens nothing, for 30 seconds at least and
         until none of its sessions is left. Each run of the pruner (M(wssgate.nginx.wss_token_pruner)) looks for them
         again, and so does a call with O(expired=true). So a session that could not be ended, or that nginx logged late,
@@ -312,7 +315,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._agent.prune import owed_of, settle, wanted_of
 from ..module_utils._host.error import HostError
-from ..module_utils._sessions.ending import Ended, end_sessions
+from ..module_utils._agent.revoking import end_in_grace, sessions_before
+from ..module_utils._sessions.ending import Ended
+from ..module_utils._sessions.log import Key
 from ..module_utils._tokens.request import Request, check_request
 from ..module_utils._tokens.plan import Plan, make_plan
 from ..module_utils._tokens.record import (
@@ -471,13 +476,15 @@ def _note(path: str, names: t.FrozenSet[str], ended: Ended) -> bool:
         return False
 
 
-def end(module: AnsibleModule, request: Request, plan: Plan, owed: t.Sequence[Owed]) -> Ended:
+def end(module: AnsibleModule, request: Request, plan: Plan, owed: t.Sequence[Owed], before: t.FrozenSet[Key]) -> Ended:
     """End the sessions of what was removed; where the call is for what has expired, also of what was removed before."""
-    session_log = module.params["session_log"]
+    places = (module.params["path"], module.params["session_log"])
     locked_out = plan.locked_out(request)
+    removed = {token.name for token in (*plan.remove, *plan.quarantine)}
     if not request.expired:
-        return end_sessions(session_log, locked_out, dry=module.check_mode)
-    ended = end_sessions(session_log, wanted_of(owed, locked_out.names), dry=module.check_mode)
+        return end_in_grace(*places, locked_out, removed, module.check_mode, before)
+    removed.update(record.name for record in owed)
+    ended = end_in_grace(*places, wanted_of(owed, locked_out.names), removed, module.check_mode, before)
     if not module.check_mode:
         plan.failures += settle(module.params["path"], owed, ended)
     return ended
@@ -488,16 +495,20 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     request = wanted(module)
     check_request(request, now)
     owed: t.List[Owed] = []
+    open_before: t.FrozenSet[Key] = frozenset()
     with open_store(module.params["path"], write=not module.check_mode, missing_ok=module.check_mode) as store:
         plan = make_plan(store, request, now)
         if not module.check_mode:
+            if request.disconnect:
+                places = (module.params["path"], module.params["session_log"])
+                open_before = sessions_before(*places, plan.locked_out(request))
             plan.apply(store, request.attributes, owed=request.disconnect)
         if request.disconnect and request.expired:
             owed = owed_of(store, plan.failures)
     ended = Ended()
     problem = ""
     if request.disconnect:
-        ended = end(module, request, plan, owed)
+        ended = end(module, request, plan, owed, open_before)
         if ended.reason:
             noted = not module.check_mode and _note(module.params["path"], plan.locked_out(request).names, ended)
             problem = _problem(ended, noted)

@@ -79,6 +79,34 @@ options:
     type: bool
     default: true
     version_added: 1.1.0
+  notify_url:
+    description:
+      - Where the agent sends a signed POST before it ends sessions, so that the application can close them with a code
+        of its own. V(http://HOST[:PORT]/PATH), V(https://HOST[:PORT]/PATH) or V(http://unix:/SOCKET:/PATH). Empty means
+        that nobody is told.
+      - Only the agent does it, and only with O(session_log).
+    type: str
+    default: ''
+    version_added: 1.1.0
+  notify_key:
+    description:
+      - The secret that the application checks the signature with, C(whsec_) and the base64 of 24 to 64 random bytes, as
+        Standard Webhooks has it. It is written to a file for root alone.
+    type: str
+    version_added: 1.1.0
+  notify_grace:
+    description:
+      - Seconds, 0 to 60, that the application has to close the sessions before the kernel does. New handshakes are
+        refused at once.
+    type: int
+    default: 0
+    version_added: 1.1.0
+  notify_ca_path:
+    description:
+      - File on the host with the certificates, in PEM, of the authorities that may vouch for the application. It is
+        read when the module runs. Without it those of the system count.
+    type: path
+    version_added: 1.1.0
   directory:
     description:
       - Where the pruner is installed.
@@ -145,6 +173,7 @@ changed_files:
 """
 
 import os
+import ssl
 import sys
 import typing as t
 
@@ -155,6 +184,8 @@ from ..module_utils._host.diff import in_one_line
 from ..module_utils._host.error import HostError
 from ..module_utils._host.run import run
 from ..module_utils._host.shipped import choose_python
+from ..module_utils._agent import notify_settings
+from ..module_utils._agent.notify_settings import Notify, NotifyError
 from ..module_utils._agent.service import IDENTITY as AGENT_IDENTITY
 from ..module_utils._agent.prune import DONE, IDENTITY, LEFT_SOMETHING
 from ..module_utils._agent.install import (
@@ -167,6 +198,7 @@ from ..module_utils._agent.install import (
     is_home,
     detect_scheduler,
     runs_systemd,
+    secrets,
 )
 from ..module_utils._agent.state import agent_problems, last_run
 from ..module_utils._sessions.protection import release_all
@@ -190,6 +222,10 @@ def argument_spec() -> t.Dict[str, t.Any]:
         "scheduler": {"type": "str", "choices": ["auto", "agent", "systemd", "cron", "none"], "default": "auto"},
         "directory": {"type": "path", "default": "/usr/local/lib/wssgate"},
         "end_on_removal": {"type": "bool", "default": True},
+        "notify_url": {"type": "str", "default": ""},
+        "notify_key": {"type": "str", "no_log": True},
+        "notify_grace": {"type": "int", "default": 0},
+        "notify_ca_path": {"type": "path"},
         "folders": {
             "type": "list",
             "elements": "dict",
@@ -231,7 +267,52 @@ def settings_of(module: AnsibleModule, scheduler: str) -> Settings:
         directory=paths["directory"],
         python=choose_python(sys.executable),
         end_on_removal=params["end_on_removal"],
+        notify=notify_of(module, scheduler) if params["state"] == "present" else None,
     )
+
+
+def notify_of(module: AnsibleModule, scheduler: str) -> t.Optional[Notify]:
+    """The application that is told of ends, where there is one."""
+    params = module.params
+    url, key, grace, path = (params["notify_" + name] for name in ("url", "key", "grace", "ca_path"))
+    if not url:
+        without = [name for name in ("notify_key", "notify_grace", "notify_ca_path") if params[name]]
+        if without:
+            raise NotifyError(f"{without[0]} needs notify_url: set both, or neither")
+        return None
+    if scheduler != "agent":
+        raise NotifyError(
+            f"notify_url needs the agent, which this host does not have with scheduler {scheduler}: "
+            "leave it out, or have the agent where systemd runs"
+        )
+    if not params["session_log"]:
+        raise NotifyError("notify_url needs session_log: without it nobody can tell which sessions end")
+    found = Notify(url, key or "", grace)
+    if not key:
+        raise NotifyError("notify_url needs notify_key, the secret by which the application knows who sends")
+    found.check()
+    if path:
+        found = found._replace(ca=authorities(module, path))
+        found.check()
+    return found
+
+
+def authorities(module: AnsibleModule, path: str) -> str:
+    """The certificates in a file of the host."""
+    if not os.path.isabs(path):
+        raise NotifyError(f"notify_ca_path must be absolute, not {path!r}")
+    try:
+        data = files.read(path, follow=True)
+        if data is None:
+            if module.check_mode:
+                module.warn(f"notify_ca_path {path} does not exist yet")
+                return ""
+            raise NotifyError(f"notify_ca_path {path} is not on this host: put it there before, or leave it out")
+        text = data.decode("ascii")
+        ssl.create_default_context(cadata=text)
+    except (ValueError, ssl.SSLError):
+        raise NotifyError(f"notify_ca_path {path} holds no certificates in PEM") from None
+    return text
 
 
 def systemctl(*words: str) -> None:
@@ -286,7 +367,8 @@ def present(module: AnsibleModule) -> t.Dict[str, t.Any]:
     folders = [changed for wanted in module.params["folders"] for changed in [keep_folder(module, wanted)] if changed]
     if not module.check_mode:
         # What is new works before what it takes the place of goes: there is no moment in which nothing prunes.
-        added = [change for change in found if change.after is not None]
+        # Before the agent starts anew, so that it is told of no application that is not there any more.
+        added = [change for change in found if change.after is not None or change.path == secrets()]
         apply(settings, added)
         has_new_units = any(change.path.startswith(UNITS + "/") for change in added)
         if has_new_units and runs_systemd():
@@ -299,7 +381,7 @@ def present(module: AnsibleModule) -> t.Dict[str, t.Any]:
             # Its own complaint points to a journal that is elsewhere.
             run(["systemctl", "restart", AGENT], PATIENCE)
         try_once(module, settings, scheduler)
-        removed = [change for change in found if change.after is None]
+        removed = [change for change in found if change not in added]
         stop_units(removed)
         apply(settings, removed)
         if any(change.path.startswith(UNITS + "/") for change in removed) and runs_systemd():
@@ -368,7 +450,11 @@ def absent(module: AnsibleModule) -> t.Dict[str, t.Any]:
 
 def result_of(found: t.Sequence[Change], scheduler: str, changed: bool, directory: str) -> t.Dict[str, t.Any]:
     programs = [change for change in found if change.path.startswith(directory + "/")]
-    diff = [_diff(change.path, change.before or "", change.after or "") for change in found if change not in programs]
+    diff = [
+        _diff(change.path, shown(change, change.before, change.after), shown(change, change.after, change.before))
+        for change in found
+        if change not in programs
+    ]
     if programs:
         header = f"{directory} (programs, a line each)"
         diff.insert(0, _diff(header, _lines_of(programs, "before"), _lines_of(programs, "after")))
@@ -378,6 +464,11 @@ def result_of(found: t.Sequence[Change], scheduler: str, changed: bool, director
         "changed_files": [change.path for change in found],
         "diff": diff,
     }
+
+
+def shown(change: Change, text: t.Optional[str], other: t.Optional[str]) -> str:
+    """A file as a diff shows it."""
+    return notify_settings.shown(text, other) if change.path == secrets() else text or ""
 
 
 def _diff(header: str, before: str, after: str) -> t.Dict[str, str]:

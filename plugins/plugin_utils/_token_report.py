@@ -68,7 +68,7 @@ def time_text(moment: Any) -> str:
     return "-" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
 
 
-def _time_cell(moment: Any) -> str:
+def time_cell(moment: Any) -> str:
     """The same without a blank, with the zone as ISO 8601 writes UTC."""
     text = time_text(moment)
     return text if text == "-" else text.replace(" ", "T") + "Z"
@@ -104,14 +104,14 @@ def lines(results: Mapping[str, Any]) -> list[str]:
                 token["fingerprint"],
                 subject if len(subject) <= SUBJECT_WIDTH else subject[: SUBJECT_WIDTH - 1] + "…",
                 token["form"],
-                _time_cell(token["issued_at"]),
-                _time_cell(token["expires_at"]),
+                time_cell(token["issued_at"]),
+                time_cell(token["expires_at"]),
                 duration_text(token["seconds_left"]).replace(" ", ""),
                 "-" if token["sessions"] is None else str(token["sessions"]),
                 "all" if not token["missing"] else "only:" + ",".join(token["proxies"]),
             )
         )
-    text = _aligned(rows) if merged["tokens"] else ["No tokens."]
+    text = aligned(rows) if merged["tokens"] else ["No tokens."]
     for host in proxies:
         text.append(f"{host}: {_totals_text(merged['totals'][host])}")
         text += [
@@ -124,15 +124,15 @@ def _totals_text(totals: Mapping[str, int]) -> str:
     words = [f"{totals['valid']} valid of {totals['tokens']} tokens"]
     words += [f"{totals[name]} {name}" for name in ("expired", "corrupt", "foreign") if totals.get(name)]
     if totals.get("sessions") is not None:
-        words.append(_open_sessions(totals["sessions"]))
+        words.append(open_sessions(totals["sessions"]))
     return ", ".join(words)
 
 
-def _open_sessions(count: int) -> str:
+def open_sessions(count: int) -> str:
     return f"{count} open session{'' if count == 1 else 's'}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 
@@ -165,7 +165,7 @@ def change_lines(results: Mapping[str, Any]) -> list[str]:
             words += f" ({', '.join(result['fingerprints'])})"
         sessions = result.get("sessions")
         if sessions is not None:
-            words += f", {_open_sessions(sessions['ended'])} ended"
+            words += f", {open_sessions(sessions['ended'])} ended"
             if sessions["remaining"]:
                 words += f", {sessions['remaining']} could NOT be ended"
         text.append(f"{host}: {words}")

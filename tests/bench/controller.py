@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,9 @@ NGINXINC: dict[str, Any] = {"nginx_install_from": "os_repository", "nginx_logrot
 class Hosts:
     """Containers with systemd, as many as asked for."""
 
-    def __init__(self, label: str, count: int) -> None:
+    def __init__(self, label: str, count: int, image: str = IMAGE, options: Sequence[str] = ()) -> None:
         self.names = [f"wssgate-bench-{label}-{number}" for number in range(1, count + 1)]
+        self.image, self.options = image, options
 
     def __enter__(self) -> Hosts:
         self.__exit__()
@@ -106,7 +108,8 @@ class Hosts:
                     "/run",
                     "--tmpfs",
                     "/tmp",
-                    IMAGE,
+                    *self.options,
+                    self.image,
                 ],
                 check=True,
                 stdout=subprocess.DEVNULL,

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Draws what report.py asks for: plots.py reads a list of pictures as JSON on stdin, writes SVG. Needs matplotlib.
 
-A picture: {path, title, unit, kind: bars|lines, labels: […], series: {name: [values]}}.
+A picture: {path, title, unit, kind: bars|lines, labels: […], series: {name: [values]}}, or several side by side:
+{path, kind: panels, x, labels: […], panels: [{title, unit, series, log, aim}]}, where `aim` is drawn as a line.
 """
 
 from __future__ import annotations
@@ -47,9 +48,30 @@ def draw(picture: dict) -> None:
     plt.close(figure)
 
 
+def draw_panels(picture: dict) -> None:
+    """By a number that grows by factors."""
+    figure, all_axes = plt.subplots(1, len(picture["panels"]), figsize=(3.7 * len(picture["panels"]), 3.6))
+    for axes, panel in zip(all_axes, picture["panels"], strict=True):
+        for number, (name, values) in enumerate(panel["series"].items()):
+            axes.plot(picture["labels"], values, marker="o", label=name, color=COLOURS[number])
+        if "aim" in panel:
+            axes.axhline(panel["aim"], linestyle=":", color=COLOURS[4], label="aim: less than this")
+        axes.set(xscale="log", xlabel=picture["x"], ylabel=panel["unit"])
+        if panel.get("log"):
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
+        axes.set_title(panel["title"], fontsize=11, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(picture["path"], metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+
+
 # Readable on a page of either colour; text stays text; the same figures give the same file.
 plt.rcParams.update(
     {"svg.fonttype": "none", "svg.hashsalt": "wssgate", "savefig.facecolor": "white", "font.family": "sans-serif"}
 )
 for asked in json.load(sys.stdin):
-    draw(asked)
+    draw_panels(asked) if asked["kind"] == "panels" else draw(asked)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import agent as agent_module
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent import look_ahead
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.agent import Agent, Settings
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.store_watch import StoreWatch
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import sockets
@@ -32,7 +33,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending imp
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import LogFile
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import release
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
-from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import TokenStore, open_store
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="closing the sockets of others is for root")
 
@@ -587,6 +588,110 @@ def test_what_cannot_be_read_stops_the_agent_for_a_moment_only(
     run(agent, lambda: "Input/output error" not in agent.status())
 
 
+def test_a_look_through_the_store_asks_for_each_file_once(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is what the agent costs at rest: of a million files it takes seconds."""
+    gate.issue(token(1), time.time() + 60)
+    real, looks = TokenStore._entries, []
+
+    def counting(store: TokenStore, *arguments: object) -> object:
+        looks.append(store)
+        return real(store, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TokenStore, "_entries", counting)
+    agent = start()
+    assert len(looks) == 1
+    assert "1 tokens end soon" in agent.status()
+
+
+def test_what_ends_during_a_look_through_a_large_store_ends_in_time(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a million files it takes seconds: nothing waits for its end."""
+    far = int(time.time()) + 86400
+    for number in range(100, 160):
+        gate.issue(token(number), far)
+        os.utime(gate.store / token(number), (far, far))
+    gate.touch(token(1))
+    client = gate.connect(token(1))
+    agent = start()
+    rest(agent)
+    monkeypatch.setattr(look_ahead, "FILES_AT_ONCE", 10)
+    monkeypatch.setattr(look_ahead, "SCAN_EVERY", 0.2)
+    agent._ahead.restart(time.time())
+    real, ended = TokenStore.ends, []
+
+    def slow(store: TokenStore, since: float, until: float, part: int) -> Iterator[object]:
+        for number, some in enumerate(real(store, since, until, part)):
+            if number == 2:
+                (gate.store / token(1)).unlink()
+            yield some
+        ended.append(client.is_open)
+
+    monkeypatch.setattr(TokenStore, "ends", slow)
+    run(agent, lambda: ended)
+    assert ended[0] is False
+    # One that comes into sight only now
+    later = time.time() + 600
+    os.utime(gate.store / token(120), (later, later))
+    run(agent, lambda: "1 tokens end soon" in agent.status())
+
+
+def test_a_store_that_goes_during_a_look_is_not_kept_open(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look_ahead, "FILES_AT_ONCE", 1)
+    gate.touch(*(token(number) for number in range(20)))
+    agent = start()
+    monkeypatch.setattr(agent._ahead, "_next", 0.0)
+    agent.turn()
+    away = gate.store.with_name("away")
+    assert str(gate.store) in _open_folders()
+    gate.store.rename(away)
+    run(agent, lambda: "is not there" in agent.status())
+    assert str(away) not in _open_folders()
+
+
+def _open_folders() -> set[str]:
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(f"/proc/self/fd/{number}"))
+    return found
+
+
+def test_a_look_through_the_store_finds_what_no_event_told_of(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_module, "QUARANTINE_GRACE", 0.0)
+    monkeypatch.setattr("ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store.QUARANTINE_GRACE", 0.0)
+    agent = start()
+    monkeypatch.setattr(agent.kernel, "read", lambda: [])
+    # A line of its own is no end: it is looked at once, and not at each look again.
+    (gate.store / token("blank")).write_text("\n")
+    (gate.store / token("half")).write_text("{half of")
+    gate.issue(token(1), time.time() - 5)
+    gate.issue(token(2), time.time() + 600)
+    late = gate.connect(token(1))
+    soon = time.time() + 600
+    os.utime(gate.store / token(2), (soon, soon))
+    rest(agent)
+    assert (gate.store / token(1)).exists()
+    monkeypatch.setattr(look_ahead, "SCAN_EVERY", 0.2)
+    agent._ahead.restart(0.0)
+    run(agent, lambda: (gate.store / f".corrupt-{token('half')}").exists() and not late.is_open)
+    assert not (gate.store / token(1)).exists() and (gate.store / token("blank")).exists()
+    run(agent, lambda: "1 tokens end soon" in agent.status())
+    scans = []
+    monkeypatch.setattr(agent, "_scan", lambda: scans.append(time.time()))
+    looks = []
+    real = TokenStore.ends
+    monkeypatch.setattr(TokenStore, "ends", lambda *arguments: looks.append(1) or real(*arguments))
+    run(agent, lambda: len(looks) > 2)
+    assert scans == []
+
+
 # The process
 
 
@@ -622,6 +727,22 @@ def test_the_service_reports_that_it_is_ready_that_it_lives_and_that_it_stops(
             while notices.recv(4096) != b"STOPPING=1":
                 pass
             assert process.wait(SOON) == 0
+        finally:
+            process.kill()
+
+
+def test_what_changed_right_after_a_report_is_reported_though_nothing_happens_then(
+    gate: Gate, notices: socket.socket
+) -> None:
+    environment = {**os.environ, "NOTIFY_SOCKET": notices.getsockname()}
+    gate.touch(token(1))
+    with subprocess.Popen(command(gate), env=environment) as process:
+        try:
+            assert notices.recv(4096).startswith(b"READY=1\nSTATUS=0 sessions")
+            for number in range(1, 4):
+                gate.connect(token(1))
+                while not notices.recv(4096).startswith(b"STATUS=%d sessions" % number):
+                    pass
         finally:
             process.kill()
 

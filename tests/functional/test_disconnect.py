@@ -10,7 +10,6 @@ machine.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -32,6 +31,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record impor
 
 from lib import hold, wire
 from lib.local_gate import LocalGate, free_port
+from lib.network_namespace import own_network
 from lib.processes import running, wait_for
 
 pytestmark = pytest.mark.skipif(
@@ -42,7 +42,6 @@ ORIGIN = "https://app.example.com"
 BALANCER = "127.0.0.2"
 VISITOR, VISITOR_6 = "203.0.113.9", "2001:db8::9"
 MINE, OTHER = "token-to-be-revoked-1", "token-of-a-bystander-1"
-CLONE_NEWNET = 0x40000000
 # What takes a second where nothing else runs may take so many beside the other tests.
 SOON = 5.0
 # As a host runs it: arguments in, one JSON object out.
@@ -55,26 +54,14 @@ with patch_module_args(json.load(sys.stdin)):
 """
 
 
-def enter_namespace(*arguments: int) -> None:
-    library = ctypes.CDLL(None, use_errno=True)
-    if (library.setns if len(arguments) > 1 else library.unshare)(*arguments) != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
 @pytest.fixture(scope="module", autouse=True)
 def network() -> Iterator[None]:
-    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    try:
-        enter_namespace(CLONE_NEWNET)
-    except PermissionError:
-        os.close(before)
-        pytest.skip("no network namespace can be made here (CAP_SYS_ADMIN)")
-    try:
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(own_network())
+        except PermissionError:
+            pytest.skip("no network namespace can be made here (CAP_SYS_ADMIN)")
         yield
-    finally:
-        enter_namespace(before, CLONE_NEWNET)
-        os.close(before)
 
 
 @pytest.fixture(scope="module")

@@ -313,7 +313,10 @@ def test_a_play_that_is_not_root_is_told_to_become(inventory: Inventory) -> None
 
 @pytest.mark.parametrize(
     "playbook",
-    ["site", "check", "drain", "undrain", "token_issue", "token_list", "token_prune", "token_revoke", "uninstall"],
+    [
+        *("site", "check", "drain", "undrain", "rebalance", "uninstall", "session_end", "session_list"),
+        *("token_issue", "token_list", "token_prune", "token_revoke"),
+    ],
 )
 def test_a_run_that_would_do_nothing_fails_and_says_why(inventory: Inventory, playbook: str) -> None:
     status, output = inventory.run(f"wssgate.nginx.{playbook}", "--limit", "other")

@@ -1151,6 +1151,7 @@ CASES: tuple[Case, ...] = (
     _path("the folder is named without its slash", "/app"),
     _path("the path begins like the folder", "/appfoo"),
     _path("the path is that of the token check", "/.wssgate/token/AUTH"),
+    _path("the path is that where sessions are noted", "/.wssgate/session"),
     _refused("the path leads out of the root", 400, "protocol", lambda site: ask(site, "/../wss"), path=""),
     *_spellings(),
     *_readings(),

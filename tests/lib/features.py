@@ -221,6 +221,7 @@ class FeaturesGate(LocalGate):
                     {"path": "/wss", "upstream": upstream},
                     {"path": "/bearer", "upstream": upstream, "sources": ["bearer"]},
                     {"path": "/either", "upstream": upstream, "sources": ["cookie", "bearer"]},
+                    {"path": "/listed", "upstream": upstream, "auth": "none", "session_listed": True},
                     {"path": "/silent", "upstream": f"http://127.0.0.1:{self.silent.getsockname()[1]}", "auth": "none"},
                     {
                         "path": "/named",
@@ -280,6 +281,7 @@ class FeaturesGate(LocalGate):
                     {"path": "/wss", "upstream": upstream},
                     {"path": "/open", "upstream": upstream, "auth": "none"},
                     {"path": "/either", "upstream": upstream, "auth": "token_or_basic"},
+                    {"path": "/timed", "upstream": upstream, "auth": "token_or_basic", "max_session_lifetime": 3600},
                 ],
             },
             "anybody": {
@@ -305,6 +307,8 @@ class FeaturesGate(LocalGate):
             },
         }
         self.variables |= {
+            # Nothing has to end after an hour here.
+            "token_store_pruner": "agent",
             "wss_proxy_certificates": [self.certificate(names=tuple(f"{name}.example.com" for name in NAMES))],
             "wss_proxy_htpasswd_files": [{"path": str(passwords)}],
             "wss_proxy_acme_webroot": str(webroot),
@@ -548,7 +552,7 @@ def internal_locations_are_not_found_by_clients(site: Site) -> None:
                 (name.removeprefix("wssgate.d/server_").removesuffix(".conf"), path)
                 for path in re.findall(r"location = (/\.wssgate/\S+)", text)
             }
-    assert {path.split("/")[2] for _short, path in found} == {"token", "external", "error"}
+    assert {path.split("/")[2] for _short, path in found} == {"token", "external", "session", "error"}
     asked = len(site.auth_service.asked)
     for short, path in sorted(found):
         with site.ask(short, site.plain(short, path).basic(USERNAME, PASSWORD).cookie(f"AUTH={TOKEN}")) as reply:
@@ -625,24 +629,54 @@ def the_log_counts_what_came_from_the_client(site: Site) -> None:
         assert site.last_line()["bytes_from_client"] == 0
 
 
-def the_session_log_has_each_beginning_and_end(site: Site) -> None:
+def _noted(site: Site, short: str, request: wire.Request) -> list[list[str]]:
+    """The lines that a session leaves in the session log."""
     log = site.nginx.session_log
+    known = len(log.read_text()) if log.exists() else 0
+    got(site.ask(short, request))
+    site.last_line()
+    lines = [line.split(" ") for line in log.read_text()[known:].splitlines()]
+    # The process, the connection and the request are the same.
+    assert len({tuple(line[2:5]) for line in lines}) <= 1, f"the session log got {lines}"
+    return lines
+
+
+def the_session_log_has_each_beginning_and_end(site: Site) -> None:
     for path in ("/wss", "/bearer", "/either"):
         for is_bearer in {"/wss": (False,), "/bearer": (True,), "/either": (False, True)}[path]:
-            known = len(log.read_text()) if log.exists() else 0
             request = site.handshake("gate", path)
-            got(
-                site.ask(
-                    "gate", request.adding("Authorization", f"Bearer {TOKEN}") if is_bearer else request.token(TOKEN)
-                )
+            lines = _noted(
+                site, "gate", request.adding("Authorization", f"Bearer {TOKEN}") if is_bearer else request.token(TOKEN)
             )
-            site.last_line()
-            lines = [line.split(" ") for line in log.read_text()[known:].splitlines()]
             assert [line[0] for line in lines] == ["S", "E"], f"the session log got {lines}"
-            # The process, the connection and the request are the same.
-            assert lines[0][2:5] == lines[1][2:5]
-            assert lines[0][10:] == [TOKEN, site.name("gate"), path, "-"]
-            assert lines[1][-1] == "101"
+            assert (lines[0][10:], lines[1][-1]) == ([TOKEN, site.name("gate"), path, "-"], "101")
+
+
+def the_session_log_has_sessions_that_no_token_let_in_where_they_are_asked_for(site: Site) -> None:
+    for short, path, credentials, wanted in (
+        ("gate", "/listed", "none", ["-", "-"]),
+        ("office", "/timed", "password", ["-", "3240-3600"]),
+        ("office", "/timed", "token", [TOKEN, "3240-3600"]),
+    ):
+        request = site.handshake(short, path)
+        if credentials != "none":
+            request = request.token(TOKEN) if credentials == "token" else request.basic(USERNAME, PASSWORD)
+        lines = _noted(site, short, request)
+        assert [line[0] for line in lines] == ["S", "E"], f"the session log got {lines}"
+        assert lines[0][10:] == [wanted[0], site.name(short), path, wanted[1]]
+        assert lines[1][-1] == "101"
+    assert _noted(site, "office", site.handshake("office", "/open")) == []
+    # Whom the gate refuses has no session, and whoever asks for the path itself has a line like any other.
+    known = site.nginx.session_log.read_text()
+    for short, request, status in (
+        ("office", site.handshake("office", "/timed"), 401),
+        ("office", site.plain("office", "/.wssgate/session"), 404),
+        ("gate", site.plain("gate", "/.wssgate/session"), 404),
+    ):
+        with site.ask(short, request) as reply:
+            assert reply.status == status
+        assert site.last_line()["status"] == status
+    assert site.nginx.session_log.read_text() == known
 
 
 def a_large_body_is_refused(site: Site) -> None:
@@ -902,6 +936,7 @@ CHECKS: tuple[Check, ...] = (
     the_log_has_a_reason_for_clients_that_left_and_one_for_silent_ones,
     the_log_counts_what_came_from_the_client,
     the_session_log_has_each_beginning_and_end,
+    the_session_log_has_sessions_that_no_token_let_in_where_they_are_asked_for,
     a_location_names_the_one_method_that_it_has,
     a_large_body_is_refused,
     the_page_answers_get_and_head_only,

@@ -35,8 +35,19 @@ PLAY = """
     - wssgate.nginx.wss_token_pruner:
       check_mode: true
       register: pruner
+    # There is no such log, and the error says which one it looked for.
+    - wssgate.nginx.wss_session_info:
+      register: sessions
+      ignore_errors: true
+    - wssgate.nginx.wss_session:
+        all: true
+      register: ended
+      ignore_errors: true
     - ansible.builtin.assert:
-        that: listed.tokens | length == 1
+        that:
+          - listed.tokens | length == 1
+          - store ~ '.log does not exist' in sessions.msg
+          - store ~ '.log does not exist' in ended.msg
 """
 
 

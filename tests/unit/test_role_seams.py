@@ -54,6 +54,7 @@ CROSSING: t.Dict[str, t.Dict[str, str]] = {
         "htpasswd_files": "the password files that servers name",
         "token_store_path": "where a token is looked for",
         "token_store_session_log": "where sessions are noted",
+        "token_store_pruner": "whether an agent ends sessions whose time is over",
         "nginx_directory": "where the gate's own files are",
         "nginx_group": "the group that has to look into the folders of signed tokens",
         "nginx_javascript_module": "whether there is one",

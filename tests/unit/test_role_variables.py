@@ -223,6 +223,9 @@ WHOLE: Options = {
                     "max_attempts_per_second": 5,
                     "max_sessions_per_address": 10,
                     "max_sessions_per_token": 1,
+                    "max_session_lifetime": 86400,
+                    "max_session_lifetime_spread": 25,
+                    "session_listed": True,
                     "client_ip_header": "X-Client-IP",
                     "forward_credentials": True,
                     "upstream_host": "app.internal:8443",
@@ -339,6 +342,7 @@ def test_the_specification_takes_every_option_that_the_gate_takes() -> None:
         "certificates": WHOLE["wss_proxy_certificates"],
         "htpasswd_files": WHOLE["wss_proxy_htpasswd_files"],
         "token_store_path": "/var/lib/nginx/tokens",
+        "session_log_path": "/var/log/nginx/wssgate/sessions.log",
     }
     assert _gate.gate_errors(WHOLE["wss_proxy_servers"], context) == []
 

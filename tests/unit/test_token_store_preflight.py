@@ -62,3 +62,74 @@ def test_so_is_a_session_log() -> None:
 @pytest.mark.parametrize("path", ["/var/lib/nginx/tokens", "/homes/tokens", "/srv/home/tokens", "/rooted"])
 def test_other_paths_are_no_matter(path: str) -> None:
     assert words_for("systemd", token_store_path=path, token_store_session_log="") is None
+
+
+KEY = "whsec_" + "c2VjcmV0" * 4
+TOLD = {"token_store_notify_url": "https://app.example.com/ending", "token_store_notify_key": KEY}
+
+
+def notify_words(service_mgr: str = "systemd", **given: t.Any) -> list[str]:
+    """What is wrong with the settings of notifications."""
+    variables = {
+        **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8")),
+        **{name: trusted(value) for name, value in loaded_vars().items()},
+        "ansible_facts": {"service_mgr": service_mgr},
+        "inventory_hostname": "gate",
+        **given,
+    }
+    variables["__token_store_notify_grace"] = variables["token_store_notify_grace"]
+    templar = Templar(loader=DataLoader(), variables=variables)
+    rules = templar.template(variables["__token_store_notify_rules"])
+    return [rule["words"] for rule in rules if rule["is_broken"]]
+
+
+def loaded_vars() -> dict[str, t.Any]:
+    return {
+        name: value
+        for name, value in yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8")).items()
+        if name == "__token_store_notify_rules"
+    }
+
+
+def trusted(value: t.Any) -> t.Any:
+    if isinstance(value, list):
+        return [trusted(one) for one in value]
+    if isinstance(value, dict):
+        return {name: trusted(one) for name, one in value.items()}
+    return trust_as_template(value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"token_store_notify_url": ""}, "need token_store_notify_url"),
+        ({"token_store_notify_url": "ftp://app.example.com"}, "token_store_notify_url must be http://"),
+        ({"token_store_notify_url": "https://user:secret@app.example.com"}, "without blanks, user and password"),
+        ({"token_store_notify_url": "http://unix:run/app.sock"}, None),
+        ({"token_store_notify_key": ""}, "token_store_notify_key must be whsec_"),
+        ({"token_store_notify_key": "whsec_c2VjcmV0"}, "token_store_notify_key must be whsec_"),
+        ({"token_store_notify_key": KEY.removeprefix("whsec_")}, "token_store_notify_key must be whsec_"),
+        ({"token_store_notify_key": KEY + "\n"}, "token_store_notify_key must be whsec_"),
+        ({"token_store_notify_grace": 61}, "must be 0 to 60 seconds, not 61"),
+        ({"token_store_notify_grace": -1}, "must be 0 to 60 seconds, not -1"),
+        ({"token_store_notify_ca_path": "ca.pem"}, "token_store_notify_ca_path must be an absolute path"),
+        ({"token_store_pruner": "cron"}, "needs the agent"),
+        ({"token_store_pruner": "none"}, "needs the agent"),
+        ({"service_mgr": "sysvinit"}, "needs the agent"),
+        ({"token_store_session_log": ""}, "needs token_store_session_log"),
+    ],
+)
+def test_each_mistake_about_notifications_is_one_sentence_without_the_key(
+    changes: dict[str, t.Any], words: str | None
+) -> None:
+    found = notify_words(**{**TOLD, **changes})
+    # unix: without a path would be the name of a host: the module refuses its port.
+    assert [words in one for one in found] == ([] if words is None else [True])
+    assert KEY not in str(found)
+
+
+def test_an_application_may_be_told_over_tcp_over_tls_and_through_a_unix_socket() -> None:
+    assert notify_words() == []
+    for url in ("http://127.0.0.1:8080", "https://[::1]/x?y=%20", "http://unix:/run/app.sock:/ending"):
+        assert notify_words(**{**TOLD, "token_store_notify_url": url, "token_store_notify_grace": 60}) == []
+    assert notify_words(**TOLD, token_store_notify_ca_path="/etc/ssl/own.pem") == []

@@ -8,13 +8,18 @@ None of it depends on the system: one host is enough.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
+import time
 
 import pytest
 
 from lib import wire
 from lib.molecule.gate import Gate
 from lib.molecule.modules import Run, run_playbook
+from lib.processes import wait_for
 
 testinfra_hosts = ["ansible://wssgate-sessions-debian13"]
 TOKEN = "token-of-the-whole-crowd"
@@ -66,6 +71,98 @@ def test_a_drained_host_refuses_the_new_keeps_the_open_and_comes_back(gate: Gate
         assert session.upgraded
     # None of it took a reload.
     assert gate.run("pgrep", "-f", "nginx: worker process$") == workers
+
+
+class Crowd:
+    """Open sessions, and when each of them was closed."""
+
+    def __init__(self, gate: Gate, count: int, stack: contextlib.ExitStack) -> None:
+        self.closed: list[float] = []
+        self._threads = []
+        for _number in range(count):
+            session = stack.enter_context(attempt(gate)).session
+            assert session is not None
+            stack.callback(self._hang_up, session)
+            thread = threading.Thread(target=self._wait, args=(session,), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _wait(self, session: wire.Session) -> None:
+        if session.ended(120):
+            self.closed.append(time.monotonic())
+
+    def _hang_up(self, session: wire.Session) -> None:
+        # Its thread waits for it and would keep a socket open that is only closed here.
+        with contextlib.suppress(OSError):
+            session.socket.shutdown(socket.SHUT_RDWR)
+
+    def all_closed(self) -> bool:
+        for thread in self._threads:
+            thread.join(20)
+        return len(self.closed) == len(self._threads)
+
+    def most_within_a_second(self) -> int:
+        return max(sum(1 for one in self.closed if start <= one < start + 1) for start in self.closed)
+
+
+def test_a_paced_drain_ends_the_sessions_one_after_the_other_and_says_how_many_are_left(gate: Gate, run, host) -> None:
+    with contextlib.ExitStack() as stack:
+        crowd = Crowd(gate, 30, stack)
+        told = run("drain", "--check", drain_rate=10)
+        assert told.returncode == 0 and not host.file(FLAG).exists and not crowd.closed, told.text
+
+        done = run("drain", drain_rate=10, drain_deadline=60, drain_interval=1)
+        assert done.returncode == 0, done.text
+        assert "of 30 left" in done.text and "None is open any more" in done.text
+        assert crowd.all_closed()
+        # A fifth more in one second is what it may make up for; the rest is what a late look of a client adds.
+        assert crowd.most_within_a_second() <= 10 * 1.2 + 4
+        assert max(crowd.closed) - min(crowd.closed) > 1.9
+        assert attempt(gate).status == 503
+    assert host.run("ls /var/lib/wssgate-agent/orders/*.json").rc != 0
+    assert run("undrain").returncode == 0
+
+
+def test_undrain_in_the_middle_of_a_paced_drain_stops_it(gate: Gate, run, host) -> None:
+    with contextlib.ExitStack() as stack:
+        crowd = Crowd(gate, 10, stack)
+        begun = run("drain", drain_rate=1, drain_deadline=0)
+        assert begun.returncode != 0
+        assert "The agent of the gate goes on ending them." in begun.text, begun.text
+        assert run("undrain").returncode == 0
+        closed = len(crowd.closed)
+        with attempt(gate) as session:
+            assert session.upgraded
+            wait_for(lambda: '"void"' in gate.run("cat", "/var/lib/wssgate-agent/orders/drain.result"))
+            assert session.session.echo("still here") == "still here"
+        assert len(crowd.closed) <= closed + 1 < 10
+
+
+def test_a_paced_drain_without_an_agent_is_refused_before_anything_changes(gate: Gate, run, host) -> None:
+    gate.run("systemctl", "stop", "wssgate-agent.service")
+    try:
+        refused = run("drain", drain_rate=10)
+    finally:
+        gate.run("systemctl", "start", "wssgate-agent.service")
+    assert refused.returncode != 0
+    assert "no agent of the gate is at work here" in refused.text and "token_store_pruner: agent" in refused.text
+    assert not host.file(FLAG).exists
+
+
+def test_a_rebalance_sheds_its_share_and_nothing_of_a_drained_host(gate: Gate, run, host) -> None:
+    with contextlib.ExitStack() as stack:
+        crowd = Crowd(gate, 20, stack)
+        told = run("rebalance", "--check", rebalance_share=25)
+        assert told.returncode == 0 and "5 of 20 sessions would end." in told.text, told.text
+        done = run("rebalance", rebalance_share=25, rebalance_rate=10, rebalance_deadline=60, rebalance_interval=1)
+        assert done.returncode == 0 and "5 of 5 sessions have ended." in done.text, done.text
+        assert len(crowd.closed) == 5
+        gate.run("touch", FLAG)
+        left = run("rebalance", rebalance_share=25)
+        assert left.returncode == 0 and "is drained and was left alone." in left.text, left.text
+        assert left.stats(gate.name)["changed"] == 0 and len(crowd.closed) == 5
+    refused = run("rebalance")
+    assert refused.returncode != 0 and "rebalance_share has to be given" in refused.text
 
 
 def test_check_mode_tells_and_drains_nothing(gate: Gate, run, host) -> None:

@@ -148,6 +148,39 @@ def test_a_token_is_issued_used_listed_and_revoked_on_every_proxy(proxies, issue
     assert said(again)[-1] == "Nothing was removed."
 
 
+def test_sessions_are_listed_and_ended_on_every_proxy_at_once(proxies, play):
+    mine, other = "token-of-client-42-for-all", "token-of-a-bystander-for-all"
+    for proxy in proxies:
+        for token, subject in ((mine, "client-42"), (other, "bystander")):
+            proxy.gate.run("sh", "-c", f'echo \'{{"subject": "{subject}"}}\' > {STORE}/{token}')
+    with contextlib.ExitStack() as stack:
+        sessions = [stack.enter_context(proxy.knock(mine)).session for proxy in proxies]
+        bystanders = [stack.enter_context(proxy.knock(other)).session for proxy in proxies]
+
+        listing = play("session_list", output="json", subject="client-42")
+        assert listing.changes == 0
+        found = said(listing)["sessions"]
+        assert sorted(session["host"] for session in found) == sorted(PROXIES)
+        for session in found:
+            assert (session["subject"], session["server"]) == ("client-42", "wcs.example.com")
+            assert (session["location"], session["upstream"]) == ("/wss", "http://127.0.0.1:8080/wss")
+            # On both systems the kernel tells, TLS included.
+            assert session["bytes_received"] > 300 and session["bytes_sent"] > 300
+        assert [said(listing)["totals"][name]["sessions"] for name in PROXIES] == [2, 2]
+
+        dry = play("session_end", "--check", subject="client-42")
+        assert [session.echo("dry") for session in sessions] == ["dry"] * 2
+        assert said(dry)[1:] == [f"{name}: 1 open session would be ended" for name in PROXIES]
+        ended = play("session_end", subject="client-42")
+        assert ended.changes == 2
+        assert all(session.ended(SOON) for session in sessions)
+        assert [session.echo("still here") for session in bystanders] == ["still here"] * 2
+    # Its token still opens the gate.
+    assert [proxy.status(mine) for proxy in proxies] == [101, 101]
+    for done in (listing, dry, ended):
+        assert mine not in done.text and other not in done.text
+
+
 def test_a_token_can_be_written_to_a_file_of_the_controller_and_shown_nowhere(proxies, play, tmp_path):
     path = tmp_path / "token"
     done = play("token_issue", "-vvv", subject="client-42", token_file=str(path))
@@ -251,6 +284,21 @@ def test_a_token_s_file_that_is_removed_by_hand_ends_its_sessions_and_no_others(
             assert other.session.echo("still here") == "still here"
 
 
+def test_a_session_ends_when_it_has_lasted_as_long_as_it_may_and_no_other(proxies):
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(proxy.knock_with("longer-than-the-timed-ones-1")).session for proxy in proxies]
+        timed = [
+            stack.enter_context(wire.handshake(proxy.endpoint, proxy.request.but(path="/timed"))) for proxy in proxies
+        ]
+        assert [reply.session.echo("hello") for reply in timed] == ["hello"] * 2
+        assert all(reply.session.ended(2 + SOON) for reply in timed)
+        assert time.monotonic() - began >= 2
+        assert [session.echo("still here") for session in others] == ["still here"] * 2
+    for proxy in proxies:
+        assert "they have lasted as long as they may" in proxy.journal("they have lasted as long as they may")
+
+
 def test_the_agent_ends_what_it_missed_while_it_did_not_run(proxies):
     proxy = proxies[0]
     with proxy.knock_with("removed-while-it-was-down") as mine, proxy.knock_with("there-while-it-was-down-1") as other:
@@ -297,9 +345,74 @@ def wait_for(is_so, seconds=60):
 
 def test_the_agent_is_shut_in(proxies):
     for proxy in proxies:
-        judged = proxy.gate.run("systemd-analyze", "security", "--no-pager", "wssgate-agent.service").splitlines()
-        (exposure,) = [line for line in judged if "Overall exposure level" in line]
-        assert float(exposure.split(":")[1].split()[0]) <= 2.0, exposure
+        assert exposure(proxy) <= 2.0
+
+
+def exposure(proxy):
+    judged = proxy.gate.run("systemd-analyze", "security", "--no-pager", "wssgate-agent.service").splitlines()
+    (found,) = [line for line in judged if "Overall exposure level" in line]
+    return float(found.split(":")[1].split()[0])
+
+
+# Keeps the last notification in a file. It listens on the address or the socket that it is given.
+APPLICATION = r"""
+import http.server, socketserver, sys
+where = sys.argv[1]
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        open("/run/told.new", "wb").write(self.headers["webhook-signature"].encode() + b" " + body)
+        __import__("os").replace("/run/told.new", "/run/told")
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *words):
+        pass
+
+socketserver.TCPServer.allow_reuse_address = True
+if where.startswith("/"):
+    socketserver.UnixStreamServer(where, Handler).serve_forever()
+socketserver.TCPServer(("127.0.0.1", int(where)), Handler).serve_forever()
+"""
+# A name, which the agent's unit has to let be resolved, and a socket; and how far the agent is exposed then
+APPLICATIONS = (
+    (PROXIES[0], "8089", "http://application.test:8089/ending", 2.5),
+    (PROXIES[1], "/run/application.sock", "http://unix:/run/application.sock:/ending", 2.0),
+)
+
+
+@pytest.mark.parametrize(("name", "where", "url", "exposed"), APPLICATIONS, ids=["by name", "by socket"])
+def test_an_application_is_asked_before_the_agent_cuts(proxies, name, where, url, exposed):
+    (proxy,) = [proxy for proxy in proxies if proxy.name == name]
+    key, token = "whsec_" + "c2VjcmV0" * 4, "token-of-which-is-told-01"
+
+    def install(**options):
+        return modules.run_module("wssgate.nginx.wss_token_pruner", name, proxy.scratch, **options).result(name)
+
+    proxy.gate.run("sh", "-c", "grep -q application.test /etc/hosts || echo 127.0.0.1 application.test >> /etc/hosts")
+    proxy.gate.run("sh", "-c", "rm -f /run/told /run/application.sock")
+    proxy.gate.run("sh", "-c", 'printf %s "$1" > /run/application.py', "sh", APPLICATION)
+    unit = "--unit=wssgate-test-application"  # --collect: one that failed leaves nothing
+    proxy.gate.run("systemd-run", "--quiet", "--collect", unit, "/usr/bin/python3", "/run/application.py", where)
+    try:
+        assert key not in str(install(notify_url=url, notify_key=key, notify_grace=3))
+        with proxy.knock_with(token) as mine:
+            proxy.gate.run("rm", f"{STORE}/{token}")
+            assert wait_for(lambda: "v1," in proxy.gate.run("sh", "-c", "cat /run/told || true"))
+            assert proxy.status(token) == 403
+            assert mine.session.echo("in the grace") == "in the grace"
+            assert mine.session.ended(3 + SOON)
+        assert '"location":"/wss"' in proxy.gate.run("cat", "/run/told")
+        assert exposure(proxy) <= exposed
+        secret = "/var/lib/wssgate-agent/settings.json"
+        assert proxy.gate.run("stat", "--format=%a %U", secret).split() == ["600", "root"]
+        assert key not in proxy.gate.run("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null; journalctl --no-pager")
+    finally:
+        proxy.gate.run("systemctl", "stop", "wssgate-test-application")
+        found = install()
+    assert found["changed"]
+    proxy.gate.run("test", "!", "-e", secret)
 
 
 def test_a_store_that_is_moved_away_cuts_nobody_and_is_reported(proxies):

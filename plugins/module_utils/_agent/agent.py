@@ -18,31 +18,30 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import os
 import time
 import typing as t
 
-from .._host.error import HostError
+from .._host.error import HostError, told
 from .._host.inotify import Inotify
-from .._host.wall_timer import WallTimer
+from .._host.wall_timer import Clock, WallTimer
 from .._sessions.ending import SETTLE, Ended
 from .._sessions.follow import Follower
 from .._sessions.log import Key, MissingLog, Session
 from .._tokens.record import CORRUPT, SECOND_LOOK, Owed, StoreError, Token
 from .._tokens.store import QUARANTINE_GRACE, TokenStore, open_store
 from . import left_open
+from .asking import Asking
 from .causes import EXPIRED, REMOVED, REVOKED, WORDS
-from .duty import Duty
+from .duty import FAILURE_PAUSES, Duty, Turns
 from .ending import Ending, pause_of, words_about
+from .lifetime import Lifetimes
 from .log_watch import POLL, LogWatch
+from .look_ahead import HORIZON, LookAhead
+from .order_duty import Orders
 from .prune import owed_of, settle
 from .settings import Settings
 from .store_watch import Identity, StoreWatch, is_there, opened
 
-# Tokens whose end is nearer than this are kept in memory, by time. The others are found by the next look through the
-# store, so that a store of any size costs little memory.
-HORIZON = 900.0
-SCAN_EVERY = 300.0
 # Without a timer that notices that the clock was set, the clock is looked at this often.
 CLOCK_LOOK = 5.0
 # systemd ends an agent that does not report for 30 seconds.
@@ -51,7 +50,6 @@ LOCK_WAIT = 2.0
 LOOK_AT_MOST = 2000
 # Seconds that wss_token has to end the sessions of the tokens that it removed, and to count them.
 REVOKER_TIME = 1.5
-FAILURE_PAUSES = (0.2, 1.0, 5.0, 15.0, 30.0)
 
 
 class Agent:
@@ -62,21 +60,26 @@ class Agent:
         self.say = say
         self.problems: t.Dict[str, str] = {}
         self.errors = 0
+        # Called again and again while a turn takes long: it goes on.
+        self.ping: t.Callable[[], None] = lambda: None
         self.ending = Ending()
+        self.asking = Asking(self, self.ending, settings.notify, settings.store, settings.state)
         self.log: t.Optional[LogWatch] = None
         if settings.session_log:
             self.log = LogWatch(settings.session_log, settings.log_limit, LOCK_WAIT, self.note)
-        self.duties: t.List[Duty] = []
-        self._duties_wait: t.Dict[str, t.Tuple[int, float]] = {}  # those that failed: how often, and until when
+        self.duties: t.List[Duty] = [Lifetimes(self, self.asking.grace), Orders(self, settings), *self.asking.duties]
+        self._turns = Turns(self.note)
         self.kernel = Inotify.or_none()
         self.timer = WallTimer.or_none()
         self.watch = StoreWatch(settings.store, self.kernel)
         self._ends: t.List[t.Tuple[float, str]] = []
         self._over: t.Dict[str, int] = {}  # tokens whose end has come and whose files could not be removed: tries
         self._owed: t.Dict[str, float] = {}  # removed tokens whose sessions are to end, and until when these began
+        self._gone_since: t.Dict[str, float] = {}  # tokens that were removed or have expired, and since when
         self._revoking: t.Dict[str, float] = {}  # tokens that wss_token is about to end the sessions of, and until when
         self._left_open: t.AbstractSet[left_open.Begun] = frozenset()
         self._next_scan = 0.0
+        self._ahead = LookAhead(settings.store)
         self._next_settling = float("inf")
         # Whether the folder of the tokens is another one than at the beginning.
         self.has_another_store = False
@@ -84,7 +87,7 @@ class Agent:
         self._first: t.Optional[Identity] = None
         self._failures = 0
         self._is_failing = False  # until the store could be looked through again
-        self._clock = (time.time(), time.monotonic())
+        self._clock = Clock()
 
     # Turns
 
@@ -96,12 +99,16 @@ class Agent:
         elif not self._is_failing:
             self._failures = 0
             self.note("turn", "")
+        if self.log is not None and self.log.is_read:
+            self.asking.resume(self.open_sessions())
         for duty in self.duties:
-            self._do(duty)
+            self.ping()
+            self.errors += self._turns.do(duty)
         if self.ending.is_due():
             with contextlib.suppress(HostError, OSError):
                 self._read_log(now=True)
-            self.ending.try_due(self._is_open)
+            self.ending.try_due(self._is_open, self.ping)
+            self.asking.settle()
         self.note("ending", self.ending.problem if self.ending.stubborn() else "")
         return self._pause()
 
@@ -160,57 +167,25 @@ class Agent:
         if self.log is not None:
             self.log.read_again(again)
 
-    def _do(self, duty: Duty) -> None:
-        """Have a duty do what is due; after a failure it waits, and the others don't."""
-        failures, until = self._duties_wait.get(duty.name, (0, 0.0))
-        if failures and time.monotonic() < until:
-            return
-        try:
-            duty.turn()
-        except (HostError, OSError) as error:
-            self.errors += 1
-            # The text of an OSError may name a file, and a file's name may be a token.
-            words = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
-            self.note(duty.name, f"{duty.name}: {words}")
-            pause = FAILURE_PAUSES[min(failures, len(FAILURE_PAUSES) - 1)]
-            self._duties_wait[duty.name] = (failures + 1, time.monotonic() + pause)
-        else:
-            self.note(duty.name, "")
-            self._duties_wait.pop(duty.name, None)
-
-    def _next_turn(self, duty: Duty) -> t.Optional[float]:
-        wait = self._duties_wait.get(duty.name)
-        return duty.next_turn() if wait is None else wait[1]
-
     def _turn(self) -> t.List[str]:
         """Do each step, whatever becomes of the others; return what went wrong."""
         before = self.watch.identity
         changes = self.watch.look()
-        clock_was_set = self._clock_was_set()
+        clock_was_set = any([self._clock.was_set(), self.timer is not None and self.timer.read()])
         self._has_begun, began = True, self._has_begun
         if not began:
             self._first = self.watch.identity
         if self.watch.identity is None:
             self.note("store", f"{self.settings.store} is not there: no session is ended for it")
-            try:
-                self._read_log()
-            except HostError as error:
-                return [str(error)]
-            except OSError as error:
-                return [f"operating system error: {os.strerror(error.errno or 0)}"]
-            return []
+            self._ahead.restart(0.0)  # a file system that is to go is not kept open
+            return self._tried(self._read_log)
         self.note("store", "")
         is_another = before != self.watch.identity
         if is_another:
             self.has_another_store = began and self.watch.identity != self._first
         now = time.monotonic()
-        is_incomplete = (
-            changes.is_incomplete
-            or is_another
-            or now >= self._next_scan
-            or clock_was_set
-            or len(changes.came) > LOOK_AT_MOST
-        )
+        is_incomplete = changes.is_incomplete or len(changes.came) > LOOK_AT_MOST
+        is_incomplete = is_incomplete or is_another or now >= self._next_scan or clock_was_set
         steps: t.List[t.Callable[[], None]] = []
         if is_another:
             identity = self.watch.identity
@@ -221,6 +196,8 @@ class Agent:
         if came or changes.gone:
             steps.append(lambda: self._look_at(came, changes.gone))
         steps.append(self._expire)
+        if now >= self._ahead.due_at():
+            steps.append(self._look_ahead)
         if now >= self._next_settling:
             steps.append(self._settle)
         steps.append(self._read_log)
@@ -231,18 +208,21 @@ class Agent:
         steps.append(self._look_after_revokers)
         failures: t.List[str] = []
         for step in steps:
-            try:
-                step()
-            except HostError as error:
-                failures.append(str(error))
-            except OSError as error:
-                # Its text would name a file, and a file's name is a token.
-                failures.append(f"operating system error: {os.strerror(error.errno or 0)}")
+            failures += self._tried(step)
             if failures and is_another:
                 # Who was there before is not known yet: nothing is ended before it is.
                 self.watch.forget()
                 break
         return failures
+
+    def _tried(self, step: t.Callable[[], None]) -> t.List[str]:
+        """Do a step; return what went wrong."""
+        self.ping()
+        try:
+            step()
+        except (HostError, OSError) as error:
+            return [told(error)]
+        return []
 
     def _look_after_revokers(self) -> None:
         """End what wss_token should have ended by now."""
@@ -253,25 +233,19 @@ class Agent:
                 del self._revoking[name]
             self._judge(session for session in self._sessions() if session.token in over)
 
-    def _clock_was_set(self) -> bool:
-        wall, monotonic = self._clock
-        self._clock = (time.time(), time.monotonic())
-        is_set = self.timer is not None and self.timer.read()
-        return is_set or abs((self._clock[0] - wall) - (self._clock[1] - monotonic)) > 1.0
-
     def _pause(self) -> float:
         now = time.monotonic()
         if self.watch.identity is None:
             moments = [now + 1.0]  # no token ends before there is a store
         else:
-            moments = [self._next_scan, self._next_settling, *self._revoking.values()]
+            moments = [self._next_scan, self._ahead.due_at(), self._next_settling, *self._revoking.values()]
             if self.watch.is_polling:
                 moments.append(now + POLL)
             if self.timer is None:
                 moments.append(now + CLOCK_LOOK)
             if self._ends:
                 moments.append(now + self._ends[0][0] - time.time())
-        others = [self.ending.next_try(), *(self._next_turn(duty) for duty in self.duties)]
+        others = [self.ending.next_try(), *(self._turns.next_turn(duty) for duty in self.duties)]
         if self.log is not None:
             others.append(self.log.next_read())
         moments += [moment for moment in others if moment is not None]
@@ -284,22 +258,34 @@ class Agent:
         now = time.time()
         problems: t.List[str] = []
         with open_store(self.settings.store, wait=LOCK_WAIT) as store:
+            store.progress = self.ping
             if store.leftover:
                 problems.append(store.leftover)
-            expired, corrupt = store.due(now, problems)
+            expired, corrupt, ends = store.due_until(now, now + HORIZON, problems)
             self._take_away(store, [token.name for token in expired])
             aside = store.quarantine([token.name for token in corrupt], owed=self.follower is not None)
             if aside.problem():
                 problems.append(aside.problem())
             # Those that could not be removed are due again, each after its pause.
-            self._ends = [end for end in store.ends(now + HORIZON) if end[1] not in self._over]
+            self._ends = [end for end in ends if end[1] not in self._over]
             self._ends += [(now + pause_of(tries), name) for name, tries in self._over.items()]
             heapq.heapify(self._ends)
             self._remember(owed_of(store, problems))
-        self._next_scan = time.monotonic() + SCAN_EVERY
+        self._next_scan = float("inf")
+        self._ahead.restart(now)
         self._is_failing = False
         self.note("scan", "; ".join(problems[:3]))
         self.note("removal", words_about(len(self._over)))
+
+    def _look_ahead(self) -> None:
+        """Go on with the look for tokens that end next, and for what no event told of."""
+        if not self._ahead.go_on():
+            return
+        self._ends = self._ahead.merged(self._ends)
+        self._next_scan = 0.0 if self._ahead.has_due(self._over) else self._next_scan
+        with open_store(self.settings.store, write=False) as store:
+            self._remember(owed_of(store, []))
+        self._judge(self._sessions())
 
     def _look_at(self, came: t.Collection[str], gone: t.Collection[str]) -> None:
         """Look at the files that came and at those that went."""
@@ -316,11 +302,15 @@ class Agent:
                 before = set(self._owed)
                 self._remember(owed_of(store, []))
                 until = time.monotonic() + REVOKER_TIME
-                self._revoking.update((name, until) for name in gone if name in self._owed and name not in before)
+                revoked = {name for name in gone if name in self._owed and name not in before}
+                # With a grace wss_token leaves them to the agent.
+                if not self.asking.grace:
+                    self._revoking.update(dict.fromkeys(revoked, until))
+                    if self.asking.is_told:
+                        self.end([one for one in self._sessions() if one.token in revoked], REVOKED, until)
                 if self.settings.end_on_removal:
                     # Those that are there again, by now or in a moment: the sessions of before are to end.
-                    again = {name: min(now, since.get(name, now)) + SETTLE for name in gone}
-                    self._owed = {**again, **self._owed}
+                    self._owe({name: min(now, since.get(name, now)) + SETTLE for name in gone})
                     self._next_settling = min(self._next_settling, time.monotonic() + SECOND_LOOK + 1)
         self.note("removal", words_about(len(self._over)))
 
@@ -331,7 +321,8 @@ class Agent:
             token = store.look(name)
             if token is None or not token.is_expired(now):
                 # It has gone, or it was prolonged: its sessions are as good as any.
-                self._over.pop(name, None)
+                if self._over.pop(name, None) is not None:
+                    self._gone_since.pop(name, None)
                 if token is not None and token.expires_at is not None and token.expires_at < now + HORIZON:
                     heapq.heappush(self._ends, (float(token.expires_at), name))
                 if token is not None and token.form == CORRUPT and 0 <= now - token.changed_at < QUARANTINE_GRACE:
@@ -342,13 +333,19 @@ class Agent:
 
     def _remember(self, owed: t.Sequence[Owed]) -> None:
         again = {name: until for name, until in self._owed.items() if until != float("inf")}
+        over = {name: since for name, since in self._gone_since.items() if name in self._over}
+        self._gone_since = {**over, **{record.name: record.removed_at for record in owed}}
         self._owed = {
             record.name: record.removed_at + SETTLE if record.is_token_again else float("inf") for record in owed
         }
-        for name, until in again.items():
-            self._owed.setdefault(name, until)
+        self._owe(again)
         if owed and self._next_settling == float("inf"):
             self._next_settling = time.monotonic() + SECOND_LOOK + 1
+
+    def _owe(self, again: t.Mapping[str, float]) -> None:
+        """Note until when sessions began that are to end. A token may be issued anew more than once."""
+        for name, until in again.items():
+            self._owed[name] = max(until, self._owed.get(name, until))
 
     def _expire(self) -> None:
         """End the tokens whose second has come."""
@@ -377,10 +374,12 @@ class Agent:
             self._over.pop(name, None)
         for name in gone.failed:
             self._over[name] = self._over.get(name, 0) + 1
+            self._gone_since.setdefault(name, time.time())
         if gone.removed:
             self.say(f"removed {len(gone.removed)} expired")
             self._next_settling = min(self._next_settling, time.monotonic() + SECOND_LOOK + 1)
             self._owed.update(dict.fromkeys(gone.removed, float("inf")))
+            self._gone_since.update(dict.fromkeys(gone.removed, time.time()))
         wanted = set(names)
         self.end([session for session in self._sessions() if session.token in wanted], EXPIRED)
 
@@ -389,8 +388,10 @@ class Agent:
         problems: t.List[str] = []
         with open_store(self.settings.store, write=False) as store:
             owed = owed_of(store, problems)
-        open_tokens = frozenset(owing.session.token for owing in self.ending.owed.values())
-        problems += settle(self.settings.store, owed, Ended(tokens=open_tokens), LOCK_WAIT)
+        open_tokens = frozenset(owing.session.token for owing in self.ending.owed.values()).union(self._revoking)
+        # Where the log could not be read nobody knows whose sessions are open.
+        known = None if {"log", "turn"} & set(self.problems) else open_tokens
+        problems += settle(self.settings.store, owed, Ended(tokens=known), LOCK_WAIT)
         with open_store(self.settings.store, write=False) as store:
             left = owed_of(store, problems)
         self._owed = {}
@@ -409,9 +410,9 @@ class Agent:
         """The sessions that have no end in the session log, by worker, connection and request."""
         return {} if self.log is None else self.log.follower.open
 
-    def end(self, sessions: t.Iterable[Session], cause: str) -> int:
+    def end(self, sessions: t.Iterable[Session], cause: str, at: t.Optional[float] = None) -> int:
         """Have these sessions ended, for one of the causes; return how many of them are new."""
-        count = self.ending.add(sessions)
+        count = self.asking.end(sessions, cause, self._gone_since if cause in (EXPIRED, REVOKED) else None, at)
         if count:
             self.say(f"ending {count} sessions: {WORDS[cause]}")
         return count
@@ -428,9 +429,8 @@ class Agent:
         """Read the session log where it has grown, and look at each session that is new."""
         if self.log is not None:
             started = self.log.read(now)
-            if started:
-                for duty in self.duties:
-                    duty.started(started)
+            for duty in self.duties:
+                duty.started(started)
             self._judge(started)
             self.log.shorten()
 
@@ -472,12 +472,15 @@ class Agent:
         """Begin with a store. Sessions whose token was gone before an agent first saw it are left as they are."""
         self._over = {}
         self._owed = {}
+        self._gone_since = {}
         self._left_open = frozenset()
         if self.follower is None:
             return
         is_log_there = False
         with contextlib.suppress(MissingLog):
-            self.follower.read()
+            started = self.follower.read()
+            for duty in self.duties:
+                duty.started(started)
             is_log_there = True
         known = left_open.load(self.settings.state)
         if known is None or known.store != identity:
@@ -490,4 +493,5 @@ class Agent:
             self._left_open = left_open.named(self._sessions()) & known.sessions
         else:
             self._left_open = known.sessions
-        left_open.save(self.settings.state, left_open.LeftOpen(identity, frozenset(self._left_open)))
+        found = left_open.LeftOpen(identity, frozenset(self._left_open))
+        self.note("state", "" if found == known else left_open.save(self.settings.state, found))

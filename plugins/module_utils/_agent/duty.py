@@ -6,9 +6,15 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
+from .._host.error import HostError, told
 from .._sessions.log import Key, Session
+
+
+# Seconds until what has failed is tried again
+FAILURE_PAUSES = (0.2, 1.0, 5.0, 15.0, 30.0)
 
 
 class Gate(t.Protocol):
@@ -55,3 +61,32 @@ class Duty:
 
     def close(self) -> None:
         """Give back what the kernel lent."""
+
+
+class Turns:
+    """Has duties do what is due. One that failed waits, and the others don't."""
+
+    def __init__(self, note: t.Callable[[str, str], None]) -> None:
+        self._note = note
+        self._waits: t.Dict[str, t.Tuple[int, float]] = {}  # those that failed: how often, and until when
+
+    def do(self, duty: Duty) -> bool:
+        """Let a duty take its turn, unless it waits; return whether it failed."""
+        failures, until = self._waits.get(duty.name, (0, 0.0))
+        if failures and time.monotonic() < until:
+            return False
+        try:
+            duty.turn()
+        except (HostError, OSError) as error:
+            self._note(duty.name, f"{duty.name}: {told(error)}")
+            pause = FAILURE_PAUSES[min(failures, len(FAILURE_PAUSES) - 1)]
+            self._waits[duty.name] = (failures + 1, time.monotonic() + pause)
+            return True
+        self._note(duty.name, "")
+        self._waits.pop(duty.name, None)
+        return False
+
+    def next_turn(self, duty: Duty) -> t.Optional[float]:
+        """When something is due for a duty."""
+        wait = self._waits.get(duty.name)
+        return duty.next_turn() if wait is None else wait[1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import ipaddress
 import os
 import shlex
 import shutil
@@ -17,7 +18,8 @@ import typing as t
 from .._host import files
 from .._host.locks import PLACE as LOCKS
 from .._host.shipped import MARKER, needed, package_files, start_program
-from . import left_open
+from . import asked, left_open, notify_settings, orders
+from .notify_settings import STATE, Notify
 from .prune import IDENTITY
 from .service import IDENTITY as AGENT_IDENTITY
 
@@ -29,7 +31,6 @@ FORMER_CODE = ("_token_pattern", "_token_store", "_sessions", "_prune")
 TIME_LIMIT = 300
 PACKAGE = "wssgate_tokens"
 UNITS = "/etc/systemd/system"
-STATE = "/var/lib/" + AGENT_IDENTITY
 CRON = "/etc/cron.d"
 SCHEDULERS = ("agent", "systemd", "cron", "none")
 
@@ -74,8 +75,7 @@ ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
-RestrictAddressFamilies=AF_NETLINK AF_UNIX
-IPAddressDeny=any
+{network}
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
@@ -148,6 +148,7 @@ class Settings(t.NamedTuple):
     directory: str
     python: str
     end_on_removal: bool = True
+    notify: t.Optional[Notify] = None
 
     def agent_command(self) -> t.List[str]:
         """The agent, which systemd runs all the time."""
@@ -230,7 +231,10 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
             limit=TIME_LIMIT,
             locks=os.path.basename(LOCKS),
             private_tmp="no" if shares_tmp else "yes",
+            network=network_of(settings.notify),
         )
+        if settings.notify is not None:
+            wanted[secrets()] = notify_settings.text_of(settings.store, settings.notify)
     elif scheduler == "systemd":
         wanted[f"{UNITS}/{IDENTITY}.service"] = SERVICE.format(
             marker=MARKER,
@@ -248,12 +252,34 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
     return wanted
 
 
+def secrets() -> str:
+    """The file of what the agent is told and its command line must not hold."""
+    return f"{STATE}/{notify_settings.NAME}"
+
+
+def network_of(notify: t.Optional[Notify]) -> str:
+    """What the agent's unit may reach: nothing but the application, as far as that can be told."""
+    lines = ["RestrictAddressFamilies=AF_NETLINK AF_UNIX", "IPAddressDeny=any"]
+    endpoint = None if notify is None else notify.endpoint
+    if endpoint is not None and not endpoint.socket:
+        lines[0] += " AF_INET AF_INET6"
+        try:
+            allowed = "localhost" if endpoint.host == "localhost" else str(ipaddress.ip_address(endpoint.host))
+        except ValueError:
+            # It has a name. Its addresses, and those of who resolves it, may be others tomorrow.
+            del lines[1]
+        else:
+            lines.append(f"IPAddressAllow={allowed}")
+    return "\n".join(lines)
+
+
 def possible_files(settings: Settings) -> t.List[str]:
     """Every file that any scheduler may need: what is not wanted of these goes away."""
     names: t.Dict[str, None] = {}
     for scheduler in SCHEDULERS:
         names.update(dict.fromkeys(wanted_files(settings, scheduler)))
     names.update(dict.fromkeys(f"{settings.directory}/{PACKAGE}/{name}.py" for name in FORMER_CODE))
+    names[secrets()] = None
     return list(names)
 
 
@@ -263,21 +289,30 @@ def changes(settings: Settings, scheduler: t.Optional[str]) -> t.List[Change]:
     found: t.List[Change] = []
     for path in possible_files(settings):
         before = _read(path)
-        if before != wanted.get(path) or (path in wanted and _mode(path) != files.PUBLIC):
+        if before != wanted.get(path) or (path in wanted and _mode(path) != mode_of(path)):
             found.append(Change(path, before, wanted.get(path)))
     return found
 
 
+def mode_of(path: str) -> int:
+    """The mode of a file that is written."""
+    return files.PRIVATE if path == secrets() else files.PUBLIC
+
+
 def apply(settings: Settings, found: t.Sequence[Change]) -> None:
+    """Write and remove files."""
     for change in found:
         if change.after is None:
             files.remove(change.path, follow=True)
         else:
             # An operator may have put the folder elsewhere with a link.
-            files.make_folders(os.path.dirname(change.path))
-            files.write(change.path, change.after.encode("utf-8"), files.PUBLIC, follow=True)
+            files.make_folders(os.path.dirname(change.path), 0o700 if change.path == secrets() else files.FOLDER)
+            files.write(
+                change.path, change.after.encode("utf-8"), mode_of(change.path), follow=change.path != secrets()
+            )
         if change.after is None and change.path == f"{UNITS}/{AGENT_IDENTITY}.service":
-            left_open.forget(STATE)
+            orders.forget(STATE)
+            left_open.forget(STATE, (left_open.NAME, asked.NAME, notify_settings.NAME))
     if any(change.after is None for change in found):
         package = settings.directory + "/" + PACKAGE
         if not os.path.exists(settings.directory + "/prune"):

@@ -15,7 +15,7 @@ import os
 import typing as t
 
 from .._host import files
-from .._host.error import HostError
+from .._host.error import HostError, told
 from .._sessions.log import Key, Session
 from .._tokens.record import StoreError
 from .._tokens.store import open_store
@@ -68,17 +68,21 @@ def load(folder: str) -> t.Optional[LeftOpen]:
     return None
 
 
-def save(folder: str, record: LeftOpen) -> None:
-    """Write the record, whole or not at all."""
+def save(folder: str, record: LeftOpen) -> str:
+    """Write the record, whole or not at all; return why it could not be written. Until a restart nothing is lost."""
     document = {"store": list(record.store), "sessions": sorted(record.sessions)}
-    files.write(os.path.join(folder, NAME), json.dumps(document).encode("utf-8"), mode=files.PRIVATE)
+    try:
+        files.write(os.path.join(folder, NAME), json.dumps(document).encode("utf-8"), mode=files.PRIVATE)
+    except (OSError, HostError) as error:
+        return f"cannot write {folder}/{NAME}: {told(error)}"
+    return ""
 
 
-def forget(folder: str) -> None:
-    """Remove the record and its folder: an agent that comes later has not seen what happens until then."""
+def forget(folder: str, names: t.Collection[str] = (NAME,)) -> None:
+    """Remove these records and the folder: an agent that comes later has not seen what happens until then."""
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(folder):
-            if name == NAME or name.startswith(files.STAGED_PREFIX):
+            if name in names or name.startswith(files.STAGED_PREFIX):
                 files.remove(os.path.join(folder, name))
     # Not empty: somebody else's files are in it.
     with contextlib.suppress(OSError):

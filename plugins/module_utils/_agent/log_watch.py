@@ -22,6 +22,7 @@ PAUSE = 0.1
 # Where inotify is missing it is looked at this often.
 POLL = 0.5
 SHORTEN_PAUSE = 60.0
+FULL = "the disk of the session log is full: a session that begins now is not logged and cannot be ended"
 # A change of owner or mode, too: nginx gives its logs to the workers at each rotation.
 _EVENTS = inotify.MODIFY | inotify.ATTRIB | inotify.CREATE | inotify.MOVED_TO | inotify.DELETE
 _EVENTS |= inotify.MOVE_SELF | inotify.ONLY_FOLDER
@@ -38,6 +39,7 @@ class LogWatch:
         self.limit = limit
         self.lock_wait = lock_wait
         self.follower = Follower(path, lock_wait)
+        self.is_read = False  # whether it could be read since the beginning
         self._note = note
         self._kernel = Inotify.or_none()
         self._watch = -1
@@ -71,12 +73,14 @@ class LogWatch:
     def read(self, now: bool = False) -> t.List[Session]:
         """Read on where the log has grown and a moment has passed, or ``now``; return the sessions that are new."""
         self._look_for_events()
+        self._note("log disk", FULL if self._is_disk_full() else "")
         moment = time.monotonic()
         if not now and (not self._has_changed or moment < self._next_read):
             return []
         self._next_read = moment + (PAUSE if self._watch != -1 else POLL)
         try:
             started, problem = self.follower.read(), ""
+            self.is_read = True
         except MissingLog as error:
             started, problem = [], str(error)
         # Only now: what could not be read is to be read again.
@@ -92,6 +96,13 @@ class LogWatch:
             done = shorten(self.path, self.limit, self.lock_wait)
             self._note("shortening", LEFT_LONG.get(done, ""))
             self._has_changed = True
+
+    def _is_disk_full(self) -> bool:
+        """Whether nginx finds no room for a line. It says so nowhere but in its error log."""
+        with contextlib.suppress(OSError):
+            found = os.statvfs(self.path)
+            return found.f_blocks > 0 and found.f_bavail == 0
+        return False
 
     def _look_for_events(self) -> None:
         if self._kernel is None:

@@ -23,7 +23,6 @@ from .._sessions.ending import (
     SETTLE,
     Ended,
     Wanted,
-    end_sessions,
 )
 from .._tokens.record import (
     MANAGED,
@@ -32,6 +31,7 @@ from .._tokens.record import (
     full_fingerprint,
 )
 from .._tokens.store import LOCK_WAIT, TokenStore, open_store
+from .revoking import end_in_grace, sessions_before
 
 IDENTITY = "wssgate-token-prune"
 FINGERPRINTS_AT_MOST = 20
@@ -118,6 +118,7 @@ def prune(
             names = named.pick(store, problems)
         else:
             names, corrupt = _due(store, time.time() if now is None else now, problems)
+        before = sessions_before(path, session_log, Wanted((*names, *corrupt), named.fingerprints))
         gone = store.take_away(names, owed=bool(session_log))
         aside = store.quarantine(corrupt, owed=bool(session_log))
         for problem in (gone.problem(), aside.problem()):
@@ -128,7 +129,8 @@ def prune(
     log = "off"
     if session_log:
         # Those that could not be removed, too: their time is over.
-        sessions = end_sessions(session_log, wanted_of(owed, (*names, *corrupt), named.fingerprints))
+        wanted = wanted_of(owed, (*names, *corrupt), named.fingerprints)
+        sessions = end_in_grace(path, session_log, wanted, {record.name for record in owed}, before=before)
         problems += settle(path, owed, sessions)
         try:
             log = shorten(session_log, limit)

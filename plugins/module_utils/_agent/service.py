@@ -19,11 +19,26 @@ from .._host import files, locks
 from .._host.error import HostError
 from .._host.systemd import notify, watchdog_interval
 from .._sessions.log import LOG_LIMIT
+from . import notify_settings
 from .agent import Agent
 from .settings import Settings
 
 IDENTITY = "wssgate-agent"
 STATUS_EVERY = 1.0
+PING_EVERY = 1.0
+
+
+class Pinger:
+    """Reports to systemd's watchdog that a turn goes on: one over a large store on a slow disk may last for minutes."""
+
+    def __init__(self) -> None:
+        self._pinged_at = 0.0
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now - self._pinged_at >= PING_EVERY:
+            self._pinged_at = now
+            notify("WATCHDOG=1")
 
 
 def serve(agent: Agent, is_stopped: t.Callable[[], bool], wake: int, is_supervised: bool = False) -> None:
@@ -32,6 +47,9 @@ def serve(agent: Agent, is_stopped: t.Callable[[], bool], wake: int, is_supervis
     told, told_at = "", 0.0
     agent.turn()
     notify("READY=1", f"STATUS={agent.status()}")
+    # Until then its time is that of the start.
+    if interval is not None:
+        agent.ping = Pinger()
     while not is_stopped():
         pause = agent.turn()
         if agent.has_another_store and is_supervised:
@@ -40,9 +58,13 @@ def serve(agent: Agent, is_stopped: t.Callable[[], bool], wake: int, is_supervis
             break
         now = time.monotonic()
         status = agent.status()
-        if status != told and now - told_at >= STATUS_EVERY:
-            notify(f"STATUS={status}")
-            told, told_at = status, now
+        if status != told:
+            if now - told_at >= STATUS_EVERY:
+                notify(f"STATUS={status}")
+                told, told_at = status, now
+            else:
+                # Nothing else may happen for minutes: what is told is not to be the past until then.
+                pause = min(pause, told_at + STATUS_EVERY - now)
         if interval is not None:
             notify("WATCHDOG=1")
             pause = min(pause, interval / 3)
@@ -88,7 +110,15 @@ def main(words: t.Optional[t.Sequence[str]] = None) -> int:
         if not locks.take(place, wait=0):
             _print(f"another agent is at work: {', '.join(locks.holders(place)) or 'unknown'}")
             return 1
+        problem = ""
+        try:
+            found = notify_settings.load(settings.state)
+            settings = settings._replace(notify=found and found[1])
+        except (OSError, HostError) as error:
+            # Tokens and sessions end all the same.
+            problem = f"the application is not told: {error}"
         agent = Agent(settings, _print)
+        agent.note("settings", problem)
         try:
             serve(agent, lambda: bool(stopped), wake, is_supervised="NOTIFY_SOCKET" in os.environ)
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from .._sessions.log import LOG_LIMIT
+from .notify_settings import STATE, Notify
 
 
 class Settings(t.NamedTuple):
@@ -20,4 +21,6 @@ class Settings(t.NamedTuple):
     # Whether a token's file that is removed otherwise than by wss_token ends its sessions.
     end_on_removal: bool = True
     # For what cannot be found out again: which sessions outlived their token before the agent came.
-    state: str = "/var/lib/wssgate-agent"
+    state: str = STATE
+    # The application that is told before sessions are ended
+    notify: t.Optional[Notify] = None

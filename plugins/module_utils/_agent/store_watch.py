@@ -74,9 +74,9 @@ class StoreWatch:
     def look(self) -> Changes:
         """Return what has happened. Where another folder is in the place, or one at last, everything is new."""
         changes = Changes()
-        if self._kernel is not None:
-            self._read(self._kernel, changes)
-        found = identity_of(self.path)
+        has_ended = self._kernel is not None and self._read(self._kernel, changes)
+        # A folder that was unmounted and mounted again, or removed and made anew, may look the same. It was away.
+        found = None if has_ended else identity_of(self.path)
         if found != self.identity:
             changes = Changes()
             changes.is_incomplete = True
@@ -92,10 +92,14 @@ class StoreWatch:
         """Take the folder for a new one at the next look."""
         self._watch_another(None)
 
-    def _read(self, kernel: Inotify, changes: Changes) -> None:
+    def _read(self, kernel: Inotify, changes: Changes) -> bool:
+        """Note what has happened; return whether the kernel watches the folder no more."""
+        has_ended = False
         for event in kernel.read():
             if event.mask & inotify.OVERFLOW:
                 changes.is_incomplete = True
+            elif event.watch == self._number and event.mask & inotify.IGNORED:
+                has_ended = True
             elif event.watch == self._number and is_token(event.name):
                 if event.mask & _GONE:
                     # One that came and went has gone.
@@ -104,6 +108,7 @@ class StoreWatch:
                 elif event.mask & _CAME:
                     # Of a token that went and came again, both count: sessions of the former one are to end.
                     changes.came.add(event.name)
+        return has_ended
 
     def _watch_another(self, found: t.Optional[Identity]) -> None:
         if self._kernel is not None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import typing as t
 
 
 class HostError(Exception):
@@ -16,3 +17,8 @@ class HostError(Exception):
 def reason(error: OSError) -> str:
     """What the system says of an error, without the file name: that may be a token."""
     return os.strerror(error.errno) if error.errno else "unknown error"
+
+
+def told(error: t.Union[HostError, OSError]) -> str:
+    """Words for either, none of which names a file: a file's name may be a token."""
+    return f"operating system error: {reason(error)}" if isinstance(error, OSError) else str(error)

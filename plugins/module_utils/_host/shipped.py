@@ -35,8 +35,9 @@ PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/local/bin/p
 )
 # Debian's python3-minimal has not all of them.
 PYTHON_TEST = (
-    "import argparse, contextlib, ctypes, errno, fcntl, glob, hashlib, heapq, ipaddress, json, math, os, re, select, "
-    "selectors, shlex, shutil, signal, socket, ssl, stat, struct, subprocess, sys, syslog, tempfile, time, typing; "
+    "import argparse, base64, binascii, contextlib, ctypes, datetime, errno, fcntl, functools, glob, hashlib, heapq, "
+    "hmac, http, io, ipaddress, itertools, json, math, os, re, select, selectors, shlex, shutil, signal, socket, ssl, "
+    "stat, struct, subprocess, sys, syslog, tempfile, threading, time, typing; "
     "sys.exit(sys.version_info < (3, 8))"
 )
 PYTHON_TIMEOUT = 30

@@ -59,3 +59,16 @@ class WallTimer(Lent):
                 raise
             return True
         return False
+
+
+class Clock:
+    """Notices that the clock was set, by more than a second, between two looks at it."""
+
+    def __init__(self) -> None:
+        self._last = (time.time(), time.monotonic())
+
+    def was_set(self) -> bool:
+        """Whether it was set since the last look."""
+        wall, monotonic = self._last
+        self._last = (time.time(), time.monotonic())
+        return abs((self._last[0] - wall) - (self._last[1] - monotonic)) > 1.0

@@ -15,10 +15,12 @@ share it, and never too few.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
+import struct
 
-from typing import Iterable, List, NamedTuple, Optional, Set
+from typing import FrozenSet, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 _ESTABLISHED = "01"
 _LISTENING = "0A"
@@ -34,6 +36,21 @@ class Socket(NamedTuple):
     state: str
     account: str
     inode: str
+    address: str = ""
+
+
+class Clients(NamedTuple):
+    """The clients of nginx: how many there are, and the addresses and ports where they reached it by TCP."""
+
+    number: int
+    ports: FrozenSet[Tuple[str, int]] = frozenset()
+
+
+def _address(text: str) -> str:
+    """An address of /proc/net/tcp: words of 32 bits in the machine's own order. IPv4 within IPv6 is IPv4."""
+    words = struct.pack(f"={len(text) // 8}I", *(int(text[start : start + 8], 16) for start in range(0, len(text), 8)))
+    address = ipaddress.ip_address(words)
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def parse_tcp(text: str) -> List[Socket]:
@@ -42,7 +59,8 @@ def parse_tcp(text: str) -> List[Socket]:
     for line in text.splitlines()[1:]:
         fields = line.split()
         if len(fields) > 9:
-            found.append(Socket(int(fields[1].rpartition(":")[2], 16), fields[3], fields[7], fields[9]))
+            address, _colon, port = fields[1].rpartition(":")
+            found.append(Socket(int(port, 16), fields[3], fields[7], fields[9], address))
     return found
 
 
@@ -94,6 +112,11 @@ def accounts(pids: Iterable[int], proc: str = "/proc") -> Set[str]:
 
 def count(master: int, workers: Iterable[int], proc: str = "/proc") -> int:
     """Return how many clients are connected with ``workers``."""
+    return clients(master, workers, proc).number
+
+
+def clients(master: int, workers: Iterable[int], proc: str = "/proc") -> Clients:
+    """Return the clients that are connected with ``workers``."""
     pids = list(workers)
     folder = f"{proc}/{master}/net"
     sockets = parse_tcp(_read(folder + "/tcp")) + parse_tcp(_read(folder + "/tcp6"))
@@ -103,23 +126,26 @@ def count(master: int, workers: Iterable[int], proc: str = "/proc") -> int:
     if listeners is None or None in held:
         ours = accounts(pids, proc)
         ports = {socket.port for socket in sockets if socket.state == _LISTENING}
-        return len(
-            {
-                socket.inode
-                for socket in sockets
-                if socket.state == _ESTABLISHED
-                and socket.account in ours
-                and (socket.port in ports or socket.port < ephemeral)
-            }
+        return _clients(
+            socket
+            for socket in sockets
+            if socket.state == _ESTABLISHED
+            and socket.account in ours
+            and (socket.port in ports or socket.port < ephemeral)
         )
     seen: Set[str] = set().union(*(found for found in held if found))
     ports = {socket.port for socket in sockets if socket.state == _LISTENING and socket.inode in listeners | seen}
-    clients = {
-        socket.inode
+    found = _clients(
+        socket
         for socket in sockets
         if socket.state == _ESTABLISHED and socket.inode in seen and (socket.port in ports or socket.port < ephemeral)
-    }
-    return len(clients) + len(parse_unix(_read(folder + "/unix")) & seen)
+    )
+    return found._replace(number=found.number + len(parse_unix(_read(folder + "/unix")) & seen))
+
+
+def _clients(sockets: Iterable[Socket]) -> Clients:
+    found = {socket.inode: (socket.address, socket.port) for socket in sockets}
+    return Clients(len(found), frozenset((_address(address), port) for address, port in set(found.values())))
 
 
 def _read(path: str) -> str:

@@ -10,13 +10,13 @@ import hashlib
 import os
 import re
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from .._host import owned
 from .._host.error import HostError
 from .._host.run import run
 from .capacity import descriptors
-from .connections import count
+from .connections import Clients, clients, count
 from .fixes import missing_fixes
 from .process import (
     Build,
@@ -200,3 +200,17 @@ def gather(binary: str, main_file: str, pid_file: str, installed: bool, connecti
                 ],
             )
     return found
+
+
+def clients_of(binary: str, main_file: str, pid_file: str) -> Optional[Clients]:
+    """Return the clients of the nginx that runs this main file; nothing where none runs."""
+    if not os.access(binary, os.X_OK):
+        return None
+    processes = read_processes()
+    finder = Finder(binary, main_file, pid_file, lambda: read_build(binary))
+    master = finder.master(processes)
+    if master is None:
+        return None
+    masters = {process.pid for process in finder.masters(processes)}
+    workers = [one for one in processes if one.parent in masters and (one.is_worker or one.is_shutting_down)]
+    return clients(master.pid, [worker.pid for worker in workers])

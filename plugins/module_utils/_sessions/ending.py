@@ -87,14 +87,32 @@ def end_sessions(path: str, wanted: Wanted, dry: bool = False) -> Ended:
             if not dry:
                 with contextlib.suppress(OSError):
                     files[-1].secure()
-            return _end_sessions(files, wanted, dry)
+            return _end_sessions(files, wanted.covers, dry)[0]
     except HostError as error:
         return Ended(reason=str(error), tokens=None)
 
 
-def _end_sessions(files: t.Sequence[LogFile], wanted: Wanted, dry: bool) -> Ended:
+def end_present(
+    path: str, is_meant: t.Callable[[Session], bool], dry: bool = False
+) -> t.Tuple[Ended, t.List[Session], t.List[Session]]:
+    """End those of the open sessions that are meant; return them, and those of them that remain.
+
+    What begins after the first look is left alone: a client whose token is valid may be back at once.
+    """
+    with open_logs(path) as files:
+        if not dry:
+            with contextlib.suppress(OSError):
+                files[-1].secure()
+        return _end_sessions(files, is_meant, dry, only_present=True)
+
+
+def _end_sessions(
+    files: t.Sequence[LogFile], is_meant: t.Callable[[Session], bool], dry: bool, only_present: bool = False
+) -> t.Tuple[Ended, t.List[Session], t.List[Session]]:
+    """What became of them, the sessions that were found, and those that remain."""
     log = Log()
-    seen: t.Set[Key] = set()
+    seen: t.Dict[Key, Session] = {}
+    present: t.Optional[t.Set[Key]] = None
     reason = ""
     tries = 0
     started = time.monotonic()
@@ -102,13 +120,18 @@ def _end_sessions(files: t.Sequence[LogFile], wanted: Wanted, dry: bool) -> Ende
         settled = dry or time.monotonic() - started >= SETTLE
         for file in files:
             log.feed(file.read_new())
-        targets = [session for session in log.open.values() if wanted.covers(session)]
+        if present is None:
+            targets = [session for session in log.open.values() if is_meant(session)]
+            if only_present:
+                present = {session.key for session in targets}
+        else:
+            targets = [session for session in log.open.values() if session.key in present]
         try:
-            live = sockets.live_sockets(ports_of(targets))
+            live = sockets.live_pairs({session.pair for session in targets if session.pair is not None})
         except SocketError as error:
-            return Ended(len(targets), 0, len(targets), str(error), None)
+            return Ended(len(targets), 0, len(targets), str(error), None), targets, targets
         alive = still_open(targets, live)
-        seen.update(session.key for session in alive)
+        seen.update((session.key, session) for session in alive)
         # Several requests of one connection (HTTP/2) end with it.
         ends = list(dict.fromkeys(live[session.pair] for session in alive if session.pair is not None))
         # On a busy machine the first look alone may take longer than the deadline: that is no reason to leave them
@@ -127,6 +150,8 @@ def _end_sessions(files: t.Sequence[LogFile], wanted: Wanted, dry: bool) -> Ende
         reason = "a session over a unix socket can be ended by its client or by nginx only"
     remaining = 0 if dry else len(alive)
     reason = reason or f"the system was asked {tries} times to close them, and they are still there"
+    found = list(seen.values())
     if not remaining:
-        return Ended(len(seen), len(seen))
-    return Ended(len(seen), len(seen) - remaining, remaining, reason, frozenset(session.token for session in alive))
+        return Ended(len(seen), len(seen)), found, []
+    left = frozenset(session.token for session in alive)
+    return Ended(len(seen), len(seen) - remaining, remaining, reason, left), found, alive

@@ -11,7 +11,8 @@ import contextlib
 import os
 import typing as t
 
-from .log import LOCK_WAIT, Log, LogFile, Session, open_logs
+from .log import LOCK_WAIT, Log, LogFile, Session, open_logs, still_open
+from .sockets import live_pairs
 
 # What stands before the place where reading stopped is compared: a log that was shortened or replaced is read anew.
 _MARK = 128
@@ -48,23 +49,32 @@ class Follower:
                 files[-1].secure()
             places = [self._place_of(file) for file in files]
             if any(place is None for place in places):
-                # What was known of it may no longer stand there.
-                self._places = {}
-                self._started = []
-                self._log = Log(self._started)
-                places = [None for _file in files]
-            for file, place in zip(files, places):
-                if place is not None:
-                    file.resume(place.offset)
-                for part in file.parts():
-                    self._log.feed(part)
-                    self._started[:] = [one for one in self._started if self._log.open.get(one.key) is one]
+                self._read_anew(files)
+            else:
+                for file, place in zip(files, places):
+                    file.resume(t.cast(_Place, place).offset)
+                    _feed(self._log, file, self._started)
             self._places = {_identity(file): _Place(file.offset, _before(file)) for file in files}
             self.size = os.fstat(files[-1].fd).st_size - files[-1].data_start()
         # Of two logs the second may hold the end of a session of the first.
         started = [session for session in self._started if self._log.open.get(session.key) is session]
         self._started.clear()
         return started
+
+    def _read_anew(self, files: t.Sequence[LogFile]) -> None:
+        """Read all of it. What was known of it may no longer stand there: it was shortened, or somebody emptied it."""
+        started: t.List[Session] = []
+        log = Log(started)
+        for file in files:
+            _feed(log, file, started)
+        lost = [one for key, one in self._log.open.items() if key not in log.open]
+        pairs = {one.pair for one in lost if one.pair is not None}
+        if pairs:
+            # Their ends may be lost as well: what counts is that the kernel has them. Where it does not tell, nothing
+            # has been read.
+            for one in still_open([one for one in lost if one.pair is not None], live_pairs(pairs)):
+                log.keep(one)
+        self._log, self._started = log, started
 
     def _place_of(self, file: LogFile) -> t.Optional[_Place]:
         """Where to go on; None where the file is not what it was."""
@@ -73,6 +83,12 @@ class Follower:
             # A new one, after those that were read: nothing of it is known yet.
             return _Place(0, b"") if self._places else None
         return place if _at(file.fd, place.offset) == place.mark else None
+
+
+def _feed(log: Log, file: LogFile, started: t.List[Session]) -> None:
+    for part in file.parts():
+        log.feed(part)
+        started[:] = [one for one in started if log.open.get(one.key) is one]
 
 
 def _identity(file: LogFile) -> t.Tuple[int, int]:

@@ -61,6 +61,8 @@ _PUNCH_HOLE = 0x02
 _COLLAPSE_RANGE = 0x08
 # What isdigit() takes for one may be no number to others.
 _LIFETIME = re.compile(r"([0-9]{1,10})-([0-9]{1,10})\Z")
+# On a full disk a line is written in part, and the next one comes right behind it. No field holds such a beginning.
+_TORN = re.compile(rb".+([SEK] [0-9]+\.[0-9]{3} [0-9]+ [0-9]+ [0-9]+ .*)", re.DOTALL)
 _NUMBER = re.compile(r"[0-9]{1,10}\Z")
 Key = t.Tuple[str, str, str]  # worker, connection, request
 
@@ -138,7 +140,9 @@ class Log:
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
         for line in lines:
-            fields = line.lstrip(b"\0").decode("utf-8", "replace").split(" ")
+            torn = _TORN.match(line)
+            line = torn.group(1) if torn else line.lstrip(b"\0")
+            fields = line.decode("utf-8", "replace").split(" ")
             if fields[0] in (STARTED, KEPT) and _are_of(Start, fields):
                 self._start(Start(*fields), line)
             elif fields[0] == ENDED and _are_of(End, fields):
@@ -179,6 +183,13 @@ class Log:
             self.started.append(session)
         if pair is not None:
             self._by_pair.setdefault(pair, set()).add(key)
+
+    def keep(self, session: Session) -> None:
+        """Know a session on although its line is gone; not where its end was logged, or another has its ports."""
+        is_over = session.key in self._ended or session.key in self._ended_before
+        if session.pair is not None and session.pair not in self._by_pair and not is_over:
+            self.open[session.key] = session
+            self._by_pair[session.pair] = {session.key}
 
     def _end(self, end: End) -> None:
         key = (end.worker, end.connection, end.request)
@@ -321,13 +332,19 @@ def is_running(pid: int) -> bool:
 
 def started_at(pid: int, proc: str = "/proc") -> t.Optional[float]:
     """Return when a process started, in seconds since 1970 and rather too early; None where /proc does not show it."""
+    found = started_after_boot(pid, proc)
+    return None if found is None else booted_at() + found
+
+
+def started_after_boot(pid: int, proc: str = "/proc") -> t.Optional[float]:
+    """Return how many seconds after the system a process started; None where /proc does not show it."""
     try:
         with open(f"{proc}/{pid}/stat", "rb") as stream:
             # The name in parentheses may hold anything, also blanks and parentheses.
             ticks = int(stream.read().rpartition(b")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return None
-    return booted_at() + ticks / os.sysconf("SC_CLK_TCK")
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def booted_at(run: str = "/run") -> float:

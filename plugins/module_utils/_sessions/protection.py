@@ -175,11 +175,12 @@ def former_logs(path: str) -> t.List[str]:
     if os.geteuid() != 0:
         return []
     entries = _read()
-    if not entries:
+    found = [os.path.normpath(path)]
+    # Only where it is asked for: the log is read ten times a second, and this goes through all processes.
+    if not any(entry.path == found[0] for entry in entries):
         return []
     oldest = _oldest_worker()
     entries = [entry for entry in entries if oldest <= entry.since]
-    found = [os.path.normpath(path)]
     for one in found:
         found += [entry.former for entry in reversed(entries) if entry.path == one and entry.former not in found]
     return found[:0:-1]

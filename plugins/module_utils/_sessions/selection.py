@@ -47,22 +47,26 @@ class Selection(t.NamedTuple):
 
     def check(self) -> None:
         """Raise SelectionError, with words that help, for what can name no session."""
-        for one in self.ids:
+        # Neither is repeated: whoever mixes up two parameters gives a token here.
+        for index, one in enumerate(self.ids):
             if not _ID.match(one):
                 raise SelectionError(
-                    f"{one!r} is no session's id: three numbers with - between, as session_list prints"
+                    f"ids[{index}] is not a session's id: three numbers with - between are needed, as session_list "
+                    "shows them"
                 )
-        for one in self.fingerprints:
+        for index, one in enumerate(self.fingerprints):
             if not _FINGERPRINT.match(one):
-                raise SelectionError(f"{one!r} is no fingerprint: 4 to 64 of the digits 0-9 and a-f")
+                raise SelectionError(
+                    f"fingerprints[{index}] is not a fingerprint: 4 to 64 digits of 0-9 and a-f are needed"
+                )
         self.networks()
 
     def networks(self) -> t.List[Network]:
         """The addresses as networks."""
-        found = []
+        found: t.List[Network] = []
         for one in self.addresses:
             try:
-                found.append(ipaddress.ip_network(one))
+                found.append(_plain(ipaddress.ip_network(one)))
             except ValueError as error:
                 raise SelectionError(f"{one!r} is no address and no network: {error}") from None
         return found
@@ -70,25 +74,39 @@ class Selection(t.NamedTuple):
     def matcher(self, subject_of: t.Callable[[str], t.Optional[str]]) -> t.Callable[[Session], bool]:
         """Return what tells whether a session is meant. ``subject_of`` tells the subject of a token."""
         networks = self.networks()
+        ids, subjects, locations = frozenset(self.ids), frozenset(self.subjects), frozenset(self.locations)
+        # As nginx has them, which knows no capital letters in a name.
+        server_names = frozenset(name.lower() for name in self.server_names)
 
         def is_meant(session: Session) -> bool:
             return (
-                (not self.ids or id_of(session) in self.ids)
-                and (not self.server_names or session.server_name in self.server_names)
-                and (not self.locations or session.location in self.locations)
+                (not ids or id_of(session) in ids)
+                and (not server_names or session.server_name.lower() in server_names)
+                and (not locations or session.location in locations)
                 and (self.until is None or session.started_at <= self.until)
-                and (not networks or _is_within(session.visitor, networks))
+                and (not networks or is_within(session.visitor, networks))
                 and (
                     not self.fingerprints
                     or (bool(session.token) and full_fingerprint(session.token).startswith(self.fingerprints))
                 )
-                and (not self.subjects or (bool(session.token) and subject_of(session.token) in self.subjects))
+                # Last: it takes a look at the token's file.
+                and (not subjects or (bool(session.token) and subject_of(session.token) in subjects))
             )
 
         return is_meant
 
 
-def _is_within(address: str, networks: t.Sequence[Network]) -> bool:
+def _plain(network: Network) -> Network:
+    """Of IPv4 addresses in their IPv6 spelling, the IPv4 network."""
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
+    return network
+
+
+def is_within(address: str, networks: t.Sequence[Network]) -> bool:
+    """Whether the address is in one of the networks; an IPv4 address counts as one in its IPv6 spelling, too."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:  # of a unix socket

@@ -39,6 +39,8 @@ class StoreFolder:
         self.fd = fd
         # Why what a killed run left is still there
         self.leftover = ""
+        # Called again and again while the store is looked through
+        self.progress: t.Callable[[], None] = lambda: None
 
     def _is_there(self, name: str) -> bool:
         with telling("look at", name):

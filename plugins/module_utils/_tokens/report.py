@@ -43,9 +43,11 @@ class Filters(t.NamedTuple):
 
 
 def count_sessions(sessions: t.Iterable[Session]) -> t.Dict[str, int]:
+    """How many each token has; sessions that no token let in are nobody's."""
     counts: t.Dict[str, int] = {}
     for session in sessions:
-        counts[session.token] = counts.get(session.token, 0) + 1
+        if session.token:
+            counts[session.token] = counts.get(session.token, 0) + 1
     return counts
 
 

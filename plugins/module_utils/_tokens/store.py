@@ -49,6 +49,8 @@ QUARANTINE_GRACE = 10  # seconds: somebody may be writing the file by hand right
 LOCK_WAIT = 60.0
 # From here on one listing of the store is cheaper than asking for each name, of which most may be new.
 LIST_FROM = 1000
+# A disk that is not in memory and slow gives some hundred files a second.
+PROGRESS_EVERY = 500
 _KINDS = (
     (stat.S_ISLNK, "symlink"),
     (stat.S_ISDIR, "directory"),
@@ -147,12 +149,24 @@ class TokenStore(OwedRecords, TokenWriter):
         application's own JSON) gets that mtime here, so that it is read once only.
         A file that cannot be read is an error, or with a list for problems one more line in it.
         """
+        expired, corrupt, _ends = self.due_until(now, now, problems)
+        return expired, corrupt
+
+    def due_until(
+        self, now: float, until: float, problems: t.Optional[t.List[str]] = None
+    ) -> t.Tuple[t.List[Token], t.List[Token], t.List[t.Tuple[float, str]]]:
+        """Return besides what is :meth:`due` the end and the name of each token that is due before ``until``."""
         expired: t.List[Token] = []
         corrupt: t.List[Token] = []
+        ends: t.List[t.Tuple[float, str]] = []
         for name, found in self._entries(problems):
-            if found.st_size == 0 or found.st_mtime > now or not stat.S_ISREG(found.st_mode):
+            moment = found.st_mtime
+            if found.st_size == 0 or (moment > now and moment >= until) or not stat.S_ISREG(found.st_mode):
                 continue
             if not is_token(name):
+                continue
+            if moment > now:
+                ends.append((moment, name))
                 continue
             token = None
             with noting(problems):
@@ -162,17 +176,31 @@ class TokenStore(OwedRecords, TokenWriter):
             if token.form == CORRUPT:
                 if now - token.changed_at >= QUARANTINE_GRACE or token.changed_at > now:
                     corrupt.append(token)
+                else:
+                    # It is to be looked at again.
+                    ends.append((now, name))
             elif token.is_expired(now):
                 expired.append(token)
             else:
                 self._mirror_expiry(token)
-        return expired, corrupt
+                if token.expires_at is not None and token.expires_at < until:
+                    ends.append((float(token.expires_at), name))
+        return expired, corrupt, ends
 
-    def ends(self, until: float) -> t.Iterator[t.Tuple[float, str]]:
-        """The modification time, which is the end, and the name of each token whose end comes before ``until``."""
-        for name, found in self._entries():
-            if found.st_size and found.st_mtime < until and stat.S_ISREG(found.st_mode) and is_token(name):
-                yield found.st_mtime, name
+    def ends(self, since: float, until: float, part: int) -> t.Iterator[t.List[t.Tuple[float, str]]]:
+        """Look at so many files at a time; yield the modification time, which is the end, and the name of tokens.
+
+        Of those that end before ``until``, without those that were due and there at the time ``since``.
+        """
+        some: t.List[t.Tuple[float, str]] = []
+        for number, (name, found) in enumerate(self._entries(), 1):
+            is_wanted = found.st_size and found.st_mtime < until and max(found.st_mtime, found.st_ctime) > since
+            if is_wanted and stat.S_ISREG(found.st_mode) and is_token(name):
+                some.append((found.st_mtime, name))
+            if number % part == 0:
+                yield some
+                some = []
+        yield some
 
     def names(self) -> t.Iterator[str]:
         """The names of what may be tokens, without a look at the files."""
@@ -185,7 +213,9 @@ class TokenStore(OwedRecords, TokenWriter):
     def _entries(self, problems: t.Optional[t.List[str]] = None) -> t.Iterator[t.Tuple[str, os.stat_result]]:
         with telling("list the store"):
             with os.scandir(self.fd) as entries:
-                for entry in entries:
+                for number, entry in enumerate(entries):
+                    if not number % PROGRESS_EVERY:
+                        self.progress()
                     if entry.name in (STAGING, ENDED):
                         continue
                     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import addresses, auth, limits, origins, plain_http, upstream_headers, upstreams
+from . import addresses, auth, limits, origins, plain_http, sessions, upstream_headers, upstreams
 from .auth import client_certificate
 from .context import Gate
 from .options import LOCATION_DEFAULTS
@@ -76,5 +76,6 @@ def read(
         gate, where, slug, server["name"], path, location["forward_credentials"], options["upstream_headers"]
     )
     location["limits"] = limits.read(gate, where, location, options)
+    location.update(sessions.read(gate, where, server, kind, options))
     plain_http.warn(gate, where, location)
     return location

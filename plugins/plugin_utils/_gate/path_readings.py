@@ -13,13 +13,15 @@ from . import auth
 # A letter that is encoded one more time, for an upstream that decodes twice, or in overlong UTF-8.
 ENCODED_LETTER = r"%(?:25)*[0-7][0-9a-f]|[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]"
 
-# What decides who may connect, with the methods of authentication's own fields.
+# What decides who may connect, how long, and whether it is noted, with the methods of authentication's own fields.
 GUARDS = (
     "auth",
     "http",
     *(name for method in auth.METHODS for name in method.guards),
     "client_certificate_required",
     "limits",
+    "session_lifetime",
+    "session_noted",
     "forward_credentials",
 )
 

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.connections import count
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.connections import clients, count
 
 MASTER, WORKER, LEAVING, STRANGER = 10, 11, 12, 13
 TCP = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -109,3 +110,14 @@ def test_where_processes_sockets_must_not_be_seen_the_account_does(proc, monkeyp
 
     monkeypatch.setattr(os, "readlink", denied)
     assert count(MASTER, [WORKER], root) == 1
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="the addresses below are as such a machine writes them")
+def test_where_clients_reached_it_is_told_with_the_address_as_others_write_it(proc):
+    lines = tcp(443, "0A", "1", "00000000") + tcp(443, "01", "2", "010200C0") + tcp(40000, "01", "3")
+    lines6 = tcp(443, "01", "4", "0000000000000000FFFF0000020200C0")
+    lines6 += tcp(443, "01", "5", "B80D0120000000000000000001000000") + tcp(8443, "01", "6", "B80D0120" + "0" * 24)
+    sockets = {MASTER: ["1"], WORKER: ["1", "2", "3", "4", "5"], LEAVING: ["6"]}
+    found = clients(MASTER, [WORKER, LEAVING], proc(sockets, lines, lines6))
+    assert found.number == 4
+    assert found.ports == {("192.0.2.1", 443), ("192.0.2.2", 443), ("2001:db8::1", 443), ("2001:db8::", 8443)}

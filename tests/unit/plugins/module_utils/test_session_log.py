@@ -24,7 +24,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection
     secure,
     set_append_only,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import shorten
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import Log, shorten
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import Wanted, end_sessions, open_sessions
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="what is given away is root's")
@@ -161,6 +161,7 @@ def old_worker(monkeypatch: pytest.MonkeyPatch) -> None:
 def sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = {(("192.0.2.1", 443), ("203.0.113.7", port)): ("", "") for port in range(50001, 50010)}
     monkeypatch.setattr(_sockets, "live_sockets", lambda ports: pairs)
+    monkeypatch.setattr(_sockets, "live_pairs", lambda wanted: {pair: pairs[pair] for pair in wanted if pair in pairs})
 
 
 @as_root
@@ -180,6 +181,14 @@ def test_a_path_that_changed_twice_and_back_is_followed_and_no_further(old_worke
     assert former_logs("/c") == ["/a", "/b"]
     remember(["/b"], ["/c"])
     assert sorted(former_logs("/b")) == ["/a", "/c"]
+    assert former_logs("/other") == []
+
+
+@as_root
+def test_processes_are_not_looked_through_for_a_log_that_has_no_former_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_session_log, "_oldest_worker", lambda: 0.0)
+    remember(["/b"], ["/a"])
+    monkeypatch.setattr(_session_log, "_oldest_worker", lambda: pytest.fail("all processes were looked through"))
     assert former_logs("/other") == []
 
 
@@ -261,3 +270,51 @@ def test_logs_of_former_paths_are_released_in_a_folder_of_their_own(
         assert [flag(log), flag(former)] == [False, not is_released]
     finally:
         release(str(former))
+
+
+@pytest.mark.parametrize("kind", ["S", "K"])
+def test_whatever_a_full_disk_left_of_a_line_the_next_one_counts(kind: str) -> None:
+    torn = start(1, 50001)[:-1] + " gate /wss 3240-3600"
+    whole = f"{kind}{start(2, 50002)[1:]}"
+    for cut in range(1, len(torn) + 1):
+        log = Log()
+        log.feed((torn[:cut] + whole).encode())
+        assert [session.key[1] for session in log.open.values()] == ["2"], torn[:cut]
+        # As it is written again when the log is shortened
+        assert [session.line for session in log.open.values()] == [whole[:-1].encode()]
+        log.feed(f"{torn[:cut]}E 1800000001.456 {os.getpid()} 2 1 101\n".encode())
+        assert not log.open, torn[:cut]
+
+
+def test_what_is_torn_off_an_end_hides_no_line() -> None:
+    torn = f"E 1800000001.456 {os.getpid()} 1 1 101"
+    for cut in range(1, len(torn) + 1):
+        log = Log()
+        log.feed((torn[:cut] + start(2)).encode())
+        assert [session.key[1] for session in log.open.values()] == ["2"], torn[:cut]
+
+
+def test_holes_in_the_log_hide_no_line() -> None:
+    log = Log()
+    log.feed(b"\0" * 4096 + start(1).encode() + b"\0" * 4096 + start(2, 50002).encode())
+    assert [session.key[1] for session in log.open.values()] == ["1", "2"]
+    assert all(session.line.startswith(b"S ") for session in log.open.values())
+
+
+def test_a_session_whose_line_is_gone_is_known_on_unless_it_is_over() -> None:
+    before = Log()
+    before.feed(start(1).encode())
+    (session,) = before.open.values()
+    log = Log()
+    log.keep(session)
+    assert list(log.open.values()) == [session]
+    # Its end was logged, while its connection went on without the token.
+    log.feed(f"E 1800000001.456 {os.getpid()} 1 1 101\n".encode())
+    assert not log.open
+    log.keep(session)
+    assert not log.open
+    # Another connection has its ports.
+    log = Log()
+    log.feed(start(2).encode())
+    log.keep(session)
+    assert [one.key[1] for one in log.open.values()] == ["2"]

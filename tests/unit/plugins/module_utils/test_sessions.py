@@ -79,6 +79,9 @@ class Kernel:
     def live(self, ports: object) -> dict[sockets.Pair, tuple[str, str]]:
         return {pair: ends for pair, ends in self.up.items() if pair[0][1] in set(ports)}  # type: ignore[call-overload]
 
+    def live_pairs(self, pairs: set[sockets.Pair]) -> dict[sockets.Pair, tuple[str, str]]:
+        return {pair: ends for pair, ends in self.up.items() if pair in pairs}
+
     def close(self, ends: list[tuple[str, str]]) -> str:
         if not self.complaint:
             self.closed += ends
@@ -90,6 +93,7 @@ class Kernel:
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     fake = Kernel()
     monkeypatch.setattr(sockets, "live_sockets", fake.live)
+    monkeypatch.setattr(sockets, "live_pairs", fake.live_pairs)
     monkeypatch.setattr(sockets, "close_sockets", fake.close)
     monkeypatch.setattr(session_log, "is_running", lambda pid: pid not in fake.crashed)
     monkeypatch.setattr(session_log, "started_at", fake.started.get)
@@ -429,6 +433,35 @@ def test_what_ss_complains_of_is_told_and_a_missing_cgroup_is_no_complaint(monke
         sockets.live_sockets([443])
 
 
+def test_for_the_sessions_of_one_token_no_other_connection_is_listed(
+    log: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy gate has thousands, and the list of all takes longer than the end of one."""
+    kernel.connect(50001)
+    kernel.connect(50002)
+    log.write_text(start(ONE) + start(TWO, 2, 50002))
+    monkeypatch.setattr(sockets, "live_sockets", lambda _ports: pytest.fail("all connections were listed"))
+    assert end_sessions(str(log), Wanted([ONE])) == Ended(1, 1)
+
+
+def test_many_connections_are_closed_in_few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each the kernel goes through all: 10,000 in calls of 40 took five seconds."""
+    calls: list[list[str]] = []
+    monkeypatch.setattr(sockets, "_ss", lambda arguments: calls.append(arguments) or ("", ""))
+    assert sockets.close_sockets([("192.0.2.1:443", f"203.0.113.7:{port}") for port in range(10_000, 11_000)]) == ""
+    assert len(calls) == 5
+    assert sum(call[-1].count("203.0.113.7:") for call in calls) == 1000
+
+
+def test_an_address_that_comes_again_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is most of what a line of the log takes, and a busy gate writes a thousand a second."""
+    read = []
+    real = sockets.ipaddress.ip_address
+    monkeypatch.setattr(sockets.ipaddress, "ip_address", lambda text: read.append(text) or real(text))
+    tokens_of(*(start(ONE, number, 50000 + number, client="203.0.113.77") for number in range(1, 6)))
+    assert read.count("203.0.113.77") == 1
+
+
 def test_a_dry_run_counts_and_closes_nothing(log: Path, kernel: Kernel) -> None:
     log.write_text(start(ONE))
     kernel.connect(50001)
@@ -597,7 +630,7 @@ def test_a_line_has_the_place_and_the_lifetime_of_a_session() -> None:
     log = session_log.Log()
     log.feed((start(ONE).rstrip("\n") + " gate.example.com /wss 3240-3600\n").encode())
     log.feed((start(TWO, connection=2, port=50002).rstrip("\n") + " gate.example.com /wss -\n").encode())
-    with_lifetime, without = log.open.values()
+    with_lifetime, without = list(log.open.values())
     assert (with_lifetime.server_name, with_lifetime.location) == ("gate.example.com", "/wss")
     assert (with_lifetime.lifetime, without.lifetime) == ((3240, 3600), None)
 
@@ -605,7 +638,7 @@ def test_a_line_has_the_place_and_the_lifetime_of_a_session() -> None:
 def test_a_session_may_have_no_token() -> None:
     log = session_log.Log()
     log.feed(start(session_log.NONE).encode())
-    (session,) = log.open.values()
+    (session,) = list(log.open.values())
     assert session.token == ""
     assert not Wanted([""], [""], {"": 1e12}).covers(session)
 

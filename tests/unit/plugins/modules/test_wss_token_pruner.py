@@ -41,29 +41,53 @@ PYTHON = shipped.choose_python(sys.executable)
 AGENT = "wssgate-agent.service"
 TIMER = "wssgate-token-prune.timer"
 SERVICE = "wssgate-token-prune.service"
+# Of nobody
+AUTHORITY = """\
+-----BEGIN CERTIFICATE-----
+MIIBfDCCASOgAwIBAgIUSJsO/7BTfXiX6YeToXy0jNIuZlgwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJQXV0aG9yaXR5MB4XDTI2MTEyOTAyNDE1NloXDTM2MTEyNjAy
+NDE1NlowFDESMBAGA1UEAwwJQXV0aG9yaXR5MFkwEwYHKoZIzj0CAQYIKoZIzj0D
+AQcDQgAEeys8Dl9/kJ3i/jYZ1AS6aMskCQOIndf3bfIZXzof+ew1P06d1dv4gfF/
+RHv9m7xVuCyDEY69I+TExr2ZB3BsuaNTMFEwHQYDVR0OBBYEFAUlP+6SIWV0TCMD
+1TiPmLiVYlUFMB8GA1UdIwQYMBaAFAUlP+6SIWV0TCMD1TiPmLiVYlUFMA8GA1Ud
+EwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDRwAwRAIgAj+jwDjDzpi36JJ60hnpghqt
+kmEB+o+TrzEWZphXdJ8CIDEfVF62nNfOfY9SMHMeWsdG8c59i3ndmRrk3Pay5oh0
+-----END CERTIFICATE-----
+"""
 AGENT_CODE = {
     "_agent/agent.py",
+    "_agent/asked.py",
+    "_agent/asking.py",
     "_agent/causes.py",
     "_agent/ending.py",
     "_agent/duty.py",
     "_agent/left_open.py",
+    "_agent/lifetime.py",
+    "_agent/look_ahead.py",
+    "_agent/order_duty.py",
+    "_agent/order_work.py",
+    "_agent/orders.py",
     "_agent/log_watch.py",
+    "_agent/notify.py",
     "_agent/settings.py",
     "_agent/service.py",
     "_agent/store_watch.py",
+    "_agent/webhook.py",
     "_host/files.py",
     "_host/inotify.py",
     "_host/lent.py",
     "_host/systemd.py",
     "_host/wall_timer.py",
-    "_sessions/follow.py",
+    "_sessions/selection.py",
 }
 # That of a package which an earlier task of the play installs.
 GROUP_TO_COME = "group-to-come"
 CODE = {
     "__init__.py",
     "_agent/__init__.py",
+    "_agent/notify_settings.py",
     "_agent/prune.py",
+    "_agent/revoking.py",
     "_host/__init__.py",
     "_host/error.py",
     "_host/files.py",
@@ -71,6 +95,7 @@ CODE = {
     "_host/run.py",
     "_sessions/__init__.py",
     "_sessions/ending.py",
+    "_sessions/follow.py",
     "_sessions/log.py",
     "_sessions/sockets.py",
     "_sessions/protection.py",
@@ -275,6 +300,127 @@ def test_absent_takes_the_agent_away(machine: Machine, run: Any) -> None:
     assert run(state="absent")["changed"]
     assert not machine.library.exists() and not (machine.units / AGENT).exists()
     assert machine.calls == [["disable", "--now", AGENT], ["daemon-reload"]]
+
+
+# An application that is told
+
+KEY = "whsec_" + "c2VjcmV0" * 4
+ANOTHER_KEY = "whsec_" + "b3RoZXJz" * 4
+TOLD = {"scheduler": "agent", "notify_url": "http://unix:/run/app.sock:/ending", "notify_key": KEY}
+
+
+def test_whom_the_agent_tells_is_in_a_file_for_root_alone_and_nowhere_else(machine: Machine, run: Any) -> None:
+    answer = run(**TOLD, notify_grace=20, _ansible_diff=True)
+    path = machine.root / "state" / "settings.json"
+    assert json.loads(path.read_text()) == {
+        "store": str(machine.store), "notify": {"url": TOLD["notify_url"], "key": KEY, "grace": 20, "ca": ""},
+    }  # fmt: skip
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    others = [one for one in machine.root.rglob("*") if one.is_file() and one != path]
+    assert not [one for one in others if KEY.encode() in one.read_bytes()]
+    assert KEY not in json.dumps(answer) + str(machine.calls)
+    shown = next(one for one in answer["diff"] if one["after_header"] == str(path))
+    assert shown["before"] == ""
+    assert shown["after"] == f"store: {machine.store}\ngrace: 20\napplication: unix:/run/app.sock\nkey: hidden\n"
+    assert not run(**TOLD, notify_grace=20)["changed"]
+
+
+def test_another_key_has_the_agent_start_anew_and_no_diff_shows_it(machine: Machine, run: Any) -> None:
+    run(**TOLD)
+    machine.calls.clear()
+    answer = run(**{**TOLD, "notify_key": ANOTHER_KEY}, _ansible_diff=True)
+    assert ["restart", AGENT] in machine.calls
+    (shown,) = answer["diff"]
+    assert shown["after"].endswith("key: hidden, another one\n")
+    assert KEY not in str(answer) and ANOTHER_KEY not in str(answer)
+
+
+def test_an_application_that_is_told_no_longer_leaves_no_secret(machine: Machine, run: Any) -> None:
+    run(**TOLD)
+    machine.calls.clear()
+    answer = run(scheduler="agent")
+    path = machine.root / "state" / "settings.json"
+    assert not path.exists()
+    assert answer["changed_files"] == [str(path)] and ["restart", AGENT] in machine.calls
+    assert not run(scheduler="agent")["changed"]
+
+
+@pytest.mark.parametrize("change", [{"state": "absent"}, {"scheduler": "cron"}])
+def test_the_secret_goes_with_the_agent(machine: Machine, run: Any, change: dict[str, str]) -> None:
+    run(**TOLD)
+    (machine.root / "state" / "asked.json").write_text("[]")
+    run(**change)
+    assert not (machine.root / "state").exists()
+
+
+def test_the_agent_s_unit_reaches_as_much_of_the_network_as_the_application_needs(machine: Machine, run: Any) -> None:
+    def network(url: str) -> set[str]:
+        run(**{**TOLD, "notify_url": url})
+        lines = (machine.units / AGENT).read_text().splitlines()
+        return {line for line in lines if line.startswith(("RestrictAddressFamilies=", "IPAddress"))}
+
+    none = {"RestrictAddressFamilies=AF_NETLINK AF_UNIX", "IPAddressDeny=any"}
+    some = {"RestrictAddressFamilies=AF_NETLINK AF_UNIX AF_INET AF_INET6"}
+    assert network("http://unix:/run/app.sock") == none
+    assert network("http://127.0.0.1:8080/") == {*some, "IPAddressDeny=any", "IPAddressAllow=127.0.0.1"}
+    assert network("https://[2001:db8::1]/") == {*some, "IPAddressDeny=any", "IPAddressAllow=2001:db8::1"}
+    assert network("http://localhost/") == {*some, "IPAddressDeny=any", "IPAddressAllow=localhost"}
+    assert network("https://app.example.com/") == some
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"notify_url": ""}, "notify_key needs notify_url"),
+        ({"notify_url": "", "notify_key": "", "notify_grace": 5}, "notify_grace needs notify_url"),
+        ({"notify_key": ""}, "notify_url needs notify_key"),
+        ({"notify_key": "secret"}, "notify_key must be whsec_ and the base64 of 24 to 64 random bytes"),
+        ({"notify_key": "whsec_!"}, "is no base64"),
+        ({"notify_key": "whsec_" + "c2VjcmV0" * 3}, "not of 18"),
+        ({"notify_key": "whsec_" + "c2VjcmV0" * 11}, "not of 66"),
+        ({"notify_grace": 61}, "notify_grace must be 0 to 60 seconds, not 61"),
+        ({"notify_grace": -1}, "notify_grace must be 0 to 60 seconds, not -1"),
+        ({"scheduler": "cron"}, "needs the agent"),
+        ({"scheduler": "none"}, "needs the agent"),
+        ({"scheduler": "systemd"}, "needs the agent"),
+        ({"session_log": ""}, "notify_url needs session_log"),
+        ({"notify_url": "ftp://a"}, "must begin with http://"),
+        ({"notify_url": "http://"}, "must have the name or the address of a host"),
+        ({"notify_url": "http://a b/"}, "must have the name or the address of a host"),
+        ({"notify_url": "http://a/\u00e9"}, "printable ASCII"),
+        ({"notify_url": "http://a/x#y"}, "printable ASCII only, without blanks and #"),
+        ({"notify_url": "http://user:pass@a/"}, "no user and no password"),
+        ({"notify_url": "http://a:0/"}, "port of 1 to 65535"),
+        ({"notify_url": "http://a:65536/"}, "port of 1 to 65535"),
+        ({"notify_url": "http://a:b/"}, "port of 1 to 65535"),
+        ({"notify_url": "http://[::g]/"}, "no IPv6 address"),
+        ({"notify_url": "http://a/\r\nX-Y: z"}, "printable ASCII"),
+        ({"notify_url": "https://unix:/run/app.sock"}, "there is no TLS on it"),
+        ({"notify_url": "http://unix:/"}, "absolute path of a socket"),
+        ({"notify_url": "http://unix:/run/../app.sock"}, "absolute path of a socket"),
+        ({"notify_url": "http://unix:/tmp/app.sock"}, "may not look below"),
+        ({"notify_url": "http://unix:/" + "a" * 200}, "107 characters at most"),
+        ({"notify_ca_path": "/etc/hosts"}, "holds no certificates in PEM"),
+        ({"notify_ca_path": "/nowhere/ca.pem"}, "is not on this host"),
+        ({"notify_ca_path": "ca.pem"}, "must be absolute"),
+    ],
+)
+def test_what_cannot_work_is_one_error_and_changes_nothing(
+    machine: Machine, run: Any, change: dict[str, Any], words: str
+) -> None:
+    answer = run(**{**TOLD, **change})
+    assert answer["failed"] and words in answer["msg"], answer
+    assert not machine.files() and not machine.calls
+    assert KEY not in str(answer) and "pass@" not in answer["msg"]
+
+
+def test_an_authority_is_for_https_alone(machine: Machine, run: Any, tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.write_text(AUTHORITY)
+    assert "https://" in run(**TOLD, notify_ca_path=str(authority))["msg"]
+    answer = run(**{**TOLD, "notify_url": "https://app.example.com"}, notify_ca_path=str(authority))
+    assert json.loads((machine.root / "state" / "settings.json").read_text())["notify"]["ca"] == AUTHORITY
+    assert "authorities: 1" in str(answer["diff"])
 
 
 # systemd

@@ -1009,6 +1009,26 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         ("server 'wcs', locations[0]", "max_sessions_per_token goes with a token", "auth is none"),
     ),
+    "a lifetime without a session log": (
+        [server(location(max_session_lifetime=3600))],
+        {"session_log_path": ""},
+        ("server 'wcs', locations[0]", "max_session_lifetime needs the session log", "set token_store_session_log"),
+    ),
+    "sessions listed without a session log": (
+        [server(location(auth="none", session_listed=True))],
+        {"session_log_path": ""},
+        ("server 'wcs', locations[0]", "session_listed needs the session log", "set token_store_session_log"),
+    ),
+    "a lifetime of no whole number": (
+        [server(location(max_session_lifetime="1h"))],
+        {"session_log_path": "/var/log/s.log"},
+        ("server 'wcs', locations[0]", "max_session_lifetime '1h' is not a whole number", "from 0 to 10000000"),
+    ),
+    "a spread of more than half": (
+        [server(location(max_session_lifetime=3600, max_session_lifetime_spread=51))],
+        {"session_log_path": "/var/log/s.log"},
+        ("server 'wcs', locations[0]", "max_session_lifetime_spread 51 is not a whole number", "from 0 to 50"),
+    ),
     "a limit below nothing": (
         [server(location(max_attempts_per_second=-1))],
         {},
@@ -1390,6 +1410,9 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "max_attempts_per_second": 1,
         "max_sessions_per_address": 1,
         "max_sessions_per_token": 1,
+        "max_session_lifetime": 3600,
+        "max_session_lifetime_spread": 10,
+        "session_listed": True,
         "client_ip_header": "X-Client-IP",
         "forward_credentials": True,
         "upstream_host": "app.example:8443",
@@ -1514,7 +1537,8 @@ def placed(kind: str, key: str, value: t.Any) -> t.Tuple[Options, Options]:
     if kind == "server":
         return server(**options), {}
     if kind == "location":
-        return server(location(**options)), {}
+        needs_log = key in ("max_session_lifetime", "session_listed") and value not in (0, False)
+        return server(location(**options)), {"session_log_path": "/var/log/s.log"} if needs_log else {}
     if kind == "upstream_header":
         return server(location(upstream_headers=[{"value": "v", **options}])), {}
     if kind == "listen":
@@ -1561,6 +1585,8 @@ BOUNDS = [
     ("location", "max_attempts_per_second", 0, 10**6),
     ("location", "max_sessions_per_address", 0, 65535),
     ("location", "max_sessions_per_token", 0, 65535),
+    ("location", "max_session_lifetime", 0, 10**7),
+    ("location", "max_session_lifetime_spread", 0, 50),
     ("peer", "weight", 1, 65535),
     ("peer", "max_fails", 0, 65535),
     ("peer", "fail_timeout", 1, 86400),
@@ -1758,6 +1784,8 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "client_certificate_required": False,
                 "extra_directives": "",
                 "limits": {"attempts": 0, "sessions_per_address": 0, "sessions_per_token": 0},
+                "session_lifetime": "",
+                "session_noted": False,
             }
         ],
     }
@@ -2514,6 +2542,46 @@ def test_limits_get_a_zone_each() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("most", "spread", "lifetime"),
+    [
+        (0, 10, ""),
+        (3600, 10, "3240-3600"),
+        (3600, 0, "3600-3600"),
+        (3600, 50, "1800-3600"),
+        (1, 50, "1-1"),
+        (10**7, 33, "6700000-10000000"),
+    ],
+)
+def test_a_session_lasts_as_long_as_it_may_or_a_little_less(most: int, spread: int, lifetime: str) -> None:
+    one = location(max_session_lifetime=most, max_session_lifetime_spread=spread)
+    (place,) = model(server(one), session_log_path="/var/log/s.log")["servers"][0]["locations"]
+    assert place["session_lifetime"] == lifetime
+
+
+@pytest.mark.parametrize(
+    ("auth", "is_noted"),
+    [
+        ("none", True),
+        ("basic", True),
+        ("external", True),
+        ("token_or_basic", True),
+        ("token", False),
+        ("token_and_basic", False),
+    ],
+)
+def test_sessions_are_noted_besides_where_no_token_has_to_let_them_in(auth: str, is_noted: bool) -> None:
+    def place(**options: t.Any) -> t.Dict[str, t.Any]:
+        if auth == "external":
+            options["external_auth_url"] = "http://127.0.0.1:9000/check"
+        gate = server(location(auth=auth, **options))
+        return model(gate, session_log_path="/var/log/s.log", **BASIC)["servers"][0]["locations"][0]
+
+    assert place(session_listed=True)["session_noted"] is is_noted
+    assert place(max_session_lifetime=60)["session_noted"] is is_noted
+    assert place()["session_noted"] is False
+
+
 def test_another_cookie_means_a_zone_of_another_name() -> None:
     def zones(*names: str) -> dict[str, str]:
         locations = [
@@ -2603,6 +2671,19 @@ def test_an_open_reverse_proxy_is_warned_of() -> None:
     assert warnings(path="/app", auth="none", http=True) == []
     assert warnings(path="/app/", http=True) == []
     assert warnings(path="/app/", auth="none") == []
+
+
+def test_a_lifetime_that_a_unix_socket_knows_nothing_of_gets_a_warning() -> None:
+    def warnings(*listen: Options, **more: t.Any) -> list[str]:
+        context = {**CONTEXT, "session_log_path": "/var/log/s.log"}
+        return _gate.gate_warnings([server(location(**more), listen=list(listen))], context)
+
+    port, socket = {"port": 443}, {"unix": "/run/gate.sock", "tls": False}
+    (found,) = warnings(port, socket, max_session_lifetime=60)
+    assert found.startswith(
+        "server 'wcs', locations[0]: max_session_lifetime ends no session that comes by /run/gate.sock"
+    )
+    assert warnings(port, max_session_lifetime=60) == warnings(port, socket, session_listed=True) == []
 
 
 def test_plain_requests_are_let_through_where_that_is_asked_for_in_any_spelling() -> None:

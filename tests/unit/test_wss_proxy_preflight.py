@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Role wss_proxy refuses a max_session_lifetime on hosts where nothing ends sessions in time."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+try:
+    from ansible.template import trust_as_template
+except ImportError:  # ansible-core before 2.19 trusts every variable
+
+    def trust_as_template(value: str) -> str:
+        return value
+
+
+ROLE = Path(__file__).resolve().parents[2] / "roles" / "wss_proxy"
+TASKS = yaml.safe_load((ROLE / "tasks" / "preflight.yml").read_text(encoding="utf-8"))
+WITH_STORE = ["wssgate.nginx.nginx", "wssgate.nginx.token_store", "wssgate.nginx.wss_proxy"]
+WITHOUT_STORE = ["wssgate.nginx.nginx", "wssgate.nginx.wss_proxy"]
+# What each task that looks registers, where it runs.
+SYSTEMD = {"stat": {"isdir": True}}
+NO_SYSTEMD = {"stat": {"exists": False}}
+
+
+def words_for(
+    pruner: str,
+    roles: t.Sequence[str] = WITH_STORE,
+    systemd: t.Optional[t.Dict[str, t.Any]] = None,
+    scheduler: str = "none",
+    lifetimes: t.Sequence[str] = ("/wss",),
+    **given: t.Any,
+) -> t.Optional[str]:
+    """What the preflight reports; None where it passes."""
+    registered = {"__wss_proxy_systemd": systemd or NO_SYSTEMD, "__wss_proxy_pruner": {"scheduler": scheduler}}
+    variables = {
+        "__wss_proxy_agent_is_chosen_by": pruner,
+        "__wss_proxy_lifetimes": list(lifetimes),
+        "ansible_play_role_names": list(roles),
+        "ansible_check_mode": False,
+        "inventory_hostname": "proxy1",
+        **given,
+    }
+
+    def value(expression: str) -> t.Any:
+        templar = Templar(loader=DataLoader(), variables=variables)
+        return templar.template(trust_as_template(f"{{{{ ({expression}) | bool }}}}"))
+
+    for name, found in registered.items():
+        (task,) = [task for task in TASKS if task.get("register") == name]
+        variables[name] = found if all(value(condition) for condition in task["when"]) else {"skipped": True}
+    (task,) = [task for task in TASKS if "an agent ends sessions in time" in task["name"]]
+    if not value(task["when"]) or value(task["ansible.builtin.assert"]["that"]):
+        return None
+    words = Templar(loader=DataLoader(), variables=variables).template(
+        trust_as_template(task["ansible.builtin.assert"]["fail_msg"])
+    )
+    return str(words)
+
+
+def test_the_agent_is_taken() -> None:
+    assert words_for("agent") is None
+    assert words_for("auto", systemd=SYSTEMD) is None
+    assert words_for("auto", WITHOUT_STORE, scheduler="agent") is None
+
+
+@pytest.mark.parametrize("pruner", ["cron", "systemd", "none"])
+def test_what_only_prunes_is_refused(pruner: str) -> None:
+    assert words_for(pruner, systemd=SYSTEMD, scheduler="agent") == (
+        f"max_session_lifetime (/wss) needs the agent of role token_store, and token_store_pruner is {pruner}: "
+        "set it to auto, or set max_session_lifetime to 0."
+    )
+
+
+def test_a_host_without_systemd_is_refused_by_its_name() -> None:
+    assert words_for("auto", lifetimes=["/wss", "/app/"]) == (
+        "max_session_lifetime (/wss, /app/) needs the agent of role token_store, and proxy1 does not run systemd, "
+        "which runs it: use another host, or set max_session_lifetime to 0."
+    )
+
+
+@pytest.mark.parametrize("scheduler", ["cron", "systemd", "none"])
+def test_so_is_one_without_an_agent_where_no_role_of_the_play_installs_it(scheduler: str) -> None:
+    words = words_for("auto", WITHOUT_STORE, SYSTEMD, scheduler)
+    assert words is not None and "proxy1 has none: run role wssgate.nginx.token_store before this one" in words
+    # What an earlier play would have installed is not there in a dry run.
+    assert words_for("auto", WITHOUT_STORE, scheduler=scheduler, ansible_check_mode=True) is None
+
+
+def test_without_a_lifetime_nothing_is_asked_for() -> None:
+    assert words_for("cron", lifetimes=()) is None
+    assert words_for("auto", lifetimes=()) is None
