@@ -54,6 +54,7 @@ class JwtGate(LocalGate):
             "/opaque": {"auth": "token", "issuers": [], "sources": ["cookie", "bearer"]},
             "/forwarded": {"forward_credentials": True},
             "/plain": {"http": True},
+            "/listed": {"session_listed": True},
         }
         super().__init__(
             [
@@ -267,6 +268,18 @@ def test_a_session_of_a_signed_token_is_not_in_the_session_log(gate: JwtGate) ->
     before = gate.session_log.read_text() if gate.session_log.exists() else ""
     assert gate.status("/wss", cookie(MAIN.sign(claims()))) == 101
     assert (gate.session_log.read_text() if gate.session_log.exists() else "") == before
+
+
+def test_a_listed_session_of_a_signed_token_has_no_token_in_the_log(gate: JwtGate) -> None:
+    token = MAIN.sign(claims())
+    assert gate.status("/listed", cookie(token)) == 101
+    wait_for(lambda: "/listed" in gate.session_log.read_text())
+    (line,) = (line for line in gate.session_log.read_text().splitlines() if " /listed " in line)
+    assert line.split()[10:] == ["-", "gate", "/listed", "-"]
+    assert token.rpartition(".")[2] not in gate.session_log.read_text()
+    before = gate.session_log.read_text().count("/listed")
+    assert gate.status("/listed", cookie(MAIN.sign(claims(exp=1)))) == 403
+    assert gate.session_log.read_text().count("/listed") == before
 
 
 def test_plain_requests_need_the_token_and_preflights_do_not(gate: JwtGate) -> None:
