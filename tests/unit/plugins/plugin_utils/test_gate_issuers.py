@@ -170,7 +170,7 @@ P521 = ec.generate_private_key(ec.SECP521R1())
     ],
 )
 def test_a_bad_key_gets_one_sentence(text: str, words: t.Tuple[str, ...]) -> None:
-    _, problems = read(issuer(keys=[{"content": text or " "}]))
+    _found, problems = read(issuer(keys=[{"content": text or " "}]))
     assert len(problems) == 1, problems
     assert problems[0].startswith("issuer 'main', keys[0]: ")
     assert all(word in problems[0] for word in words), problems
@@ -232,7 +232,7 @@ def test_a_bad_key_gets_one_sentence(text: str, words: t.Tuple[str, ...]) -> Non
     ],
 )
 def test_a_bad_issuer_gets_one_sentence(given: t.List[t.Any], words: t.Tuple[str, ...]) -> None:
-    _, problems = read(*given)
+    _found, problems = read(*given)
     assert len(problems) == 1, problems
     assert all(word in problems[0] for word in words), problems
 
@@ -280,7 +280,7 @@ def test_files_of_keys_are_taken_as_they_were_read() -> None:
     found, problems = read(issuer(keys=[{"source": "a.pem"}, {"path": "/etc/b.pem"}]), key_files=files)
     assert problems == []
     assert [key["algorithms"] for key in found["main"]["keys"]] == [["ES256"], ["RS256", "PS256"]]
-    _, problems = read(issuer(keys=[{"path": "/etc/c.pem"}]), key_files=files)
+    _found, problems = read(issuer(keys=[{"path": "/etc/c.pem"}]), key_files=files)
     assert problems == ["issuer 'main', keys[0]: path: /etc/c.pem is not on the host"]
 
 
