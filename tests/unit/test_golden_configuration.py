@@ -59,8 +59,8 @@ def hosts() -> t.Dict[str, Options]:
 
 
 def without_copies(text: str) -> str:
-    """The page without the script and the style that it has word for word: they are files of their own."""
-    for name in ("connection_check.js", "connection_check.css"):
+    """Without the scripts and the style that are in it word for word: they are files of their own."""
+    for name in ("connection_check.js", "connection_check.css", "jwt.js"):
         copy = (ROOT / "roles/wss_proxy/files" / name).read_text(encoding="utf-8").strip()
         text = text.replace(copy, f"({name})")
     return text
@@ -139,6 +139,7 @@ def test_the_golden_set_has_every_option() -> None:
     variables = every_option()
     servers = variables["wss_proxy_servers"]
     upstreams = variables["wss_proxy_upstreams"]
+    issuers = variables["wss_proxy_issuers"]
     locations = [item for server in servers for item in server["locations"]]
     used = {
         "wss_proxy_servers": servers,
@@ -150,6 +151,11 @@ def test_the_golden_set_has_every_option() -> None:
         "wss_proxy_servers.locations.http": dictionaries(item.get("http") for item in locations),
         "wss_proxy_servers.client_certificates": dictionaries(s.get("client_certificates") for s in servers),
         "wss_proxy_servers.error_pages": [item for server in servers for item in server.get("error_pages", [])],
+        "wss_proxy_issuers": issuers,
+        # No file is read here.
+        "wss_proxy_issuers.keys": [{"source": "", "path": ""}, *(key for issuer in issuers for key in issuer["keys"])],
+        "wss_proxy_issuers.require": [rule for issuer in issuers for rule in issuer.get("require", [])],
+        "wss_proxy_issuers.headers": [header for issuer in issuers for header in issuer.get("headers", [])],
         "wss_proxy_upstreams": upstreams,
         "wss_proxy_upstreams.servers": dictionaries(item for group in upstreams for item in group["servers"]),
     }

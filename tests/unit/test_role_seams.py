@@ -23,7 +23,7 @@ NAMES = _role_variables.ROLE_NAMES
 # The public variables that roles read of others, and why. Each has one default: the role's that has the variable.
 CROSSING: t.Dict[str, t.Dict[str, str]] = {
     "nginx": {
-        "wss_proxy_servers": "what nginx_needs is worked out from, together with the seven that follow",
+        "wss_proxy_servers": "what nginx_needs is worked out from, together with the eight that follow",
         "wss_proxy_upstreams": "their sockets may be in /tmp",
         "wss_proxy_http_redirect_enabled": "another port that clients connect to",
         "wss_proxy_http_redirect_port": "which one",
@@ -32,6 +32,7 @@ CROSSING: t.Dict[str, t.Dict[str, str]] = {
         "wss_proxy_session_log_path": "and there",
         "wss_proxy_acme_webroot": "nginx has to see the folder",
         "wss_proxy_drain_path": "nginx has to see the file, and uninstall removes it",
+        "wss_proxy_jwt_socket_path": "nginx asks itself about signed tokens by it",
     },
     "certificates": {
         "nginx_binary": "the program that takes a renewed certificate up",
@@ -55,6 +56,10 @@ CROSSING: t.Dict[str, t.Dict[str, str]] = {
         "token_store_session_log": "where sessions are noted",
         "token_store_pruner": "whether an agent ends sessions whose time is over",
         "nginx_directory": "where the gate's own files are",
+        "nginx_group": "the group that has to look into the folders of signed tokens",
+        "nginx_javascript_module": "whether there is one",
+        "nginx_javascript_packages": "whether a dry run can have nginx test the configuration",
+        "nginx_packages": "and whether nginx is there at all",
         "nginx_log_directory": "where its access log is",
         "nginx_found": "the versions that the configuration is written for",
     },

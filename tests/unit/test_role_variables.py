@@ -158,6 +158,10 @@ LEVELS = {
     "wss_proxy_servers.error_pages": _gate_options.ERROR_PAGE_DEFAULTS,
     "wss_proxy_upstreams": _gate_options.UPSTREAM_DEFAULTS,
     "wss_proxy_upstreams.servers": _gate_options.PEER_DEFAULTS,
+    "wss_proxy_issuers": _gate_options.ISSUER_DEFAULTS,
+    "wss_proxy_issuers.keys": _gate_options.ISSUER_KEY_DEFAULTS,
+    "wss_proxy_issuers.require": _gate_options.ISSUER_RULE_DEFAULTS,
+    "wss_proxy_issuers.headers": _gate_options.ISSUER_HEADER_DEFAULTS,
 }
 
 
@@ -170,13 +174,14 @@ def test_the_gate_and_its_specification_know_the_same_options_and_defaults(level
             assert options[name]["default"] == default, name
         else:
             # Needed, or worked out from something else.
-            assert default in ("", None, {}) or options[name].get("required"), name
+            assert default in ("", None, {}, []) or options[name].get("required"), name
 
 
 def test_the_gate_and_its_specification_offer_the_same_choices() -> None:
     assert nested("wss_proxy_servers")["auth"]["choices"] == list(_gate_options.SERVER_AUTH_KINDS)
     assert nested("wss_proxy_servers", "locations")["auth"]["choices"] == list(_gate_options.AUTH_KINDS)
     assert nested("wss_proxy_upstreams")["balancing"]["choices"] == list(_gate_options.BALANCING_METHODS)
+    assert nested("wss_proxy_issuers")["algorithms"]["choices"] == list(_gate_options.SIGNATURE_ALGORITHMS)
     assert nested("wss_proxy_upstreams")["scheme"]["choices"] == list(_gate_options.SCHEMES)
 
 
@@ -294,6 +299,15 @@ WHOLE: Options = {
             "tls_name": "app.example",
         }
     ],
+    "wss_proxy_issuers": [
+        {
+            "name": "main",
+            "issuer": "https://id.example.com",
+            "audience": ["wss"],
+            "keys": [{"source": "keys/main.pem"}, {"path": "/etc/ssl/main.pem"}],
+            "clock_skew": "10",
+        }
+    ],
     "wss_proxy_certificates": [{"name": "ecdsa", "provider": "selfsigned"}, {"name": "rsa", "provider": "files"}],
     "wss_proxy_htpasswd_files": [{"path": "/etc/nginx/.htpasswd", "users": []}],
     "wss_proxy_tls_profile": "modern",
@@ -315,7 +329,7 @@ def test_the_specification_takes_every_option_that_the_gate_takes() -> None:
     golden = {
         name: value
         for name, value in loaded(ROLES.parent / "tests/unit/data/golden/options.yml").items()
-        if name in ("wss_proxy_servers", "wss_proxy_upstreams")
+        if name in ("wss_proxy_servers", "wss_proxy_upstreams", "wss_proxy_issuers")
     }
     used = {*paths_of(WHOLE), *paths_of(golden)}
     assert {path for path in named if "." in path} == {
@@ -441,7 +455,30 @@ def test_what_a_play_hands_over_is_what_nginx_goes_by() -> None:
         "ports": [443],
         "writable_paths": [],
         "shared_tmp": True,
+        "javascript": False,
     }
+
+
+SIGNED = {"nginx_needs": {"javascript": True}}
+LINKED = {"__nginx_javascript_enabled": {"stdout": "/etc/nginx/modules-enabled/50-mod-http-js.conf"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "packages", "is_loaded"),
+    [
+        ({}, ["nginx"], False),
+        (SIGNED, ["nginx", "libnginx-mod-http-js"], True),
+        # Somebody else's modules-enabled loads it: twice would be an error.
+        ({**SIGNED, **LINKED}, ["nginx", "libnginx-mod-http-js"], False),
+        ({**SIGNED, "nginx_javascript_module": "builtin", "nginx_javascript_packages": []}, ["nginx"], False),
+    ],
+)
+def test_the_javascript_module_is_there_where_signed_tokens_are(
+    given: Options, packages: t.List[str], is_loaded: bool
+) -> None:
+    known = {"__nginx_javascript_enabled": {}, "wss_proxy_servers": [], **given}
+    assert worked_out("__nginx_wanted_packages", **known) == packages
+    assert worked_out("__nginx_loads_javascript", **known) is is_loaded
 
 
 def test_the_firewall_opens_the_ports_of_the_gate_s_servers() -> None:

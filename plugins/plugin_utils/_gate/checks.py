@@ -181,11 +181,27 @@ def _clear_identity_headers(gate: Gate) -> None:
     for server in gate.servers:
         for name in _subject_headers(server) + [location["client_ip_header"] for location in server["locations"]]:
             names.setdefault(name.lower(), name)
+    _check_claims(gate, names)
+    for name in [header["name"] for issuer in gate.issuers.values() for header in issuer["headers"]]:
+        for spelling in _with_spellings([name]):
+            names.setdefault(spelling.lower(), spelling)
     for server in gate.servers:
         for location in server["locations"]:
-            own = {name.lower() for name in [*_subject_headers(server), location["client_ip_header"]]}
+            claims = [header["name"] for header in (location["jwt"] or {"headers": []})["headers"]]
+            own = {name.lower() for name in [*_subject_headers(server), location["client_ip_header"], *claims]}
             location["cleared_headers"] = [name for key, name in names.items() if key not in own]
     _clear_upstream_headers(gate, names)
+
+
+def _check_claims(gate: Gate, taken: t.Mapping[str, str]) -> None:
+    for name, issuer in gate.issuers.items():
+        for header in issuer["headers"]:
+            if header["name"].lower() in taken:
+                gate.problems.add(
+                    f"issuer {name!r}, headers",
+                    f"{header['name']!r} is a header of the gate's own, which upstreams take for the client's address, "
+                    "name, path or method; name another",
+                )
 
 
 def _clear_upstream_headers(gate: Gate, taken: t.Mapping[str, str]) -> None:

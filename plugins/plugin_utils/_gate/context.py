@@ -40,6 +40,10 @@ GATE_HEADERS = (
 )
 
 
+# /var/lib/revoked, and not /var/lib.
+OWN_FOLDER_DEPTH = 3
+
+
 class Gate:
     """One reading of the operator's servers: the context, all that is wrong, and what the servers share."""
 
@@ -51,6 +55,7 @@ class Gate:
         self.certificates = self._named("certificates", "name")
         self.htpasswd_files = self._named("htpasswd_files", "path")
         self.upstreams: t.Dict[str, t.Dict[str, t.Any]] = {}
+        self.issuers: t.Dict[str, t.Dict[str, t.Any]] = {}
         self.cookies: t.Dict[str, t.Dict[str, t.Any]] = {}
         self.origins: t.List[t.Dict[str, t.Any]] = []
         self.addresses: t.List[t.Dict[str, t.Any]] = []
@@ -73,8 +78,11 @@ class Gate:
             "session_log_path",
             "acme_webroot",
             "drain_path",
+            "revocations_path",
+            "jwt_socket_path",
         ):
             context[key] = self.path(where, key, context[key])
+        self._check_own_folders(where, context)
         if context["drain_path"].startswith("/root/"):
             self.problems.add(
                 where,
@@ -87,6 +95,22 @@ class Gate:
             context[key] = self.problems.number(where, key, context[key], low, high)
         context["tls_profile"] = self.problems.choice(where, "tls_profile", context["tls_profile"], TLS_PROFILES)
         return context
+
+    def _check_own_folders(self, where: str, context: t.Mapping[str, t.Any]) -> None:
+        """The role makes these folders, and keeps others out of them: they must be nobody else's."""
+        self.unix_path(where, context["jwt_socket_path"])
+        if "wssgate" not in context["jwt_socket_path"].split("/")[-2:][0]:
+            self.problems.add(
+                where,
+                f"jwt_socket_path {context['jwt_socket_path']!r} is in a folder that is not the gate's own; have "
+                "wssgate in the folder's name, such as /run/wssgate/jwt.sock",
+            )
+        if not is_plain(context["revocations_path"]) or context["revocations_path"].count("/") < OWN_FOLDER_DEPTH:
+            self.problems.add(
+                where,
+                f"revocations_path {context['revocations_path']!r} is no folder of its own; name one such as "
+                "/var/lib/nginx/revoked",
+            )
 
     def _named(self, key: str, name: str) -> t.Dict[str, t.Any]:
         """What another role puts on the host, by name. That role checks the entries, here they are only looked up."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .._cookie_patterns import BEARER_PRESENT, BEARER_TOKEN
-from . import auth, checks, servers as servers_, tls, upstreams
+from .._cookie_patterns import BEARER_JWT, BEARER_PRESENT, BEARER_TOKEN
+from . import auth, checks, issuers, servers as servers_, tls, upstreams
 from .context import Gate
 
 # What the templates render of the context, as it was checked.
@@ -28,6 +28,8 @@ RENDERED_CONTEXT = (
     "buffer_size",
     "tls_tickets",
     "tls_profile",
+    "jwt_socket_path",
+    "revocations_path",
 )
 
 
@@ -39,6 +41,7 @@ def read(servers: t.Any, context: t.Any) -> Gate:
     """The servers as far as they can be read, with all that is wrong with them."""
     gate = Gate(context)
     gate.upstreams = upstreams.read(gate, gate.context["upstreams"])
+    gate.issuers = issuers.read(gate, gate.context["issuers"])
     for where, item in gate.problems.entries("wss_proxy", "wss_proxy_servers", servers):
         gate.servers.append(servers_.read(gate, where, item))
     checks.check(gate)
@@ -65,6 +68,10 @@ def gate_warnings(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = N
     return read(servers, context or {}).warnings
 
 
+def _has_bearer(locations: t.Iterable[t.Mapping[str, t.Any]], kind: str) -> bool:
+    return any("bearer" in location[kind]["sources"] for location in locations if location[kind])
+
+
 def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
     """What the templates render.
 
@@ -73,7 +80,9 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
     gate = read(servers, context or {})
     if gate.problems.found:
         raise GateError("\n".join(gate.problems.found))
-    plain = [location["http"] for server in gate.servers for location in server["locations"] if location["http"]]
+    locations = [location for server in gate.servers for location in server["locations"]]
+    plain = [location["http"] for location in locations if location["http"]]
+    signed = [location for location in locations if location["jwt"]]
     return {
         "servers": gate.servers,
         "upstreams": list(gate.upstreams.values()),
@@ -83,13 +92,16 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         "zones": gate.zones,
         "forwarded": gate.forwarded,
         "readings": gate.readings,
-        "has_bearer": any(
-            "bearer" in location["token"]["sources"]
-            for server in gate.servers
-            for location in server["locations"]
-            if location["token"]
-        ),
-        "bearer": {"patterns": {"token": BEARER_TOKEN, "present": BEARER_PRESENT}},
+        "has_bearer": _has_bearer(locations, "token"),
+        "has_jwt_bearer": _has_bearer(locations, "jwt"),
+        "bearer": {"patterns": {"token": BEARER_TOKEN, "jwt": BEARER_JWT, "present": BEARER_PRESENT}},
+        "jwt": {
+            "issuers": issuers.for_nginx(gate.issuers),
+            "locations": {location["slug"]: location["jwt"]["issuers"] for location in signed},
+            "headers": len(issuers.answer_headers(gate.issuers.values())),
+        }
+        if signed
+        else None,
         "has_http": bool(plain),
         "has_preflights": any(http["has_preflights"] for http in plain),
         "redirect_addresses": gate.redirect_addresses,

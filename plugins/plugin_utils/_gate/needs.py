@@ -29,8 +29,8 @@ T = t.TypeVar("T")
 
 
 def gate_needs(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
-    """Sockets that nginx makes, ports that others connect to, folders that it writes to, and whether they share
-    /tmp.
+    """Sockets that nginx makes, ports that others connect to, folders that it writes to, whether they share /tmp, and
+    whether it runs JavaScript.
     """
     gate = model.read(servers, context or {})
     sockets: t.List[t.Dict[str, t.Any]] = []
@@ -50,12 +50,17 @@ def gate_needs(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         redirect = _if_sound(gate, partial(listeners.redirect, gate, "", sound, options))
         if redirect and not all(is_loopback(address.rpartition(":")[0]) for address in redirect["addresses"]):
             ports.add(redirect["port"])
+    has_jwt = any(location["jwt"] for server in gate.servers for location in server["locations"])
+    if has_jwt:
+        # The workers are another user than the master, which makes it; its folder keeps everybody else out.
+        sockets.append({"path": gate.context["jwt_socket_path"], "mode": "0666", "group": ""})
     files = [*(socket["path"] for socket in sockets), gate.context["access_log_path"], gate.context["session_log_path"]]
     return {
         "sockets": sockets,
         "ports": sorted(ports),
         "writable_paths": list(dict.fromkeys(posixpath.dirname(path) for path in files if path)),
         "shared_tmp": is_in_tmp,
+        "javascript": has_jwt,
     }
 
 

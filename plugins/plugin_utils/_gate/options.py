@@ -22,6 +22,7 @@ TOKEN_SOURCES = CHOICES["wss_proxy_servers.locations.sources"]
 HTTP_METHODS = CHOICES["wss_proxy_servers.locations.http.methods"]
 BALANCING_METHODS = CHOICES["wss_proxy_upstreams.balancing"]
 TLS_PROFILES = CHOICES["wss_proxy_tls_profile"]
+SIGNATURE_ALGORITHMS = CHOICES["wss_proxy_issuers.algorithms"]
 # What is spoken to an upstream under each scheme, and the port where none is named.
 SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -35,10 +36,21 @@ ERROR_PAGE_DEFAULTS = OPTIONS["wss_proxy_servers.error_pages"]
 UPSTREAM_HEADER_DEFAULTS = OPTIONS["wss_proxy_servers.locations.upstream_headers"]
 UPSTREAM_DEFAULTS = OPTIONS["wss_proxy_upstreams"]
 PEER_DEFAULTS = OPTIONS["wss_proxy_upstreams.servers"]
+ISSUER_DEFAULTS = OPTIONS["wss_proxy_issuers"]
+ISSUER_KEY_DEFAULTS = OPTIONS["wss_proxy_issuers.keys"]
+ISSUER_RULE_DEFAULTS = OPTIONS["wss_proxy_issuers.require"]
+ISSUER_HEADER_DEFAULTS = OPTIONS["wss_proxy_issuers.headers"]
 
 # What else the filters take: the role's other variables, and facts.
 CONTEXT_DEFAULTS: t.Dict[str, t.Any] = {
     "upstreams": VARIABLES["wss_proxy_upstreams"],
+    "issuers": VARIABLES["wss_proxy_issuers"],
+    # What files of issuers' keys have, by 'source:' or 'path:' and the file: {content} or {problem}.
+    "key_files": {},
+    "revocations_path": VARIABLES["wss_proxy_revocations_path"],
+    "jwt_socket_path": VARIABLES["wss_proxy_jwt_socket_path"],
+    # nginx's JavaScript module, empty where there is none.
+    "javascript_module": FAMILIES[PLANNED_FAMILY]["nginx_javascript_module"],
     "certificates": [],
     "certificates_directory": DIRECTORY,
     "htpasswd_files": [],

@@ -126,7 +126,8 @@ def _connection_check(gate: Gate, where: str, server: t.Mapping[str, t.Any]) -> 
     for_pages = [
         loc
         for loc in server["locations"]
-        if not loc["token"] or "cookie" in loc["token"]["sources"] or auth.kind_of(loc["auth"]).is_any
+        if "cookie" in (loc["token"] or loc["jwt"] or {"sources": ["cookie"]})["sources"]
+        or auth.kind_of(loc["auth"]).is_any
     ]
     offered = [loc for loc in for_pages if not own or any(origins.includes(loc["origins"], origin) for origin in own)]
     if not offered:

@@ -14,7 +14,8 @@
   const token = byId('token');
   const tokenError = byId('token-error');
   const result = byId('result');
-  const isToken = new RegExp('^' + token.dataset.pattern + '$');
+  const isSignedToken = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
+  const isOpaqueToken = new RegExp('^' + token.dataset.pattern + '$');
 
   let socket = null;
   let cookie = null;
@@ -33,7 +34,8 @@
     };
   }
 
-  function takesToken(auth) { return auth.indexOf('token') === 0; }
+  function takesSignedToken(auth) { return auth.indexOf('jwt') === 0; }
+  function takesToken(auth) { return auth.indexOf('token') === 0 || takesSignedToken(auth); }
   function takesPassword(auth) { return /basic$/.test(auth); }
 
   function show(state, title, text) {
@@ -252,7 +254,7 @@
 
   function chooseplace() {
     const at = chosen();
-    const isOptional = at.auth === 'token_or_basic';
+    const isOptional = /_or_basic$/.test(at.auth);
     tokenField.hidden = !takesToken(at.auth);
     token.required = takesToken(at.auth) && !isOptional;
     byId('token-hint').textContent = isOptional
@@ -270,9 +272,12 @@
   form.addEventListener('submit', function (event) {
     event.preventDefault();
     token.value = token.value.trim();
+    const isSigned = takesSignedToken(chosen().auth);
+    const isToken = isSigned ? isSignedToken : isOpaqueToken;
     if (!tokenField.hidden && (token.value ? !isToken.test(token.value) : token.required)) {
-      complain(token.value ? 'This is no token: it has 16 to 128 letters, digits, \u201c_\u201d and \u201c-\u201d.'
-        : 'Enter a token.');
+      complain(!token.value ? 'Enter a token.'
+        : isSigned ? 'This is no signed token: it has three parts with dots between.'
+        : 'This is no token: it has 16 to 128 letters, digits, \u201c_\u201d and \u201c-\u201d.');
       token.focus();
       return;
     }

@@ -12,6 +12,7 @@ import typing as t
 
 from .basic import BASIC
 from .external import EXTERNAL
+from .jwt import JWT
 from .method import Kind, Method
 from .none import NONE
 from .token import TOKEN
@@ -24,6 +25,9 @@ KINDS: t.Dict[str, Kind] = {
         Kind("basic", (BASIC,)),
         Kind("token_or_basic", (BASIC, TOKEN), is_any=True),
         Kind("token_and_basic", (BASIC, TOKEN)),
+        Kind("jwt", (JWT,)),
+        Kind("jwt_or_basic", (BASIC, JWT), is_any=True),
+        Kind("jwt_and_basic", (BASIC, JWT)),
         Kind("external", (EXTERNAL,)),
         Kind("none", (NONE,)),
     )

@@ -929,7 +929,7 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         (
             "server 'wcs', locations[0]",
             "auth 'magic' is none of",
-            "token, basic, token_or_basic, token_and_basic, external, none",
+            "token, basic, token_or_basic, token_and_basic, jwt, jwt_or_basic, jwt_and_basic, external, none",
         ),
     ),
     "auth external without its URL": (
@@ -1099,11 +1099,6 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         [server(location(sources=["query"]))],
         {},
         ("server 'wcs', locations[0]", "sources 'query' is none of", "cookie, bearer"),
-    ),
-    "no source of tokens": (
-        [server(location(sources=[]))],
-        {},
-        ("server 'wcs', locations[0]", "sources is empty", "cookie, bearer"),
     ),
     "the only source of tokens not in a list": (
         [server(location(sources="bearer"))],
@@ -1401,6 +1396,7 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "auth": "token",
         "cookie_name": "AUTH",
         "sources": ["cookie", "bearer"],
+        "issuers": [],
         "origins": ["https://app.example.com"],
         "allow_missing_origin": True,
         "allow_from": ["192.0.2.1"],
@@ -1460,6 +1456,9 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
     "htpasswd": {"path": "/etc/nginx/.htpasswd"},
     "context": {
         "upstreams": [],
+        "issuers": [],
+        "revocations_path": "/var/lib/nginx/revoked",
+        "jwt_socket_path": "/var/lib/nginx/wssgate/jwt.sock",
         "certificates": [],
         "certificates_directory": "/etc/nginx/certificates",
         "token_store_path": STORE,
@@ -1499,6 +1498,9 @@ NOT_CHECKED = {
     ("context", "nginx_version"),
     ("context", "openssl_version"),
     ("context", "htpasswd_files"),
+    # Public keys, and whether there is a module: test_gate_issuers.py.
+    ("context", "key_files"),
+    ("context", "javascript_module"),
 }
 SMUGGLERS = [
     ";",
@@ -1761,6 +1763,8 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "realm": "Restricted",
                 "cookie": made["cookies"][0],
                 "token": {"slug": "AUTH", "variable": "wss_token_AUTH", "sources": ["cookie"]},
+                "uses_jwt": False,
+                "jwt": None,
                 "origins": made["origins"][0],
                 "upstream": {"url": "http://127.0.0.1:8080/wss", "path": "/wss", "tls": None},
                 "external": "",
@@ -1799,7 +1803,8 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
         }
     ]
     assert made["addresses"] == []
-    assert not made["has_bearer"] and not made["has_http"] and not made["has_preflights"]
+    assert made["jwt"] is None
+    assert not made["has_bearer"] and not made["has_jwt_bearer"] and not made["has_http"] and not made["has_preflights"]
     assert made["zones"] == []
     assert made["forwarded"] == []
     assert made["redirect_addresses"] == ["80", "[::]:80"]

@@ -13,7 +13,7 @@ from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import model
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.needs import gate_needs
 
 Options = t.Dict[str, t.Any]
-NOTHING = {"sockets": [], "ports": [], "writable_paths": ["/var/log/nginx"], "shared_tmp": False}
+NOTHING = {"sockets": [], "ports": [], "writable_paths": ["/var/log/nginx"], "shared_tmp": False, "javascript": False}
 
 
 def server(**options: t.Any) -> Options:

@@ -28,6 +28,7 @@ def location(path: str, **more: Any) -> dict[str, Any]:
         "http": None,
         "cookie": None,
         "token": None,
+        "jwt": None,
         "htpasswd_path": "",
         "external": "",
         "client_certificate_required": False,
@@ -99,6 +100,7 @@ def test_only_folders_with_others_in_them_that_let_others_in_refuse_anything() -
         {"http": {"methods": ["GET"]}},
         {"cookie": {"name": "A"}},
         {"token": {"sources": ["bearer"]}},
+        {"jwt": {"issuers": ["main"]}},
         {"htpasswd_path": "/x"},
         {"external": "http://a.example/"},
         {"client_certificate_required": True},
@@ -119,7 +121,7 @@ def test_whatever_decides_who_may_connect_makes_a_difference(more: dict[str, Any
 
 
 # Fields of methods that do not decide who is let in: they follow from others, or say how it is asked for.
-OTHER_FIELDS = {"uses_token", "uses_basic", "realm", "external_tls", "forwarded"}
+OTHER_FIELDS = {"uses_token", "uses_basic", "uses_jwt", "realm", "external_tls", "forwarded"}
 
 
 def test_what_a_method_of_authentication_goes_by_is_compared() -> None:

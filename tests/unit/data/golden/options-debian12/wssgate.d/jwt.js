@@ -1,0 +1,2 @@
+// Ansible managed by wssgate.nginx; changes made here are lost
+(jwt.js)
