@@ -497,5 +497,5 @@ def test_a_lifetime_that_nothing_would_enforce_is_refused_before_anything_change
         with pytest.raises(AssertionError) as refused:
             gate.apply()
         text = " ".join(str(refused.value).split())
-        assert "max_session_lifetime (/wss) needs the agent of role token_store, and " in text and words in text
+        assert "What ends in time (/wss) needs the agent of role token_store, and " in text and words in text
         assert not (gate.etc / "wssgate.d").exists() and gate.master() is None

@@ -32,8 +32,8 @@ CALLS_PER_MESSAGE_OF_16_KIB = 20.2
 KIB_PER_SESSION = 50.1
 # A signed token is judged in a request of its own, so that a session does not keep what that took. Within its own it
 # would be 45 KiB.
-CALLS_PER_SIGNED_HANDSHAKE = 52.3
-KIB_MORE_PER_SIGNED_SESSION = 6.0
+CALLS_PER_SIGNED_HANDSHAKE = 54.4
+KIB_MORE_PER_SIGNED_SESSION = 7.5
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def gate() -> Iterator[tuple[LocalGate, load.Target]]:
             },
         ],
     }
-    local_gate = LocalGate([server], nginx_sessions=1000)
+    local_gate = LocalGate([server], nginx_sessions=1000, token_store_pruner="agent")
     local_gate.variables["wss_proxy_issuers"] = [
         {"name": "main", "issuer": "cost", "audience": ["wss"], "keys": [{"content": SIGNER.public_pem}]}
     ]
@@ -101,18 +101,6 @@ def test_a_message_of_16_kib_takes_no_more_system_calls_than_it_did(gate):
     assert sum(calls.values()) / 200 <= CALLS_PER_MESSAGE_OF_16_KIB * 1.15, calls
 
 
-def test_an_idle_session_takes_no_more_memory_than_it_did(gate):
-    local_gate, target = gate
-    worker = local_gate.workers()
-    load.handshakes(None, target, count=50)
-    before = usage.memory_kib(worker)
-    with load.crowd(target) as grow:
-        grow(300)
-        time.sleep(0.5)
-        taken = usage.memory_kib(worker) - before
-    assert taken / 300 == pytest.approx(KIB_PER_SESSION, rel=0.15)
-
-
 def signed(target: load.Target) -> load.Target:
     now = int(time.time())
     token = SIGNER.sign({"iss": "cost", "aud": "wss", "sub": "a", "jti": "b", "iat": now, "exp": now + 600})
@@ -124,6 +112,21 @@ def test_a_handshake_with_a_signed_token_takes_no_more_system_calls_than_it_did(
     with usage.system_calls(local_gate.workers()[0]) as calls:
         load.handshakes(None, signed(target), count=50)
     assert sum(calls.values()) / 50 == pytest.approx(CALLS_PER_SIGNED_HANDSHAKE, abs=2), calls
+
+
+# Last: their sessions are still being closed for a moment, which counts as calls.
+
+
+def test_an_idle_session_takes_no_more_memory_than_it_did(gate):
+    local_gate, target = gate
+    worker = local_gate.workers()
+    load.handshakes(None, target, count=50)
+    before = usage.memory_kib(worker)
+    with load.crowd(target) as grow:
+        grow(300)
+        time.sleep(0.5)
+        taken = usage.memory_kib(worker) - before
+    assert taken / 300 == pytest.approx(KIB_PER_SESSION, rel=0.15)
 
 
 def test_a_session_of_a_signed_token_takes_little_more_memory_than_another(gate):

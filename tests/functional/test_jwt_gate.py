@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
+import os
 import stat
 import time
 from collections.abc import Iterator
@@ -17,11 +19,13 @@ from typing import Any
 import pytest
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._sha512_crypt import sha512_crypt
 
+from lib import wire
+from lib.agent_process import AgentProcess
 from lib.head_echo import HeadEcho
 from lib.http_client import Client
 from lib.jwt_signing import Signer
 from lib.local_gate import LocalGate, free_port
-from lib.processes import wait_for
+from lib.processes import running, wait_for
 
 ORIGIN = "https://app.example.com"
 ISSUER, OTHER_ISSUER = "https://id.example.com", "https://other.example.com"
@@ -39,7 +43,7 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 class JwtGate(LocalGate):
     def __init__(self, upstream: int) -> None:
-        self.port = free_port()
+        self.port, self.echo_port = free_port(), free_port()
         common = {"upstream": f"http://127.0.0.1:{upstream}", "origins": [ORIGIN], "auth": "jwt", "issuers": ["main"]}
         locations = {
             "/wss": {},
@@ -55,6 +59,10 @@ class JwtGate(LocalGate):
             "/forwarded": {"forward_credentials": True},
             "/plain": {"http": True},
             "/listed": {"session_listed": True},
+            "/echo": {"upstream": f"http://127.0.0.1:{self.echo_port}"},
+            "/bounded": {"max_session_lifetime": 60, "max_session_lifetime_spread": 50},
+            "/long": {"max_session_lifetime": 86400},
+            "/short": {"auth": "jwt_or_basic", "max_session_lifetime": 60},
         }
         super().__init__(
             [
@@ -64,7 +72,8 @@ class JwtGate(LocalGate):
                     "extra_directives": "underscores_in_headers on;",
                     "locations": [common | {"path": path} | more for path, more in locations.items()],
                 }
-            ]
+            ],
+            token_store_pruner="agent",
         )
         password = self.etc / "htpasswd"
         password.write_text(f"ann:{sha512_crypt(PASSWORD.encode(), 'salt')}\n")
@@ -264,10 +273,90 @@ def test_the_log_has_subject_and_fingerprint_and_no_token(gate: JwtGate) -> None
         assert not any(secret in text for text in written)
 
 
-def test_a_session_of_a_signed_token_is_not_in_the_session_log(gate: JwtGate) -> None:
-    before = gate.session_log.read_text() if gate.session_log.exists() else ""
-    assert gate.status("/wss", cookie(MAIN.sign(claims()))) == 101
-    assert (gate.session_log.read_text() if gate.session_log.exists() else "") == before
+def noted(gate: JwtGate, path: str, *lines: str) -> tuple[int, list[list[str]]]:
+    """Status, and what the session log gets until the session has ended."""
+    before = len(gate.session_log.read_text()) if gate.session_log.exists() else 0
+    ends = len(gate.access_log.read_text().splitlines()) if gate.access_log.exists() else 0
+    status = gate.status(path, *lines)
+    wait_for(lambda: len(gate.access_log.read_text().splitlines()) > ends)
+    text = gate.session_log.read_text()[before:] if gate.session_log.exists() else ""
+    return status, [line.split(" ") for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("path", "least", "most"), [("/wss", 600, 600), ("/bounded", 30, 60), ("/long", 600, 600), ("/both", 600, 600)]
+)
+def test_the_session_log_has_when_a_signed_token_ends(gate: JwtGate, path: str, least: int, most: int) -> None:
+    token = MAIN.sign(claims())
+    lines = [BASIC] if path == "/both" else []
+    status, (start, end) = noted(gate, path, cookie(token), *lines)
+    assert status == 101
+    assert start[0] == "S" and start[10:13] == ["-", "gate", path]
+    found = [int(bound) for bound in start[13].split("-")]
+    # Seconds have gone since the token was signed.
+    for bound, wanted in zip(found, (least, most), strict=True):
+        assert wanted - 30 <= bound <= wanted if wanted == 600 else bound == wanted
+    assert end[0] == "E" and end[2:5] == start[2:5]
+    assert token.rpartition(".")[2] not in gate.session_log.read_text()
+
+
+def test_a_token_ends_at_exp_though_clocks_may_differ(gate: JwtGate) -> None:
+    status, (start, _end) = noted(gate, "/wss", cookie(MAIN.sign(claims(exp=int(time.time()) - 2))))
+    assert (status, start[13]) == (101, "1-1")
+
+
+@pytest.mark.parametrize(
+    ("path", "lines", "expected"),
+    [
+        ("/wss", [], 403),
+        ("/wss", ["Cookie: AUTH=EXPIRED"], 403),
+        ("/wss", ["Authorization: Bearer EXPIRED"], 401),
+        ("/either", ["Cookie: AUTH=EXPIRED"], 401),
+        ("/either", [BASIC, "Cookie: AUTH=EXPIRED"], 101),
+        ("/.wssgate/jwt/gate_0", ["Cookie: AUTH=GOOD"], 404),
+    ],
+)
+def test_a_token_that_lets_nobody_in_is_not_in_the_session_log(
+    gate: JwtGate, path: str, lines: list[str], expected: int
+) -> None:
+    tokens = {"GOOD": MAIN.sign(claims()), "EXPIRED": MAIN.sign(claims(exp=1))}
+    for name, token in tokens.items():
+        lines = [line.replace(name, token) for line in lines]
+    assert noted(gate, path, *lines) == (expected, [])
+
+
+@pytest.mark.parametrize(("lines", "is_signed"), [([BASIC], False), ([], True)])
+def test_a_password_beside_a_token_has_the_lifetime_of_the_location(
+    gate: JwtGate, lines: list[str], is_signed: bool
+) -> None:
+    status, (start, end) = noted(
+        gate, "/short", cookie(MAIN.sign(claims(exp=int(time.time()) + 30 if is_signed else 1))), *lines
+    )
+    assert status == 101 and (start[0], end[0]) == ("S", "E")
+    least, most = (int(bound) for bound in start[13].split("-"))
+    assert (most <= 30) if is_signed else ((least, most) == (54, 60))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the agent closes sockets, which is for root")
+def test_the_agent_ends_a_session_when_its_signed_token_does(gate: JwtGate, tmp_path: Path) -> None:
+    expires = int(time.time()) + 6
+    short, long = MAIN.sign(claims(exp=expires)), MAIN.sign(claims())
+    endpoint = wire.Endpoint(port=gate.port, tls=False)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(running("echo_server", "--echo", f"127.0.0.1:{gate.echo_port}"))
+        stack.enter_context(AgentProcess(tmp_path / "agent", gate.tokens, gate.session_log)).start()
+        replies = [
+            stack.enter_context(
+                wire.handshake(endpoint, wire.Request("/echo", "gate.example.com").token(token).origin(ORIGIN))
+            )
+            for token in (short, long)
+        ]
+        ending, staying = (reply.session for reply in replies)
+        assert ending is not None and staying is not None
+        assert ending.echo("hello") == staying.echo("hello") == "hello"
+        assert ending.ended(20.0)
+        assert -0.1 < time.time() - expires < 5.0
+        assert staying.echo("hello") == "hello"
 
 
 def test_a_listed_session_of_a_signed_token_has_no_token_in_the_log(gate: JwtGate) -> None:
@@ -275,7 +364,7 @@ def test_a_listed_session_of_a_signed_token_has_no_token_in_the_log(gate: JwtGat
     assert gate.status("/listed", cookie(token)) == 101
     wait_for(lambda: "/listed" in gate.session_log.read_text())
     (line,) = (line for line in gate.session_log.read_text().splitlines() if " /listed " in line)
-    assert line.split()[10:] == ["-", "gate", "/listed", "-"]
+    assert line.split()[10:13] == ["-", "gate", "/listed"]
     assert token.rpartition(".")[2] not in gate.session_log.read_text()
     before = gate.session_log.read_text().count("/listed")
     assert gate.status("/listed", cookie(MAIN.sign(claims(exp=1)))) == 403

@@ -74,15 +74,15 @@ def test_the_agent_is_taken() -> None:
 @pytest.mark.parametrize("pruner", ["cron", "systemd", "none"])
 def test_what_only_prunes_is_refused(pruner: str) -> None:
     assert words_for(pruner, systemd=SYSTEMD, scheduler="agent") == (
-        f"max_session_lifetime (/wss) needs the agent of role token_store, and token_store_pruner is {pruner}: "
-        "set it to auto, or set max_session_lifetime to 0."
+        f"What ends in time (/wss) needs the agent of role token_store, and token_store_pruner is {pruner}: "
+        "set it to auto, or do without max_session_lifetime and signed tokens."
     )
 
 
 def test_a_host_without_systemd_is_refused_by_its_name() -> None:
     assert words_for("auto", lifetimes=["/wss", "/app/"]) == (
-        "max_session_lifetime (/wss, /app/) needs the agent of role token_store, and proxy1 does not run systemd, "
-        "which runs it: use another host, or set max_session_lifetime to 0."
+        "What ends in time (/wss, /app/) needs the agent of role token_store, and proxy1 does not run systemd, "
+        "which runs it: use another host, or do without max_session_lifetime and signed tokens."
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .auth.method import Kind
+from .auth.jwt import JWT
 from .auth.token import TOKEN
 from .context import Gate
 
@@ -24,6 +25,11 @@ def read(
             problems.add(
                 where, f"{name} needs the session log; set token_store_session_log, as role token_store takes it"
             )
+    if kind.uses(JWT) and not gate.context["session_log_path"]:
+        gate.warnings.append(
+            f"{where}: without a session log nothing ends sessions when their signed token does; set "
+            "token_store_session_log, as role token_store takes it"
+        )
     sockets = [entry["unix"] for entry in server["listeners"] if entry["unix"]]
     if most and sockets:
         gate.warnings.append(
@@ -31,8 +37,11 @@ def read(
             "close a connection over a unix socket. Let the load balancer connect to a port of the loopback."
         )
     return {
+        # Whether an agent has to end sessions of this location.
+        "ends_in_time": bool(most or (kind.uses(JWT) and gate.context["session_log_path"])),
         # Seconds, at least and at most, as the session log has them.
         "session_lifetime": f"{most - most * spread // 100}-{most}" if most else "",
-        # The check of a token notes what it lets in. It lets in a preflight, too, which is answered at once.
-        "session_noted": bool(most or is_listed) and not kind.requires(TOKEN),
+        # The check of a token notes what it lets in, signed or not. It lets in a preflight, too, which is answered
+        # at once.
+        "session_noted": bool(most or is_listed) and not kind.requires(TOKEN) and not kind.requires(JWT),
     }

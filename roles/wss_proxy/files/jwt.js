@@ -33,6 +33,7 @@ const JSON_WORD = /[^"[\]{}:, \t\r\n]+/g;
 const JSON_VALUE = /^(?:true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?![\s\S])/;
 // U+FFFD stands for what was no character: two texts with it may have been different ones.
 const NOT_TEXT = /[\u0000-\u001f\u007f\ufffd]/;
+const LIFETIME = /^([0-9]{1,10})-([0-9]{1,10})(?![\s\S])/;
 const CUT_OFF = /^[0-9]{1,12}\n?(?![\s\S])/;
 
 // `key` and `check` as Web Cryptography has them; bytes of the point that an elliptic key is.
@@ -381,6 +382,14 @@ function headers(claims, issuer) {
     return found;
 }
 
+// Seconds that a session may last, at least and at most ("3240-3600"): what its location has, or "-", and no longer
+// than its token counts. clock_skew is for signers whose clock is wrong, so it prolongs nothing.
+function lifetime(allowed, expires, now) {
+    const left = Math.max(1, Math.ceil(expires - now));
+    const bounds = LIFETIME.exec(allowed) || ['', left, left];
+    return Math.min(bounds[1], left) + '-' + Math.min(bounds[2], left);
+}
+
 /*
  * What is to be said of a token at a time, in seconds: its subject, fingerprint, end and headers, or the reason why it
  * is refused.
@@ -433,8 +442,12 @@ async function answer(r) {
     for (let i = 0; names && i < names.length; i++) {
         issuers.push(wss_jwt.issuers[names[i]]);
     }
-    const verdict = await judge(r.headersIn['Wssgate-Token'] || '', issuers, Date.now() / 1000, wss_jwt.revocations);
+    const now = Date.now() / 1000;
+    const allowed = r.headersIn['Wssgate-Lifetime'] || '-';
+    const verdict = await judge(r.headersIn['Wssgate-Token'] || '', issuers, now, wss_jwt.revocations);
     if (verdict.reason) {
+        // A password may let the client in yet.
+        r.headersOut['Wssgate-Lifetime'] = allowed;
         r.headersOut['Wssgate-Reason'] = verdict.reason;
         if (r.headersIn['Wssgate-Source'] === 'bearer') {
             // RFC 6750 3
@@ -447,7 +460,7 @@ async function answer(r) {
     }
     r.headersOut['Wssgate-Subject'] = verdict.subject;
     r.headersOut['Wssgate-Id'] = verdict.id;
-    r.headersOut['Wssgate-Expires'] = String(verdict.expires);
+    r.headersOut['Wssgate-Lifetime'] = lifetime(allowed, verdict.expires, now);
     Object.keys(verdict.headers).forEach((name) => {
         r.headersOut[name] = verdict.headers[name];
     });

@@ -1786,6 +1786,7 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "limits": {"attempts": 0, "sessions_per_address": 0, "sessions_per_token": 0},
                 "session_lifetime": "",
                 "session_noted": False,
+                "ends_in_time": False,
             }
         ],
     }

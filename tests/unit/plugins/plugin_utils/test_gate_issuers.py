@@ -389,6 +389,16 @@ def test_each_location_has_its_issuers_and_every_other_clears_their_headers() ->
     assert made["servers"][0]["locations"][1]["jwt"]["headers"] == [{"name": "X-Org-Unit", "place": 1}]
 
 
+def test_sessions_of_signed_tokens_need_an_agent_or_a_warning() -> None:
+    log = {**CONTEXT, "session_log_path": "/var/log/nginx/wssgate/sessions.log"}
+    places = [server(location(), location(path="/n", auth="none", issuers=[]))]
+    found = model.gate_model(places, log)["servers"][0]["locations"]
+    assert [one["ends_in_time"] for one in found] == [True, False]
+    assert not any("session log" in words for words in model.gate_warnings(places, log))
+    (words,) = [words for words in model.gate_warnings(places, CONTEXT) if "session log" in words]
+    assert words.startswith("server 'gate', locations[0]: without a session log nothing ends sessions")
+
+
 def test_only_a_location_with_signed_tokens_needs_the_module() -> None:
     needed = gate_needs([server(location())], CONTEXT)
     assert needed["javascript"] is True
