@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A fleet in trouble for a short time: a hub of three servers, two gates, and a judge of what happened.
+
+The whole is `make chaos`; `make chaos PLANT=all` makes agents wrong in five ways, each of which has to be found. On the
+same gates `make bench NAME=hub` is tried with small numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bench import chaos, hub_report
+from bench import hub as hub_bench
+from bench.chaos_plants import PLANTS
+from bench.gate import machine
+from lib import chaos_fleet, hub_history, local_hub
+from lib.hub_history import AGREE_WITHIN
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="closing the sockets of others is for root"),
+    pytest.mark.skipif(not local_hub.is_installed(), reason="redis-tools is not there; make images brings it"),
+]
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with chaos_fleet.standing(tmp_path_factory.mktemp("chaos"), ("one", "two")) as found:
+        yield found
+
+
+async def some_faults(one: chaos.Chaos) -> None:
+    """A gate is cut off, an agent is killed, and the hub fails over, while tokens come and go."""
+    for fault in (one.cut_off, one.kill_primary, one.kill_agent):
+        one.begin_fault(fault.__name__, fault)
+        for _number in range(10):
+            await one.step()
+    while one.faults:
+        await one.step()
+    await something_confirmed(one)
+
+
+async def something_confirmed(one: chaos.Chaos, seconds: float = 60.0) -> None:
+    """Whatever came of the rest: a busy machine may have kept each gate from confirming in time."""
+    deadline = time.monotonic() + seconds
+    while sum(event.kind == hub_history.CONFIRMED for event in one.history.events) < 3:
+        assert time.monotonic() < deadline, f"no gate has confirmed three revocations in {seconds:.0f} s"
+        await one._issue(by_operator=True, ttl=None, sessions=1)
+        if token := one.pick():
+            await one._revoke(token, by_subject=False)
+
+
+def test_no_rule_is_broken_while_a_fleet_is_in_trouble(standing: Any) -> None:
+    outcome = chaos.run(standing, AGREE_WITHIN, seed=1, script=some_faults)
+    assert outcome["problems"] == []
+    assert outcome["issued"] > 1 and outcome["confirmed by gates"] > 2 and outcome["sessions"] > 0
+
+
+@pytest.mark.parametrize("name", ["late-confirmation", "cut-bystander"])
+def test_a_mistake_in_the_agent_is_found(standing: Any, name: str) -> None:
+    plant = PLANTS[name]
+    outcome = chaos.run(standing, plant.seconds, seed=1, bug=plant.bug, script=plant.script)
+    assert any(words.startswith(f"rule {rule}:") for words in outcome["problems"] for rule in plant.rules)
+
+
+def test_what_the_hub_s_figures_are_made_of_is_measured(standing: Any) -> None:
+    _hubs, served, ports = standing
+    bench = hub_bench.Bench(0.001, print)
+    with bench.fleet(*served) as fleet:
+        times = bench.by_hub(fleet, served, ports)
+    for name in ("issue", "revoke"):
+        assert 0 < times["hub"][name]["p50_ms"] <= times["hub"][name]["max_ms"]
+    with bench.fleet("g1", "g2") as fleet:
+        fleet.add("g1", "g2")
+        fleet.start()
+        rate = bench.at_rate(fleet, 100, 1)
+    assert rate["is_done"] and rate["issued"] >= 50 and rate["done_a_second"] > 0
+    new, flood = bench.new([200]), bench.flood()
+    assert [one["tokens"] for one in new] == [200]
+    assert flood["refused"] > 0 and flood["used_mib"] < 1.5 * flood["memory_mib"]
+    assert flood["flooded"]["tries"] == 3
+    figures = {
+        "times": times,
+        "rates": [rate],
+        "new": new,
+        "confirm": [{"gates": 3, "agents_mib": 1, **flood["quiet"]}],
+    }
+    facts = {"scale": bench.scale, "date": "", "load_before": 0, "seconds": 0}
+    results = {name: {"figures": found, **facts} for name, found in {**figures, "flood": flood}.items()}
+    page = hub_report.page({**results, **bench.facts, "machine": machine()})
+    assert all(heading in page for heading in ("Until a token counts", "Issues a second", "A new gate", "floods"))
