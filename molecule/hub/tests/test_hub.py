@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hub as a service: what a gate has for it, who may read what, its sandbox, and its return after a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import testinfra
+
+from lib.molecule.modules import run_playbook
+from lib.processes import wait_for
+
+HUB, GATE = "wssgate-hub-debian13", "wssgate-hub-debian12"
+testinfra_hosts = [f"docker://{HUB}"]
+FOLDER = "/etc/wssgate/token_hub"
+ROOT_ONLY = (
+    "users.acl",
+    "passwords/operator",
+    "passwords/monitor",
+    "passwords/issuer-app",
+    "certificates/hub/privkey.pem",
+)
+CLI = (
+    "env REDISCLI_AUTH=$(cat {path}) valkey-cli --no-auth-warning --tls --cacert {folder}/ca.pem "
+    "-h {hub} -p 6380 --user"
+)
+
+
+def ask(host, user: str, words: str) -> str:
+    command = CLI.format(path=f"{FOLDER}/passwords/{user}", folder=FOLDER, hub=HUB)
+    return host.run(f"{command} {user} {words}").stdout.strip()
+
+
+def test_the_gate_s_password_never_left_it_and_the_hub_has_its_hash(host):
+    gate = testinfra.get_host(f"docker://{GATE}")
+    password = gate.file("/etc/wssgate/hub/password")
+    assert (password.user, password.mode) == ("root", 0o600) and len(password.content_string.strip()) == 43
+    secret = password.content_string.strip()
+    assert f"#{hashlib.sha256(secret.encode()).hexdigest()}" in host.file(f"{FOLDER}/users.acl").content_string
+    assert host.run(f"grep -rqF {secret} /etc /var/lib /run").rc == 1
+    assert gate.file("/etc/wssgate/hub/ca.pem").content_string == host.file(f"{FOLDER}/ca.pem").content_string
+
+
+def test_root_alone_reads_what_is_secret(host):
+    for name in ROOT_ONLY:
+        found = host.file(f"{FOLDER}/{name}")
+        assert (found.user, found.mode) == ("root", 0o600), name
+    assert host.run("journalctl -u wssgate-hub | grep -E '#[0-9a-f]{64}'").rc == 1
+
+
+def test_the_package_s_own_instance_was_never_started(host):
+    assert host.run("systemctl is-active valkey-server").stdout.strip() == "inactive"
+    assert host.run("systemctl is-enabled valkey-server").stdout.strip() == "disabled"
+    assert not host.run("journalctl -u valkey-server -o cat | grep -i started").stdout
+    assert {line.split()[3].rpartition(":")[2] for line in host.run("ss -Hltn").stdout.splitlines()} == {"6380"}
+    # Nor by UDP
+    assert "6380" not in host.run("ss -Hlun").stdout
+
+
+def test_its_data_are_for_nobody_else(host):
+    assert host.run("find -L /var/lib/wssgate-hub -type f").stdout
+    assert not host.run("find -L /var/lib/wssgate-hub /run/wssgate-hub -perm /077").stdout
+
+
+def test_the_service_has_no_rights_of_its_own(host):
+    pid = host.run("systemctl show -P MainPID wssgate-hub").stdout.strip()
+    status = host.file(f"/proc/{pid}/status").content_string
+    assert re.search(r"^CapBnd:\t0+$", status, re.MULTILINE) and re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
+    assert int(re.search(r"^Uid:\t(\d+)", status, re.MULTILINE)[1]) > 60000
+    exposure = host.run("systemd-analyze security --no-pager wssgate-hub | tail -1").stdout
+    assert float(re.search(r"wssgate-hub.service: ([0-9.]+)", exposure)[1]) <= 1.2
+
+
+def test_it_answers_its_users_and_comes_back_after_a_kill(host):
+    assert ask(host, "monitor", "ping") == "PONG"
+    entry = ask(host, "operator", "xadd '{wssgate:main}:operate' '*' revoke f")
+    assert re.fullmatch(r"[0-9]+-[0-9]+", entry)
+    assert ask(host, "issuer-app", "xrange '{wssgate:main}:operate' - +").startswith("NOPERM")
+    assert host.run("systemctl kill -s KILL wssgate-hub").rc == 0
+    assert entry in wait_for(
+        lambda: entry in (text := ask(host, "operator", "xrange '{wssgate:main}:operate' - +")) and text
+    )
+
+
+def test_playbooks_issue_and_revoke_on_a_host_of_the_hub(tmp_path):
+    gate = testinfra.get_host(f"docker://{GATE}")
+    run = run_playbook("wssgate.nginx.token_issue", tmp_path, subject="client-42", ttl=600, output="json")
+    assert run.returncode == 0, run.text
+    told = next(found["msg"] for found in run.results(GATE) if isinstance(found.get("msg"), dict))
+    (token,) = told["tokens"]
+    assert told["proxies"] == [GATE]
+    wait_for(lambda: gate.file(f"/var/lib/nginx/tokens/{token}").exists)
+    run = run_playbook("wssgate.nginx.token_revoke", tmp_path, fingerprint=told["fingerprints"][0])
+    assert run.returncode == 0 and f"Revoked through the hub and confirmed: {GATE}" in run.text, run.text
+    assert not gate.file(f"/var/lib/nginx/tokens/{token}").exists
