@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Playbook site with a balancer in the inventory: what is wrong is told before anything is changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+NAME, GATE_PORT = "gate.example.com", 8443
+
+
+def site(folder: Path, *arguments: str, **balancers: Any) -> tuple[int, str]:
+    """A dry run of playbook site for one balancer and one gate, both of them this machine."""
+    host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    server = {
+        "name": "wcs",
+        "server_names": [NAME],
+        "certificate": "gate",
+        "listen": [{"port": GATE_PORT, "proxy_protocol": True}],
+        "locations": [{"path": "/wss", "upstream": "http://127.0.0.1:8080"}],
+    }
+    groups = {
+        "wss_balancers": {"hosts": {"front": {**host, "balancer_address": "192.0.2.2", **balancers}}},
+        "wss_proxies": {
+            "hosts": {"gate": {**host, "balancer_gate_address": "192.0.2.21", "wss_proxy_servers": [server]}}
+        },
+    }
+    inventory = folder / "inventory.json"
+    inventory.write_text(json.dumps(groups))
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ansible",
+            "playbook",
+            "-i",
+            str(inventory),
+            "--check",
+            "wssgate.nginx.site",
+            *arguments,
+        ],
+        cwd=folder,
+        env={**os.environ, "ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_NOCOWS": "1", "ANSIBLE_FORCE_COLOR": "0"},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+def test_what_is_wrong_with_a_balancer_stops_the_run_before_a_gate_is_changed(tmp_path: Path) -> None:
+    status, output = site(tmp_path, balancer_services=[{"name": "wcs", "server": "wsc"}])
+    assert status != 0 and "gate 'gate' has no server 'wsc' in wss_proxy_servers (there is wcs)" in output, output[
+        -2000:
+    ]
+    assert "Put the gate in front" not in output
+
+
+def test_a_run_may_be_limited_to_the_balancers(tmp_path: Path) -> None:
+    _status, output = site(tmp_path, "--limit", "front", balancer_services=[{"name": "wcs", "server": "wsc"}])
+    assert "leaves none of the hosts" not in output and "has no server 'wsc'" in output, output[-2000:]
