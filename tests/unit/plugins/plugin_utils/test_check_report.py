@@ -54,6 +54,50 @@ def with_location(**changes: t.Any) -> list[str]:
     return problems(locations=[{**LOCATION, **changes}])
 
 
+def levels(result: dict[str, t.Any]) -> list[tuple[str, str, str]]:
+    found = _check_report.report({"a": result}, 14)["problems"]
+    return [(entry["level"], entry["part"], entry["name"]) for entry in found]
+
+
+def of_server(**changes: t.Any) -> list[tuple[str, str, str]]:
+    return levels({"targets": [{**SERVER, **changes}]})
+
+
+def of_certificate(**changes: t.Any) -> list[tuple[str, str, str]]:
+    return of_server(certificates=[{**CERTIFICATE, **changes}])
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        (of_certificate(days_left=13), ("warning", "certificate", "wcs")),
+        (of_certificate(days_left=-1, problems=["it has expired"]), ("critical", "certificate", "wcs")),
+        (of_certificate(provider="acme"), ("critical", "certificate", "wcs")),
+        (of_certificate(served=False, name=""), ("critical", "certificate", CERTIFICATE["certificate_path"])),
+        (of_server(tls_versions=[]), ("critical", "server", "")),
+        (of_server(tls_versions=["TLSv1.1"]), ("warning", "server", "")),
+        (of_server(client_authority={"problems": ["there is none"]}), ("critical", "authority", "")),
+        (of_server(client_authority={"problems": [], "crl_days_left": 0}), ("warning", "authority", "")),
+        (of_server(locations=[{**LOCATION, "with_token": 502}]), ("critical", "location", "/wss")),
+        (of_server(locations=[{**LOCATION, "without_token": 101}]), ("critical", "location", "/wss")),
+        # Somebody has drained it
+        (of_server(locations=[{**LOCATION, "without_token": 503, "with_token": 503}]), ("warning", "location", "/wss")),
+        (levels({"targets": [], "pruner": {"problems": ["it does not run"]}}), ("critical", "agent", "")),
+        (levels({"targets": [], "capacity": {"problem": "too few"}}), ("warning", "capacity", "")),
+        (levels({"targets": [], "revocations": {"totals": {"a": 1}, "problems": ["b"]}}),
+         ("critical", "revocations", "")),
+        (levels({"targets": [], "issuers": [{"name": "main", "keys": 2, "problems": ["its keys stay"]}]}),
+         ("warning", "issuer", "main")),
+        (levels({"targets": [], "issuers": [{"name": "main", "keys": 0, "problems": ["it has none"]}]}),
+         ("critical", "issuer", "main")),
+        (levels({"msg": "no route to host"}), ("unknown", "host", "")),
+        (levels({}), ("unknown", "host", "")),
+    ],
+)  # fmt: skip
+def test_how_bad_it_is_and_what_it_is_about(found: list[tuple[str, str, str]], wanted: tuple[str, str, str]) -> None:
+    assert found == [wanted]
+
+
 def test_what_is_right_is_no_problem() -> None:
     assert problems() == []
     assert _check_report.lines({"a": {"targets": [SERVER]}}, 14)[-1] == "Nothing will break within 14 days."
@@ -181,7 +225,8 @@ def test_a_host_that_could_not_be_asked_is_a_problem() -> None:
 def test_a_host_that_cannot_carry_its_sessions_is_a_problem(words: str) -> None:
     results = {"a": {"targets": [SERVER], "capacity": {"problem": words}}, "b": {"targets": [SERVER], "capacity": None}}
     found = _check_report.report(results, 14)["problems"]
-    assert found == ([{"host": "a", "server": "", "problem": words}] if words else [])
+    entry = {"host": "a", "server": "", "problem": words, "level": "warning", "part": "capacity", "name": ""}
+    assert found == ([entry] if words else [])
     assert _check_report.lines(results, 14)[-1] == (
         f"WRONG a: {words}" if words else "Nothing will break within 14 days."
     )
@@ -282,5 +327,56 @@ def test_the_days_may_be_text() -> None:
 def test_a_pruner_that_does_not_work_is_a_problem_of_its_host() -> None:
     result = {"targets": [SERVER], "pruner": {"problems": ["the timer of the pruner does not run"]}}
     found = _check_report.report({"a": result, "b": {"targets": [SERVER], "pruner": {"skipped": True}}}, 14)
-    assert found["problems"] == [{"host": "a", "server": "", "problem": "the timer of the pruner does not run"}]
+    words = "the timer of the pruner does not run"
+    entry = {"host": "a", "server": "", "problem": words, "level": "critical", "part": "agent", "name": ""}
+    assert found["problems"] == [entry]
     assert _check_report.lines({"a": result}, 14)[-1] == "WRONG a: the timer of the pruner does not run"
+
+
+def test_what_is_taken_back_is_counted_and_a_folder_that_is_not_as_it_should_be_is_a_problem() -> None:
+    found = {"totals": {"tokens": 1, "subjects": 2}, "problems": ["the folder can be written by others than root"]}
+    result = {"targets": [SERVER], "revocations": found}
+    text = _check_report.lines({"a": result, "b": {"targets": [SERVER], "revocations": {"skipped": True}}}, 14)
+    assert "a: taken back of signed tokens: 1 token, 2 subjects" in text
+    assert not any(line.startswith("b: ") for line in text)
+    assert text[-1] == "WRONG a: the folder can be written by others than root"
+    assert _check_report.report({"a": result}, 14)["revocations"] == {"a": {"tokens": 1, "subjects": 2}}
+
+
+ISSUER: dict[str, t.Any] = {
+    "name": "main",
+    "issuer": "https://id.example.com",
+    "keys": 2,
+    "kids": ["2026-11", "2026-12"],
+    "algorithms": ["ES256", "RS256"],
+    "jwks_url": "https://id.example.com/jwks.json",
+    "fetched_seconds_ago": 130,
+    "left_out": [],
+    "problems": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "cells"),
+    [
+        ({}, ["main", "2 (2026-11, 2026-12)", "ES256 RS256", "2 min ago"]),
+        ({"fetched_seconds_ago": 119}, ["119 s ago"]),
+        ({"fetched_seconds_ago": 7200}, ["2 h ago"]),
+        ({"fetched_seconds_ago": 200000}, ["2 d ago"]),
+        ({"fetched_seconds_ago": None}, ["not yet"]),
+        ({"jwks_url": "", "fetched_seconds_ago": None, "kids": ["", "b"]}, ["2 (-, b)", "from the inventory"]),
+    ],
+)
+def test_issuers_have_a_table_with_keys_algorithms_and_age(changes: dict[str, t.Any], cells: list[str]) -> None:
+    lines = _check_report.lines({"a": {"targets": [SERVER], "issuers": [{**ISSUER, **changes}]}}, 14)
+    (row,) = [line for line in lines if line.startswith("a     main")]
+    assert all(cell in row for cell in cells), row
+
+
+def test_a_problem_of_a_key_set_is_told_once() -> None:
+    words = "issuer main: its keys stay"
+    result = {"targets": [SERVER], "issuers": [{**ISSUER, "problems": [words]}], "pruner": {"problems": [words]}}
+    found = _check_report.report({"a": result}, 14)
+    entry = {"host": "a", "server": "", "problem": words, "level": "warning", "part": "issuer", "name": "main"}
+    assert found["problems"] == [entry]
+    assert found["issuers"] == {"a": result["issuers"]}

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Prints a folder with Debian's prometheus, promtool, prometheus-alertmanager and amtool: prometheus.sh
+# This machine's own where it has them, else the packages, unpacked below the cache and not installed, so that no
+# service starts.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+missing=""
+for program in prometheus promtool prometheus-alertmanager amtool; do
+    [ -x "/usr/bin/$program" ] || missing=1
+done
+if [ -z "$missing" ]; then
+    echo /usr/bin
+    exit
+fi
+
+folder=$CACHE/prometheus
+if [ ! -e "$folder/complete" ]; then
+    command -v apt-get >/dev/null 2>&1 || die "install Prometheus and Alertmanager for the functional tests of alerts"
+    say "Fetching prometheus and prometheus-alertmanager (apt-get download)" >&2
+    # They are linked with the C library alone.
+    unpack_packages "$folder" echo prometheus prometheus-alertmanager
+    touch "$folder/complete"
+fi
+echo "$folder/root/usr/bin"

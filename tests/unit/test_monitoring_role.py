@@ -1,0 +1,167 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What role monitoring refuses before it changes anything, and what it finds to do."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+from ansible_collections.wssgate.nginx.plugins.plugin_utils import _platforms
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import metrics
+
+try:
+    from ansible.template import trust_as_template
+except ImportError:  # ansible-core before 2.19
+
+    def trust_as_template(value: str) -> str:
+        return value
+
+
+ROLE = Path(__file__).resolve().parents[2] / "roles/monitoring"
+# sl local_address rem_address st: 443 and 9113 are listened on, 9443 is somebody's connection
+LISTENING = """\
+   0: 00000000:01BB 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+   1: 0100007F:2399 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 2 1 0 100 0 0 10 0
+   2: 0100007F:24E3 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 3 1 0 100 0 0 10 0
+   0: 00000000000000000000000000000000:2394 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 0
+"""
+SERVED = "    listen 9443 ssl;\n    listen [::]:9443 ssl;\n    listen 192.0.2.1:9108 ssl;\n"
+
+
+def trusted(value: t.Any) -> t.Any:
+    if isinstance(value, str):
+        return trust_as_template(value)
+    if isinstance(value, dict):
+        return {key: trusted(item) for key, item in value.items()}
+    return [trusted(item) for item in value] if isinstance(value, list) else value
+
+
+def role_value(name: str, **given: t.Any) -> t.Any:
+    known: t.Dict[str, t.Any] = {"inventory_hostname": "gate", "ansible_facts": {"service_mgr": "systemd"}}
+    for part in ("defaults", "vars"):
+        known |= trusted(yaml.safe_load((ROLE / part / "main.yml").read_text(encoding="utf-8")))
+    known["ansible_facts"]["os_family"] = given.pop("os_family", "Debian")
+    known["ansible_facts"]["service_mgr"] = given.pop("service_mgr", "systemd")
+    return Templar(loader=DataLoader(), variables={**known, **given}).template(trust_as_template("{{ " + name + " }}"))
+
+
+def refused(**given: t.Any) -> t.List[str]:
+    return [str(rule["words"]) for rule in role_value("__monitoring_rules", **given) if rule["is_broken"]]
+
+
+def test_the_defaults_are_not_refused() -> None:
+    assert refused() == []
+
+
+@pytest.mark.parametrize("pruner", ["cron", "none", "systemd"])
+def test_metrics_without_the_agent_are_refused(pruner: str) -> None:
+    assert refused(token_store_pruner=pruner) == [
+        (
+            "monitoring_enabled needs the agent of role token_store, which counts what is open, and token_store_pruner "
+            f"is {pruner}: set it to auto."
+        )
+    ]
+
+
+def test_a_host_without_systemd_is_refused() -> None:
+    (found,) = refused(service_mgr="sysvinit")
+    assert "gate does not run systemd" in found and "set monitoring_enabled to false there" in found
+
+
+def test_bounds_that_are_none_are_refused() -> None:
+    assert "monitoring_cpu_quota (0) must be 1 or more" in refused(monitoring_cpu_quota=0)[0]
+    assert "monitoring_memory_max (16) 32 or more" in refused(monitoring_memory_max="16")[0]
+
+
+def test_one_port_for_two_is_refused() -> None:
+    (found,) = refused(monitoring_listen=[{"port": 9113}])
+    assert "monitoring_nginx_exporter_port is 9113, which monitoring_listen has, too" in found
+
+
+@pytest.mark.parametrize(
+    ("listen", "served", "taken"),
+    [
+        ([{"port": 9443}], "", []),
+        ([{"port": 9113}], "", [9113]),
+        ([{"port": "9113"}, {"port": 9443}], "", [9113]),
+        ([{"port": 9108}], "", [9108]),
+        ([{"port": 9108}, {"port": 9443}], SERVED, []),
+        ([{"port": 443}], SERVED, [443]),
+        ("9113", "", []),
+        (["9113"], "", []),
+    ],
+)
+def test_a_port_of_another_program_is_found(listen: t.Any, served: str, taken: t.List[int]) -> None:
+    found = role_value(
+        "__monitoring_taken",
+        monitoring_listen=listen,
+        __monitoring_listening={"stdout": LISTENING},
+        __monitoring_served={"stdout": served},
+    )
+    assert found == taken
+
+
+def test_nginx_looks_where_the_programs_are() -> None:
+    assert role_value("__monitoring_log_socket") == metrics.LOG_SOCKET
+    assert role_value("__monitoring_node_socket") == metrics.NODE_SOCKET
+    assert role_value("__monitoring_status_socket") == metrics.STATUS_SOCKET
+    assert role_value("monitoring_listen") == metrics.DEFAULTS["listen"]
+    assert role_value("monitoring_nginx_exporter_port") == metrics.DEFAULTS["nginx_exporter_port"]
+
+
+def test_what_there_is_no_package_of_is_told() -> None:
+    wanted = {"monitoring_nginx_exporter_enabled": True, "monitoring_node_exporter_enabled": "yes"}
+    assert role_value("__monitoring_packages", **wanted) == [
+        "mtail",
+        "prometheus-nginx-exporter",
+        "prometheus-node-exporter",
+    ]
+    assert role_value("__monitoring_lacking", **wanted) == []
+    assert role_value("__monitoring_lacking", os_family="RedHat", **wanted) == [
+        _platforms.FAMILIES["RedHat"]["monitoring"][name]["metrics"] for name in ("mtail", "nginx_exporter")
+    ]
+    assert role_value("__monitoring_programs", os_family="RedHat", **wanted) == ["node_exporter"]
+
+
+def test_role_nginx_looks_where_the_programs_are() -> None:
+    found = yaml.safe_load((ROLE.parent / "nginx" / "vars" / "main.yml").read_text(encoding="utf-8"))
+    assert found["__nginx_monitoring_directory"] == role_value("__monitoring_directory")
+
+
+def test_every_program_has_its_units_and_what_is_off_has_none() -> None:
+    every = {"monitoring_nginx_exporter_enabled": True, "monitoring_node_exporter_enabled": True}
+    others = {"monitor.conf", "prometheus.yml", "scrape.yml"}  # of Prometheus, and of whoever has one
+    files = {path.name.removesuffix(".j2") for path in (ROLE / "templates").glob("*.j2")} - others
+    all_units = {name.removeprefix("wssgate-") for name in role_value("__monitoring_units", **every)}
+    assert all_units == files - {"wssgate.mtail"}
+    assert role_value("__monitoring_units") == [
+        "wssgate-log-feed.socket",
+        "wssgate-mtail.service",
+        "wssgate-log-feed.service",
+    ]
+
+
+def test_a_unit_is_started_again_for_its_program() -> None:
+    folder = role_value("__monitoring_directory")
+    changed = {"differing_files": [f"{folder}/log-feed"], "paths": {}, "packages": []}
+    assert "wssgate-log-feed.service" in role_value("__monitoring_changed_units", __monitoring_info=changed)
+    changed["differing_files"] = [f"{folder}/progs/wssgate.mtail"]
+    found = role_value("__monitoring_changed_units", __monitoring_info=changed)
+    assert "wssgate-mtail.service" in found and "wssgate-log-feed.service" not in found
+
+
+def test_what_is_not_wanted_any_more_is_left_over() -> None:
+    units = role_value("__monitoring_units_directory")
+    paths = {f"{units}/wssgate-mtail.service": {}, f"{units}/wssgate-nginx-exporter.service": {}}
+    info = {"paths": paths, "differing_files": [], "packages": []}
+    assert role_value("__monitoring_left", __monitoring_info=info, monitoring_enabled=True) == [
+        f"{units}/wssgate-nginx-exporter.service"
+    ]
+    assert role_value("__monitoring_left", __monitoring_info=info) == list(paths)
