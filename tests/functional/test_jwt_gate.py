@@ -28,7 +28,7 @@ from lib.local_gate import LocalGate, free_port
 from lib.processes import running, wait_for
 
 ORIGIN = "https://app.example.com"
-ISSUER, OTHER_ISSUER = "https://id.example.com", "https://other.example.com"
+ISSUER, OTHER_ISSUER, BARE_ISSUER = (f"https://{name}.example.com" for name in ("id", "other", "bare"))
 PASSWORD = "functional-password"
 BASIC = "Authorization: Basic " + base64.b64encode(f"ann:{PASSWORD}".encode()).decode()
 
@@ -63,13 +63,15 @@ class JwtGate(LocalGate):
             "/bounded": {"max_session_lifetime": 60, "max_session_lifetime_spread": 50},
             "/long": {"max_session_lifetime": 86400},
             "/short": {"auth": "jwt_or_basic", "max_session_lifetime": 60},
+            "/bare": {"issuers": ["bare"]},
         }
         super().__init__(
             [
                 {
                     "name": "gate",
                     "listen": [{"address": "127.0.0.1", "port": self.port, "tls": False}],
-                    "extra_directives": "underscores_in_headers on;",
+                    # The gate's own size of that buffer would be a second one, which nginx refuses.
+                    "extra_directives": "underscores_in_headers on;\nclient_header_buffer_size 1k;",
                     "locations": [common | {"path": path} | more for path, more in locations.items()],
                 }
             ],
@@ -98,8 +100,17 @@ class JwtGate(LocalGate):
                     "algorithms": ["RS256"],
                     "headers": [{"name": "X-Tenant", "claim": "tenant"}],
                 },
+                {
+                    "name": "bare",
+                    "issuer": BARE_ISSUER,
+                    "audience": ["wss"],
+                    "keys": [{"content": MAIN.public_pem}],
+                    "max_token_lifetime": 9999999,
+                },
             ],
         }
+        # Of an operator's who means pages.
+        self.variables["nginx_http_extra_directives"] += f'\nadd_header X-Policy "{"x" * 900}" always;\n'
         self.source = source
         self.revoked = self.root / "revoked"
 
@@ -147,6 +158,25 @@ def cookie(token: str, name: str = "AUTH") -> str:
 
 def bearer(token: str) -> str:
     return f"Authorization: Bearer {token}"
+
+
+def test_the_longest_verdict_has_room_in_what_a_session_keeps_of_it(gate: JwtGate) -> None:
+    """Whatever headers an operator adds to every answer."""
+    now = int(time.time())
+    longest = {"sub": "x" * 256, "jti": "y" * 256, "iat": now, "exp": now + 9999990}
+    assert gate.reason("/bare", cookie(MAIN.sign(claims(iss=BARE_ISSUER, **longest)))) == (101, "")
+    assert gate.last()["subject"] == "x" * 256
+    longest["realm"] = {"roles": ["z" * 1024]}
+    status, _head, got = gate.ask("/wss", cookie(MAIN.sign(claims(**longest | {"exp": now + 86390}))))
+    assert status == 101 and "z" * 1024 in got
+    assert gate.reason("/bare", bearer(MAIN.sign(claims(iss=BARE_ISSUER, sub="x" * 257)))) == (401, "jwt_claims")
+
+
+def test_a_cookie_of_one_letter_gets_no_challenge(gate: JwtGate) -> None:
+    """As any other cookie that is no signed token."""
+    for value in ("0", "1", "a"):
+        assert gate.reason("/wss", cookie(value)) == (403, "jwt_malformed")
+        assert gate.reason("/wss", bearer(value)) == (401, "jwt_malformed")
 
 
 def test_a_token_passes_by_cookie_and_by_authorization(gate: JwtGate) -> None:

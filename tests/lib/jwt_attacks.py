@@ -20,6 +20,7 @@ ODD_ISSUER = "https://odd.example.com"
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 SKEW = 5
 LIFETIME = 86400
+TOKEN_LENGTH = 8192
 
 
 class Row(NamedTuple):
@@ -98,12 +99,29 @@ def raw(text_of: dict[str, Any], more: str) -> str:
     return json.dumps(text_of)[:-1] + "," + more + "}"
 
 
+def of_length(signer: Signer, length: int) -> str:
+    """A good token of so many characters."""
+    for spare in range(8):
+        header = signer.header(x="x" * spare)
+        short = len(signer.sign(claims(x=""), header))
+        # Three bytes are four characters.
+        for number in range((length - short) * 3 // 4 - 4, (length - short) * 3 // 4 + 4):
+            token = signer.sign(claims(x="x" * number), header)
+            if len(token) == length:
+                return token
+    raise LookupError(f"no token has {length} characters")
+
+
 def revoke(store: Path) -> None:
     """What the rows about revocations go by: a token, and a subject's tokens from before a time."""
-    fingerprint = hashlib.sha256(f"{ISSUER}\nrevoked-1".encode()).hexdigest()
-    (store / "jti" / fingerprint).touch()
+    # The latter is nobody's: a token without a jti has no such name.
+    for jti in ("revoked-1", "undefined"):
+        fingerprint = hashlib.sha256(f"{ISSUER}\n{jti}".encode()).hexdigest()
+        (store / "jti" / fingerprint).touch()
     subjects = {"cut-off": f"{NOW - 100}\n", "broken": "soon\n", "Zoë\u2028": f"{NOW}"}
     subjects["two lines"] = f"{NOW - 100}\n\n"
+    subjects |= {"behind a letter": f"x{NOW}\n", "empty": "", "a line's end": "\n", "too many digits": "1" * 13}
+    subjects |= {"as many digits as may be": "1" * 12, "a digit": "5\n", "a sign": f"-{NOW}\n", "": f"{NOW}\n"}
     for subject, text in subjects.items():
         (store / "sub" / hashlib.sha256(subject.encode()).hexdigest()).write_text(text)
 
@@ -144,6 +162,19 @@ def _good(by: Signers, good: str) -> list[Row]:
         Row("unknown claims, nested", by.es256.sign(claims(x={"a": [{"b": [1, -2.5e3, None, True, "}"]}]})), ""),
         Row("names that escape", by.es256.sign(claims(**{'"': 1, "\\": 2, "a:b": '":"', "": ""})), ""),
         Row("blanks between", by.es256.sign(json.dumps(claims(), indent=2) + "\n"), ""),
+        *(
+            Row(
+                f"{blank!r} between",
+                by.es256.sign(json.dumps(claims(x=[1, True]), separators=(f"{blank},{blank}", f"{blank}:{blank}"))),
+                "",
+            )
+            for blank in " \t\r\n"
+        ),
+        Row("a name that is the text undefined", by.es256.sign(claims(undefined={"a": 1})), ""),
+        Row("an exponent in capitals", by.es256.sign(raw(claims(), '"x": 1E5')), ""),
+        Row("a key with a kid, and none named", by.es256.sign(claims(), {"alg": "ES256"}), ""),
+        Row("several audiences, ours first", by.es256.sign(claims(aud=["wss", "api"])), ""),
+        Row("as long as may be", of_length(by.es256, TOKEN_LENGTH), ""),
     ]
 
 
@@ -303,6 +334,7 @@ def _form(by: Signers, good: str) -> list[Row]:
         "a letter of another alphabet": f"{head}.{body}.\u0430{signature[1:]}",
         "JSON serialization": json.dumps({"protected": head, "payload": body, "signature": signature}),
         "too long": by.es256.sign(claims(x=padding + "xxxx")),
+        "too long by a character": of_length(by.es256, TOKEN_LENGTH + 1),
         "far too long": "A" * 100_000,
         "Bearer": f"Bearer {good}",
     }
@@ -364,6 +396,13 @@ def _json(by: Signers) -> list[Row]:
         "text": '"ES256"',
     }.items():
         found.append(Row(f"header: {name}", by.es256.sign(claims(), value), "jwt_malformed"))
+    for name, value in {
+        "no members": "{}",
+        "nothing but texts": '{"a": "b"}',
+        "nothing but a list": '{"a": []}',
+    }.items():
+        found.append(Row(f"claims: {name}", by.es256.sign(value), "jwt_issuer"))
+    found.append(Row("header: no members", by.es256.sign(claims(), "{}"), "jwt_algorithm"))
     found.append(Row("as deep as may be", by.es256.sign(raw(claims(), '"x": ' + "[" * 7 + "]" * 7)), ""))
     found.append(
         Row("__proto__", by.es256.sign(raw(claims(exp=None), '"__proto__": {"exp": 1900000000}')), "jwt_claims")
@@ -511,6 +550,8 @@ def _upstream(by: Signers) -> list[Row]:
         row("a comma", "a,b", "a%2Cb"),
         row("a list", ["a", "b,c", 7, True], "a,b%2Cc,7,true"),
         row("blanks around", " a ", "%20a%20"),
+        row("more blanks around", "  a  b  ", "%20%20a  b%20%20"),
+        row("characters of URLs", "a&b=c+d/e?f'(*)~!", "a&b=c+d/e?f'(*)~!"),
         row("a tab", "\ta", "%09a"),
         row("a number", 12, "12"),
         row("false", False, "false"),
@@ -553,4 +594,11 @@ def _revocations(by: Signers) -> list[Row]:
         row("a cut-off of two lines", "jwt_store", sub="two lines"),
         row("a subject that is not ASCII", "jwt_revoked", sub="Zoë\u2028"),
         row("a path for a name", "", jti="../sub", sub="../../x"),
+        row("a cut-off behind a letter", "jwt_store", sub="behind a letter"),
+        row("an empty cut-off", "jwt_store", sub="empty"),
+        row("a cut-off that is the end of a line", "jwt_store", sub="a line's end"),
+        row("a cut-off of too many digits", "jwt_store", sub="too many digits"),
+        row("a cut-off of as many as may be", "jwt_revoked", sub="as many digits as may be"),
+        row("a cut-off of one digit", "", sub="a digit"),
+        row("a cut-off with a sign", "jwt_store", sub="a sign"),
     ]

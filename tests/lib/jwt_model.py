@@ -73,7 +73,9 @@ class Model:
         _check_claims(claims, issuer, now)
         for rule in issuer.get("require", []):
             _check_rule(claims, rule)
-        subject = _encoded(claims.get("sub", ""))
+        # A field of the session log, in which - stands for nothing.
+        subject = _encoded(claims.get("sub", "")).replace(" ", "%20")
+        subject = "%2D" if subject == "-" else subject
         if len(subject) > 256:
             raise RefusedError("jwt_claims")
         sent = {self._answer(header["name"]): _sent(claims, header["claim"]) for header in issuer.get("headers", [])}
@@ -82,7 +84,10 @@ class Model:
         identifier = hashlib.sha256(f"{name}\n{claims['jti']}".encode()).hexdigest() if "jti" in claims else ""
         self._check_revocations(claims, identifier)
         expires = math.floor(claims["exp"])
-        return {"reason": "", "subject": subject, "id": identifier, "expires": expires, "headers": sent}
+        issued = str(math.floor(claims["iat"])) if "iat" in claims else "-"
+        return {
+            "reason": "", "subject": subject, "id": identifier, "expires": expires, "issued": issued, "headers": sent,
+        }  # fmt: skip
 
     def _answer(self, name: str) -> str:
         return f"Wssgate-Claim-{self.headers.index(name)}"

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from lib import load, wire
 from lib.jwt_signing import Signer
+from lib.molecule.modules import run_playbook
 
-ISSUER = "https://id.example.com"
+ISSUER = "https://main.example.com"
 ORIGIN = "https://gate.example.com"
 REVOKED = "/var/lib/nginx/revoked"
 STORE = "/var/lib/nginx/tokens"
@@ -41,7 +42,7 @@ def claims(**changes):
 
 @pytest.fixture(scope="module")
 def ask(gate):
-    endpoint = wire.Endpoint(port=gate.port, ca_path=gate.ca_path, server_name="gate.example.com")
+    endpoint = wire.Endpoint(port=gate.port, ca_path=gate.certificate("gate"), server_name="gate.example.com")
 
     def ask(*headers):
         request = wire.Request().but(path="/jwt", host="gate.example.com").origin(ORIGIN)
@@ -103,6 +104,50 @@ def test_a_revocation_counts_at_once(host, ask):
     assert ask(cookie(token)) == 101
 
 
+@pytest.fixture
+def opened(gate):
+    """Opens a session of a token; it is closed at the end."""
+    endpoint = wire.Endpoint(port=gate.port, ca_path=gate.certificate("gate"), server_name="gate.example.com")
+    sessions = []
+
+    def opened(**changes):
+        request = wire.Request().but(path="/jwt", host="gate.example.com").origin(ORIGIN)
+        reply = wire.handshake(endpoint, request.token(signer("ES256").sign(claims(**changes))))
+        assert reply.status == 101
+        sessions.append(reply.session)
+        return reply.session
+
+    yield opened
+    for session in sessions:
+        session.close()
+
+
+def test_the_playbook_takes_tokens_back_with_their_sessions_and_no_others(host, gate, ask, opened, tmp_path):
+    def revoke(*arguments, **variables):
+        run = run_playbook("wssgate.nginx.token_revoke", tmp_path, "--limit", gate.name, *arguments, **variables)
+        (found,) = (one for one in run.results(gate.name) if "entries" in one)
+        return run.returncode, found
+
+    first, second, other = opened(jti="r-1", sub="ann"), opened(jti="r-2", sub="ann"), opened(jti="r-3", sub="bob")
+    code, found = revoke("--check", jti="r-1", issuer=ISSUER)
+    assert (code, found["sessions"]["found"], first.echo("still here")) == (0, 1, "still here")
+    code, found = revoke(jti="r-1", issuer=ISSUER)
+    assert (code, found["sessions"]) == (0, {"found": 1, "ended": 1, "remaining": 0})
+    assert first.ended(5.0)
+    assert ask(cookie(signer("ES256").sign(claims(jti="r-1", sub="ann")))) == 403
+    assert second.echo("still here") == other.echo("still here") == "still here"
+    code, found = revoke(subject="ann")
+    assert (code, found["sessions"]) == (0, {"found": 1, "ended": 1, "remaining": 0})
+    assert second.ended(5.0)
+    assert ask(cookie(signer("ES256").sign(claims(jti="r-2", sub="ann")))) == 403
+    assert last(host)["reason"] == "jwt_revoked"
+    assert other.echo("still here") == "still here"
+    # Without the playbook the agent ends them.
+    host.check_output(f"touch {REVOKED}/jti/{hashlib.sha256(f'{ISSUER}{chr(10)}r-3'.encode()).hexdigest()}")
+    assert other.ended(5.0)
+    assert "; " not in host.check_output("systemctl show wssgate-agent --property StatusText"), "it has no problem"
+
+
 def test_nobody_but_nginx_gets_to_the_socket(host):
     folder = host.file("/var/lib/nginx/wssgate")
     assert (folder.user, folder.group, folder.mode) == ("root", "www-data", 0o710)
@@ -130,6 +175,12 @@ def test_a_killed_nginx_starts_again_and_judges(host, ask):
         except (OSError, wire.WireError):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def test_the_agent_that_fetches_is_as_confined_as_before_but_for_the_network(host):
+    shown = host.check_output("systemd-analyze security --no-pager wssgate-agent | tail -n 1")
+    print(shown)
+    assert float(shown.rpartition(": ")[2].split()[0]) <= 2.3
 
 
 def memory(host):

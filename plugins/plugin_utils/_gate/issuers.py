@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ...module_utils._agent.notify_settings import HIDDEN, is_hidden
+from ...module_utils._host.endpoint import UrlError, parse_url
 from . import public_keys
 from .context import GATE_HEADERS, Gate
 from .options import (
@@ -28,6 +30,8 @@ AUDIENCE = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 SCOPE = re.compile(r"[!#-\[\]-~]{1,255}")
 CLOCK_SKEW_MAX = 30
 LIFETIME_MAX = 31_536_000
+INTERVAL_MIN, INTERVAL_MAX = 10, 86_400
+GRACE_MAX = 86_400
 # nginx reads their texts in one answer of its own.
 HEADERS_MAX = 8
 
@@ -69,13 +73,16 @@ def _issuer(gate: Gate, where: str, options: t.Mapping[str, t.Any]) -> t.Dict[st
     # What is no list is told already.
     if not audience and isinstance(options["audience"], (list, tuple)):
         problems.add(where, "audience is empty; name what tokens for this gate have in aud")
+    chosen = _algorithms(gate, where, options["algorithms"])
+    keys = _keys(gate, where, options, chosen)
     return {
         "issuer": problems.matches(where, "issuer", options["issuer"], ISSUER, "1 to 255 visible ASCII characters"),
         "audience": [
             problems.matches(where, "audience", item, AUDIENCE, "1 to 255 visible ASCII characters")
             for item in audience
         ],
-        "keys": _keys(gate, where, options),
+        "keys": keys,
+        "key_set": _key_set(gate, where, options, chosen, keys),
         "clock_skew": problems.number(where, "clock_skew", options["clock_skew"], 0, CLOCK_SKEW_MAX),
         "max_token_lifetime": problems.number(
             where, "max_token_lifetime", options["max_token_lifetime"], 1, LIFETIME_MAX
@@ -85,13 +92,52 @@ def _issuer(gate: Gate, where: str, options: t.Mapping[str, t.Any]) -> t.Dict[st
     }
 
 
-def _keys(gate: Gate, where: str, options: t.Mapping[str, t.Any]) -> t.List[t.Dict[str, t.Any]]:
+def _key_set(
+    gate: Gate,
+    where: str,
+    options: t.Mapping[str, t.Any],
+    chosen: t.Sequence[str],
+    start: t.Sequence[t.Mapping[str, t.Any]],
+) -> t.Optional[t.Dict[str, t.Any]]:
+    """Where its keys are fetched from; None where they are not."""
     problems = gate.problems
-    chosen = _algorithms(gate, where, options["algorithms"])
+    url, authorities = str(options["jwks_url"]), gate.path(where, "jwks_ca_path", options["jwks_ca_path"])
+    interval = problems.number(where, "jwks_interval", options["jwks_interval"], INTERVAL_MIN, INTERVAL_MAX)
+    grace = problems.number(where, "key_grace", options["key_grace"], 0, GRACE_MAX)
+    if not url:
+        for name in ("jwks_ca_path", "jwks_interval", "key_grace"):
+            if options[name] != ISSUER_DEFAULTS[name]:
+                problems.add(where, f"{name} is for a set that is fetched; give jwks_url, or leave it out")
+        return None
+    try:
+        parse_url(url, "jwks_url", ("https",))
+    except UrlError as error:
+        why = "" if url.startswith("https://") else ": whoever could change the set on its way could sign tokens"
+        problems.add(where, f"{error}{why}")
+    if is_hidden(authorities):
+        problems.add(
+            where,
+            f"jwks_ca_path {authorities!r} is where the agent may not look ({', '.join(HIDDEN)}); put the file "
+            "elsewhere, such as below /etc/ssl",
+        )
+    return {
+        "url": url,
+        "ca_path": authorities,
+        "interval": interval,
+        "grace": grace,
+        "algorithms": [name for name in chosen if name in SIGNATURE_ALGORITHMS],
+        "start": list(start),
+    }
+
+
+def _keys(
+    gate: Gate, where: str, options: t.Mapping[str, t.Any], chosen: t.Sequence[str]
+) -> t.List[t.Dict[str, t.Any]]:
+    problems = gate.problems
     keys: t.List[public_keys.PublicKey] = []
     entries = problems.entries(where, "keys", options["keys"])
-    if options["keys"] in ([], ()):
-        problems.add(where, "keys is empty; name at least one public key")
+    if options["keys"] in ([], ()) and not options["jwks_url"]:
+        problems.add(where, "keys is empty; name at least one public key, or give jwks_url")
     for here, item in entries:
         options_of_key = problems.options(here, item, ISSUER_KEY_DEFAULTS)
         # A misspelt option is told already.
@@ -102,16 +148,11 @@ def _keys(gate: Gate, where: str, options: t.Mapping[str, t.Any]) -> t.List[t.Di
             keys += public_keys.read(text)
         except public_keys.KeyProblemError as error:
             problems.add(here, str(error))
-    kids = [key.kid for key in keys if key.kid]
-    for kid in sorted({kid for kid in kids if kids.count(kid) > 1}):
-        problems.add(where, f"two keys have the kid {kid!r}, and a token would name both; keep one")
-    if len({key.spki for key in keys}) < len(keys):
-        problems.add(where, "keys has the same key twice; keep one")
-    found = []
-    for key in keys:
-        algorithms = [name for name in key.algorithms if name in (chosen or key.algorithms)]
-        if algorithms:
-            found.append({"kid": key.kid, "algorithms": algorithms, "spki": key.spki})
+    try:
+        public_keys.check_together(keys)
+    except public_keys.KeyProblemError as error:
+        problems.add(where, str(error))
+    found = [entry for entry in (key.rendered(chosen) for key in keys) if entry]
     for name in chosen:
         if name in SIGNATURE_ALGORITHMS and keys and not any(name in key["algorithms"] for key in found):
             problems.add(where, f"algorithms has {name}, which no key is for; leave it out or add its key")
@@ -174,6 +215,10 @@ def _rules(gate: Gate, where: str, given: t.Any) -> t.List[t.Dict[str, t.Any]]:
         values = {key: problems.items(here, key, options[key]) for key in ("any_of", "all_of", "scopes")}
         if values["any_of"] and values["all_of"]:
             problems.add(here, "any_of and all_of are two rules; give each an entry")
+        # A list out of a variable that came to nothing must not let everybody in who has the claim.
+        empty = [key for key in values if key in item and options[key] in (None, [], ())]
+        if empty and not any(values.values()):
+            problems.add(here, f"{empty[0]} is empty; leave it out where a claim only has to be there")
         if bool(options["claim"]) == bool(values["scopes"]):
             problems.add(here, "give claim or scopes, one of them")
         if values["scopes"]:
@@ -222,12 +267,17 @@ def answer_headers(issuers: t.Iterable[t.Mapping[str, t.Any]]) -> t.List[str]:
     return list(names.values())
 
 
+def key_sets(issuers: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:
+    """The sets that are fetched, by the names of their issuers."""
+    return {name: issuer["key_set"] for name, issuer in issuers.items() if issuer["key_set"]}
+
+
 def for_nginx(issuers: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:
     """As jwt.js reads them."""
     places = {name.lower(): place for place, name in enumerate(answer_headers(issuers.values()))}
     return {
         name: {
-            **issuer,
+            **{key: value for key, value in issuer.items() if value is not None},
             "headers": [
                 {"answer": f"Wssgate-Claim-{places[header['name'].lower()]}", "claim": header["claim"]}
                 for header in issuer["headers"]

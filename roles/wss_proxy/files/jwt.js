@@ -32,9 +32,11 @@ const JSON_NAME = /""[ \t\r\n]*:/g;
 const JSON_WORD = /[^"[\]{}:, \t\r\n]+/g;
 const JSON_VALUE = /^(?:true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?![\s\S])/;
 // U+FFFD stands for what was no character: two texts with it may have been different ones.
+// eslint-disable-next-line no-control-regex
 const NOT_TEXT = /[\u0000-\u001f\u007f\ufffd]/;
 const LIFETIME = /^([0-9]{1,10})-([0-9]{1,10})(?![\s\S])/;
 const CUT_OFF = /^[0-9]{1,12}\n?(?![\s\S])/;
+const CUT_OFF_SIZE = 13;
 
 // `key` and `check` as Web Cryptography has them; bytes of the point that an elliptic key is.
 const ALGORITHMS = {
@@ -60,6 +62,7 @@ const ALGORITHMS = {
 
 // No Error: one costs njs 0.7.9 more than a signature, and a flood of bad tokens would cost more than good ones.
 function refuse(reason) {
+    // eslint-disable-next-line no-throw-literal
     throw {reason: reason};
 }
 
@@ -114,7 +117,7 @@ function parsed(part) {
         text = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true}).decode(decoded(part));
         value = JSON.parse(text);
     } catch (error) {
-        refuse('jwt_malformed');
+        // Then it is none.
     }
     if (!isObject(value)) {
         refuse('jwt_malformed');
@@ -331,31 +334,48 @@ function fingerprint(issuer, jti) {
     return sha256(issuer + '\n' + jti);
 }
 
-// Whether something is there. What cannot be looked at must not pass for something that is not. An error for what is
-// not there would cost njs 0.7.9 several times a signature.
-function exists(path) {
+// What is there; undefined where nothing is. What cannot be looked at must not pass for something that is not there. An
+// error for what is not there would cost njs 0.7.9 several times a signature.
+function look(path, follows) {
     try {
-        return fs.statSync(path, {throwIfNoEntry: false}) !== undefined;
+        const options = {throwIfNoEntry: false};
+        return follows ? fs.statSync(path, options) : fs.lstatSync(path, options);
     } catch (error) {
         return refuse('jwt_store');
     }
 }
 
-function checkRevocations(claims, issuer, store) {
-    if (!exists(store + '/jti') || !exists(store + '/sub')) {
+// The time before which a subject's tokens count for nothing. A pipe would hold up the worker, and a file without an
+// end fill its memory.
+function cutOff(path, entry) {
+    let text = '';
+    try {
+        text = entry.isFile() && entry.size <= CUT_OFF_SIZE ? fs.readFileSync(path, 'utf8') : '';
+    } catch (error) {
         refuse('jwt_store');
     }
-    if (has(claims, 'jti') && exists(store + '/jti/' + fingerprint(issuer.issuer, claims.jti))) {
+    if (!CUT_OFF.test(text)) {
+        refuse('jwt_store');
+    }
+    return parseInt(text, 10);
+}
+
+function checkRevocations(claims, issuer, store) {
+    if (!look(store + '/jti', true) || !look(store + '/sub', true)) {
+        refuse('jwt_store');
+    }
+    // A link that leads nowhere is an entry all the same.
+    if (has(claims, 'jti') && look(store + '/jti/' + fingerprint(issuer.issuer, claims.jti), false)) {
         refuse('jwt_revoked');
     }
-    const path = store + '/sub/' + sha256(has(claims, 'sub') ? claims.sub : '');
-    if (has(claims, 'sub') && exists(path)) {
-        const text = fs.readFileSync(path, 'utf8');
-        if (!CUT_OFF.test(text)) {
-            refuse('jwt_store');
-        }
-        if (!has(claims, 'iat') || claims.iat < parseInt(text, 10)) {
-            refuse('jwt_revoked');
+    if (has(claims, 'sub')) {
+        const path = store + '/sub/' + sha256(claims.sub);
+        const entry = look(path, false);
+        if (entry) {
+            const before = cutOff(path, entry);
+            if (!has(claims, 'iat') || claims.iat < before) {
+                refuse('jwt_revoked');
+            }
         }
     }
 }
@@ -367,6 +387,12 @@ function encoded(value) {
         return typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
     }
     return value.replace(/[^ -$&-+\--~]+/g, encodeURIComponent).replace(/^ +| +$/g, encodeURIComponent);
+}
+
+// As a field of the session log, in which - stands for nothing.
+function field(value) {
+    const text = encoded(value).replace(/ /g, '%20');
+    return text === '-' ? '%2D' : text;
 }
 
 function headers(claims, issuer) {
@@ -391,8 +417,8 @@ function lifetime(allowed, expires, now) {
 }
 
 /*
- * What is to be said of a token at a time, in seconds: its subject, fingerprint, end and headers, or the reason why it
- * is refused.
+ * What is to be said of a token at a time, in seconds: its subject, fingerprint, end, time of issue and headers, or the
+ * reason why it is refused.
  */
 async function judge(text, issuers, now, store) {
     try {
@@ -415,7 +441,7 @@ async function judge(text, issuers, now, store) {
         checkTimes(claims, issuer, now);
         checkAudience(claims, issuer);
         checkRequirements(claims, issuer);
-        const subject = has(claims, 'sub') ? encoded(claims.sub) : '';
+        const subject = has(claims, 'sub') ? field(claims.sub) : '';
         if (subject.length > SUBJECT_MAX_LENGTH) {
             refuse('jwt_claims');
         }
@@ -426,6 +452,7 @@ async function judge(text, issuers, now, store) {
             subject: subject,
             id: has(claims, 'jti') ? fingerprint(issuer.issuer, claims.jti) : '',
             expires: Math.floor(claims.exp),
+            issued: has(claims, 'iat') ? String(Math.floor(claims.iat)) : '-',
             headers: sent
         };
     } catch (error) {
@@ -460,6 +487,7 @@ async function answer(r) {
     }
     r.headersOut['Wssgate-Subject'] = verdict.subject;
     r.headersOut['Wssgate-Id'] = verdict.id;
+    r.headersOut['Wssgate-Issued'] = verdict.issued;
     r.headersOut['Wssgate-Lifetime'] = lifetime(allowed, verdict.expires, now);
     Object.keys(verdict.headers).forEach((name) => {
         r.headersOut[name] = verdict.headers[name];

@@ -10,8 +10,8 @@ import typing as t
 from .. import issuers as issuers_
 from ..context import Gate
 from . import carried
-from .basic import BASIC
 from .method import Kind, Method, Options
+from .token import TOKEN
 
 NO_MODULE = (
     "needs nginx's JavaScript module (njs), and this system's own nginx has none: have a service of your own decide "
@@ -30,7 +30,7 @@ class _Jwt(Method):
         problems = gate.problems
         names = [str(name) for name in problems.items(where, "issuers", options["issuers"])]
         if not kind.uses(self):
-            if names:
+            if names and kind.methods:
                 problems.add(where, f"issuers goes with auth: jwt, not with {kind.name}")
             return {"uses_jwt": False, "jwt": None}
         if not gate.context["javascript_module"]:
@@ -47,16 +47,21 @@ class _Jwt(Method):
         if len(set(names)) < len(names):
             problems.add(where, "issuers names one twice; keep one")
         # A password takes Authorization for itself where both are needed.
-        usual = ("cookie",) if kind.requires(BASIC) else ("cookie", "bearer")
-        sources = carried.sources(gate, where, kind, options["sources"], usual)
-        cookie = carried.cookie(gate, "jwt", str(options["cookie_name"]))
+        sources = carried.sources(gate, where, kind, JWT, options["sources"])
+        # Where a token is needed besides, the cookie is for that one alone.
+        is_beside_token = not kind.is_any and kind.uses(TOKEN)
+        place = (
+            carried.place_in_authorization("jwt")
+            if is_beside_token
+            else carried.place(carried.cookie(gate, "jwt", str(options["cookie_name"])), sources)
+        )
         known = [gate.issuers[name] for name in names if name in gate.issuers]
         places = issuers_.answer_headers(gate.issuers.values())
         return {
             "uses_jwt": True,
-            "cookie": cookie,
+            **({} if is_beside_token else {"cookie": carried.cookie(gate, "jwt", str(options["cookie_name"]))}),
             "jwt": {
-                **carried.place(cookie, sources),
+                **place,
                 "issuers": names,
                 "headers": [
                     {"name": name, "place": [place.lower() for place in places].index(name.lower())}

@@ -81,6 +81,7 @@ def test_the_smallest_issuer_gets_the_defaults() -> None:
             "issuer": "https://id.example.com",
             "audience": ["wss"],
             "keys": [{"kid": "", "algorithms": ["ES256"], "spki": "".join(pem(P256).splitlines()[1:-1])}],
+            "key_set": None,
             "clock_skew": 5,
             "max_token_lifetime": 86400,
             "require": [],
@@ -196,7 +197,7 @@ def test_a_bad_key_gets_one_sentence(text: str, words: t.Tuple[str, ...]) -> Non
         ([issuer(keys=[{"path": "a.pem"}])], ("path 'a.pem' is not an absolute path",)),
         ([issuer(keys=[{"source": "a.pem"}])], ("keys[0]: source: a.pem has not been read",)),
         ([issuer(keys=[{"contents": ""}])], ("no option 'contents'", "'content' is one")),
-        ([issuer(jwks_url="https://id.example.com")], ("no option 'jwks_url'",)),
+        ([issuer(jwks_uri="https://id.example.com")], ("no option 'jwks_uri'", "'jwks_url' is one")),
         ([issuer(algorithms=["HS256"])], ("HS256", "shared secret", "ES256")),
         ([issuer(algorithms=["none"])], ("none", "no signature")),
         ([issuer(algorithms=["EdDSA"])], ("EdDSA", "no version of nginx's module")),
@@ -219,6 +220,8 @@ def test_a_bad_key_gets_one_sentence(text: str, words: t.Tuple[str, ...]) -> Non
         ([issuer(require=[{"claim": "a", "scopes": ["b"]}])], ("claim or scopes, one of them",)),
         ([issuer(require=[{"claim": "a", "any_of": ["b"], "all_of": ["c"]}])], ("two rules",)),
         ([issuer(require=[{"claim": "a", "any_of": "b"}])], ("any_of 'b' is not a list",)),
+        ([issuer(require=[{"claim": "a", "any_of": []}])], ("require[0]", "any_of is empty; leave it out")),
+        ([issuer(require=[{"claim": "a", "all_of": None}])], ("all_of is empty; leave it out",)),
         ([issuer(require=[{"claim": "a", "any_of": [1.5]}])], ("texts, whole numbers",)),
         ([issuer(require=[{"claim": ["a", 7]}])], ("neither a claim's name",)),
         ([issuer(require=[{"scopes": ["a b"]}])], ("scopes 'a b' is not a scope",)),
@@ -436,3 +439,63 @@ def test_files_of_the_controller_and_of_the_host_are_read(tmp_path: t.Any) -> No
     assert found["path:/e.pem"] == {"problem": "/e.pem of the host is not text"}
     assert len(found) == 5
     assert issuer_files.contents(None, read_file, {}) == issuer_files.contents([], read_file, {}) == {}
+
+
+# ---- Key sets that are fetched
+
+URL = "https://id.example.com/jwks.json"
+
+
+def test_an_issuer_with_a_url_needs_no_keys() -> None:
+    found, problems = read(issuer(keys=[], jwks_url=URL, algorithms=["ES256"]))
+    assert problems == []
+    assert found["main"]["key_set"] == {
+        "url": URL, "ca_path": "", "interval": 300, "grace": 0, "algorithms": ["ES256"], "start": [],
+    }  # fmt: skip
+    rendered = issuers.for_nginx(found)["main"]
+    assert rendered["keys"] == [] and rendered["key_set"]["url"] == URL
+    assert issuers.key_sets(found) == {"main": found["main"]["key_set"]}
+
+
+def test_keys_beside_a_url_are_a_start() -> None:
+    found, problems = read(issuer(jwks_url=URL))
+    assert problems == []
+    assert found["main"]["key_set"]["start"] == found["main"]["keys"] != []
+
+
+def test_without_a_url_nginx_gets_nothing_of_it() -> None:
+    found, _problems = read(issuer())
+    assert "key_set" not in issuers.for_nginx(found)["main"] and issuers.key_sets(found) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"jwks_url": "http://id.example.com/"}, ("jwks_url must begin with https://", "could sign tokens")),
+        ({"jwks_url": "HTTPS://id.example.com/"}, ("jwks_url must begin with https://",)),
+        ({"jwks_url": "file:///etc/passwd"}, ("jwks_url must begin with https://",)),
+        ({"jwks_url": "id.example.com"}, ("jwks_url must begin with https://",)),
+        ({"jwks_url": 7}, ("jwks_url must begin with https://",)),
+        ({"jwks_url": "https://me:secret@id.example.com/"}, ("no user and no password",)),
+        ({"jwks_url": "https:///jwks"}, ("name or the address of a host",)),
+        ({"jwks_url": "https://id.example.com:0/"}, ("port of 1 to 65535",)),
+        ({"jwks_url": "https://id.example.com/a b"}, ("without blanks",)),
+        ({"jwks_url": URL, "jwks_interval": 9}, ("jwks_interval", "from 10 to 86400")),
+        ({"jwks_url": URL, "jwks_interval": "soon"}, ("jwks_interval", "whole number")),
+        ({"jwks_url": URL, "key_grace": -1}, ("key_grace", "from 0 to 86400")),
+        ({"jwks_url": URL, "key_grace": 86401}, ("key_grace", "from 0 to 86400")),
+        ({"jwks_url": URL, "jwks_ca_path": "ca.pem"}, ("jwks_ca_path", "absolute path")),
+        ({"jwks_url": URL, "jwks_ca_path": "/home/me/ca.pem"}, ("jwks_ca_path", "may not look")),
+        ({"jwks_url": URL, "jwks_ca_path": "/tmp/ca.pem"}, ("jwks_ca_path", "may not look")),
+        ({"jwks_interval": 60}, ("jwks_interval is for a set that is fetched", "jwks_url")),
+        ({"key_grace": 60}, ("key_grace is for a set that is fetched",)),
+        ({"keys": []}, ("keys is empty", "jwks_url")),
+    ],
+)
+def test_a_bad_key_set_gets_one_sentence(changes: t.Dict[str, t.Any], words: t.Tuple[str, ...]) -> None:
+    keys = {"keys": []} if "jwks_url" in changes else {}
+    _found, problems = read(issuer(**{**keys, **changes}))
+    assert len(problems) == 1, problems
+    assert problems[0].startswith("issuer 'main': ")
+    assert all(word in problems[0] for word in words), problems
+    assert "secret" not in problems[0]
