@@ -37,10 +37,37 @@ need_command() {
     command -v "$command" >/dev/null 2>&1 || apt_install "$@"
 }
 
+# The same where it is no command: `need_file PATH PACKAGE…`.
+need_file() {
+    local path=$1
+    shift
+    [ -e "$path" ] || apt_install "$@"
+}
+
 apt_install() {
     [ "$(id -u)" = 0 ] || die "install these packages, or run this as root: $*"
     command -v apt-get >/dev/null 2>&1 || die "install these packages: $*"
     say "Installing $* (apt)"
     DEBIAN_FRONTEND=noninteractive apt-get -qq update
     DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null
+}
+
+# Unpacks Debian packages below a folder and installs none of them, so that no service starts: `unpack_packages FOLDER
+# COMMAND…`. The command prints their names; it is asked again where the lists of packages had to be fetched first.
+unpack_packages() {
+    local folder=$1
+    shift
+    rm -rf "$folder"
+    mkdir -p "$folder/packages"
+    (
+        cd "$folder/packages" || exit
+        # shellcheck disable=SC2046
+        if ! apt-get -qq download $("$@") 2>/dev/null; then
+            [ "$(id -u)" = 0 ] || die "apt-get download fails; apt-get update (as root) may help"
+            apt-get -qq update
+            apt-get -qq download $("$@")
+        fi
+        for package in *.deb; do dpkg -x "$package" ../root; done
+    )
+    rm -rf "$folder/packages"
 }

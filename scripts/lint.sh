@@ -25,14 +25,21 @@ mypy_plugins() {
     (cd "$CACHE/collections" && mypy --config-file "$ROOT/mypy.ini" ansible_collections/wssgate/nginx/plugins)
 }
 
+# Where Debian has Node's modules, a Node from elsewhere does not look.
+javascript() {
+    NODE_PATH=/usr/share/nodejs eslint --format unix --max-warnings 0 roles/wss_proxy/files tests/lib
+}
+
 code() {
     need_command shellcheck shellcheck
+    need_command eslint eslint
     check shellcheck --external-sources scripts/*.sh scripts/lint/* .ci/run molecule/resources/images/boot
     check ruff check --quiet .
     check ruff format --quiet --check .
     check mypy_plugins
     check yamllint --strict .
     check ansible_lint
+    check javascript
 }
 
 docs() {

@@ -270,7 +270,7 @@ def long_ones_first(jobs: list[Job], durations: dict[str, float]) -> list[Job]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=3, help="how many at once (3)")
-    parser.add_argument("--limit", type=float, default=1800, help="seconds that one may take (1800)")
+    parser.add_argument("--limit", type=float, default=2700, help="seconds that one may take (2700)")
     parser.add_argument("names", nargs="+", metavar="NAME")
     arguments = parser.parse_args()
 

