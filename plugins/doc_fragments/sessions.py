@@ -12,13 +12,14 @@ class ModuleDocFragment:
 options:
   subjects:
     description:
-      - Only sessions whose token is for one of these subjects, as its file has it now. The session of a token that is
-        gone has none.
+      - Only sessions whose token is for one of these subjects, as its file has it now, or the claim C(sub) of a signed
+        one. The session of a token that is gone has none.
     type: list
     elements: str
   fingerprints:
     description:
-      - Only sessions of tokens whose SHA-256 begins with one of these, of 8 to 64 hexadecimal digits.
+      - Only sessions of tokens whose SHA-256 begins with one of these, of 8 to 64 hexadecimal digits. Of a signed token
+        it is C(token_id) of the access log, by which M(wssgate.nginx.wss_revocation) takes it back.
     type: list
     elements: str
   clients:

@@ -133,7 +133,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._host.error import HostError
+from ..module_utils._host.error import attempted, unnamed
 from ..module_utils._nginx.gate_files import read_gate_files
 from ..module_utils._sessions import criteria
 from ..module_utils._sessions.ending import Ended, end_present
@@ -224,15 +224,7 @@ def _ids(sessions: t.Iterable[Session]) -> t.List[str]:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    failure: t.Optional[str] = None
-    result: t.Dict[str, t.Any] = {}
-    try:
-        result = run(module)
-    except HostError as error:
-        failure = str(error)
-    except OSError as error:
-        # Its text would name a file, and a file's name is a token.
-        failure = f"unexpected operating system error {error.errno}"
+    result, failure = attempted(lambda: run(module), unnamed)
     if failure is not None:
         module.fail_json(msg=failure)
     remaining = result["remaining"] + result.get("unlisted", {}).get("remaining", 0)

@@ -89,7 +89,9 @@ sessions:
       description: The session ends at this time at the latest. As RV(sessions[].ends_at_earliest).
       type: int
     fingerprint:
-      description: First 12 hexadecimal digits of the token's SHA-256. None where no token let it in.
+      description:
+        - First 12 hexadecimal digits of the token's SHA-256, of a signed token those of C(token_id) of the access log.
+          None where no token let it in.
       type: str
     id:
       description: Names the session as long as it is open, for O(ids).
@@ -108,7 +110,8 @@ sessions:
       description: When it began, in seconds since 1970 UTC.
       type: int
     subject:
-      description: Whom its token is for. None where the file does not say, and where it is gone.
+      description: Whom its token is for. None where the file, or a signed token, does not say, and where the file is
+        gone.
       type: str
     upstream:
       description: Where the location passes it, as nginx's configuration has it now. None where that does not have the
@@ -171,7 +174,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._host.error import HostError
+from ..module_utils._host.error import attempted, unnamed
 from ..module_utils._nginx.gate_files import read_gate_files
 from ..module_utils._sessions.criteria import argument_spec, given, selection_of
 from ..module_utils._sessions.listing import describe, look, open_subjects, unlisted_of
@@ -190,7 +193,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
             describe(
                 session,
                 seen.connections[session.pair] if session.pair else None,
-                subjects(session.token) if session.token else None,
+                subjects(session.token) if session.token else session.subject or None,
                 gate.upstream(session.pair[0][1] if session.pair else None, session.server_name, session.location),
                 now,
             )
@@ -210,15 +213,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    failure: t.Optional[str] = None
-    result: t.Dict[str, t.Any] = {}
-    try:
-        result = run(module)
-    except HostError as error:
-        failure = str(error)
-    except OSError as error:
-        # Its text would name a file, and a file's name is a token.
-        failure = f"unexpected operating system error {error.errno}"
+    result, failure = attempted(lambda: run(module), unnamed)
     if failure is not None:
         module.fail_json(msg=failure)
     module.exit_json(changed=False, **result)

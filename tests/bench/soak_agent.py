@@ -33,8 +33,9 @@ from typing import Any
 from lib import crowd, history, usage, wire
 from lib.agent_process import AgentProcess
 from lib.collection import install_loader
+from lib.held_session import HeldSession
 from lib.local_gate import LocalGate, free_port
-from lib.processes import is_running, running, wait_for
+from lib.processes import running, wait_for
 
 if __name__ == "__main__":
     install_loader()
@@ -45,7 +46,6 @@ from ansible_collections.wssgate.nginx.plugins.modules import wss_token  # noqa:
 
 ORIGIN = "https://app.example.com"
 NAME = "gate.example.com"
-HEAD_END = b"\r\n\r\n"
 HANDSHAKE_LIMIT = 30.0
 # How often a fault begins with an operation
 FAULTS = 0.06
@@ -58,6 +58,11 @@ APART = (
 )
 # A loop that sleeps so long and wakes so late shares its processor with too much else.
 LOOK, LATE = 0.05, 0.25
+# And so does the agent, where it waits that long for a processor in so many seconds.
+WINDOW = 1.0
+# Then it cannot see that a token went and came again.
+WITHOUT_INOTIFY = "without inotify"
+POLLS = "the kernel has no inotify instance left for the agent: raise fs.inotify.max_user_instances, and begin again"
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 FLOOD = """
 import os, sys
@@ -113,6 +118,7 @@ class Trouble:
         self.gone: list[str] = []
         self.held: dict[str, asyncio.Task[None]] = {}
         self.faults: dict[str, asyncio.Task[None]] = {}
+        self.lasting: dict[str, tuple[float, float]] = {}  # when one began, and until when it may be felt
         self.store_lock = asyncio.Lock()
         self.is_over = False
         self.problems: list[str] = []
@@ -279,70 +285,31 @@ class Trouble:
 
     async def _session(self, name: str, token: str, span: float) -> None:
         """From the handshake until the gate, or the client after its time, ends it."""
+        request = wire.Request("/wss", host=NAME).origin(ORIGIN).token(token)
+        one = HeldSession(name, request, self.history, self.problems, HANDSHAKE_LIMIT, token=token)
         try:
-            opened = await self._handshake(name, token)
-            if opened is not None:
-                reader, writer = opened
-                try:
-                    await self._echo(name, reader, writer, time.monotonic() + span)
-                finally:
-                    writer.transport.abort()
+            await one.hold(self.port, span)
         finally:
             self.held.pop(name, None)
-
-    async def _handshake(self, name: str, token: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        request = wire.Request("/wss", host=NAME).origin(ORIGIN).token(token).encode()
-        since = time.monotonic()
-        writer = None
-        try:
-            async with asyncio.timeout(HANDSHAKE_LIMIT):
-                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.write(request)
-                head = await reader.readuntil(HEAD_END)
-        except (OSError, EOFError) as error:
-            why = type(error).__name__
-        else:
-            if head.startswith(b"HTTP/1.1 101 "):
-                self.history.note(history.ADMITTED, name, since=since, token=token)
-                return reader, writer
-            why = head.split(b"\r\n")[0].decode("latin-1")
-        if writer is not None:
-            writer.transport.abort()
-        self.history.note(history.REFUSED, name, since=since, token=token, why=why)
-        return None
-
-    async def _echo(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, until: float) -> None:
-        try:
-            while time.monotonic() < until:
-                writer.write(crowd.SENT)
-                if await reader.readexactly(len(crowd.WANTED)) != crowd.WANTED:
-                    self.problems.append(f"{name} got another echo than its own")
-                self.history.echo(name)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(1):
-                        # Nothing comes unasked: it is the end, and it is noticed at once.
-                        if not await reader.read(1):
-                            raise EOFError
-        except (OSError, EOFError):
-            self.history.note(history.CLOSED, name)
-        except asyncio.CancelledError:
-            self.history.note(history.LEFT, name)
-            raise
-        else:
-            self.history.note(history.LEFT, name)
 
     # Faults
 
     @contextlib.asynccontextmanager
     async def fault(self, name: str, grace: float = history.ALLOWED, **facts: bool) -> Any:
-        began = time.monotonic()
+        own = time.monotonic()
+        before, until = self.lasting.get(name, (own, 0.0))
+        # One that begins within the pause after another makes that longer.
+        began = before if own < until else own
         self.history.note(history.BEGAN, name, **facts)
         try:
             yield
         finally:
             # What is tried again and again waits as long as it has waited. A flood that takes long leaves much to read.
-            lasted = time.monotonic() - began if name in ("ss fails", "flood") else 0
-            self.history.note(history.ENDED, name, grace=max(grace, self.allowed) + lasted)
+            now = time.monotonic()
+            is_lasting = name in ("ss fails", "flood")
+            self.lasting[name] = own, now + max(grace, self.allowed) + (now - own)
+            grace = max(grace, self.allowed) + (now - began if is_lasting else 0)
+            self.history.note(history.ENDED, name, grace=grace)
 
     async def break_agent(self) -> None:
         self.history.note(history.KILLED, "")
@@ -392,10 +359,13 @@ class Trouble:
     async def lock_store(self) -> None:
         """As by a long run of wss_token."""
         async with self.store_lock:
-            # It waits two seconds for the lock; then it pauses for a while.
+            # It waits two seconds for the lock; then it pauses for a while. An agent that hangs may have it meanwhile.
             async with self.fault("store locked", grace=8):
-                with open_store(str(self.store)):
-                    await asyncio.sleep(self.random.choice([0.5, 1, 3]))
+                await asyncio.to_thread(self._hold_lock, self.random.choice([0.5, 1, 3]))
+
+    def _hold_lock(self, seconds: float) -> None:
+        with open_store(str(self.store)):
+            time.sleep(seconds)
 
     async def flood_store(self) -> None:
         """More files than the kernel keeps events of, there and gone."""
@@ -413,7 +383,7 @@ class Trouble:
             release(str(log))
             self.rotations += 1
             log.rename(log.with_name(f"{log.name}.{self.rotations}"))
-            os.kill(self.local_gate.master() or 0, signal.SIGUSR1)
+            self.local_gate.signal(signal.SIGUSR1)
             await asyncio.to_thread(wait_for, log.exists)
             # The workers may not open the new one: they go on with what they have until they are replaced.
             await asyncio.to_thread(self.local_gate.reload)
@@ -423,17 +393,27 @@ class Trouble:
 
     async def upgrade_nginx(self) -> None:
         """Another program beside the old one, which sees its sessions through."""
-        if is_running(self.old_master):
+        if self.is_old_master_there():
             return  # a new program ignores the signal while the old one is there
-        old = self.old_master = self.local_gate.master() or 0
+        old = self.old_master = wait_for(self.local_gate.master)
         os.kill(old, signal.SIGUSR2)
         await asyncio.to_thread(
             wait_for, lambda: self.local_gate.master() not in (None, old) and len(self.local_gate.workers()) == 2
         )
         os.kill(old, signal.SIGQUIT)
 
+    def is_old_master_there(self) -> bool:
+        """By its command line: its number may be another's by now."""
+        with contextlib.suppress(OSError):
+            return self.local_gate.binary in Path(f"/proc/{self.old_master}/cmdline").read_text(errors="replace")
+        return False
+
     async def replace_nginx(self) -> None:
         async with self.fault("nginx replaced", cuts=True, refuses=True):
+            # All of them go, as systemd does it: a former master that outlives the new one takes the pid file back.
+            if self.is_old_master_there():
+                os.kill(self.old_master, signal.SIGTERM)
+                await asyncio.to_thread(wait_for, lambda: not self.is_old_master_there())
             await asyncio.to_thread(self.local_gate.stop)
             await asyncio.to_thread(self.local_gate.start)
             await asyncio.to_thread(wait_for, lambda: len(self.local_gate.workers()) == 2)
@@ -486,15 +466,26 @@ class Trouble:
         while time.monotonic() < until + 0.5:
             await asyncio.sleep(0.1)
 
+    def _busy(self, since: float) -> None:
+        self.history.note(history.BEGAN, "machine busy", at=since)
+        self.history.note(history.ENDED, "machine busy")
+
     async def _watch(self) -> None:
         """Note when the machine has too much else to do, and start the agent again where it has ended."""
-        alive = time.monotonic()
+        alive = asked = time.monotonic()
+        waited = 0, 0.0
         while not self.is_over:
             before = time.monotonic()
             await asyncio.sleep(LOOK)
             if time.monotonic() - before > LOOK + LATE:
-                self.history.note(history.BEGAN, "machine busy", at=before)
-                self.history.note(history.ENDED, "machine busy")
+                self._busy(before)
+            if time.monotonic() - asked >= WINDOW and self.agent.is_running:
+                now = self.agent.pid, usage.waited(self.agent.pid)
+                if now[1] - (waited[1] if now[0] == waited[0] else 0.0) > LATE:
+                    self._busy(asked)
+                asked, waited = time.monotonic(), now
+            if WITHOUT_INOTIFY in self.agent.status and POLLS not in self.problems:
+                self.problems.append(POLLS)
             if self.agent.is_running:
                 alive = time.monotonic()
             elif not {"agent", "revival"} & set(self.faults):

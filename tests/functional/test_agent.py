@@ -27,7 +27,7 @@ import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import agent as agent_module
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import look_ahead
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.agent import Agent, Settings
-from ansible_collections.wssgate.nginx.plugins.module_utils._agent.store_watch import StoreWatch
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent.store_watch import Changes, StoreWatch
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import sockets
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import SETTLE
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import LogFile
@@ -231,6 +231,23 @@ def test_a_token_that_was_removed_while_no_agent_ran_ends_with_the_next_start(
     run(agent, lambda: not client.is_open)
 
 
+def test_an_agent_that_was_kept_from_looking_gives_a_revoker_no_more_time(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.touch(token(1))
+    agent = start()
+    client = gate.connect(token(1))
+    rest(agent)
+    with open_store(str(gate.store)) as store:
+        store.take_away([token(1)], owed=True)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + agent_module.REVOKER_TIME)
+    monkeypatch.setattr(agent._clock, "was_set", lambda: False)
+    agent.turn()
+    assert not agent._revoking
+    run(agent, lambda: not client.is_open)
+
+
 def test_with_end_on_removal_off_only_wss_token_and_the_end_of_a_token_end_sessions(
     gate: Gate, start: Callable[..., Agent]
 ) -> None:
@@ -261,6 +278,33 @@ def test_a_token_issued_anew_keeps_its_new_sessions_and_loses_its_former_ones(
     new = gate.connect(token(1))
     rest(agent)
     assert new.is_open
+
+
+def test_a_token_issued_anew_just_after_the_agent_looked_keeps_its_new_sessions(
+    gate: Gate, start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.touch(token(1))
+    agent = start()
+    former = gate.connect(token(1))
+    rest(agent)
+    look, new = agent.watch.look, []
+
+    def look_and_hang() -> Changes:
+        """A busy machine, or SIGSTOP, keeps the agent from going on."""
+        changes = look()
+        if changes.gone and not new:
+            gate.touch(token(1))
+            time.sleep(2 * SETTLE)
+            new.append(gate.connect(token(1)))
+            time.sleep(2 * SETTLE)
+        return changes
+
+    (gate.store / token(1)).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(agent.watch, "look", look_and_hang)
+        run(agent, lambda: new and not former.is_open)
+    rest(agent)
+    assert new[0].is_open
 
 
 def test_removed_tokens_are_forgotten_once_their_sessions_are_gone(

@@ -57,10 +57,14 @@ def standing() -> Iterator[tuple[LocalGate, int]]:
 
 
 def test_in_random_trouble_every_session_ends_in_time_and_no_other(standing: tuple[LocalGate, int]) -> None:
-    seed = random.randrange(1 << 32)
-    outcome = soak_agent.soak(*standing, seconds=8, sessions=SESSIONS, seed=seed, allowed=SOON)
-    assert not outcome["problems"], outcome
-    assert outcome["sessions"] > 10 and outcome["ended"] > 3
+    # In eight seconds of a busy machine little may happen.
+    for _number in range(5):
+        seed = random.randrange(1 << 32)
+        outcome = soak_agent.soak(*standing, seconds=8, sessions=SESSIONS, seed=seed, allowed=SOON)
+        assert not outcome["problems"], outcome
+        if outcome["sessions"] > 10 and outcome["ended"] > 3:
+            return
+    pytest.fail(f"too little has happened: {outcome}")
 
 
 class Quiet(Trouble):

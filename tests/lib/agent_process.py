@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from .collection import collections_tree
@@ -27,6 +28,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import run
 run.PATH = sys.argv[2] + ":" + run.PATH
+{prelude}
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.service import main
 sys.exit(main(sys.argv[3:]))
 """
@@ -39,9 +41,20 @@ PATIENCE = 60.0
 
 
 class AgentProcess:
-    """An agent on a store and a log. What it needs and what it reports is in a folder of its own."""
+    """An agent on a store and a log. What it needs and what it reports is in a folder of its own.
 
-    def __init__(self, folder: Path, store: Path, log: Path) -> None:
+    `options` are more of its options; `prelude` is Python that runs before it begins.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: Path,
+        log: Path,
+        revocations: Path | None = None,
+        options: Sequence[str] = (),
+        prelude: str = "",
+    ) -> None:
         self.flag, self.state, self.output = folder / "ss-fails", folder / "state", folder / "output"
         programs = folder / "programs"
         for one in (folder, programs, self.state):
@@ -52,8 +65,9 @@ class AgentProcess:
         (programs / "ss").chmod(0o755)
         self.tree = str(collections_tree())
         self.command = [
-            sys.executable, "-c", PROGRAM, self.tree, str(programs),
+            sys.executable, "-c", PROGRAM.format(prelude=prelude), self.tree, str(programs),
             "--store", str(store), "--session-log", str(log), "--state", str(self.state),
+            "--revocations", "" if revocations is None else str(revocations), *options,
         ]  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
         self.status = ""

@@ -82,6 +82,8 @@ class Life:
     cause: str = ""
     # When it was removed, where that came after its end
     gone: float = NEVER
+    # When its file was written once more, to prolong or to shorten it
+    written: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -191,6 +193,7 @@ class Judge:
         lives = self.lives.setdefault(event.name, [])
         if lives and lives[-1].gone == NEVER and event.since < lives[-1].end:
             lives[-1].end_since, lives[-1].end = span  # the same file, prolonged or shortened
+            lives[-1].written.append(event.at)
         else:
             lives.append(Life(event.name, event.since, event.at, *span))
         lives[-1].cause = EXPIRED if ends != NEVER else ""
@@ -235,6 +238,17 @@ class Judge:
             for fault in self.faults
         )
 
+    def is_of_before(self, life: Life, session: Session) -> bool:
+        """Whether it may pass for a session of the life before: the file of this one was written again too soon.
+
+        Who has not looked between the two knows the time of the last writing alone.
+        """
+        number = self.lives[life.token].index(life)
+        if number == 0:
+            return False
+        due = self.due(self.lives[life.token][number - 1].end)
+        return any(session.admitted <= at + NEAR and at <= due for at in life.written)
+
     def verdict(self) -> Verdict:
         verdict = Verdict()
         for session in self.sessions.values():
@@ -263,7 +277,9 @@ class Judge:
         begin = max(life.end, session.admitted)
         due = self.due(begin)
         if session.end == session.closed and session.closed < life.end_since - CLOCKS:
-            if not any(
+            if self.is_of_before(life, session):
+                verdict.count("ambiguous")
+            elif not any(
                 fault.cuts and fault.begin <= session.closed <= fault.end + fault.grace for fault in self.faults
             ):
                 when = "" if life.end == NEVER else f", {life.end_since - session.closed:.2f} s before its end"

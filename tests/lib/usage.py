@@ -77,3 +77,12 @@ def system_calls(pid: int) -> Iterator[dict[str, int]]:
                 calls[words[-1]] = int(words[3])
     for name in OF_THE_MACHINE:
         calls.pop(name, None)
+
+
+def waited(pid: int) -> float:
+    """Seconds that the thread of a process that had to wait longest for a processor has waited for one."""
+    found = [0]
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError):
+            found.append(int(path.read_text().split()[1]))
+    return max(found) / 1e9

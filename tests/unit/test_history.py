@@ -240,3 +240,17 @@ def test_a_session_that_begins_while_its_token_is_replaced_may_be_of_either(hist
     history.note(CLOSED, "either", at=100.3)
     verdict = history.judged()
     assert not verdict.problems and verdict.counts["ambiguous"] == 1
+
+
+@pytest.mark.parametrize(("again", "problems"), [(100.5, []), (102, ["new was cut although its token was valid"])])
+def test_a_token_issued_anew_and_written_again_at_once_may_cost_the_new_session(
+    history: Planted, again: float, problems: list[str]
+) -> None:
+    """Who has not looked between the two knows the time of the last writing alone."""
+    history.note(CLOSED, "mine", at=100.3)
+    history.note(REMOVED, MINE, at=100)
+    history.note(WRITTEN, MINE, at=100.01)
+    history.admit("new", MINE, 100.3)
+    history.note(WRITTEN, MINE, at=again)
+    history.note(CLOSED, "new", at=again + 0.3)
+    assert history.judged().problems == problems

@@ -110,14 +110,16 @@ def test_a_paced_drain_ends_the_sessions_one_after_the_other_and_says_how_many_a
         crowd = Crowd(gate, 30, stack)
         told = run("drain", "--check", drain_rate=10)
         assert told.returncode == 0 and not host.file(FLAG).exists and not crowd.closed, told.text
+        assert "Clients connected now: 30." in told.text
 
-        done = run("drain", drain_rate=10, drain_deadline=60, drain_interval=1)
+        # Slow enough for a busy machine to look at least once before all have gone
+        done = run("drain", drain_rate=4, drain_deadline=60, drain_interval=1)
         assert done.returncode == 0, done.text
         assert "of 30 left" in done.text and "None is open any more" in done.text
         assert crowd.all_closed()
         # A fifth more in one second is what it may make up for; the rest is what a late look of a client adds.
-        assert crowd.most_within_a_second() <= 10 * 1.2 + 4
-        assert max(crowd.closed) - min(crowd.closed) > 1.9
+        assert crowd.most_within_a_second() <= 4 * 1.2 + 4
+        assert max(crowd.closed) - min(crowd.closed) > 5
         assert attempt(gate).status == 503
     assert host.run("ls /var/lib/wssgate-agent/orders/*.json").rc != 0
     assert run("undrain").returncode == 0
@@ -162,7 +164,7 @@ def test_a_rebalance_sheds_its_share_and_nothing_of_a_drained_host(gate: Gate, r
         assert left.returncode == 0 and "is drained and was left alone." in left.text, left.text
         assert left.stats(gate.name)["changed"] == 0 and len(crowd.closed) == 5
     refused = run("rebalance")
-    assert refused.returncode != 0 and "rebalance_share has to be given" in refused.text
+    assert refused.returncode != 0 and "Give rebalance_share" in refused.text
 
 
 def test_check_mode_tells_and_drains_nothing(gate: Gate, run, host) -> None:

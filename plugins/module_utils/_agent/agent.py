@@ -27,17 +27,16 @@ from .._host.wall_timer import CLOCK_LOOK, Clock, WallTimer
 from .._sessions.ending import SETTLE, Ended
 from .._sessions.follow import Follower
 from .._sessions.log import Key, MissingLog, Session
-from .._tokens.record import CORRUPT, SECOND_LOOK, Owed, StoreError, Token
+from .._tokens.record import CORRUPT, SECOND_LOOK, Gone, Owed, StoreError, Token
 from .._tokens.store import QUARANTINE_GRACE, TokenStore, open_store
 from . import left_open
 from .asking import Asking
 from .causes import EXPIRED, REMOVED, REVOKED, WORDS
-from .duty import FAILURE_PAUSES, Duty, Latest, Turns
+from .duties import duties_of
+from .duty import FAILURE_PAUSES, Latest, Turns
 from .ending import Ending, pause_of, words_about
-from .lifetime import Lifetimes
 from .log_watch import POLL, LogWatch
 from .look_ahead import HORIZON, LookAhead
-from .order_duty import Orders
 from .prune import owed_of, settle
 from .settings import Settings
 from .store_watch import Identity, StoreWatch, is_there, opened
@@ -65,8 +64,7 @@ class Agent:
         self.log: t.Optional[LogWatch] = None
         if settings.session_log:
             self.log = LogWatch(settings.session_log, settings.log_limit, LOCK_WAIT, self.note)
-        self.duties: t.List[Duty] = [Lifetimes(self, self.asking.grace), Orders(self, settings, self.log)]
-        self.duties += self.asking.duties
+        self.duties = duties_of(self, settings, self.asking, self.log)
         self._turns = Turns(self.note)
         self.kernel = Inotify.or_none()
         self.timer = WallTimer.or_none()
@@ -74,6 +72,7 @@ class Agent:
         self._ends: t.List[t.Tuple[float, str]] = []
         self._over: t.Dict[str, int] = {}  # tokens whose end has come and whose files could not be removed: tries
         self._owed: t.Dict[str, float] = {}  # removed tokens whose sessions are to end, and until when these began
+        self._taken: t.Set[str] = set()  # tokens that this agent removed, and that the kernel has not reported yet
         self._gone_since: t.Dict[str, float] = {}  # tokens that were removed or have expired, and since when
         self._revoking: t.Dict[str, float] = {}  # tokens that wss_token is about to end the sessions of, and until when
         self._left_open: t.AbstractSet[left_open.Begun] = frozenset()
@@ -84,8 +83,7 @@ class Agent:
         self.has_another_store = False
         self._has_begun = False
         self._first: t.Optional[Identity] = None
-        self._failures = 0
-        self._is_failing = False  # until the store could be looked through again
+        self._failures, self._is_failing = 0, False  # until the store could be looked through again
         self._clock = Clock()
 
     # Turns
@@ -115,10 +113,8 @@ class Agent:
         """What to wait for besides the time."""
         found = [] if self.kernel is None else [self.kernel.fd]
         log = None if self.log is None else self.log.descriptor()
-        if log is not None:
-            found.append(log)
-        for duty in self.duties:
-            found += duty.descriptors()
+        found += [] if log is None else [log]
+        found += [descriptor for duty in self.duties for descriptor in duty.descriptors()]
         if self.timer is not None:
             is_there = self.watch.identity is not None
             self.timer.arm(self._ends[0][0] if self._ends and is_there else None)
@@ -170,8 +166,11 @@ class Agent:
         """Do each step, whatever becomes of the others; return what went wrong."""
         before = self.watch.identity
         changes = self.watch.look()
+        for duty in self.duties if changes.gone else ():
+            duty.removed(changes.gone - self._taken, changes.gone & self._taken)
+        self._taken -= changes.gone
         clock_was_set = any([self._clock.was_set(), self.timer is not None and self.timer.read()])
-        self._has_begun, began = True, self._has_begun
+        began, self._has_begun = self._has_begun, True
         if not began:
             self._first = self.watch.identity
         if self.watch.identity is None:
@@ -228,8 +227,7 @@ class Agent:
         now = time.monotonic()
         over = {name for name, until in self._revoking.items() if until <= now}
         if over:
-            for name in over:
-                del self._revoking[name]
+            self._revoking = {name: until for name, until in self._revoking.items() if name not in over}
             self._judge(session for session in self._sessions() if session.token in over)
 
     def _pause(self) -> float:
@@ -263,8 +261,8 @@ class Agent:
             expired, corrupt, ends = store.due_until(now, now + HORIZON, problems)
             self._take_away(store, [token.name for token in expired])
             aside = store.quarantine([token.name for token in corrupt], owed=self.follower is not None)
-            if aside.problem():
-                problems.append(aside.problem())
+            self._taken.update(aside.removed)
+            problems += filter(None, [aside.problem()])
             # Those that could not be removed are due again, each after its pause.
             self._ends = [end for end in ends if end[1] not in self._over]
             self._ends += [(now + pause_of(tries), name) for name, tries in self._over.items()]
@@ -291,7 +289,7 @@ class Agent:
         now = time.time()
         since: t.Dict[str, float] = {}
         with open_store(self.settings.store, write=False) as store:
-            for name in came:
+            for name in {*came, *gone}:  # one that has gone may have come again since the kernel was asked
                 token = self._look(store, name, now)
                 if token is not None:
                     since[name] = token.changed_at
@@ -300,13 +298,16 @@ class Agent:
             if gone:
                 before = set(self._owed)
                 self._remember(owed_of(store, []))
-                until = time.monotonic() + REVOKER_TIME
                 revoked = {name for name in gone if name in self._owed and name not in before}
+                age = now - max((self._gone_since[name] for name in revoked), default=now)  # this agent may look late
+                until = time.monotonic() + REVOKER_TIME - min(max(0.0, age), REVOKER_TIME)
                 # With a grace wss_token leaves them to the agent.
                 if not self.asking.grace:
                     self._revoking.update(dict.fromkeys(revoked, until))
+                    some = [one for one in self._sessions() if one.token in revoked]
+                    self.asking.begin(some, REVOKED)
                     if self.asking.is_told:
-                        self.end([one for one in self._sessions() if one.token in revoked], REVOKED, until)
+                        self.end(some, REVOKED, until)
                 if self.settings.end_on_removal:
                     # Those that are there again, by now or in a moment: the sessions of before are to end.
                     self._owe({name: min(now, since.get(name, now)) + SETTLE for name in gone})
@@ -368,19 +369,25 @@ class Agent:
 
     def _take_away(self, store: TokenStore, names: t.Sequence[str]) -> None:
         """Remove tokens whose end has come, and have their sessions ended, those of files that stay, too."""
-        gone = store.take_away(names, owed=self.follower is not None)
+        gone = self.take_back(store, names, EXPIRED)
         for name in gone.removed:
             self._over.pop(name, None)
         for name in gone.failed:
             self._over[name] = self._over.get(name, 0) + 1
             self._gone_since.setdefault(name, time.time())
+
+    def take_back(self, store: TokenStore, names: t.Collection[str], cause: str = REVOKED) -> Gone:
+        """Remove tokens, and have their sessions ended, those of files that stay, too."""
+        gone = store.take_away(list(names), owed=self.follower is not None)
         if gone.removed:
-            self.say(f"removed {len(gone.removed)} expired")
+            self.say(f"removed {len(gone.removed)} {cause}")
+            self._taken.update(gone.removed)
             self._next_settling = min(self._next_settling, time.monotonic() + SECOND_LOOK + 1)
             self._owed.update(dict.fromkeys(gone.removed, float("inf")))
             self._gone_since.update(dict.fromkeys(gone.removed, time.time()))
         wanted = set(names)
-        self.end([session for session in self._sessions() if session.token in wanted], EXPIRED)
+        self.end([session for session in self._sessions() if session.token in wanted], cause)
+        return gone
 
     def _settle(self) -> None:
         """Forget removed tokens whose sessions are gone."""
@@ -484,16 +491,9 @@ class Agent:
             for duty in self.duties:
                 duty.started(started)
             is_log_there = True
-        known = left_open.load(self.settings.state)
-        if known is None or known.store != identity:
-            self._left_open = left_open.without_token(self.settings.store, identity, self._sessions())
-            if self._left_open:
-                self.say(
-                    f"{len(self._left_open)} sessions are older than this agent and have no token; they are left open"
-                )
-        elif is_log_there:
-            self._left_open = left_open.named(self._sessions()) & known.sessions
-        else:
-            self._left_open = known.sessions
-        found = left_open.LeftOpen(identity, frozenset(self._left_open))
-        self.note("state", "" if found == known else left_open.save(self.settings.state, found))
+        self._left_open, words, problem = left_open.begin(
+            self.settings.store, self.settings.state, identity, self._sessions(), is_log_there
+        )
+        if words:
+            self.say(words)
+        self.note("state", problem)

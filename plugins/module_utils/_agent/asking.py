@@ -36,11 +36,18 @@ class Asking:
             self._teller = Teller(gate, notify, store)
         self._asked: t.Dict[Begun, Asked] = asked.load(state)
         self._is_resumed = not self._asked
+        # Called with what is to end, and why
+        self.begin: t.Callable[[t.Iterable[Session], str], None] = lambda sessions, cause: None
 
     @property
     def duties(self) -> t.List[Duty]:
         """What sends, where an application is told."""
         return [] if self._teller is None else [self._teller]
+
+    @property
+    def owed(self) -> int:
+        """How many sessions are to end and have not."""
+        return len(self._ending.owed)
 
     @property
     def is_told(self) -> bool:
@@ -84,6 +91,7 @@ class Asking:
             self._asked.update(owed)
             self._save()
         for deadline, some in new.items():
+            self.begin(some, cause)
             if some and self._teller is not None:
                 self._teller.tell(some, cause, deadline)
         return sum(map(len, new.values()))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the agent does beside the tokens' ends: each duty has a file of its own and is listed in agent.py."""
+"""What the agent does beside the tokens' ends: each duty has a file of its own and a line in duties.py."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ import typing as t
 
 from .._host.error import HostError, told
 from .._sessions.log import Key, Session
+from .._tokens.record import Gone
+from .._tokens.store import TokenStore
 
 
 # Seconds until what has failed is tried again
 FAILURE_PAUSES = (0.2, 1.0, 5.0, 15.0, 30.0)
 # When sessions have to have ended at the latest, in seconds since 1970
 Latest = t.Optional[t.Mapping[Key, float]]
+# A metric's name without its prefix, labels and value
+Figure = t.Tuple[str, t.Mapping[str, str], float]
 
 
 class Gate(t.Protocol):
     """What a duty may ask of the agent, and have it do."""
+
+    errors: int  # turns in which something went wrong
 
     def open_sessions(self) -> t.Mapping[Key, Session]:
         """The sessions that have no end in the session log, by worker, connection and request."""
@@ -30,6 +36,9 @@ class Gate(t.Protocol):
 
         ``latest``: when some of them have to have ended, in seconds since 1970, whatever time an application has.
         """
+
+    def take_back(self, store: TokenStore, names: t.Collection[str]) -> Gone:
+        """Remove revoked tokens from the store, which is open for writing, and have their sessions ended."""
 
     def note(self, about: str, problem: str) -> None:
         """Report a problem when it is new, and with an empty one when it is over. It stands in the status line."""
@@ -49,6 +58,9 @@ class Duty:
     def started(self, sessions: t.Sequence[Session]) -> None:
         """Look at sessions that are new in the log; after it was replaced or shortened, at all that are open."""
 
+    def removed(self, names: t.AbstractSet[str], by_agent: t.AbstractSet[str]) -> None:
+        """Take note of tokens whose files somebody has removed, and of those that this agent has."""
+
     def turn(self) -> None:
         """Do what is due. What goes wrong is raised as HostError or OSError, and tried again after a pause."""
 
@@ -63,6 +75,10 @@ class Duty:
     def status(self) -> str:
         """A few words about what is under way; empty when nothing is."""
         return ""
+
+    def figures(self) -> t.List[Figure]:
+        """What a monitoring system is told of it, where there is one."""
+        return []
 
     def close(self) -> None:
         """Give back what the kernel lent."""

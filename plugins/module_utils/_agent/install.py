@@ -16,12 +16,18 @@ import stat
 import typing as t
 
 from .._host import files
+from .._host.endpoint import Endpoint
 from .._host.locks import PLACE as LOCKS
 from .._host.shipped import MARKER, needed, package_files, start_program
-from . import asked, left_open, notify_settings, orders
+from .._hub import settings as hub_settings
+from .._issuers import state as key_state
+from . import asked, key_units, left_open, metrics_settings, notify_settings, orders
+from .hub_position import POSITION
+from .key_units import KeySets
 from .notify_settings import STATE, Notify
 from .prune import IDENTITY
 from .service import IDENTITY as AGENT_IDENTITY
+from .settings import Metrics
 
 PROGRAM = "_agent.prune"
 AGENT_PROGRAM = "_agent.service"
@@ -32,6 +38,7 @@ TIME_LIMIT = 300
 PACKAGE = "wssgate_tokens"
 UNITS = "/etc/systemd/system"
 CRON = "/etc/cron.d"
+TMPFILES = "/etc/tmpfiles.d"
 SCHEDULERS = ("agent", "systemd", "cron", "none")
 
 AGENT = """\
@@ -50,8 +57,9 @@ RestartSec=1
 WatchdogSec=30
 TimeoutStartSec={limit}
 TimeoutStopSec=10
-# Some 20 MiB are usual. More than this is a fault, and the next one begins with what is on the disk.
-MemoryMax=512M
+# Some 20 MiB are usual, and 600 bytes for each token of a hub. More than this is a fault, and the next one begins with
+# what is on the disk.
+MemoryMax={memory}
 TimerSlackNSec=10ms
 # The locks, which only root may hold. They stay from run to run.
 RuntimeDirectory={locks}
@@ -149,6 +157,12 @@ class Settings(t.NamedTuple):
     python: str
     end_on_removal: bool = True
     notify: t.Optional[Notify] = None
+    revocations: str = ""
+    key_sets: t.Optional[KeySets] = None
+    hub: t.Optional[hub_settings.Settings] = None
+    hub_password: str = ""
+    metrics: t.Optional[Metrics] = None
+    metrics_group: str = "root"
 
     def agent_command(self) -> t.List[str]:
         """The agent, which systemd runs all the time."""
@@ -157,13 +171,20 @@ class Settings(t.NamedTuple):
             words += ["--session-log", self.session_log, "--log-limit", str(self.log_limit)]
         if not self.end_on_removal:
             words.append("--keep-on-removal")
-        return words
+        if self.key_sets is not None:
+            words += ["--key-sets", self.key_sets.rules]
+        if self.metrics is not None:
+            words += metrics_settings.words(self.metrics)
+        return [*words, *self._revocations()]
 
     def command(self) -> t.List[str]:
         words = [self.python, "-I", self.directory + "/prune", "--store", self.store]
         if self.session_log:
             words += ["--session-log", self.session_log, "--log-limit", str(self.log_limit)]
-        return words
+        return [*words, *self._revocations()]
+
+    def _revocations(self) -> t.List[str]:
+        return ["--revocations", self.revocations] if self.revocations else []
 
 
 class Change(t.NamedTuple):
@@ -199,21 +220,25 @@ _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 @functools.lru_cache(maxsize=None)
-def code(scheduler: str = "") -> t.Tuple[str, ...]:
+def code(scheduler: str = "", has_key_sets: bool = False) -> t.Tuple[str, ...]:
     """The pruner or the agent and all that it imports: files below module_utils, in the same folders below PACKAGE."""
-    programs = (PROGRAM, AGENT_PROGRAM) if scheduler == "agent" else (PROGRAM,)
+    programs = [PROGRAM, AGENT_PROGRAM] if scheduler == "agent" else [PROGRAM]
+    programs += [key_units.PROGRAM] if has_key_sets else []
     return tuple(dict.fromkeys(name for program in programs for name in needed(program)))
 
 
 def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
     """Every file that shall be there, with its content."""
     package = settings.directory + "/" + PACKAGE
-    wanted = package_files(package, code(scheduler))
+    key_sets = settings.key_sets if scheduler == "agent" else None
+    wanted = package_files(package, code(scheduler, key_sets is not None))
     wanted[settings.directory + "/prune"] = start_program(settings.python, settings.directory, PACKAGE, PROGRAM)
     command = " ".join(shlex.quote(word) for word in settings.command())
     writable = ["-" + settings.store]
     if settings.session_log:
         writable.append("-" + os.path.dirname(settings.session_log))
+    if settings.revocations:
+        writable.append("-" + settings.revocations)
     if scheduler == "agent":
         wanted[settings.directory + "/agent"] = start_program(
             settings.python, settings.directory, PACKAGE, AGENT_PROGRAM
@@ -222,6 +247,14 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
         above = os.path.dirname(settings.store)
         if above != "/":
             writable[0] = "-" + above
+        above = os.path.dirname(settings.revocations)
+        if above not in ("", "/"):
+            writable[-1] = "-" + above
+        if settings.hub is not None:
+            writable.append("-" + os.path.dirname(hub_settings.MARKER))
+        if settings.metrics is not None:
+            writable.append("-" + os.path.dirname(settings.metrics.path))
+        writable = list(dict.fromkeys(writable))
         shares_tmp = any((word + "/").startswith(("-/tmp/", "-/var/tmp/")) for word in writable)
         wanted[f"{UNITS}/{AGENT_IDENTITY}.service"] = AGENT.format(
             marker=MARKER,
@@ -231,8 +264,27 @@ def wanted_files(settings: Settings, scheduler: str) -> t.Dict[str, str]:
             limit=TIME_LIMIT,
             locks=os.path.basename(LOCKS),
             private_tmp="no" if shares_tmp else "yes",
-            network=network_of(settings.notify),
+            network=network_of(settings.notify, key_sets, settings.hub),
+            memory="512M" if settings.hub is None else "2G",
         )
+        if key_sets is not None:
+            wanted[settings.directory + "/keys"] = start_program(
+                settings.python, settings.directory, PACKAGE, key_units.PROGRAM
+            )
+            wanted.update(key_units.wanted_units(key_sets, UNITS, settings.python, settings.directory))
+        at_boot = [
+            (folder["path"], folder["mode"], folder["group"])
+            for folder in metrics_settings.folders(settings.metrics, settings.metrics_group)
+        ]
+        if settings.hub is not None:
+            at_boot.insert(0, (os.path.dirname(hub_settings.MARKER), "0755", "root"))
+        if at_boot:
+            lines = [f"d {folder} {mode} root {group} -" for folder, mode, group in at_boot]
+            wanted[f"{TMPFILES}/{AGENT_IDENTITY}.conf"] = "\n".join([MARKER, *lines, ""])
+        if settings.hub is not None:
+            wanted[f"{STATE}/{hub_settings.NAME}"] = hub_settings.text_of(settings.hub) + "\n"
+            if settings.hub_password:
+                wanted[f"{STATE}/{hub_settings.PASSWORD_NAME}"] = settings.hub_password + "\n"
         if settings.notify is not None:
             wanted[secrets()] = notify_settings.text_of(settings.store, settings.notify)
     elif scheduler == "systemd":
@@ -257,20 +309,34 @@ def secrets() -> str:
     return f"{STATE}/{notify_settings.NAME}"
 
 
-def network_of(notify: t.Optional[Notify]) -> str:
-    """What the agent's unit may reach: nothing but the application, as far as that can be told."""
+def private() -> t.Tuple[str, ...]:
+    """All files of the agent that are for root alone."""
+    return (secrets(), f"{STATE}/{hub_settings.NAME}", f"{STATE}/{hub_settings.PASSWORD_NAME}")
+
+
+def network_of(
+    notify: t.Optional[Notify],
+    key_sets: t.Optional[KeySets] = None,
+    hub: t.Optional[hub_settings.Settings] = None,
+) -> str:
+    """What the agent's unit may reach: the application, key sets and the hub alone, as far as that can be told."""
+    if hub is not None:
+        # Its primary may move, and have a name.
+        return "RestrictAddressFamilies=AF_NETLINK AF_UNIX AF_INET AF_INET6"
     lines = ["RestrictAddressFamilies=AF_NETLINK AF_UNIX", "IPAddressDeny=any"]
-    endpoint = None if notify is None else notify.endpoint
-    if endpoint is not None and not endpoint.socket:
-        lines[0] += " AF_INET AF_INET6"
-        try:
-            allowed = "localhost" if endpoint.host == "localhost" else str(ipaddress.ip_address(endpoint.host))
-        except ValueError:
-            # It has a name. Its addresses, and those of who resolves it, may be others tomorrow.
-            del lines[1]
-        else:
-            lines.append(f"IPAddressAllow={allowed}")
-    return "\n".join(lines)
+    endpoints: t.List[Endpoint] = [] if key_sets is None else key_sets.endpoints()
+    if notify is not None and not notify.endpoint.socket:
+        endpoints.append(notify.endpoint)
+    if not endpoints:
+        return "\n".join(lines)
+    lines[0] += " AF_INET AF_INET6"
+    hosts = dict.fromkeys(endpoint.host for endpoint in endpoints)
+    try:
+        allowed = [host if host == "localhost" else str(ipaddress.ip_address(host)) for host in hosts]
+    except ValueError:
+        # One has a name. Its addresses, and those of who resolves it, may be others tomorrow.
+        return lines[0]
+    return "\n".join([*lines, *(f"IPAddressAllow={address}" for address in allowed)])
 
 
 def possible_files(settings: Settings) -> t.List[str]:
@@ -278,8 +344,11 @@ def possible_files(settings: Settings) -> t.List[str]:
     names: t.Dict[str, None] = {}
     for scheduler in SCHEDULERS:
         names.update(dict.fromkeys(wanted_files(settings, scheduler)))
+    names.update(dict.fromkeys(package_files(f"{settings.directory}/{PACKAGE}", code("agent", has_key_sets=True))))
+    names[settings.directory + "/keys"] = None
+    names.update(dict.fromkeys(f"{UNITS}/{unit}" for unit in (key_units.PATH_UNIT, key_units.SERVICE_UNIT)))
     names.update(dict.fromkeys(f"{settings.directory}/{PACKAGE}/{name}.py" for name in FORMER_CODE))
-    names[secrets()] = None
+    names.update(dict.fromkeys([*private(), f"{TMPFILES}/{AGENT_IDENTITY}.conf"]))
     return list(names)
 
 
@@ -296,7 +365,7 @@ def changes(settings: Settings, scheduler: t.Optional[str]) -> t.List[Change]:
 
 def mode_of(path: str) -> int:
     """The mode of a file that is written."""
-    return files.PRIVATE if path == secrets() else files.PUBLIC
+    return files.PRIVATE if path in private() else files.PUBLIC
 
 
 def apply(settings: Settings, found: t.Sequence[Change]) -> None:
@@ -306,17 +375,21 @@ def apply(settings: Settings, found: t.Sequence[Change]) -> None:
             files.remove(change.path, follow=True)
         else:
             # An operator may have put the folder elsewhere with a link.
-            files.make_folders(os.path.dirname(change.path), 0o700 if change.path == secrets() else files.FOLDER)
+            files.make_folders(os.path.dirname(change.path), 0o700 if change.path in private() else files.FOLDER)
             files.write(
-                change.path, change.after.encode("utf-8"), mode_of(change.path), follow=change.path != secrets()
+                change.path, change.after.encode("utf-8"), mode_of(change.path), follow=change.path not in private()
             )
         if change.after is None and change.path == f"{UNITS}/{AGENT_IDENTITY}.service":
             orders.forget(STATE)
-            left_open.forget(STATE, (left_open.NAME, asked.NAME, notify_settings.NAME))
+            left_open.forget(STATE, (left_open.NAME, asked.NAME, notify_settings.NAME, POSITION, *key_state.NAMES))
+        if change.after is None and change.path == f"{UNITS}/{key_units.PATH_UNIT}":
+            for name in key_state.NAMES:
+                files.remove(os.path.join(STATE, name))
     if any(change.after is None for change in found):
         package = settings.directory + "/" + PACKAGE
         if not os.path.exists(settings.directory + "/prune"):
-            folders = [package + "/" + folder for folder in dict.fromkeys(name.partition(".")[0] for name in code())]
+            names = code("agent", has_key_sets=True)
+            folders = [package + "/" + folder for folder in dict.fromkeys(name.partition(".")[0] for name in names)]
             for directory in (*folders, package):
                 shutil.rmtree(directory + "/__pycache__", ignore_errors=True)
             for directory in (*folders, package, settings.directory):

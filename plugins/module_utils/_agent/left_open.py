@@ -52,6 +52,24 @@ def without_token(path: str, identity: Identity, sessions: t.Iterable[Session]) 
         return named(one for one in sessions if one.token not in owed and not is_there(one.token, folder))
 
 
+def begin(
+    store: str, folder: str, identity: Identity, sessions: t.Sequence[Session], is_log_there: bool
+) -> t.Tuple[t.FrozenSet[Begun], str, str]:
+    """What is left open of a store that an agent begins with; words about it, and what went wrong with the record."""
+    known = load(folder)
+    words = ""
+    if known is None or known.store != identity:
+        found = without_token(store, identity, sessions)
+        if found:
+            words = f"{len(found)} sessions are older than this agent and have no token; they are left open"
+    elif is_log_there:
+        found = named(sessions) & known.sessions
+    else:
+        found = known.sessions
+    record = LeftOpen(identity, found)
+    return found, words, "" if record == known else save(folder, record)
+
+
 def load(folder: str) -> t.Optional[LeftOpen]:
     """Return the record; None where there is none that can be read."""
     with contextlib.suppress(OSError, HostError, ValueError, KeyError, TypeError):

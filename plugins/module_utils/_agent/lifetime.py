@@ -24,7 +24,8 @@ import heapq
 import time
 import typing as t
 
-from .._sessions.log import Key, Session, started_after_boot
+from .._sessions.log import Key, Session
+from .._sessions.workers import started_after_boot
 from .causes import LIFETIME
 from .duty import Duty, Gate
 

@@ -26,7 +26,7 @@ from .._host.error import HostError
 from .._sessions.log import Session
 from .._sessions.selection import id_of
 from .._tokens.owed import ENDED as ENDED_FOLDER
-from .._tokens.record import DOCUMENT_LIMIT, fingerprint, parse_document
+from .._tokens.record import DOCUMENT_LIMIT, FINGERPRINT_LENGTH, fingerprint, parse_document
 from .causes import EXPIRED, REMOVED, REVOKED
 from .duty import Duty, Gate
 from .notify_settings import Notify
@@ -252,14 +252,15 @@ class Teller(Duty):
         for session in message.sessions:
             if session.token and session.token not in subjects:
                 subjects[session.token] = subject_of(self._store, session.token, message.cause in OF_A_TOKEN)
-        only = next(iter(subjects)) if len(subjects) == 1 and all(one.token for one in message.sessions) else ""
+        whose = [(_subject_told(one, subjects), _fingerprint_told(one)) for one in message.sessions]
+        only = whose[0] if len(set(whose)) == 1 else (None, None)
         return {
             "type": TYPE,
             "timestamp": _time(message.happened_at),
             "data": {
                 "cause": message.cause,
-                "subject": subjects.get(only),
-                "fingerprint": fingerprint(only) if only else None,
+                "subject": only[0],
+                "fingerprint": only[1],
                 "deadline": _time(message.deadline),
                 "sessions": [
                     {
@@ -268,19 +269,29 @@ class Teller(Duty):
                         "server": session.server_name or None,
                         "location": session.location or None,
                         "since": _time(session.started_at),
-                        "subject": subjects.get(session.token),
-                        "fingerprint": fingerprint(session.token) if session.token else None,
+                        "subject": subject,
+                        "fingerprint": found,
                     }
-                    for session in message.sessions
+                    for session, (subject, found) in zip(message.sessions, whose)
                 ],
             },
         }
 
 
+def _subject_told(session: Session, subjects: t.Mapping[str, t.Optional[str]]) -> t.Optional[str]:
+    return subjects[session.token] if session.token else session.subject or None
+
+
+def _fingerprint_told(session: Session) -> t.Optional[str]:
+    """Of a signed token the beginning of what it is taken back by, as session_list has it."""
+    return fingerprint(session.token) if session.token else session.token_id[:FINGERPRINT_LENGTH] or None
+
+
 def _grouped(sessions: t.Sequence[Session], cause: str) -> t.Iterator[t.Tuple[Session, ...]]:
     groups: t.Dict[str, t.List[Session]] = {}
     for session in sessions:
-        groups.setdefault(session.token if cause in OF_A_TOKEN else "", []).append(session)
+        token = session.token or session.token_id or session.subject
+        groups.setdefault(token if cause in OF_A_TOKEN else "", []).append(session)
     for some in groups.values():
         for start in range(0, len(some), SESSIONS_A_POST):
             yield tuple(some[start : start + SESSIONS_A_POST])

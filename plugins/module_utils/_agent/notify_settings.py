@@ -12,13 +12,13 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import ipaddress
 import json
 import os
 import re
 import typing as t
 
-from .._host import files
+from .._host import endpoint, files
+from .._host.endpoint import Endpoint, UrlError
 from .._host.error import HostError
 
 STATE = "/var/lib/wssgate-agent"
@@ -31,39 +31,11 @@ KEY_BYTES = (24, 64)
 SOCKET_PATH_LIMIT = 107
 # What ProtectHome= and PrivateTmp= of the unit hide
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?\Z")
-_TARGET = re.compile(r"/[!-~]*\Z")
+_PATH = re.compile(r"/[!-~]*\Z")
 
 
 class NotifyError(HostError):
     """What is wrong with the options of notifications. It holds no key."""
-
-
-class Endpoint(t.NamedTuple):
-    """Where notifications go: to a host, or to a unix socket."""
-
-    host: str
-    port: int
-    target: str
-    is_tls: bool = False
-    socket: str = ""
-
-    @property
-    def shown(self) -> str:
-        """For messages. The rest of a URL may hold a secret."""
-        if self.socket:
-            return f"unix:{self.socket}"
-        return f"{self._host}:{self.port}"
-
-    @property
-    def header(self) -> str:
-        """For header Host."""
-        usual = (0, 443) if self.is_tls else (0, 80)
-        return self._host if self.port in usual else f"{self._host}:{self.port}"
-
-    @property
-    def _host(self) -> str:
-        return f"[{self.host}]" if ":" in self.host else self.host
 
 
 class Notify(t.NamedTuple):
@@ -99,44 +71,26 @@ def parse_url(url: str) -> Endpoint:
         raise NotifyError("notify_url must begin with http:// or https://, or with http://unix:/ for a unix socket")
     if rest.startswith("unix:"):
         return _parse_unix(scheme, rest[len("unix:") :])
-    place, slash, target = rest.partition("/")
-    target = _target(slash + target)
-    if "@" in place:
+    if "@" in rest.partition("/")[0]:
         raise NotifyError("notify_url must hold no user and no password: what is sent is signed with notify_key")
-    host, _colon, port = place.rpartition(":") if re.search(r":[^\]]*\Z", place) else (place, "", "")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-        # Without an interface: it has no place in header Host, and from Python 3.9 on it may be any text.
-        with contextlib.suppress(ValueError):
-            ipaddress.IPv6Address(host if "%" not in host else "")
-            return Endpoint(host, _port(scheme, port), target, scheme == "https")
-        raise NotifyError("notify_url holds [ ] around what is no IPv6 address")
-    # None of its parts is longer than DNS has them.
-    if not _HOST.match(host) or len(host) > 253 or ".." in host or max(map(len, host.split("."))) > 63:
-        raise NotifyError("notify_url must have the name or the address of a host after ://, an IPv6 address in [ ]")
-    return Endpoint(host, _port(scheme, port), target, scheme == "https")
-
-
-def _port(scheme: str, text: str) -> int:
-    if not text:
-        return 443 if scheme == "https" else 80
-    if not re.match(r"[0-9]{1,5}\Z", text) or not 1 <= int(text) <= 65535:
-        raise NotifyError("notify_url must have a port of 1 to 65535, or none")
-    return int(text)
+    try:
+        return endpoint.parse_url(url, "notify_url")
+    except UrlError as error:
+        raise NotifyError(str(error)) from None
 
 
 def _target(text: str) -> str:
-    text = text or "/"
-    if not _TARGET.match(text) or "#" in text:
-        raise NotifyError("notify_url must hold printable ASCII only, without blanks and #: encode the rest with %")
-    return text
+    try:
+        return endpoint.parse_target(text, "notify_url")
+    except UrlError as error:
+        raise NotifyError(str(error)) from None
 
 
 def _parse_unix(scheme: str, rest: str) -> Endpoint:
     if scheme != "http":
         raise NotifyError("notify_url with a unix socket must begin with http://: there is no TLS on it")
     path, _colon, target = rest.partition(":")
-    if not _TARGET.match(path) or path == "/" or ".." in path.split("/"):
+    if not _PATH.match(path) or path == "/" or ".." in path.split("/"):
         raise NotifyError(
             "notify_url must have the absolute path of a socket after unix:, such as http://unix:/run/a.sock"
         )

@@ -74,10 +74,7 @@ class Order(t.NamedTuple):
 
     def check(self) -> None:
         """Raise OrderError for what the agent would not obey."""
-        if not _ID.match(self.id):
-            raise OrderError(f"{self.id!r} is no order's id: 1 to 64 of a-z, 0-9 and -")
-        if not _RUN.match(self.run):
-            raise OrderError("run is not 16 of the digits 0-9 and a-f")
+        check_name(self.id, self.run)
         if not 0 <= self.rate <= RATE_AT_MOST:
             raise OrderError(f"rate is {self.rate:g}: it has to be from 0 to {RATE_AT_MOST:g} sessions a second")
         if not 0 < self.share <= 100:
@@ -95,10 +92,8 @@ class Order(t.NamedTuple):
                 raise OrderError(f"{address!r} is no address: {error}") from None
         if bool(self.while_path) != (self.while_file is not None):
             raise OrderError("while_path and while_file go together")
-        if self.while_path and not os.path.isabs(self.while_path):
-            raise OrderError(f"while_path is {self.while_path!r}: it has to be an absolute path")
-        if "\0" in self.while_path or not _is_encodable(self.while_path):
-            raise OrderError(f"while_path is {self.while_path!r}: no file can be called that")
+        if self.while_path:
+            check_path("while_path", self.while_path)
         self.sessions.check()
 
 
@@ -121,6 +116,22 @@ class Result(t.NamedTuple):
     def is_over(self) -> bool:
         """Whether the agent does no more for it."""
         return self.state in OVER
+
+
+def check_name(name: str, run: str) -> None:
+    """Raise OrderError for an id and a run that no order can have."""
+    if not _ID.match(name):
+        raise OrderError(f"{name!r} is no order's id: 1 to 64 of a-z, 0-9 and -")
+    if not _RUN.match(run):
+        raise OrderError("run is not 16 of the digits 0-9 and a-f")
+
+
+def check_path(option: str, path: str) -> None:
+    """Raise OrderError for what is no absolute path of a file."""
+    if not os.path.isabs(path):
+        raise OrderError(f"{option} is {path!r}: it has to be an absolute path")
+    if "\0" in path or not _is_encodable(path):
+        raise OrderError(f"{option} is {path!r}: no file can be called that")
 
 
 def _is_encodable(path: str) -> bool:

@@ -18,6 +18,7 @@ import time
 import typing as t
 
 from .._host.error import HostError
+from .._revocations import store as revocations
 from .._sessions.log import LOG_LIMIT, shorten
 from .._sessions.ending import (
     SETTLE,
@@ -31,7 +32,7 @@ from .._tokens.record import (
     full_fingerprint,
 )
 from .._tokens.store import LOCK_WAIT, TokenStore, open_store
-from .revoking import end_in_grace, sessions_before
+from .revoking import end_in_grace, end_void, sessions_before
 
 IDENTITY = "wssgate-token-prune"
 FINGERPRINTS_AT_MOST = 20
@@ -188,7 +189,30 @@ def _once(arguments: argparse.Namespace, say: t.Callable[[str], None]) -> int:
         return CANNOT_WORK
     for line in pruned.words():
         say(line)
-    return LEFT_SOMETHING if pruned.is_failure else DONE
+    is_failure = pruned.is_failure
+    if arguments.revocations and not pruned.named:
+        for line in taken_back(arguments.revocations, arguments.session_log):
+            say(line)
+            is_failure = is_failure or line.startswith(FAILED)
+    return LEFT_SOMETHING if is_failure else DONE
+
+
+def taken_back(path: str, session_log: str) -> t.List[str]:
+    """End the sessions of signed tokens that were taken back, and remove what is over of that; return what to tell."""
+    try:
+        with revocations.open_revocations(path) as folder:
+            ended = end_void(session_log, folder)
+        removed = revocations.prune(time.time(), path)
+    except revocations.MissingRevocations:
+        return []
+    except HostError as error:
+        return [FAILED + str(error)]
+    lines = [f"removed {removed} revocations of signed tokens whose time is over"] if removed else []
+    if ended.found:
+        lines.append(f"ended {ended.ended} of {ended.found} open sessions of signed tokens that were taken back")
+    if ended.reason:
+        lines.append(f"{FAILED}sessions of signed tokens that were taken back: {ended.reason}")
+    return lines
 
 
 def _named(arguments: argparse.Namespace) -> Named:
@@ -219,6 +243,7 @@ def main(words: t.Optional[t.Sequence[str]] = None) -> int:
     parser.add_argument("--store", required=True, help="directory of the tokens")
     parser.add_argument("--session-log", default="", help="session log of the gate; without it no session is ended")
     parser.add_argument("--log-limit", type=int, default=LOG_LIMIT, help="size in bytes that the session log may have")
+    parser.add_argument("--revocations", default="", help="directory of what was taken back of signed tokens")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--subject", help="remove the tokens of this subject now, instead of those that have expired")
     which.add_argument(

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ends the sessions of removed tokens for wss_token and for the pruner.
+"""Ends the sessions of removed tokens, and of signed ones that were taken back, for modules and for the pruner.
 
 That is done at once, unless the agent of the host gives an application time to close them: then the agent asks it and
 has the kernel close what is left, and here it is waited for. An agent that does not run delays that end, no more.
@@ -14,10 +14,11 @@ import time
 import typing as t
 
 from .._host.error import HostError
+from .._revocations.store import Revocations
 from .._sessions import sockets
-from .._sessions.ending import SETTLE, Ended, Wanted, end_sessions
+from .._sessions.ending import SETTLE, Ended, Wanted, end_present, end_sessions
 from .._sessions.follow import Follower
-from .._sessions.log import Key, Session, still_open
+from .._sessions.log import Key, MissingLog, Session, still_open
 from .notify_settings import STATE, grace_of
 
 # Seconds beyond the grace that the agent has
@@ -75,6 +76,66 @@ def end_in_grace(
     # Some of those that were left may have ended since, and others may have been logged.
     found = len(seen) - left + max(ended.found, left)
     return ended._replace(found=found, ended=found - ended.remaining)
+
+
+class TakenBack(Wanted):
+    """Signed tokens that are taken back: by their ids, and those of a subject that were issued before a time."""
+
+    def __init__(self, token_ids: t.Iterable[str], subjects: t.Mapping[str, int]) -> None:
+        super().__init__()
+        self._token_ids = frozenset(token_ids)
+        self._subjects = dict(subjects)
+
+    def __bool__(self) -> bool:
+        return bool(self._token_ids or self._subjects)
+
+    def covers(self, session: Session) -> bool:
+        if session.token_id and session.token_id in self._token_ids:
+            return True
+        before = self._subjects.get(session.subject) if session.subject else None
+        return before is not None and (session.issued is None or session.issued < before)
+
+
+def open_sessions_of(session_log: str, wanted: Wanted) -> t.FrozenSet[Key]:
+    """The open sessions of these tokens, as far as that can be told."""
+    try:
+        follower = Follower(session_log)
+        follower.read()
+        return frozenset(session.key for session in _alive(follower, wanted))
+    except HostError:  # who ends them reports it
+        return frozenset()
+
+
+def end_taken_back(store: str, session_log: str, wanted: TakenBack, before: t.FrozenSet[Key], dry: bool) -> Ended:
+    """End the open sessions of signed tokens that were taken back just now, when an application had its time.
+
+    ``before``: those that were open before, see :func:`open_sessions_of`. An agent may have ended them by now: they
+    count as ended.
+    """
+    seen = set(before)
+    try:
+        grace = 0 if dry else grace_of(store, STATE)
+        if grace:
+            _wait(session_log, wanted, grace + PATIENCE, seen)
+        ended, found, _left = end_present(session_log, wanted.covers, dry, only_present=False)
+    except HostError as error:
+        return Ended(reason=str(error), tokens=None)
+    seen.update(session.key for session in found)
+    return ended._replace(found=len(seen), ended=len(seen) - ended.remaining)
+
+
+def end_void(session_log: str, folder: Revocations) -> Ended:
+    """End the open sessions of all signed tokens that were taken back."""
+
+    def is_meant(session: Session) -> bool:
+        return session.is_signed and folder.is_void(session.token_id, session.subject, session.issued)
+
+    if not session_log or next(folder.names(), None) is None:
+        return Ended()
+    try:
+        return end_present(session_log, is_meant, only_present=False)[0]
+    except MissingLog:  # a gate that is not there yet; who prunes tokens reports it
+        return Ended()
 
 
 def _wait(session_log: str, wanted: Wanted, seconds: float, seen: t.Set[Key]) -> int:

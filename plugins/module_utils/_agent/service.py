@@ -18,10 +18,11 @@ import typing as t
 from .._host import files, locks
 from .._host.error import HostError
 from .._host.systemd import notify, watchdog_interval
+from .._hub import settings as hub_settings
 from .._sessions.log import LOG_LIMIT
 from . import notify_settings
 from .agent import Agent
-from .settings import Settings
+from .settings import Metrics, Settings
 
 IDENTITY = "wssgate-agent"
 STATUS_EVERY = 1.0
@@ -89,13 +90,36 @@ def main(words: t.Optional[t.Sequence[str]] = None) -> int:
     parser.add_argument(
         "--keep-on-removal", action="store_true", help="leave sessions open whose token's file somebody removed"
     )
+    parser.add_argument("--revocations", default="", help="directory of what was taken back of signed tokens")
     parser.add_argument(
         "--state", default=Settings._field_defaults["state"], help="directory of what the agent has to keep"
     )
+    parser.add_argument("--key-sets", default="", help="rules for signed tokens that name key sets to fetch")
+    parser.add_argument("--metrics", default="", help="file that gets what is counted, in Prometheus's text format")
+    nginx = Metrics("")
+    parser.add_argument("--nginx-main", default=nginx.main_file, help="main file of the nginx that metrics are about")
+    parser.add_argument("--nginx-binary", default=nginx.binary, help="its program")
+    parser.add_argument("--nginx-pid", default=nginx.pid_file, help="file with the number of its master")
+    parser.add_argument("--drain-file", default=nginx.drain_file, help="file that is there while the gate is drained")
     arguments = parser.parse_args(words)
     settings = Settings(
-        arguments.store, arguments.session_log, arguments.log_limit, not arguments.keep_on_removal, arguments.state
+        arguments.store,
+        arguments.session_log,
+        arguments.log_limit,
+        not arguments.keep_on_removal,
+        arguments.state,
+        arguments.revocations,
+        key_sets=arguments.key_sets,
     )
+    if arguments.metrics:
+        nginx = Metrics(
+            arguments.metrics,
+            arguments.nginx_main,
+            arguments.nginx_binary,
+            arguments.nginx_pid,
+            arguments.drain_file,
+        )
+        settings = settings._replace(metrics=nginx)
     stopped: t.List[int] = []
     wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
@@ -110,15 +134,20 @@ def main(words: t.Optional[t.Sequence[str]] = None) -> int:
         if not locks.take(place, wait=0):
             _print(f"another agent is at work: {', '.join(locks.holders(place)) or 'unknown'}")
             return 1
-        problem = ""
+        # Whatever is wrong with these, tokens and sessions end all the same.
+        problems = {"settings": "", "hub settings": ""}
         try:
             found = notify_settings.load(settings.state)
             settings = settings._replace(notify=found and found[1])
         except (OSError, HostError) as error:
-            # Tokens and sessions end all the same.
-            problem = f"the application is not told: {error}"
+            problems["settings"] = f"the application is not told: {error}"
+        try:
+            settings = settings._replace(hub=hub_settings.load(settings.state))
+        except (OSError, HostError) as error:
+            problems["hub settings"] = f"the hub is not followed: {error}"
         agent = Agent(settings, _print)
-        agent.note("settings", problem)
+        for about, problem in problems.items():
+            agent.note(about, problem)
         try:
             serve(agent, lambda: bool(stopped), wake, is_supervised="NOTIFY_SOCKET" in os.environ)
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 import typing as t
+from collections import Counter
 
 from .._host.error import HostError
 from .._tokens.record import full_fingerprint
@@ -46,6 +47,17 @@ def open_sessions(path: str) -> t.List[Session]:
         sessions = list(log.open.values())
         live = sockets.live_sockets(ports_of(sessions))
     return still_open(sessions, live)
+
+
+def signed_like(path: str, fingerprints: t.Sequence[str]) -> t.Dict[str, int]:
+    """The ids of signed tokens that begin so, with how many of their sessions are open; none where nobody can look."""
+    if not path or not fingerprints:
+        return {}
+    try:
+        sessions = open_sessions(path)
+    except HostError:  # who ends sessions reports it
+        return {}
+    return dict(Counter(session.token_id for session in sessions if session.token_id.startswith(tuple(fingerprints))))
 
 
 class Wanted:
@@ -93,17 +105,18 @@ def end_sessions(path: str, wanted: Wanted, dry: bool = False) -> Ended:
 
 
 def end_present(
-    path: str, is_meant: t.Callable[[Session], bool], dry: bool = False
+    path: str, is_meant: t.Callable[[Session], bool], dry: bool = False, only_present: bool = True
 ) -> t.Tuple[Ended, t.List[Session], t.List[Session]]:
     """End those of the open sessions that are meant; return them, and those of them that remain.
 
-    What begins after the first look is left alone: a client whose token is valid may be back at once.
+    What begins after the first look is left alone: a client whose token is valid may be back at once. Without
+    ``only_present`` a session that a worker logs in that moment is ended as well.
     """
     with open_logs(path) as files:
         if not dry:
             with contextlib.suppress(OSError):
                 files[-1].secure()
-        return _end_sessions(files, is_meant, dry, only_present=True)
+        return _end_sessions(files, is_meant, dry, only_present)
 
 
 def _end_sessions(

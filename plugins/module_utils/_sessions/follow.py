@@ -11,7 +11,7 @@ import contextlib
 import os
 import typing as t
 
-from .log import LOCK_WAIT, Log, LogFile, MissingLog, Session, open_logs, still_open
+from .log import LOCK_WAIT, Log, LogFile, MissingLog, Session, Watcher, open_logs, still_open
 from .sockets import live_pairs
 
 # What stands before the place where reading stopped is compared: a log that was shortened or replaced is read anew.
@@ -36,6 +36,8 @@ class Follower:
         self._places: t.Dict[t.Tuple[int, int], _Place] = {}
         self._started: t.List[Session] = []
         self._log = Log(self._started)
+        # Set it before the first reading: that is of what somebody may have seen before.
+        self.watcher: t.Optional[Watcher] = None
 
     @property
     def open(self) -> t.Mapping[t.Tuple[str, str, str], Session]:
@@ -74,9 +76,10 @@ class Follower:
     def _read_anew(self, files: t.Sequence[LogFile]) -> None:
         """Read all of it. What was known of it may no longer stand there: it was shortened, or somebody emptied it."""
         started: t.List[Session] = []
-        log = Log(started)
+        log = Log(started, self.watcher, is_again=True)
         for file in files:
             _feed(log, file, started)
+        log.is_again = False
         lost = [one for key, one in self._log.open.items() if key not in log.open]
         pairs = {one.pair for one in lost if one.pair is not None}
         if pairs:

@@ -10,7 +10,7 @@ import contextlib
 import time
 import typing as t
 
-from .._tokens.record import StoreError, fingerprint
+from .._tokens.record import FINGERPRINT_LENGTH, StoreError, fingerprint
 from .._tokens.store import MissingStore, TokenStore, open_store
 from . import sockets
 from .ending import PAUSE, TRIES_AT_LEAST, Ended
@@ -115,7 +115,7 @@ def describe(
         "client_port": None if session.pair is None else session.pair[1][1],
         "peer": None if peer == client else peer,
         "subject": subject,
-        "fingerprint": fingerprint(session.token) if session.token else None,
+        "fingerprint": fingerprint(session.token) if session.token else session.token_id[:FINGERPRINT_LENGTH] or None,
         "server": session.server_name or None,
         "location": session.location or None,
         "upstream": upstream,

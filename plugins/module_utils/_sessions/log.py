@@ -7,12 +7,16 @@
 nginx writes a line when a token has let a client in, and a line when that request is over::
 
     S msec worker connection request client client_port server server_port visitor token
-      server_name location lifetime
+      server_name location lifetime token_id issued subject
     E msec worker connection request status
 
 each on one line. A session that no token let in, and that is listed all the same, has ``-`` for its token.
 ``server_name`` is that of the gate's server, ``location`` the path as the configuration has it, ``lifetime`` the
 seconds that the session may last: the least and the most, between which the agent chooses (``3240-3600``), or ``-``.
+
+A signed token is not in it, and a session that one let in has ``-`` for its token, too. It has the three fields behind
+that: ``token_id``, the SHA-256 by which the token can be taken back, ``issued``, when it was made, in whole seconds
+since 1970, and ``subject``, whom it is for, where what is no visible ASCII character is % or \\x and two digits a byte.
 
 ``client`` and ``client_port`` are those of the socket, whatever a load balancer says about the visitor. A session is
 open when its S has no E, its worker runs and the kernel has its socket up. All three are needed: a worker that
@@ -29,7 +33,6 @@ import ctypes
 import math
 import os
 import re
-import time
 import typing as t
 
 from .._host import files
@@ -39,6 +42,7 @@ from .._tokens.record import StoreError, is_token
 from . import sockets
 from .protection import former_logs, secure, set_append_only
 from .sockets import Pair, SocketError, end_of
+from .workers import started_at
 
 # Kinds of lines. Each is one byte, so that one can be put in the place of another.
 STARTED = "S"
@@ -64,6 +68,10 @@ _LIFETIME = re.compile(r"([0-9]{1,10})-([0-9]{1,10})\Z")
 # On a full disk a line is written in part, and the next one comes right behind it. No field holds such a beginning.
 _TORN = re.compile(rb".+([SEK] [0-9]+\.[0-9]{3} [0-9]+ [0-9]+ [0-9]+ .*)", re.DOTALL)
 _NUMBER = re.compile(r"[0-9]{1,10}\Z")
+_TOKEN_ID = re.compile(r"[0-9a-f]{64}\Z")
+_ISSUED = re.compile(r"[0-9]{1,12}\Z")
+# By jwt.js, and what nginx makes of " and \ in a log
+_ENCODED = re.compile(rb"(?:%|\\x)([0-9A-Fa-f]{2})")
 Key = t.Tuple[str, str, str]  # worker, connection, request
 
 
@@ -87,6 +95,9 @@ class Start(t.NamedTuple):
     server_name: str = NONE
     location: str = NONE
     lifetime: str = NONE
+    token_id: str = NONE
+    issued: str = NONE
+    subject: str = NONE
 
 
 class End(t.NamedTuple):
@@ -112,6 +123,15 @@ class Session(t.NamedTuple):
     server_name: str = ""
     location: str = ""
     lifetime: t.Optional[t.Tuple[int, int]] = None  # seconds, at least and at most
+    # Of a signed token: how it can be taken back, whom it is for, and when it was made. Empty without such a claim.
+    token_id: str = ""
+    subject: str = ""
+    issued: t.Optional[int] = None
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether a signed token let it in, as far as the log has it: one that began before has no fields for it."""
+        return bool(self.token_id or self.subject)
 
 
 def _are_of(line: t.Type[t.Any], fields: t.Sequence[str]) -> bool:
@@ -123,17 +143,42 @@ def _lifetime(text: str) -> t.Optional[t.Tuple[int, int]]:
     return (int(found.group(1)), int(found.group(2))) if found else None
 
 
+def _subject(text: str) -> str:
+    if text in (NONE, ""):
+        return ""
+    return _ENCODED.sub(lambda found: bytes([int(found.group(1), 16)]), text.encode("utf-8")).decode("utf-8", "replace")
+
+
+def _text(key: Key) -> bytes:
+    return " ".join(key).encode("utf-8", "surrogateescape")
+
+
+class Watcher(t.Protocol):
+    """Who wants to see each session, those that are over by the time that their line is read, too."""
+
+    def began(self, session: Session, is_again: bool) -> None:
+        """A session began. ``is_again``: the log is read anew, so the line may have been seen before."""
+
+    def ended(self, session: Session, status: str, is_again: bool) -> None:
+        """A session that had begun is over, and its request was answered with that status."""
+
+
 class Log:
     """Reads lines of the session log and knows which sessions have no end yet."""
 
-    def __init__(self, started: t.Optional[t.List[Session]] = None) -> None:
+    def __init__(
+        self, started: t.Optional[t.List[Session]] = None, watcher: t.Optional[Watcher] = None, is_again: bool = False
+    ) -> None:
         self.open: t.Dict[Key, Session] = {}
         # Sessions are added to it as they are read, where somebody wants to look at each.
         self.started = started
+        self.watcher = watcher
+        self.is_again = is_again
         self._by_pair: t.Dict[Pair, t.Set[Key]] = {}
-        # For lines that are written again although their end is logged already: of the last ends only.
-        self._ended: t.Set[Key] = set()
-        self._ended_before: t.Set[Key] = set()
+        # For lines that are written again although their end is logged already: of the last ends only. Many thousands:
+        # a text takes a quarter of what a tuple takes.
+        self._ended: t.Set[bytes] = set()
+        self._ended_before: t.Set[bytes] = set()
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
@@ -152,7 +197,7 @@ class Log:
         if not _NUMBER.match(start.worker):
             return
         key = (start.worker, start.connection, start.request)
-        if start.kind == KEPT and (key in self._ended or key in self._ended_before or key in self.open):
+        if start.kind == KEPT and (self._is_over(key) or key in self.open):
             return
         pair: t.Optional[Pair] = None
         try:
@@ -173,30 +218,44 @@ class Log:
                 if other[:2] != key[:2]:
                     self._close(other)
         self._close(key)
-        self._ended.discard(key)
-        self._ended_before.discard(key)
+        self._ended.discard(_text(key))
+        self._ended_before.discard(_text(key))
         server_name, location = ("" if text == NONE else text for text in (start.server_name, start.location))
         lifetime = _lifetime(start.lifetime)
         session = Session(key, started_at, pair, start.visitor, token, line, server_name, location, lifetime)
+        if start.token_id != NONE or start.subject != NONE:
+            session = session._replace(
+                token_id=start.token_id if _TOKEN_ID.match(start.token_id) else "",
+                subject=_subject(start.subject),
+                issued=int(start.issued) if _ISSUED.match(start.issued) else None,
+            )
         self.open[key] = session
         if self.started is not None:
             self.started.append(session)
+        if self.watcher is not None:
+            self.watcher.began(session, self.is_again)
         if pair is not None:
             self._by_pair.setdefault(pair, set()).add(key)
 
     def keep(self, session: Session) -> None:
         """Know a session on although its line is gone; not where its end was logged, or another has its ports."""
-        is_over = session.key in self._ended or session.key in self._ended_before
-        if session.pair is not None and session.pair not in self._by_pair and not is_over:
+        if session.pair is not None and session.pair not in self._by_pair and not self._is_over(session.key):
             self.open[session.key] = session
             self._by_pair[session.pair] = {session.key}
 
     def _end(self, end: End) -> None:
         key = (end.worker, end.connection, end.request)
+        session = self.open.get(key)
+        if session is not None and self.watcher is not None:
+            self.watcher.ended(session, end.status, self.is_again)
         self._close(key)
-        self._ended.add(key)
+        self._ended.add(_text(key))
         if len(self._ended) >= ENDS_KEPT:
             self._ended, self._ended_before = set(), self._ended
+
+    def _is_over(self, key: Key) -> bool:
+        text = _text(key)
+        return text in self._ended or text in self._ended_before
 
     def _close(self, key: Key) -> None:
         session = self.open.pop(key, None)
@@ -328,37 +387,6 @@ def is_running(pid: int) -> bool:
     except (OSError, OverflowError):
         return True
     return True
-
-
-def started_at(pid: int, proc: str = "/proc") -> t.Optional[float]:
-    """Return when a process started, in seconds since 1970 and rather too early; None where /proc does not show it."""
-    found = started_after_boot(pid, proc)
-    return None if found is None else booted_at() + found
-
-
-def started_after_boot(pid: int, proc: str = "/proc") -> t.Optional[float]:
-    """Return how many seconds after the system a process started; None where /proc does not show it."""
-    try:
-        with open(f"{proc}/{pid}/stat", "rb") as stream:
-            # The name in parentheses may hold anything, also blanks and parentheses.
-            ticks = int(stream.read().rpartition(b")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return None
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def booted_at(run: str = "/run") -> float:
-    """Return when the system started, in seconds since 1970, by the earliest of the clocks that there is evidence of.
-
-    A clock that was set forward since then makes the start of everything seem later than what was logged at that time.
-    The files of /run were made since the start, by the clock as it was then, where that is a file system in memory.
-    """
-    moments = [time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)]
-    with contextlib.suppress(OSError):
-        if os.stat(run).st_dev != os.stat(os.path.join(run, "..")).st_dev:
-            with os.scandir(run) as entries:
-                moments += [entry.stat(follow_symlinks=False).st_mtime for entry in entries]
-    return min(moments)
 
 
 def still_open(sessions: t.Iterable[Session], live: t.Container[Pair]) -> t.List[Session]:

@@ -32,9 +32,9 @@ class Selection(t.NamedTuple):
     """The sessions that fit each criterion that is given; without any, all sessions.
 
     ids: see :func:`id_of`. subjects: those of their tokens. fingerprints: the beginning of the token's SHA-256, at
-    least four digits. addresses: addresses and networks of the client, as a load balancer names it where there is one.
-    server_names and locations: as the gate's configuration has them. until: seconds since 1970, those that began later
-    are not meant.
+    least four digits, or of a signed token's id. addresses: addresses and networks of the client, as a load balancer
+    names it where there is one. server_names and locations: as the gate's configuration has them. until: seconds since
+    1970, those that began later are not meant.
     """
 
     ids: t.Tuple[str, ...] = ()
@@ -88,9 +88,13 @@ class Selection(t.NamedTuple):
                 and (
                     not self.fingerprints
                     or (bool(session.token) and full_fingerprint(session.token).startswith(self.fingerprints))
+                    or (bool(session.token_id) and session.token_id.startswith(self.fingerprints))
                 )
                 # Last: it takes a look at the token's file.
-                and (not subjects or (bool(session.token) and subject_of(session.token) in subjects))
+                and (
+                    not subjects
+                    or (subject_of(session.token) if session.token else session.subject or None) in subjects
+                )
             )
 
         return is_meant

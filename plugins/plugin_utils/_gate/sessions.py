@@ -36,6 +36,11 @@ def read(
             f"{where}: max_session_lifetime ends no session that comes by {', '.join(sockets)}: nothing but nginx can "
             "close a connection over a unix socket. Let the load balancer connect to a port of the loopback."
         )
+    has_token = kind.requires(TOKEN) or kind.requires(JWT)
+    # Where a token is one way in of several, the agent would count those alone that came by it.
+    is_counted = bool(gate.context["metrics"] and gate.context["session_log_path"]) and (
+        kind.uses(TOKEN) or kind.uses(JWT)
+    )
     return {
         # Whether an agent has to end sessions of this location.
         "ends_in_time": bool(most or (kind.uses(JWT) and gate.context["session_log_path"])),
@@ -43,5 +48,5 @@ def read(
         "session_lifetime": f"{most - most * spread // 100}-{most}" if most else "",
         # The check of a token notes what it lets in, signed or not. It lets in a preflight, too, which is answered
         # at once.
-        "session_noted": bool(most or is_listed) and not kind.requires(TOKEN) and not kind.requires(JWT),
+        "session_noted": bool(most or is_listed or is_counted) and not has_token,
     }

@@ -71,6 +71,19 @@ def test_a_session_has_to_meet_every_criterion_and_one_value_of_each(
     assert found(**fields) == numbers
 
 
+def test_a_signed_token_is_named_by_its_subject_and_its_id() -> None:
+    log = Log()
+    log.feed(b"S 1800000000.5 700 1 1 192.0.2.9 50001 192.0.2.1 443 192.0.2.9 - a /wss - " + b"ab" * 32 + b" 1 ann\n")
+    session = next(iter(log.open.values()))
+    for fields, expected in (
+        ({"subjects": ("ann",)}, True),
+        ({"subjects": ("", "None", "bob")}, False),
+        ({"fingerprints": ("abababababab",)}, True),
+        ({"fingerprints": ("abababababac",)}, False),
+    ):
+        assert Selection(**fields).matcher(SUBJECTS.get)(session) is expected  # type: ignore[arg-type]
+
+
 def test_the_subject_is_looked_up_last_and_only_where_it_counts() -> None:
     asked: t.List[str] = []
 

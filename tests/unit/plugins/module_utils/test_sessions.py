@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import run as host_run
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import ending, log as session_log, sockets
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import ending, log as session_log
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import sockets, workers
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import prune
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.sockets import parse_sockets, plain_address
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import Log, shorten
@@ -281,12 +282,12 @@ def test_a_session_with_a_socket_is_told_by_that_and_by_no_clock(log: Path, kern
 def test_when_a_process_started_is_read_from_proc() -> None:
     before = time.time()
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
-        started = session_log.started_at(process.pid)
+        started = workers.started_at(process.pid)
         assert process.stdin is not None
         process.stdin.close()
     assert started is not None
     # Where this machine's clock was set forward, it counts as started earlier.
-    late = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - session_log.booted_at()
+    late = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - workers.booted_at()
     assert before - 0.5 <= started + late <= time.time() + 0.5
 
 
@@ -297,7 +298,7 @@ def test_a_process_that_proc_hides_is_taken_for_the_worker(
     if content is not None:
         (tmp_path / "7").mkdir()
         (tmp_path / "7" / "stat").write_text(content)
-    assert session_log.started_at(7, str(tmp_path)) is None
+    assert workers.started_at(7, str(tmp_path)) is None
     monkeypatch.setattr(session_log, "is_running", lambda _pid: True)
     monkeypatch.setattr(session_log, "started_at", lambda _pid: None)
     log.write_text(f"S 1800000000.1 7 1 1 unix:  unix:/run/x.sock  unix: {ONE}\n")
@@ -309,7 +310,7 @@ def test_a_clock_that_was_set_forward_makes_no_process_younger(tmp_path: Path, m
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     (tmp_path / "early").touch()
     os.utime(tmp_path / "early", (booted - 3600, booted - 3600))
-    assert abs(session_log.booted_at(str(tmp_path)) - booted) < 5  # not in memory: may come from an image
+    assert abs(workers.booted_at(str(tmp_path)) - booted) < 5  # not in memory: may come from an image
     real = os.stat
     devices = {str(tmp_path): 1, os.path.join(str(tmp_path), ".."): 2}
 
@@ -319,7 +320,7 @@ def test_a_clock_that_was_set_forward_makes_no_process_younger(tmp_path: Path, m
         return real(path, *arguments, **options)
 
     monkeypatch.setattr(os, "stat", stat_of)
-    assert session_log.booted_at(str(tmp_path)) == pytest.approx(booted - 3600)
+    assert workers.booted_at(str(tmp_path)) == pytest.approx(booted - 3600)
 
 
 def test_a_process_that_runs_is_told_from_one_that_is_gone() -> None:
@@ -623,7 +624,7 @@ def test_the_pruner_removes_what_has_ended_and_ends_its_sessions(tmp_path: Path,
 def test_a_session_that_began_before_a_field_was_added_is_still_known() -> None:
     later = start(TWO, connection=2, port=50002).rstrip("\n") + " gate.example.com /wss 3240-3600\n"
     assert tokens_of(start(ONE), later) == [ONE, TWO]
-    assert tokens_of(later.rstrip("\n") + " more\n") == []
+    assert tokens_of(later.rstrip("\n") + " - - - more\n") == []
 
 
 def test_a_line_has_the_place_and_the_lifetime_of_a_session() -> None:
@@ -635,6 +636,31 @@ def test_a_line_has_the_place_and_the_lifetime_of_a_session() -> None:
     assert (with_lifetime.lifetime, without.lifetime) == ((3240, 3600), None)
 
 
+def signed(*fields: str) -> session_log.Session:
+    log = session_log.Log()
+    log.feed((start(session_log.NONE).rstrip("\n") + " ".join([" gate.example.com /wss -", *fields]) + "\n").encode())
+    (session,) = list(log.open.values())
+    return session
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        (("a" * 64, "1700000000", "ann"), ("a" * 64, 1700000000, "ann")),
+        (("-", "-", "Zo%C3%AB%20\\x22\\x5Cx41%2520"), ("", None, 'Zoë "\\x41%20')),
+        (("-", "-", "%2D"), ("", None, "-")),
+        (("", "-", ""), ("", None, "")),
+        (("a" * 63, "1e9", "-"), ("", None, "")),
+        (("A" * 64, "-1", "%C3"), ("", None, "\ufffd")),
+        ((), ("", None, "")),
+    ],
+)
+def test_a_line_has_what_a_signed_token_is_taken_back_by(fields: t.Any, found: t.Any) -> None:
+    session = signed(*fields)
+    assert (session.token_id, session.issued, session.subject) == found
+    assert session.is_signed == (found[0] != "" or found[2] != "")
+
+
 def test_a_session_may_have_no_token() -> None:
     log = session_log.Log()
     log.feed(start(session_log.NONE).encode())
@@ -643,9 +669,13 @@ def test_a_session_may_have_no_token() -> None:
     assert not Wanted([""], [""], {"": 1e12}).covers(session)
 
 
-@pytest.mark.parametrize(("name", "line"), [("start", session_log.Start), ("end", session_log.End)])
-def test_nginx_writes_the_fields_that_are_read(name: str, line: t.Any) -> None:
+# A session that no signed token let in has none of the three that one has.
+@pytest.mark.parametrize(
+    ("name", "line", "fewer"),
+    [("start", session_log.Start, 3), ("start_jwt", session_log.Start, 0), ("end", session_log.End, 0)],
+)
+def test_nginx_writes_the_fields_that_are_read(name: str, line: t.Any, fewer: int) -> None:
     template = Path(__file__).resolve().parents[4] / "roles/wss_proxy/templates/gate.conf.j2"
     found = re.search(rf"^log_format wss_session_{name}\n((?:    '.*'\n?)+);", template.read_text(), re.MULTILINE)
     assert found
-    assert len("".join(re.findall(r"'(.*)'", found[1])).split()) == len(line._fields)
+    assert len("".join(re.findall(r"'(.*)'", found[1])).split()) == len(line._fields) - fewer
