@@ -8,7 +8,7 @@ VENV := $(CURDIR)/.venv
 WITH := scripts/with.sh
 # A program of tests/, which imports what tests share as `lib`.
 PROGRAM := $(WITH) env PYTHONPATH=$(CURDIR)/tests python -m
-JOBS ?= 2
+JOBS ?= 3
 SCENARIO ?=
 # Debian releases whose images a single scenario starts from, or `applications`; without any named, 12, 13 and that one.
 RELEASES := $(if $(SCENARIO),$(shell \
@@ -19,10 +19,13 @@ SECONDS ?= 1800
 SESSIONS ?= 2000
 PART ?= sessions agent
 SEED ?=
+PLANT ?=
+PORT ?=
+NETWORK ?=
 # What `make test` runs side by side; every molecule scenario comes on top.
 # Target sanity runs the plugins' unit tests, by ansible-test; target unit would do so once more.
 # The long ones first: where no run has been timed yet, they start in this order.
-CHECKS := sanity functional lint galaxy roles
+CHECKS := sanity functional-services functional-gate functional-plays lint galaxy roles
 
 # A value inherited from the outside slows Ansible down: see scripts/lib.sh.
 unexport PYTHONDONTWRITEBYTECODE
@@ -48,6 +51,20 @@ quickstart-absent: venv-run ## Take what the quickstart put on this machine away
 	@$(WITH) ansible-playbook -i localhost, -c local -e wssgate_hosts=localhost \
 		-e ansible_python_interpreter=/usr/bin/python3 playbooks/uninstall.yml $(ARGS)
 
+# Three gates, three hosts of the hub and two balancers; ports PORT and PORT+1 of 127.0.0.1 lead to the latter.
+FLEET := WSSGATE_FLEET_PORT=$(PORT) WSSGATE_FLEET_NETWORK=$(NETWORK) \
+	PYTHONPATH=$(CURDIR)/tests $(WITH) python scripts/fleet/main.py
+
+.PHONY: fleet fleet-absent fleet-test
+fleet: venv ## A whole fleet in containers, shown at work: make fleet [PORT=8443] [NETWORK=172.30.77.0/24]
+	@$(FLEET) up
+
+fleet-absent: venv ## Take the fleet's containers, network and files away again
+	@$(FLEET) absent
+
+fleet-test: venv # from nothing to a fleet and back, with more that is looked at
+	@$(FLEET) test
+
 .PHONY: test
 test: ## Everything that proves it: lint, unit, sanity, the artifact, every molecule scenario
 	@echo "== Preparing the test environment and the test images"
@@ -55,7 +72,7 @@ test: ## Everything that proves it: lint, unit, sanity, the artifact, every mole
 	@$(WITH) python scripts/run.py --jobs $(JOBS) $(CHECKS) molecule
 
 .PHONY: lint
-lint: venv ## shellcheck, ruff, yamllint, ansible-lint, documentation and changelog
+lint: venv ## shellcheck, ruff, yamllint, ansible-lint, eslint, documentation and changelog
 	@$(WITH) scripts/lint.sh
 
 .PHONY: docs
@@ -73,18 +90,39 @@ unit: venv ## Unit tests, with plain pytest
 
 .PHONY: golden
 golden: venv ## Write the golden configurations anew (tests/unit/data/golden), for a diff of what a change renders
-	@WSSGATE_GOLDEN=1 $(WITH) pytest -q tests/unit/test_golden_configuration.py
-	@git --no-pager diff --stat -- tests/unit/data/golden
+	@WSSGATE_GOLDEN=1 $(WITH) pytest -q tests/unit/test_golden_configuration.py tests/unit/test_hub_configuration.py \
+		tests/unit/test_balancer.py tests/unit/test_check_page.py
+	@git --no-pager diff --stat -- tests/unit/data
 
 .PHONY: roles
 roles: venv ## The part of the unit tests that ansible-test does not know: what the roles consist of
 	@echo "== What the roles consist of"
 	@$(WITH) pytest -q tests/unit --ignore=tests/unit/plugins $(ARGS)
 
-.PHONY: functional
+# What waits for programs beside nginx, and what mostly waits for ansible-playbook: in jobs of their own.
+PLAYS := $(wildcard $(addprefix tests/functional/test_,disconnect.py hub_playbooks.py limits_reload.py \
+	upstream_headers.py variables.py))
+SERVICES := $(filter-out $(PLAYS),$(wildcard $(addprefix tests/functional/test_,agent*.py balancer*.py faults.py \
+	hub*.py jwt_revocation.py key_sets.py monitoring*.py transaction*.py)))
+
+.PHONY: functional functional-services functional-gate functional-plays
 functional: venv ## The rendered gate on the newest nginx, on this machine: fuzzing, Autobahn, other readers
 	@echo "== Functional tests"
-	@$(WITH) pytest -q tests/functional $(ARGS)
+	@WSSGATE_HAPROXY=$$(scripts/haproxy.sh) WSSGATE_PROMETHEUS=$$(scripts/prometheus.sh) \
+		$(WITH) pytest -q tests/functional $(ARGS)
+
+functional-services: venv # agent, hub, balancer, monitoring, transaction
+	@echo "== Functional tests of what is beside nginx"
+	@WSSGATE_HAPROXY=$$(scripts/haproxy.sh) WSSGATE_PROMETHEUS=$$(scripts/prometheus.sh) \
+		$(WITH) pytest -q $(SERVICES) $(ARGS)
+
+functional-plays: venv # what ansible-playbook says and does
+	@echo "== Functional tests of plays"
+	@$(WITH) pytest -q $(PLAYS) $(ARGS)
+
+functional-gate: venv # the rest
+	@echo "== Functional tests of the gate"
+	@$(WITH) pytest -q $(filter-out $(SERVICES) $(PLAYS),$(wildcard tests/functional/test_*.py)) $(ARGS)
 
 .PHONY: mutants
 mutants: venv ## Take out the gate's guards and directives, and the code's checks, one by one; a test must miss each
@@ -92,6 +130,13 @@ mutants: venv ## Take out the gate's guards and directives, and the code's check
 	@$(PROGRAM) mutation.gate_mutants $(ARGS)
 	@echo "== Checks of the code taken out, one by one"
 	@$(PROGRAM) mutation.code_mutants $(ARGS)
+	@. scripts/lib.sh && need_command eslint eslint
+	@echo "== Small mistakes in jwt.js, one by one"
+	@$(PROGRAM) mutation.script_mutants $(ARGS)
+
+.PHONY: jwt-engines
+jwt-engines: venv ## Signed tokens on each version of nginx's JavaScript module, by the images of Debian 12, 13 and 14
+	@$(WITH) scripts/jwt-engines.sh $(ARGS)
 
 .PHONY: tls
 tls: venv ## testssl.sh (Debian's package) on the gate's TLS, about three minutes
@@ -109,6 +154,11 @@ ifneq ($(filter agent,$(PART)),)
 	@echo "== An agent in trouble for $(SECONDS) seconds"
 	@$(PROGRAM) bench.soak_agent --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 endif
+
+.PHONY: chaos
+chaos: venv ## A hub of three and three gates in trouble: make chaos [SECONDS=1800] [SEED=…], or [PLANT=all]
+	@echo "== A fleet in trouble$(if $(PLANT),, for $(SECONDS) seconds)"
+	@$(PROGRAM) bench.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(PLANT),--plant $(PLANT)) $(ARGS)
 
 .PHONY: sanity
 sanity: venv ## ansible-test: sanity and the plugins' unit tests
@@ -134,7 +184,7 @@ molecule: venv images ## Every scenario, or one: make molecule SCENARIO=default
 	@$(WITH) python scripts/run.py --jobs $(JOBS) molecule$(if $(SCENARIO),:$(SCENARIO))
 
 .PHONY: bench
-bench: venv ## Measure the gate beside its peers, about 25 minutes: make bench [NAME=tokens|controller|agent] [ARGS=…]
+bench: venv ## Measure the gate beside its peers, 25 minutes: make bench [NAME=tokens|controller|agent|jwt|hub|front]
 	@scripts/bench-peers.sh
 	@$(PROGRAM) bench.$(NAME) $(ARGS)
 

@@ -10,14 +10,14 @@ set -euo pipefail
 need_command strace strace
 
 peers=$CACHE/bench-peers
-wanted=(nginx haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 libjemalloc2)
-programs=(usr/sbin/nginx usr/sbin/haproxy)
+wanted=(nginx libnginx-mod-http-js haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 libjemalloc2)
+programs=(usr/sbin/nginx usr/lib/nginx/modules/ngx_http_js_module.so usr/sbin/haproxy)
 if ! command -v valgrind >/dev/null 2>&1; then
     wanted+=(valgrind)
     programs+=(usr/bin/valgrind)
 fi
 missing=
-for program in "${programs[@]}"; do [ -x "$peers/$program" ] || missing=1; done
+for program in "${programs[@]}"; do [ -e "$peers/$program" ] || missing=1; done
 if [ "$missing" ]; then
     command -v apt-get >/dev/null 2>&1 || die "the peers come from Debian's packages: nginx, haproxy"
     say "Fetching ${wanted[*]} (apt-get download)"

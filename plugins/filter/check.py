@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..plugin_utils import _check_report
+from ..plugin_utils import _check_report, _check_summary
 
 
 class FilterModule:
@@ -18,7 +18,9 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
+            "check_nagios": _check_summary.nagios_line,
             "check_report": _check_report.report,
+            "check_summary": _check_summary.summary,
             "check_table": _check_report.lines,
             "gate_targets": _check_report.targets,
         }

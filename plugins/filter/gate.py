@@ -12,7 +12,8 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
 
-from ..plugin_utils._gate import model, needs
+from ..plugin_utils import _check_report
+from ..plugin_utils._gate import model, needs, probes
 
 
 def gate_errors(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.List[str]:
@@ -30,6 +31,10 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
 
 def gate_needs(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
     return needs.gate_needs(servers, context)
+
+
+def gate_probes(model_of_gate: t.Mapping[str, t.Any]) -> t.List[t.Dict[str, t.Any]]:
+    return probes.probes_of(_check_report.targets(model_of_gate, [], "/"))
 
 
 def gate_upstream_headers(
@@ -54,5 +59,6 @@ class FilterModule:
             "gate_errors": gate_errors,
             "gate_model": gate_model,
             "gate_needs": gate_needs,
+            "gate_probes": gate_probes,
             "gate_upstream_headers": gate_upstream_headers,
         }

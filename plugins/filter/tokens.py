@@ -27,6 +27,7 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
+            "token_adoption": _telling(_token_report.adoption),
             "token_changes": _telling(_token_report.changes),
             "token_change_lines": _telling(_token_report.change_lines),
             "token_issued": _telling(_token_report.issued),

@@ -20,6 +20,11 @@ options:
     type: list
     elements: str
     required: true
+  others:
+    description: A group whose hosts have a part in the run as well, so that C(--limit) may leave them alone.
+    type: str
+    default: ''
+    version_added: 1.1.0
   required:
     description: Fail when no host matches.
     type: bool
@@ -67,8 +72,13 @@ class LookupModule(LookupBase):
                 "have a gate into "
                 "the group wss_proxies, or name a group or a pattern of yours in wssgate_hosts"
             )
+        others = (variables or {}).get("groups", {}).get(str(kwargs.get("others") or ""), [])
         limit = str(context.CLIARGS.get("subset") or "")
-        if limit and not limit.startswith("@") and not set(hosts).intersection(self._hosts([limit], variables or {})):
+        if (
+            limit
+            and not limit.startswith("@")
+            and not {*hosts, *others}.intersection(self._hosts([limit], variables or {}))
+        ):
             raise AnsibleLookupError(
                 f"--limit {limit} leaves none of the hosts that match {pattern!r} ({', '.join(hosts[:10])}), so "
                 "nothing would be done. "

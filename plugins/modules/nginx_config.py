@@ -148,12 +148,72 @@ options:
       group:
         description: Name or number of the group; without it the group stays as it is.
         type: str
+  probes:
+    description:
+      - Locations that are asked for a WebSocket before and after the change, from the host itself and without
+        credentials. When one that answered does not any more, what was there before is put back, nginx is reloaded once
+        more, and the task fails with what was answered.
+      - No answer, V(404) and statuses from V(500) on count as worse than any other. Which other one it is does not
+        count, as a change may be about just that. What was not answered well before is not judged.
+      - Where nginx did not run before there is nothing to compare with.
+    type: list
+    elements: dict
+    default: []
+    version_added: 1.1.0
+    suboptions:
+      host:
+        description: Address that nginx listens on.
+        type: str
+        default: 127.0.0.1
+      port:
+        description: Port that nginx listens on.
+        type: int
+        required: true
+      server_name:
+        description: Name of the server, for TLS and in the header C(Host).
+        type: str
+        required: true
+      tls:
+        description: Whether the port speaks TLS. The certificate is not verified here.
+        type: bool
+        default: true
+      proxy_protocol:
+        description: Whether the port wants a PROXY header first.
+        type: bool
+        default: false
+      path:
+        description: Path to ask for.
+        type: str
+        required: true
+      origin:
+        description: Value of the header C(Origin). Without it none is sent.
+        type: str
+        default: ''
+  defer:
+    description:
+      - Compare and test only, and leave what is to be done to another task, which RV(deferred) asks for. So a change of
+        several hosts can be tested on all of them before the first of them gets it.
+      - Where there is nothing to do the task is what it is without this option.
+    type: bool
+    default: false
+    version_added: 1.1.0
+  keep_former:
+    description:
+      - Keep what was there before a change, in a folder of root's in O(directory), until a task with O(state=settled)
+        or O(state=former) follows. So others than the host can judge the change, such as the balancers in front of it.
+        RV(kept_former) tells whether there is anything.
+      - Any other run of this module removes it.
+    type: bool
+    default: false
+    version_added: 1.1.0
   state:
     description:
       - V(absent) removes every file with the marker, puts back what was displaced, and reloads nginx if it runs.
         O(files) and O(absent) are not needed then.
+      - V(settled) removes what O(keep_former) has left. V(former) puts it back and reloads nginx, and fails where there
+        is nothing. Both since version 1.1.0.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, settled, former]
     default: present
 extends_documentation_fragment:
   - wssgate.nginx.attributes
@@ -235,6 +295,23 @@ restarted:
   description: Whether nginx was restarted, which cut every session.
   returned: success
   type: bool
+deferred:
+  description: Whether something is to be done that was left to another task, because of O(defer). RV(reason) says why.
+  returned: success
+  type: bool
+  version_added: 1.1.0
+answering:
+  description:
+    - With RV(deferred), whether nginx answers one of O(probes) well now, or runs where there are none. A host of which
+      this is not so cannot show what a change does to clients.
+  returned: success
+  type: bool
+  version_added: 1.1.0
+kept_former:
+  description: Whether there is something for O(state=settled) or O(state=former), because of O(keep_former).
+  returned: success
+  type: bool
+  version_added: 1.1.0
 protected_sockets:
   description: Sockets of O(sockets) that had another mode or group in a run that had nothing else to do.
   returned: success
@@ -294,11 +371,14 @@ from typing import Any, Dict, List, Tuple
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._host.error import HostError
+from ..module_utils._handshake.served import Address
+from ..module_utils._nginx import former
+from ..module_utils._nginx.answers import Probe
 from ..module_utils._nginx.error import NginxError
 from ..module_utils._nginx.files import SECRET_MODE
 from ..module_utils._nginx.plan import Settings
 from ..module_utils._nginx.sockets import Socket
-from ..module_utils._nginx.transaction import Transaction
+from ..module_utils._nginx.transaction import Outcome, Transaction
 
 
 def read_files(files: Any, secret_files: Any = ()) -> Dict[str, Tuple[str, int]]:
@@ -339,6 +419,26 @@ def read_sockets(sockets: Any, check: bool) -> List[Socket]:
                     raise NginxError(f"sockets[{number}]: there is no group {group!r}") from None
         found.append(Socket(wanted["path"], int(mode, 8), gid))
     return found
+
+
+def read_probes(probes: Any) -> List[Probe]:
+    """Return the locations to ask."""
+    found = []
+    for number, one in enumerate(probes):
+        if not 0 < one["port"] < 65536:
+            raise NginxError(f"probes[{number}]: {one['port']} is no port: 1 to 65535")
+        if not one["path"].startswith("/") or re.search(r"[\x00-\x20\x7f]", one["path"] + one["origin"]):
+            raise NginxError(f"probes[{number}]: path has to begin with /, and neither it nor origin may hold blanks")
+        address = Address(one["host"], one["port"], one["server_name"], one["tls"], one["proxy_protocol"])
+        found.append(Probe(address, one["path"], one["origin"]))
+    return found
+
+
+def done(state: str, settings: Settings) -> Outcome:
+    """Do what the state stands for."""
+    if state == "settled":
+        return former.settle(settings)
+    return former.put_back(settings) if state == "former" else Transaction(settings).run()
 
 
 def main() -> None:
@@ -388,13 +488,30 @@ def main() -> None:
                     "group": {"type": "str"},
                 },
             },
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "probes": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "host": {"type": "str", "default": "127.0.0.1"},
+                    "port": {"type": "int", "required": True},
+                    "server_name": {"type": "str", "required": True},
+                    "tls": {"type": "bool", "default": True},
+                    "proxy_protocol": {"type": "bool", "default": False},
+                    "path": {"type": "str", "required": True},
+                    "origin": {"type": "str", "default": ""},
+                },
+            },
+            "defer": {"type": "bool", "default": False},
+            "keep_former": {"type": "bool", "default": False},
+            "state": {"type": "str", "choices": ["present", "absent", "settled", "former"], "default": "present"},
         },
         supports_check_mode=True,
     )
     values = module.params
     try:
-        outcome = Transaction(
+        outcome = done(
+            values["state"],
             Settings(
                 directory=values["directory"],
                 binary=values["binary"],
@@ -409,11 +526,14 @@ def main() -> None:
                 live_timeout=values["live_timeout"],
                 allow_restart=values["allow_restart"],
                 sockets=read_sockets(values["sockets"], module.check_mode),
-                present=values["state"] == "present",
+                present=values["state"] != "absent",
                 sessions=values["sessions"],
+                probes=read_probes(values["probes"]),
+                defer=values["defer"],
+                keep_former=values["keep_former"],
                 check=module.check_mode,
-            )
-        ).run()
+            ),
+        )
     except HostError as error:
         module.fail_json(msg=str(error), nginx_output=getattr(error, "nginx_output", ""))
     for warning in outcome.warnings:

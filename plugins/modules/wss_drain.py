@@ -122,8 +122,7 @@ NO_AGENT = (
 
 def check(path: str, rate: float) -> None:
     """Refuse what could not be done, before anything is."""
-    if not os.path.isabs(path):
-        raise OrderError(f"path is {path!r}: it has to be an absolute path")
+    orders.check_path("path", path)
     # As well what is no number
     if not (rate == 0 or 0.1 <= rate <= orders.RATE_AT_MOST):
         raise OrderError(f"rate is {rate:g}: it has to be 0, or from 0.1 to {orders.RATE_AT_MOST:g}")
@@ -206,6 +205,7 @@ def main() -> None:
     )
     try:
         if module.params["state"] == "absent":
+            orders.check_path("path", module.params["path"])
             result = undrain(module.params["path"], module.check_mode)
         else:
             result = drain(module.params, module.check_mode)

@@ -158,6 +158,45 @@ capacity:
     problem:
       description: What is lacking and what to set. Empty when all is well.
       type: str
+issuers:
+  description:
+    - The issuers of signed tokens whose tokens this nginx takes, by name. Empty without O(nginx).
+  returned: success
+  type: list
+  elements: dict
+  version_added: 1.1.0
+  contains:
+    name:
+      description: Name of the issuer in the inventory.
+      type: str
+    issuer:
+      description: The claim C(iss) of its tokens.
+      type: str
+    keys:
+      description: Number of its keys that nginx has.
+      type: int
+    kids:
+      description: Their C(kid), empty for one that has none.
+      type: list
+      elements: str
+    algorithms:
+      description: What they are for.
+      type: list
+      elements: str
+    jwks_url:
+      description: Where they are fetched. Empty where they are from the inventory.
+      type: str
+    fetched_seconds_ago:
+      description: Age of the last fetch that succeeded. None where there was none.
+      type: int
+    left_out:
+      description: Keys of the set that are not taken, and why.
+      type: list
+      elements: str
+    problems:
+      description: What is wrong with the set, and with making it live.
+      type: list
+      elements: str
 targets:
   description: What was found, in the order of O(targets).
   returned: success
@@ -207,13 +246,17 @@ targets:
       elements: dict
 """
 
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+from ..module_utils._agent.notify_settings import STATE
 from ..module_utils._certificates import x509 as crypto
 from ..module_utils._handshake import check
+from ..module_utils._handshake.answer import answer
 from ..module_utils._host.error import HostError
+from ..module_utils._issuers.report import report
 from ..module_utils._nginx.capacity import measure_running
 
 NGINX_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
@@ -252,8 +295,8 @@ def look(target: t.Dict[str, t.Any], token: t.Optional[str], timeout: float) -> 
         locations.append(
             {
                 **location,
-                "without_token": check.answer(address, location["path"], timeout, origin),
-                "with_token": check.answer(address, location["path"], timeout, origin, cookie, authorization)
+                "without_token": answer(address, location["path"], timeout, origin),
+                "with_token": answer(address, location["path"], timeout, origin, cookie, authorization)
                 if cookie or authorization
                 else None,
             }
@@ -302,12 +345,15 @@ def main() -> None:
     if crypto.CRYPTOGRAPHY_ERROR is not None:
         module.fail_json(msg=missing_required_lib("cryptography"), exception=crypto.CRYPTOGRAPHY_ERROR)
     params = module.params
+    issuers: t.List[t.Dict[str, t.Any]] = []
     try:
         found = capacity(params["nginx"])
+        if params["nginx"] is not None:
+            issuers = report(os.path.dirname(params["nginx"]["main_file"]), STATE)
     except HostError as error:
         module.fail_json(msg=str(error))
     targets = [look(target, params["token"], params["timeout"]) for target in params["targets"]]
-    module.exit_json(changed=False, capacity=found, targets=targets)
+    module.exit_json(changed=False, capacity=found, issuers=issuers, targets=targets)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._agent import orders
-from ..module_utils._agent.orders import VOID, Result
+from ..module_utils._agent.orders import VOID, OrderError, Result
 
 WAITING = "waiting"
 
@@ -147,6 +147,10 @@ def main() -> None:
     if not module.params["wait"] >= 0 or not module.params["interval"] >= 0.5:
         module.fail_json(msg="wait has to be 0 or more, and interval 0.5 or more")
     order = module.params["order"]
+    try:
+        orders.check_name(order["id"], order["run"])
+    except OrderError as error:
+        module.fail_json(msg=f"order: {error}")
     module.exit_json(changed=False, **look(order["id"], order["run"]))
 
 

@@ -283,6 +283,23 @@ sessions:
       description: How many could not be ended.
       type: int
   sample: {ended: 1, found: 1, remaining: 0}
+signed:
+  description:
+    - Signed tokens (JWT) that have open sessions, by the O(fingerprints) that no token of the store has.
+    - They are in no store and stay as they are. M(wssgate.nginx.wss_revocation) takes them back, and
+      M(wssgate.nginx.wss_session) ends sessions.
+  returned: when O(fingerprints) is given
+  type: list
+  elements: dict
+  contains:
+    token_id:
+      description: What to take it back by.
+      type: str
+    sessions:
+      description: How many of its sessions are open.
+      type: int
+  version_added: 1.1.0
+  sample: []
 foreign:
   description:
     - What was found in the store that is no token's file. A name may hold a token, so it is told by its inode (C(find
@@ -316,7 +333,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._agent.prune import owed_of, settle, wanted_of
 from ..module_utils._host.error import HostError
 from ..module_utils._agent.revoking import end_in_grace, sessions_before
-from ..module_utils._sessions.ending import Ended
+from ..module_utils._sessions.ending import Ended, signed_like
 from ..module_utils._sessions.log import Key
 from ..module_utils._tokens.request import Request, check_request
 from ..module_utils._tokens.plan import Plan, make_plan
@@ -325,6 +342,7 @@ from ..module_utils._tokens.record import (
     Owed,
     StoreError,
     fingerprint,
+    full_fingerprint,
 )
 from ..module_utils._tokens.store import open_store
 
@@ -490,6 +508,14 @@ def end(module: AnsibleModule, request: Request, plan: Plan, owed: t.Sequence[Ow
     return ended
 
 
+def _signed(session_log: str, request: Request, plan: Plan) -> t.List[t.Dict[str, t.Any]]:
+    """The signed tokens that fingerprints may have meant: session_list shows them alike."""
+    removed = [full_fingerprint(token.name) for token in plan.remove]
+    others = [one for one in request.fingerprints or () if not any(name.startswith(one) for name in removed)]
+    found = signed_like(session_log, others)
+    return [{"token_id": name, "sessions": count} for name, count in sorted(found.items())]
+
+
 def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     now = time.time()
     request = wanted(module)
@@ -516,6 +542,8 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     if request.disconnect:
         result["sessions"] = ended.as_dict()
         result["changed"] = result["changed"] or ended.found > 0
+    if request.fingerprints is not None:
+        result["signed"] = _signed(module.params["session_log"], request, plan)
     if problem:
         result["problem"] = problem
     if plan.failures:

@@ -173,7 +173,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._host.error import HostError
+from ..module_utils._host.error import HostError, attempted, unnamed
 from ..module_utils._sessions.ending import open_sessions
 from ..module_utils._tokens.report import Filters, count_sessions, listing
 from ..module_utils._tokens.request import check_fingerprints
@@ -219,15 +219,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    failure: t.Optional[str] = None
-    result: t.Dict[str, t.Any] = {}
-    try:
-        result = run(module)
-    except HostError as error:
-        failure = str(error)
-    except OSError as error:
-        # Its text would name a file, and a file's name is a token.
-        failure = f"unexpected operating system error {error.errno}"
+    result, failure = attempted(lambda: run(module), unnamed)
     if failure is not None:
         module.fail_json(msg=failure)
     module.exit_json(changed=False, **result)

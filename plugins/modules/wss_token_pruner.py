@@ -79,6 +79,14 @@ options:
     type: bool
     default: true
     version_added: 1.1.0
+  revocations:
+    description:
+      - Absolute path of the folder of what was taken back of signed tokens (M(wssgate.nginx.wss_revocation)). Their
+        sessions are ended, and what stands for tokens whose time is over is removed. Empty means that nobody looks.
+        With systemd not below C(/home), C(/root) or C(/run/user).
+    type: str
+    default: ''
+    version_added: 1.1.0
   notify_url:
     description:
       - Where the agent sends a signed POST before it ends sessions, so that the application can close them with a code
@@ -107,6 +115,153 @@ options:
         read when the module runs. Without it those of the system count.
     type: path
     version_added: 1.1.0
+  key_sets:
+    description:
+      - Key sets of issuers of signed tokens that the agent fetches, and the nginx that gets their keys. A unit of
+        systemd makes new keys live, through the same transaction as M(wssgate.nginx.nginx_config).
+      - Only the agent does it. Without this option nothing is fetched, and the agent reaches no network for it.
+    type: dict
+    version_added: 1.1.0
+    suboptions:
+      urls:
+        description:
+          - Where the sets are. The agent may connect to these addresses, and to any where one of them is a name. Which
+            set is whose is in the rules of role wss_proxy, below O(key_sets.directory).
+        type: list
+        elements: str
+        required: true
+      directory:
+        description: Folder of nginx's configuration.
+        type: path
+        default: /etc/nginx
+      binary:
+        description: Absolute path of nginx.
+        type: path
+        default: /usr/sbin/nginx
+      pid_file:
+        description: Absolute path of nginx's pid file.
+        type: path
+        default: /run/nginx.pid
+      service:
+        description: Name of nginx's service.
+        type: str
+        default: nginx
+      error_log:
+        description: Absolute path of nginx's log.
+        type: path
+      live_timeout:
+        description: Seconds within which nginx has to run new keys.
+        type: float
+        default: 10
+  metrics:
+    description:
+      - File that the agent keeps writing what it counts to, in Prometheus's text format, and the nginx that it is
+        about.
+      - Only the agent does it. It needs the Python package C(prometheus_client) for the system's Python, and tells when
+        certificates end where C(cryptography) is there as well.
+    type: dict
+    version_added: 1.1.0
+    suboptions:
+      path:
+        description:
+          - Absolute path of the file, not below C(/home), C(/root), C(/run/user), C(/tmp) or C(/var/tmp). What the
+            agent goes on counting with after a restart is beside it, in the same name with C(.state) behind.
+          - A folder within C(/run) is made, also at each boot. Any other has to be there.
+        type: path
+        required: true
+      group:
+        description: Group that may read what is in a folder within C(/run).
+        type: str
+        default: root
+      main_file:
+        description: Absolute path of nginx's main file.
+        type: path
+        default: /etc/nginx/nginx.conf
+      binary:
+        description: Absolute path of nginx.
+        type: path
+        default: /usr/sbin/nginx
+      pid_file:
+        description: Absolute path of nginx's pid file.
+        type: path
+        default: /run/nginx.pid
+      drain_path:
+        description: Absolute path of the drain file of M(wssgate.nginx.wss_drain). Empty where there is none.
+        type: str
+        default: /etc/nginx/wssgate.drain
+  hub:
+    description:
+      - The hub that the agent follows, see role P(wssgate.nginx.token_store#role). Only the agent does it.
+      - It is what lookup P(wssgate.nginx.hub_client#lookup) returns, as far as the options below go.
+    type: dict
+    version_added: 1.1.0
+    suboptions:
+      fleet:
+        description: Name of the fleet in the hub's keys.
+        type: str
+        required: true
+      gate:
+        description: Name of this gate in them.
+        type: str
+        required: true
+      gates:
+        description: Names of all gates of the fleet.
+        type: list
+        elements: str
+        default: []
+      server:
+        description: Where the hub is, with C(host) and C(port).
+        type: dict
+      sentinels:
+        description: Its Sentinels, each with C(host) and C(port), instead of O(hub.server).
+        type: list
+        elements: dict
+        default: []
+      service:
+        description: Name that the Sentinels have for it.
+        type: str
+        default: wssgate
+      sentinel_auth:
+        description: Whether to log in to the Sentinels.
+        type: bool
+        default: true
+      ca_path:
+        description: File with the authorities that may vouch for it, in PEM. Empty for the system's.
+        type: str
+        default: ''
+      username:
+        description: User that the gate logs in as.
+        type: str
+        required: true
+      password:
+        description: Its password. It is written to a file for root alone.
+        type: str
+        default: ''
+      password_path:
+        description: File that has it, where O(hub.password) is empty.
+        type: str
+        default: ''
+      issuers:
+        description: Each issuer's C(name), C(max_ttl), C(subjects) and C(max_tokens).
+        type: list
+        elements: dict
+        default: []
+      startup_grace:
+        description: Seconds after which the gate lets in by what it has, though it has not caught up. With 0 it waits.
+        type: int
+        default: 0
+      max_staleness:
+        description:
+          - Seconds without an answer of the hub after which the gate lets nobody in by a token, until it has caught up.
+            With 0 it never refuses.
+        type: int
+        default: 0
+      max_token_lifetime:
+        description:
+          - Longest life of a signed token that the gate takes, in seconds. What is taken back through the hub without
+            an end is kept for so long.
+        type: int
+        default: 86400
   directory:
     description:
       - Where the pruner is installed.
@@ -184,8 +339,9 @@ from ..module_utils._host.diff import in_one_line
 from ..module_utils._host.error import HostError
 from ..module_utils._host.run import run
 from ..module_utils._host.shipped import choose_python
-from ..module_utils._agent import notify_settings
-from ..module_utils._agent.notify_settings import Notify, NotifyError
+from ..module_utils._agent import key_units, metrics_settings, notify_settings
+from ..module_utils._agent.key_units import KeySets
+from ..module_utils._agent.notify_settings import STATE, Notify, NotifyError
 from ..module_utils._agent.service import IDENTITY as AGENT_IDENTITY
 from ..module_utils._agent.prune import DONE, IDENTITY, LEFT_SOMETHING
 from ..module_utils._agent.install import (
@@ -198,9 +354,13 @@ from ..module_utils._agent.install import (
     is_home,
     detect_scheduler,
     runs_systemd,
+    private,
     secrets,
 )
 from ..module_utils._agent.state import agent_problems, last_run
+from ..module_utils._hub import settings as hub_settings
+from ..module_utils._hub.merge import Rules
+from ..module_utils._hub.error import HubError
 from ..module_utils._sessions.protection import release_all
 from ..module_utils._tokens.record import StoreError
 from ..module_utils._tokens.store import check_path
@@ -222,10 +382,57 @@ def argument_spec() -> t.Dict[str, t.Any]:
         "scheduler": {"type": "str", "choices": ["auto", "agent", "systemd", "cron", "none"], "default": "auto"},
         "directory": {"type": "path", "default": "/usr/local/lib/wssgate"},
         "end_on_removal": {"type": "bool", "default": True},
+        "revocations": {"type": "str", "default": ""},
         "notify_url": {"type": "str", "default": ""},
         "notify_key": {"type": "str", "no_log": True},
         "notify_grace": {"type": "int", "default": 0},
         "notify_ca_path": {"type": "path"},
+        "key_sets": {
+            "type": "dict",
+            # The sets are of public keys.
+            "no_log": False,
+            "options": {
+                "urls": {"type": "list", "elements": "str", "required": True},
+                "directory": {"type": "path", "default": "/etc/nginx"},
+                "binary": {"type": "path", "default": "/usr/sbin/nginx"},
+                "pid_file": {"type": "path", "default": "/run/nginx.pid"},
+                "service": {"type": "str", "default": "nginx"},
+                "error_log": {"type": "path"},
+                "live_timeout": {"type": "float", "default": 10},
+            },
+        },
+        "metrics": {
+            "type": "dict",
+            "options": {
+                "path": {"type": "path", "required": True},
+                "group": {"type": "str", "default": "root"},
+                "main_file": {"type": "path", "default": "/etc/nginx/nginx.conf"},
+                "binary": {"type": "path", "default": "/usr/sbin/nginx"},
+                "pid_file": {"type": "path", "default": "/run/nginx.pid"},
+                "drain_path": {"type": "str", "default": "/etc/nginx/wssgate.drain"},
+            },
+        },
+        "hub": {
+            "type": "dict",
+            "options": {
+                "fleet": {"type": "str", "required": True},
+                "gate": {"type": "str", "required": True},
+                "gates": {"type": "list", "elements": "str", "default": []},
+                "server": {"type": "dict"},
+                "sentinels": {"type": "list", "elements": "dict", "default": []},
+                "service": {"type": "str", "default": "wssgate"},
+                "sentinel_auth": {"type": "bool", "default": True},
+                "ca_path": {"type": "str", "default": ""},
+                "username": {"type": "str", "required": True},
+                "password": {"type": "str", "default": "", "no_log": True},
+                "password_path": {"type": "str", "default": "", "no_log": False},
+                "issuers": {"type": "list", "elements": "dict", "default": []},
+                "startup_grace": {"type": "int", "default": 0},
+                "max_staleness": {"type": "int", "default": 0},
+                # A number of seconds
+                "max_token_lifetime": {"type": "int", "default": 86400, "no_log": False},
+            },
+        },
         "folders": {
             "type": "list",
             "elements": "dict",
@@ -249,7 +456,7 @@ def settings_of(module: AnsibleModule, scheduler: str) -> Settings:
     if params["log_limit"] < 65536:
         raise StoreError(f"log_limit must be 65536 bytes or more, not {params['log_limit']}")
     paths = {}
-    for name in ("store", "session_log", "directory"):
+    for name in ("store", "session_log", "directory", "revocations"):
         value = params[name]
         if value and any(character.isspace() for character in value):
             raise StoreError(f"{name} must not hold blanks: {value!r}")
@@ -268,7 +475,76 @@ def settings_of(module: AnsibleModule, scheduler: str) -> Settings:
         python=choose_python(sys.executable),
         end_on_removal=params["end_on_removal"],
         notify=notify_of(module, scheduler) if params["state"] == "present" else None,
+        revocations=paths["revocations"],
+        key_sets=key_sets_of(params["key_sets"], scheduler) if params["state"] == "present" else None,
+        hub=hub_of(params["hub"], scheduler) if params["state"] == "present" else None,
+        hub_password=(params["hub"] or {}).get("password") or "",
+        metrics=metrics_settings.read(params["metrics"], scheduler) if params["state"] == "present" else None,
+        metrics_group=(params["metrics"] or {}).get("group") or "root",
     )
+
+
+def key_sets_of(given: t.Optional[t.Mapping[str, t.Any]], scheduler: str) -> t.Optional[KeySets]:
+    """The key sets that the agent fetches, where there are some."""
+    if not given or not given["urls"]:
+        return None
+    if scheduler != "agent":
+        raise StoreError(
+            f"jwks_url needs the agent, which this host does not have with scheduler {scheduler}: give the issuer keys "
+            "in place of it, or have the agent where systemd runs"
+        )
+    found = KeySets(**{**given, "urls": tuple(given["urls"]), "error_log": given["error_log"] or ""})
+    found.endpoints()
+    for name in ("directory", "binary", "pid_file", "error_log"):
+        value = getattr(found, name)
+        if value and (any(character.isspace() for character in value) or not os.path.isabs(value)):
+            raise StoreError(f"key_sets: {name} must be an absolute path without blanks, not {value!r}")
+    return found
+
+
+def hub_of(given: t.Optional[t.Mapping[str, t.Any]], scheduler: str) -> t.Optional[hub_settings.Settings]:
+    """The hub that the agent follows, where there is one."""
+    if not given:
+        return None
+    if scheduler != "agent":
+        raise HubError(
+            f"hub needs the agent, which this host does not have with scheduler {scheduler}: leave it out, or have the "
+            "agent where systemd runs"
+        )
+    places = given["sentinels"] or [given["server"] or {}]
+    try:
+        servers = tuple((str(place["host"]), int(place["port"])) for place in places)
+        issuers = tuple(
+            (
+                str(one["name"]),
+                Rules(int(one["max_ttl"]), tuple(map(str, one["subjects"])), int(one["max_tokens"])),
+            )
+            for one in given["issuers"]
+        )
+    except (KeyError, TypeError, ValueError):
+        raise HubError(
+            "hub: server and sentinels have host and port, issuers name, max_ttl, subjects and max_tokens"
+        ) from None
+    found = hub_settings.Settings(
+        fleet=given["fleet"],
+        gate=given["gate"],
+        servers=servers,
+        username=given["username"],
+        password_path=f"{STATE}/{hub_settings.PASSWORD_NAME}" if given["password"] else given["password_path"],
+        service=given["service"] if given["sentinels"] else "",
+        sentinel_auth=given["sentinel_auth"],
+        ca_path=given["ca_path"],
+        issuers=issuers,
+        gates=tuple(given["gates"]),
+        marker=hub_settings.MARKER,
+        startup_grace=given["startup_grace"],
+        max_staleness=given["max_staleness"],
+        longest_signed=given["max_token_lifetime"],
+    )
+    if not found.password_path:
+        raise HubError("hub needs password or password_path")
+    hub_settings.check(found)
+    return found
 
 
 def notify_of(module: AnsibleModule, scheduler: str) -> t.Optional[Notify]:
@@ -321,11 +597,13 @@ def systemctl(*words: str) -> None:
         raise StoreError(f"systemctl {' '.join(words)} failed: {(errors or output).strip()}")
 
 
-def is_running(scheduler: str) -> bool:
+def is_running(scheduler: str, has_key_sets: bool = False) -> bool:
     """Whether what runs the pruner runs and will at the next boot."""
     unit = {"agent": AGENT, "systemd": TIMER}.get(scheduler)
-    return unit is None or all(
-        run(["systemctl", verb, "--quiet", unit]).status == 0 for verb in ("is-enabled", "is-active")
+    units = [unit] if unit is not None else []
+    units += [key_units.PATH_UNIT] if has_key_sets else []
+    return not units or all(
+        run(["systemctl", verb, "--quiet", one]).status == 0 for one in units for verb in ("is-enabled", "is-active")
     )
 
 
@@ -363,24 +641,36 @@ def present(module: AnsibleModule) -> t.Dict[str, t.Any]:
         scheduler = detect_scheduler()
     settings = settings_of(module, scheduler)
     found = changes(settings, scheduler)
-    is_on = is_running(scheduler)
-    folders = [changed for wanted in module.params["folders"] for changed in [keep_folder(module, wanted)] if changed]
+    is_on = is_running(scheduler, settings.key_sets is not None)
+    wanted_folders = [*module.params["folders"], *metrics_settings.folders(settings.metrics, settings.metrics_group)]
+    folders = [changed for wanted in wanted_folders for changed in [keep_folder(module, wanted)] if changed]
+    if not module.check_mode and settings.metrics is not None:
+        metrics_settings.check_host(settings.metrics, settings.python)
     if not module.check_mode:
         # What is new works before what it takes the place of goes: there is no moment in which nothing prunes.
         # Before the agent starts anew, so that it is told of no application that is not there any more.
-        added = [change for change in found if change.after is not None or change.path == secrets()]
+        added = [change for change in found if change.after is not None or change.path in private()]
         apply(settings, added)
+        if settings.hub is not None:
+            # As tmpfiles.d has it made at boot
+            files.make_folders(os.path.dirname(hub_settings.MARKER))
         has_new_units = any(change.path.startswith(UNITS + "/") for change in added)
         if has_new_units and runs_systemd():
             systemctl("daemon-reload")
         if scheduler == "systemd" and (has_new_units or not is_on):
             systemctl("enable", TIMER)
             systemctl("restart", TIMER)
+        if settings.key_sets is not None and (added or not is_on):
+            systemctl("enable", key_units.PATH_UNIT)
+            # One that failed to start its service a few times has given up.
+            run(["systemctl", "reset-failed", key_units.PATH_UNIT, key_units.SERVICE_UNIT], PATIENCE)
+            systemctl("restart", key_units.PATH_UNIT)
         if scheduler == "agent" and (added or not is_on):
             systemctl("enable", AGENT)
             # Its own complaint points to a journal that is elsewhere.
             run(["systemctl", "restart", AGENT], PATIENCE)
         try_once(module, settings, scheduler)
+        metrics_settings.remove_former(found, settings.metrics)
         removed = [change for change in found if change not in added]
         stop_units(removed)
         apply(settings, removed)
@@ -430,11 +720,15 @@ def stop_units(removed: t.Sequence[Change]) -> None:
     paths = {change.path for change in removed}
     if not runs_systemd():
         return
-    for unit in (AGENT, TIMER):
+    for unit in (AGENT, TIMER, key_units.PATH_UNIT):
         if f"{UNITS}/{unit}" in paths:
             systemctl("disable", "--now", unit)
-    if f"{UNITS}/{SERVICE}" in paths:
-        systemctl("stop", SERVICE)
+    for unit in (SERVICE, key_units.SERVICE_UNIT):
+        if f"{UNITS}/{unit}" in paths:
+            systemctl("stop", unit)
+    if f"{UNITS}/{key_units.SERVICE_UNIT}" in paths:
+        # A failed one would be listed without its file.
+        run(["systemctl", "reset-failed", key_units.PATH_UNIT, key_units.SERVICE_UNIT])
 
 
 def absent(module: AnsibleModule) -> t.Dict[str, t.Any]:
@@ -442,6 +736,7 @@ def absent(module: AnsibleModule) -> t.Dict[str, t.Any]:
     found = changes(settings, None)
     if found and not module.check_mode:
         stop_units(found)
+        metrics_settings.remove_former(found, None)
         apply(settings, found)
         if runs_systemd():
             systemctl("daemon-reload")
@@ -471,6 +766,8 @@ def result_of(found: t.Sequence[Change], scheduler: str, changed: bool, director
 
 def shown(change: Change, text: t.Optional[str], other: t.Optional[str]) -> str:
     """A file as a diff shows it."""
+    if change.path.endswith("/" + hub_settings.PASSWORD_NAME):
+        return "" if text is None else "password: hidden" + ("\n" if other in (None, text) else ", another one\n")
     return notify_settings.shown(text, other) if change.path == secrets() else text or ""
 
 

@@ -40,8 +40,44 @@ FAMILIES: t.Dict[str, Platform] = {
         "acme_cron": "/etc/cron.d/certbot",
         # The program ss, which ends sessions.
         "session_packages": ["iproute2"],
+        # What role monitoring runs, and which metrics are missing where a package is not there.
+        "monitoring": {
+            "mtail": {
+                "package": "mtail",
+                "unit": "mtail.service",
+                "program": "/usr/bin/mtail",
+                "metrics": "refusals, durations and bytes (/metrics/log)",
+            },
+            "nginx_exporter": {
+                "package": "prometheus-nginx-exporter",
+                "unit": "prometheus-nginx-exporter.service",
+                "program": "/usr/bin/prometheus-nginx-exporter",
+                "metrics": "nginx's own counters (/metrics/nginx)",
+            },
+            "node_exporter": {
+                "package": "prometheus-node-exporter",
+                "unit": "prometheus-node-exporter.service",
+                "program": "/usr/bin/prometheus-node-exporter",
+                "metrics": "the host's own (/metrics/node)",
+            },
+        },
+        # What is put on the hosts of wss_monitors, by role monitoring.
+        "monitor_packages": ["prometheus", "prometheus-alertmanager"],
+        # What the agent writes metrics by, and reads certificates.
+        "agent_metrics_packages": ["python3-prometheus-client", "python3-cryptography"],
+        "haproxy_packages": ["haproxy"],
+        "haproxy_user": "haproxy",
+        # How its unit is told of a folder of files that are read after the main one.
+        "haproxy_environment": "EXTRAOPTS=-S /run/haproxy-master.sock -f FOLDER",
+        "keepalived_packages": ["keepalived"],
         # Authorities that the system trusts.
         "ca_bundle_path": "/etc/ssl/certs/ca-certificates.crt",
+        # What a hub may run, and the releases of these systems that have no Valkey.
+        "hub_engines": {
+            "valkey": {"packages": ["valkey-server"], "server": "/usr/bin/valkey-server", "unit": "valkey-server"},
+            "redis": {"packages": ["redis-server"], "server": "/usr/bin/redis-server", "unit": "redis-server"},
+        },
+        "hub_redis_releases": ["11", "12", "22.04"],
         # Tools of SELinux's policy, on systems that come with one.
         "selinux_packages": [],
     },
@@ -64,7 +100,40 @@ FAMILIES: t.Dict[str, Platform] = {
         "acme_timer": "certbot-renew.timer",
         "acme_cron": "a cron job of your own",
         "session_packages": ["iproute"],
+        # In EPEL, which has to be enabled; it has no mtail and no exporter for nginx.
+        "monitoring": {
+            "mtail": {
+                "package": "",
+                "unit": "",
+                "program": "",
+                "metrics": "refusals, durations and bytes (/metrics/log)",
+            },
+            "nginx_exporter": {
+                "package": "",
+                "unit": "",
+                "program": "",
+                "metrics": "nginx's own counters (/metrics/nginx)",
+            },
+            "node_exporter": {
+                "package": "golang-github-prometheus-node-exporter",
+                "unit": "prometheus-node-exporter.service",
+                "program": "/usr/bin/node_exporter",
+                "metrics": "the host's own (/metrics/node)",
+            },
+        },
+        "monitor_packages": [],
+        # In EPEL, the first of them.
+        "agent_metrics_packages": ["python3-prometheus_client", "python3-cryptography"],
+        "haproxy_packages": ["haproxy"],
+        "haproxy_user": "haproxy",
+        "haproxy_environment": "CFGDIR=FOLDER",
+        "keepalived_packages": ["keepalived"],
         "ca_bundle_path": "/etc/pki/tls/certs/ca-bundle.crt",
+        "hub_engines": {
+            "valkey": {"packages": ["valkey"], "server": "/usr/bin/valkey-server", "unit": "valkey"},
+            "redis": {"packages": ["redis"], "server": "/usr/bin/redis-server", "unit": "redis"},
+        },
+        "hub_redis_releases": ["9"],
         "selinux_packages": ["policycoreutils-python-utils", "python3-libselinux", "python3-libsemanage"],
     },
 }

@@ -31,14 +31,33 @@ except ImportError:  # ansible-core before 2.19 takes every text for a template
 
 
 ROLES_PATH = Path(__file__).resolve().parents[2] / "roles"
-ROLE_NAMES = ("nginx", "certificates", "htpasswd", "token_store", "wss_proxy", "wcs")
+ROLE_NAMES = (
+    "nginx",
+    "certificates",
+    "htpasswd",
+    "token_store",
+    "token_hub",
+    "wss_proxy",
+    "balancer",
+    "wcs",
+    "monitoring",
+)
 # Nobody else's variables begin with these. Roles for nginx, certificates and password files are many.
-OWN_PREFIXES = ("token_store", "wss_proxy", "wcs")
+OWN_PREFIXES = ("token_store", "token_hub", "wss_proxy", "wcs")
 # Read by the playbooks' plays, so in no role's specification.
-PLAY_VARIABLES = ("wssgate_hosts", "wssgate_hosts_required")
-# Facts that the roles set for later roles and for playbooks: what role nginx found on the host, and what check looks
-# at.
-RESULTS = ("nginx_found", "wss_proxy_targets")
+PLAY_VARIABLES = ("wssgate_hosts", "wssgate_hosts_required", "wssgate_serial")
+# Facts that the roles set for later roles and for playbooks: what role nginx found on the host, what check looks at,
+# and which sessions the agent cannot count.
+RESULTS = (
+    "nginx_found",
+    "wss_proxy_targets",
+    "wss_proxy_unseen_locations",
+    "token_hub_hashes",
+    "token_hub_authority",
+    "token_hub_state",
+    "balancer_state",
+    "monitoring_scrape_config",
+)
 OTHER_VARIABLES = "wss_proxy_other_variables"
 # Of difflib: wss_proxies_servers is 0.89 like wss_proxy_servers.
 ALIKE = 0.88
@@ -121,7 +140,8 @@ def typed(value: t.Any, spec: t.Mapping[str, t.Any], name: str, problems: t.List
     if kind in ("list", "raw") and isinstance(value, (list, tuple)):
         inner = {"type": spec.get("elements", "dict" if options else "raw"), "options": options}
         return [typed(item, inner, f"{name}[{index}]", problems) for index, item in enumerate(value)]
-    if kind == "dict" and options and isinstance(value, t.Mapping):
+    is_dict = kind == "dict" or (kind == "raw" and isinstance(spec.get("default"), t.Mapping))
+    if is_dict and options and isinstance(value, t.Mapping):
         return {key: _nested(inner, str(key), options, name, problems) for key, inner in value.items()}
     return value
 
@@ -176,7 +196,7 @@ def misspelt_parameters(
         for known in kinds:
             ratio = difflib.SequenceMatcher(None, name, known).ratio()
             edits = distance(name, known)
-            if edits <= 1 or (len(known) > 4 and ratio >= ALIKE_PARAMETER):
+            if edits <= 1 or (len(known) > 4 and ratio >= ALIKE_PARAMETER) or _is_part_of(name, known):
                 found.append((edits, -ratio, known))
         if found:
             problems.append(
@@ -184,6 +204,13 @@ def misspelt_parameters(
                 f"If it is for something else, name it in {OTHER_VARIABLES}"
             )
     return problems
+
+
+def _is_part_of(name: str, known: str) -> bool:
+    """Whether a name is the beginning of a word or the last words of another: sub of subject, key of jwt_key."""
+    if len(name) < 3:
+        return False
+    return known.endswith(f"_{name}") or (known.startswith(name) and known[len(name) :][:1] not in ("", "_"))
 
 
 def undefined_problems(value: t.Any, name: str, template: Template) -> t.List[str]:
@@ -235,9 +262,12 @@ def value_problems(role: str, variables: t.Mapping[str, t.Any], template: Templa
 
 # What the roles read of ansible_facts before they gather anything themselves.
 FACTS: t.Mapping[str, t.Sequence[str]] = {
+    "balancer": ("os_family", "service_mgr", "interfaces"),
     "certificates": ("os_family", "service_mgr"),
     "htpasswd": ("os_family",),
+    "monitoring": ("os_family", "service_mgr"),
     "nginx": ("os_family", "service_mgr"),
+    "token_hub": ("os_family", "service_mgr"),
     "token_store": ("os_family",),
     "wcs": (),
     "wss_proxy": ("os_family", "interfaces"),
@@ -246,7 +276,7 @@ FACTS: t.Mapping[str, t.Sequence[str]] = {
 
 # Roles that cannot do without what the table of operating systems has for the host's family. All that token_store takes
 # from it can be given by variables, and wcs takes nothing.
-PLATFORM_ROLES = ("certificates", "htpasswd", "nginx", "wss_proxy")
+PLATFORM_ROLES = ("balancer", "certificates", "htpasswd", "monitoring", "nginx", "token_hub", "wss_proxy")
 
 # Variables of 1.0.0 that are still taken, and what is to be known of them. They go in 2.0.0.
 DEPRECATED = {

@@ -13,6 +13,9 @@ from typing import Any
 COLUMNS = ("fingerprint", "subject", "form", "issued", "expires", "left", "sessions", "proxies")
 SUBJECT_WIDTH = 40
 CHANGES = ("removed", "quarantined")
+SIGNED_CHANGES = ("created", "updated", "unchanged")
+FINGERPRINT_WIDTH = 12
+SHOWN_AT_MOST = 20
 NUMBERS = ("issued_at", "expires_at", "seconds_left")
 
 
@@ -137,8 +140,13 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 
 
-def changes(results: Mapping[str, Any]) -> dict[str, Any]:
-    """What wss_token removed on each proxy, and the words of each that did not do it all."""
+def changes(
+    results: Mapping[str, Any], signed: Mapping[str, Any] | None = None, hub: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What wss_token removed on each proxy, what wss_revocation took back, and the words of each that failed.
+
+    ``hub``: what wss_hub_token returned, with the hosts of the gates. Then the results are those of the others.
+    """
     proxies: dict[str, Any] = {}
     failures: list[str] = []
     for host, result in sorted(results.items()):
@@ -148,39 +156,162 @@ def changes(results: Mapping[str, Any]) -> dict[str, Any]:
             proxies[host]["fingerprints"] = sorted(sum((result["fingerprints"][name] for name in CHANGES), []))
             sessions = result.get("sessions")
             proxies[host]["sessions"] = _numbers(sessions) if isinstance(sessions, Mapping) else None
-        if not known or result.get("failed"):
-            words = result.get("msg") if isinstance(result, Mapping) else None
-            failures.append(f"{host}: {words or 'no answer'}")
-    return {"proxies": proxies, "failures": failures}
+            if result.get("signed"):
+                proxies[host]["not_removed"] = [_numbered(one) for one in result["signed"]]
+        _add_failure(failures, host, result, known)
+    takes_any = False
+    for host, result in sorted((signed or {}).items()):
+        known = isinstance(result, Mapping) and "takes_signed_tokens" in result
+        _add_failure(failures, host, result, known)
+        if known and str(result["takes_signed_tokens"]).lower() == "true":
+            takes_any = True
+            nothing: dict[str, Any] = {**dict.fromkeys(CHANGES, 0), "fingerprints": [], "sessions": None}
+            proxies.setdefault(host, nothing)["signed"] = _taken_back(result)
+    if not hub:
+        if signed and not results and not takes_any and not failures:
+            failures.append("none of these proxies takes signed tokens (wss_proxy_issuers)")
+        return {"proxies": proxies, "failures": failures}
+    told = _told_by_hub(hub)
+    asked = {*results, *(signed or {})}
+    for host, silent in told["unconfirmed"].items():
+        words = f"it has not confirmed what was revoked through the hub ({_silence(silent)})"
+        if host not in asked:
+            failures.append(f"{host}: {words}, and is not in this run")
+        else:
+            failures = [f"{one}; {words}" if one.startswith(f"{host}: ") else one for one in failures]
+    return {"proxies": proxies, "failures": failures, "hub": told}
 
 
-def change_lines(results: Mapping[str, Any]) -> list[str]:
-    merged = changes(results)
+def _told_by_hub(hub: Mapping[str, Any]) -> dict[str, Any]:
+    hosts = hub["gate_hosts"]
+    return {
+        "position": hub["position"] or None,
+        "problem": hub["problem"] or None,
+        "confirmed": [hosts.get(gate, gate) for gate in hub["confirmed"]],
+        "unconfirmed": {hosts.get(one["gate"], one["gate"]): _seconds(one["silent"]) for one in hub["unconfirmed"]},
+    }
+
+
+def _seconds(value: Any) -> float | None:
+    return None if value is None or value in ("", "None") else float(value)
+
+
+def _silence(seconds: float | None) -> str:
+    return "it has never reported" if seconds is None else f"silent for {seconds:g} s"
+
+
+def _add_failure(failures: list[str], host: str, result: Any, known: bool) -> None:
+    """Note a proxy that did not do it all; what it told twice, once."""
+    if not known or result.get("failed"):
+        words = result.get("msg") if isinstance(result, Mapping) else None
+        failure = f"{host}: {words or 'no answer'}"
+        if failure not in failures:
+            failures.append(failure)
+
+
+def _numbered(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {**one, "sessions": number(one["sessions"])}
+
+
+def _taken_back(result: Mapping[str, Any]) -> dict[str, Any]:
+    sessions = result.get("sessions")
+    return {
+        **{name: number(result[name]) for name in SIGNED_CHANGES},
+        "entries": [
+            {**entry, "issued_before": number(entry["issued_before"]), "until": number(entry["until"])}
+            for entry in result["entries"]
+        ],
+        "sessions": _numbers(sessions) if isinstance(sessions, Mapping) else None,
+    }
+
+
+def _hub_lines(told: Mapping[str, Any]) -> list[str]:
+    if told["problem"]:
+        return [f"The hub did not take it ({told['problem']}), so each proxy is asked by Ansible."]
+    if not told["position"]:
+        return ["It would be revoked through the hub (check mode)."]
     text = []
+    if told["confirmed"]:
+        text.append(f"Revoked through the hub and confirmed: {', '.join(told['confirmed'])}")
+    text += [f"{host}: not confirmed through the hub, {_silence(one)}" for host, one in told["unconfirmed"].items()]
+    return text or ["Revoked through the hub, which has no proxy to confirm it."]
+
+
+def change_lines(
+    results: Mapping[str, Any], signed: Mapping[str, Any] | None = None, hub: Mapping[str, Any] | None = None
+) -> list[str]:
+    merged = changes(results, signed, hub)
+    text = _hub_lines(merged["hub"]) if hub else []
     for host, result in sorted(merged["proxies"].items()):
-        words = f"{result['removed']} removed"
-        if result["quarantined"]:
-            words += f", {result['quarantined']} set aside"
-        if result["fingerprints"]:
-            words += f" ({', '.join(result['fingerprints'])})"
-        sessions = result.get("sessions")
-        if sessions is not None:
-            words += f", {open_sessions(sessions['ended'])} ended"
-            if sessions["remaining"]:
-                words += f", {sessions['remaining']} could NOT be ended"
-        text.append(f"{host}: {words}")
+        parts = []
+        if host in results:
+            words = f"{result['removed']} removed"
+            if result["quarantined"]:
+                words += f", {result['quarantined']} set aside"
+            if result["fingerprints"]:
+                words += f" ({', '.join(result['fingerprints'])})"
+            parts.append(words + _sessions_text(result.get("sessions")))
+        if result.get("signed"):
+            parts.append(_taken_back_text(result["signed"]))
+        text.append(f"{host}: {'; '.join(parts)}")
+        text += [f"{host}: {_not_removed_text(one)}" for one in result.get("not_removed", [])]
     text += [f"FAILED {failure}" for failure in merged["failures"]]
-    if not merged["failures"] and not any(
-        result["removed"] or result["quarantined"] for result in merged["proxies"].values()
+    if (
+        not hub
+        and not merged["failures"]
+        and not any(
+            result["removed"] or result["quarantined"] or result.get("signed") for result in merged["proxies"].values()
+        )
     ):
         text.append("Nothing was removed.")
     return text
 
 
+def _sessions_text(sessions: Mapping[str, int] | None) -> str:
+    if sessions is None:
+        return ""
+    words = f", {open_sessions(sessions['ended'])} ended"
+    return words + (f", {sessions['remaining']} could NOT be ended" if sessions["remaining"] else "")
+
+
+def _not_removed_text(signed: Mapping[str, Any]) -> str:
+    """What to do about a signed token whose fingerprint somebody took for one of the store."""
+    token_id = signed["token_id"]
+    short = token_id[:FINGERPRINT_WIDTH]
+    return (
+        f"{short} is a signed token (JWT), in no store, with {open_sessions(signed['sessions'])}, which go on. To take "
+        f"it back: token_revoke -e token_id={token_id} (or -e jti=, its claim). To end sessions alone: session_end "
+        f"-e fingerprint={short}"
+    )
+
+
+def _taken_back_text(signed: Mapping[str, Any]) -> str:
+    """What became of signed tokens: each entry, and how many sessions."""
+    words = []
+    for entry in signed["entries"]:
+        what = (
+            f"signed token {entry['id'][:FINGERPRINT_WIDTH]}"
+            if entry["kind"] == "jti"
+            else f"signed tokens issued before {time_cell(entry['issued_before'])}"
+        )
+        done = "were taken back already" if entry["change"] == "unchanged" else "taken back"
+        done = done.replace("were", "was") if entry["kind"] == "jti" else done
+        until = "" if entry["until"] is None else f" until {time_cell(entry['until'])}"
+        words.append(f"{what} {done}{until}")
+    return ", ".join(words) + _sessions_text(signed["sessions"])
+
+
 def issued(
-    result: Mapping[str, Any], proxies: Sequence[str], subject: Any = None, token_file: str | None = None
+    result: Mapping[str, Any],
+    proxies: Sequence[str],
+    subject: Any = None,
+    token_file: str | None = None,
+    missing: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What wss_token generated, for a program. Tokens that were written to a file are not in it."""
+    """What wss_token generated, for a program. Tokens that were written to a file are not in it.
+
+    ``missing``: proxies that could not be reached.
+    """
     if not isinstance(result, Mapping) or "fingerprints" not in result:
         raise ReportError("this is no result of wss_token")
     return {
@@ -188,16 +319,21 @@ def issued(
         "expires_at": number(result.get("expires_at")),
         "fingerprints": list(result["fingerprints"]["created"]),
         "proxies": list(proxies),
+        "missing": list(missing),
         "tokens": [] if token_file else list(result.get("tokens", [])),
         "token_file": token_file or None,
     }
 
 
 def issued_lines(
-    result: Mapping[str, Any], proxies: Sequence[str], subject: Any = None, token_file: str | None = None
+    result: Mapping[str, Any],
+    proxies: Sequence[str],
+    subject: Any = None,
+    token_file: str | None = None,
+    missing: Sequence[str] = (),
 ) -> list[str]:
     """The same for a person."""
-    told = issued(result, proxies, subject, token_file)
+    told = issued(result, proxies, subject, token_file, missing)
     none_yet = "none yet (check mode)"
     ends = told["expires_at"]
     shown = f"written to {token_file}" if token_file else ", ".join(told["tokens"]) or none_yet
@@ -205,6 +341,36 @@ def issued_lines(
         f"For:         {told['subject'] or 'nobody in particular'}",
         f"Valid until: {'it is revoked' if ends is None else time_text(ends) + ' UTC'}",
         f"Proxies:     {', '.join(told['proxies'])}",
+        *([f"NOT on:      {', '.join(told['missing'])}, which cannot be reached"] if told["missing"] else []),
         f"Fingerprint: {', '.join(told['fingerprints']) or none_yet}",
         f"Token:       {shown}",
     ]
+
+
+def adoption(result: Mapping[str, Any], exports: Mapping[str, Any], is_dry: bool = False) -> dict[str, Any]:
+    """What the hub has adopted of the tokens of each proxy, for a program, with lines for a person."""
+    read = {host: len(one["exported"]) for host, one in exports.items() if "exported" in one}
+    failures = [
+        f"{host}: {one.get('msg') or 'no answer'}; run this again once it is there"
+        for host, one in sorted(exports.items())
+        if "exported" not in one
+    ]
+    adopted, left = list(result.get("adopted") or []), list(result.get("left_alone") or [])
+    if "adopted" not in result:
+        failures.insert(0, f"the hub has adopted nothing: {result.get('msg') or 'no answer'}")
+    reasons: dict[str, list[str]] = {}
+    for one in left:
+        reasons.setdefault(one["reason"], []).append(one["fingerprint"])
+    text = [f"{host}: {count} tokens" for host, count in sorted(read.items())]
+    text.append(f"{len(adopted)} {'would be' if is_dry else 'were'} adopted" + _some(adopted))
+    text += [f"{len(some)} left alone: {reason}{_some(some)}" for reason, some in sorted(reasons.items())]
+    text += [f"FAILED {failure}" for failure in failures]
+    return {"proxies": read, "adopted": adopted, "left_alone": left, "failures": failures, "lines": text}
+
+
+def _some(fingerprints: Sequence[str]) -> str:
+    """The first of them, which are as many as a person reads."""
+    if not fingerprints:
+        return ""
+    more = f" and {len(fingerprints) - SHOWN_AT_MOST} more" if len(fingerprints) > SHOWN_AT_MOST else ""
+    return f" ({', '.join(fingerprints[:SHOWN_AT_MOST])}{more})"

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Draws what report.py asks for: plots.py reads a list of pictures as JSON on stdin, writes SVG. Needs matplotlib.
 
-A picture: {path, title, unit, kind: bars|lines, labels: […], series: {name: [values]}}, or several side by side:
+A picture: {path, title, unit, kind: bars|lines, x, labels: […], series: {name: [values]}}, or several side by side:
 {path, kind: panels, x, labels: […], panels: [{title, unit, series, log, aim}]}, where `aim` is drawn as a line.
 """
 
@@ -35,8 +35,8 @@ def draw(picture: dict) -> None:
         axes.set_xlabel(picture["unit"])
     else:
         for number, (name, values) in enumerate(series.items()):
-            axes.plot(labels, values, marker="o", label=name, color=COLOURS[number])
-        axes.set_xlabel("open sessions")
+            axes.plot(labels, values, marker="o" if len(labels) < 30 else None, label=name, color=COLOURS[number])
+        axes.set_xlabel(picture.get("x", "open sessions"))
         axes.set_ylabel(picture["unit"])
         axes.set_ylim(bottom=0)
     axes.set_title(picture["title"], fontsize=11, loc="left")

@@ -298,7 +298,7 @@ def test_a_rotation_hides_no_session(gate: Gate) -> None:
     # Where the file system has the attribute, nobody can rename it by mistake.
     release(str(gate.local_gate.session_log))
     gate.local_gate.session_log.rename(rotated)
-    os.kill(gate.local_gate.master() or 0, signal.SIGUSR1)
+    gate.local_gate.signal(signal.SIGUSR1)
     try:
         wait_for(gate.local_gate.session_log.exists)
         time.sleep(0.3)
@@ -318,7 +318,7 @@ def test_a_rotation_hides_no_session(gate: Gate) -> None:
 
 def test_a_signal_to_open_logs_anew_hides_no_session_and_shows_the_log_to_nobody(gate: Gate) -> None:
     session = gate.open(MINE)
-    os.kill(gate.local_gate.master() or 0, signal.SIGUSR1)
+    gate.local_gate.signal(signal.SIGUSR1)
     time.sleep(0.3)
     later = gate.open(MINE)
     as_worker = [

@@ -11,6 +11,7 @@ alone. A failure shows the bytes of the one request on which gate and model diff
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -26,9 +27,22 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from lib.fuzz_cases import INVALID_TOKENS, LOCATIONS, PASSWORD, USERNAME, VALID_TOKENS, Case, chosen_by, honest, make
+from lib.fuzz_cases import (
+    INVALID_TOKENS,
+    ISSUERS,
+    LOCATIONS,
+    PASSWORD,
+    SIGNED_TOKENS,
+    USERNAME,
+    VALID_TOKENS,
+    Case,
+    chosen_by,
+    honest,
+    make,
+)
 from lib.head_echo import HeadEcho
 from lib.http_client import Answer, Client
+from lib.jwt_model import Model
 from lib.local_gate import LocalGate, LocalNginx, free_port
 from lib.model import Rules, Verdict, judge
 from lib.processes import wait_for
@@ -138,7 +152,7 @@ class Comparison:
                 assert logged == wanted, (
                     f"the log says {logged}, the model {wanted}: {entry}\n  request: {case.encode()!r}"
                 )
-        assert not any(token.decode() in text for token in VALID_TOKENS), "a token is in the log"
+        assert not any(token.decode() in text for token in VALID_TOKENS + SIGNED_TOKENS), "a token is in the log"
 
 
 def differs(verdict: Verdict, answer: Answer, address: str) -> str:
@@ -209,10 +223,11 @@ def local_gate(head_echo: HeadEcho, port: int) -> Iterator[LocalGate]:
         }
         | ({"http": {"methods": [method.decode() for method in location.methods]}} if location.methods else {})
         | ({"sources": list(location.sources)} if location.sources != ("cookie",) else {})
+        | ({"sources": list(location.sources), "issuers": ["main"]} if "jwt" in location.auth else {})
         | ({"htpasswd_file": "@passwords@"} if "basic" in location.auth else {})
         for location in LOCATIONS
     ]
-    local_gate = LocalGate([])
+    local_gate = LocalGate([], token_store_pruner="agent", wss_proxy_issuers=ISSUERS)
     passwords = local_gate.etc / "passwords"
     digest = base64.b64encode(hashlib.sha1(PASSWORD).digest())
     passwords.write_bytes(USERNAME + b":{SHA}" + digest + b"\n")
@@ -241,7 +256,14 @@ def local_gate(head_echo: HeadEcho, port: int) -> Iterator[LocalGate]:
 
 @pytest.fixture(scope="module")
 def rules(local_gate: LocalGate) -> Rules:
-    return Rules(LOCATIONS, frozenset(VALID_TOKENS), USERNAME, PASSWORD, is_joining(local_gate))
+    model = Model(ISSUERS, local_gate.root / "revoked")
+
+    @functools.cache
+    def signed(token: bytes) -> str:
+        """All that is said of them stays true for a day."""
+        return str(model.judged(token.decode(), time.time())["reason"])
+
+    return Rules(LOCATIONS, frozenset(VALID_TOKENS), USERNAME, PASSWORD, is_joining(local_gate), signed)
 
 
 def test_every_location_accepts_an_honest_handshake_and_honest_plain_requests(
@@ -356,6 +378,12 @@ GUARDS = {
     "a token's greatest length": (GATE, r"(<wss_value_\w+>\[A-Za-z0-9_-\])\{16,128\}", r"\1{16,}"),
     "the password": (SERVER, r'auth_basic "[^;]*;', "auth_basic off;"),
     "a token or a password": (SERVER, r"satisfy any;", ""),
+    "the signed token's subrequest": (SERVER, r"auth_request /\.wssgate/jwt/[^;]*;", ""),
+    "a signed token's letters": (GATE, r"(<wss_value_\w+>)\[A-Za-z0-9\._-\]\+\+", r"\1[^;]*+"),
+    "nothing behind a signed token": (GATE, r"(<wss_jwt_of_bearer>[^)]*\))\$", r"\1"),
+    "a spoilt token in Authorization": (SERVER, IF % r"\$wss_jwt_spoilt = 1", ""),
+    "no signed token": (SERVER, IF % r'\$wss_(?:token|either)_\w+ = ""', ""),
+    "what the judge is told of the way": (SERVER, r"proxy_set_header Wssgate-Source [^;]*;", ""),
     "the token kept from the upstream": (SERVER, r"proxy_set_header Cookie [^;]*;", ""),
     "the password kept from the upstream": (SERVER, r"proxy_set_header Authorization [^;]*;", ""),
     "the other cookies passed on": (GATE, r'"\$\{wss_before_AUTH\}\$\{wss_behind_AUTH\}"', '"$wss_before_AUTH"'),

@@ -43,6 +43,7 @@ class AttackGate(LocalGate):
         behind.chmod(0o755)
         self.socket = behind / "upstream.sock"
         self.record = behind / "upstream.jsonl"
+        (self.etc / "wssgate.caught-up").touch()
         password = self.etc / "htpasswd"
         password.write_text(f"{attacks.USERNAME}:{sha512_crypt(attacks.PASSWORD.encode(), 'salt')}\n")
         certificate = self.certificate(names=(attacks.HOST,))
@@ -52,6 +53,7 @@ class AttackGate(LocalGate):
         self.variables["nginx_http_extra_directives"] += "\n" + described["nginx_http_extra_directives"]
         self.variables |= {
             "wss_proxy_servers": described["wss_proxy_servers"],
+            "wss_proxy_hub_marker_path": described["wss_proxy_hub_marker_path"],
             "wss_proxy_certificates": [certificate],
             "wss_proxy_htpasswd_files": [{"path": str(password)}],
         }
@@ -72,6 +74,7 @@ class AttackGate(LocalGate):
             ("127.0.0.1:8084", self.accel),
             ("127.0.0.1:8085", self.web),
             ("/run/upstream.sock", str(self.socket)),
+            ("/etc/nginx/wssgate.caught-up", str(self.etc / "wssgate.caught-up")),
             ("/etc/nginx/.htpasswd", password),
             ("/etc/ssl/upstream/fullchain.pem", upstream_certificate),
         ):
@@ -94,6 +97,7 @@ class AttackGate(LocalGate):
             record=str(self.record),
             token_store=str(self.tokens),
             drain=str(nginx.etc / "wssgate.drain"),
+            caught_up=str(nginx.etc / "wssgate.caught-up"),
         )
 
     @contextmanager

@@ -73,6 +73,7 @@ QUIET_REASONS = (
     "upgrade",
     "connection",
     "draining",
+    "hub_behind",
     "address",
     "path_spelling",
     "origin",
@@ -93,6 +94,7 @@ class Site:
     record: str
     token_store: str
     drain: str = "/etc/nginx/wssgate.drain"
+    caught_up: str = "/etc/nginx/wssgate.caught-up"
     client: str = "127.0.0.1"
 
     @property
@@ -183,6 +185,14 @@ def _drain(site: Site) -> None:
 
 def _undrain(site: Site) -> None:
     Path(site.drain).unlink()
+
+
+def _fall_behind(site: Site) -> None:
+    Path(site.caught_up).unlink()
+
+
+def _catch_up(site: Site) -> None:
+    Path(site.caught_up).touch()
 
 
 def ask(site: Site, path: str = "/wss", token: str | None = TOKEN, origin: str | None = ORIGIN) -> wire.Request:
@@ -1147,6 +1157,9 @@ CASES: tuple[Case, ...] = (
     _path("the path has a parameter", "/wss;v=1"),
     _path("the path is the root", "/"),
     _path("the path leads out of a folder", "/app/../api"),
+    # What a scraper reads is on a port of its own (tests/functional/test_metrics.py).
+    _path("the metrics are not here", "/metrics/log"),
+    _path("the metrics are not below a folder", "/app/../metrics/agent"),
     _path("the path leads out of a folder, percent-encoded", "/app/%2e%2e/api"),
     _path("the folder is named without its slash", "/app"),
     _path("the path begins like the folder", "/appfoo"),
@@ -1252,6 +1265,24 @@ CASES: tuple[Case, ...] = (
         lambda site: ask(site, "/far"), path="/far", answer={"Retry-After": "10"},
     ),
     _opened("a host that was drained lets in again", tried=2, before=_undrain),
+    # A gate that has yet to learn what was revoked takes nobody's word by a token, and anything else as ever.
+    _refused(
+        "a gate that has not caught up with its hub lets nobody in by a token", 503, "hub_behind", ask, tried=2,
+        before=_fall_behind, answer={"Retry-After": "5"},
+    ),
+    _refused(
+        "a gate that has not caught up takes no token beside a password", 503, "hub_behind",
+        lambda site: ask(site, "/either").basic(USERNAME, PASSWORD), path="/either", answer={"Retry-After": "5"},
+    ),
+    _refused(
+        "a gate that has not caught up takes no token for a plain request", 503, "hub_behind",
+        lambda site: plain(site, "GET"), path="/page/", answer={"Retry-After": "5"},
+    ),
+    _opened(
+        "a gate that has not caught up lets in whoever needs no token",
+        lambda site: ask(site, "/basic", token=None).basic(USERNAME, PASSWORD), path="/basic",
+    ),
+    _opened("a gate that has caught up lets in again", tried=2, before=_catch_up),
     # The upstream is the trouble.
     _refused(
         "an upstream that is not there is told", 502, "upstream_unreachable", lambda site: ask(site, "/gone"),

@@ -59,6 +59,7 @@ class Crowd:
     request: bytes
     tls: ssl.SSLContext | None
     timeout: float = 30.0
+    host: str = "127.0.0.1"
     seen: Seen = field(default_factory=Seen)
 
     async def open(self) -> Session | None:
@@ -78,7 +79,7 @@ class Crowd:
 
     async def _open(self) -> Session:
         options = {"ssl": self.tls, "server_hostname": "gate.example.com"} if self.tls else {}
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, **options)
+        reader, writer = await asyncio.open_connection(self.host, self.port, **options)
         try:
             writer.write(self.request)
             head = await reader.readuntil(HEAD_END)

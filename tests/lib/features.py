@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A gate with what that of the attack table lacks, and what has to come of it: client certificates, trusted proxies, an
-operator's own service, a password for a whole server, its error pages, the connection-check page, the redirect, TLS
-itself.
+operator's own service, signed tokens, several methods at once, a password for a whole server, its error pages, the
+connection-check page, the redirect, TLS itself.
 
 CHECKS are functions of a Site, so that tests/mutation/gate_mutants.py can try them on a copy of the gate with something
 taken out.
@@ -31,6 +31,7 @@ from typing import Any
 from . import attacks, pki, wire
 from .head_echo import HeadEcho
 from .http_client import HEAD_END
+from .jwt_signing import Signer
 from .local_gate import LocalGate, LocalNginx, free_port
 from .processes import wait_for
 
@@ -40,8 +41,12 @@ BALANCERS = ("127.0.0.2", "127.0.0.3")
 STRANGER = "127.0.0.9"
 # A loaded machine may take its time.
 LOG_TIMEOUT = 10.0
-NAMES = ("gate", "members", "mixed", "balanced", "service", "office", "anybody", "near")
+NAMES = (
+    "gate", "members", "mixed", "balanced", "proxied", "service", "office", "anybody", "near", "signed", "combined",
+)  # fmt: skip
 API_KEY = "features-$key"
+ISSUER, OTHER_ISSUER = "https://id.example.com", "https://other.example.com"
+SIGNER, STRANGE_SIGNER = Signer("ES256"), Signer("ES256")
 
 
 class AuthService:
@@ -59,7 +64,7 @@ class AuthService:
                 self.connection.settimeout(5)
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 auth_service.asked.append((self.path, headers, body))
-                word = (self.headers.get("Cookie") or "").partition("=")[2]
+                word = (self.headers.get("Cookie") or "").partition("=")[2].partition(";")[0]
                 self.send_response({"good": 204, "nobody": 401, "banned": 403, "elsewhere": 204}.get(word, 500))
                 if word == "elsewhere":
                     self.send_header("X-Accel-Redirect", "/nothing")
@@ -107,6 +112,8 @@ class Site:
     plain_port: int
     # Where nobody is asked for a certificate
     open_port: int
+    # Where balancers name the client by the PROXY protocol
+    proxied_port: int
     auth_service: AuthService
     head_echo: HeadEcho
     named: TLSHeadEcho
@@ -125,15 +132,17 @@ class Site:
     def plain(self, short: str, path: str, method: str = "GET") -> wire.Request:
         return wire.Request(path, host=self.authority(short), method=method, headers=())
 
-    def ask(self, short: str, request: wire.Request, identity: str = "", source: str = "") -> wire.Reply:
+    def ask(
+        self, short: str, request: wire.Request, identity: str = "", source: str = "", preamble: str = ""
+    ) -> wire.Reply:
         endpoint = wire.Endpoint(
-            port=self.port,
+            port=self.proxied_port if preamble else self.port,
             server_name=self.name(short),
             source=source or None,
             identity=self.pki / f"{identity}.pem" if identity else None,
         )
         self.note()
-        return wire.handshake(endpoint, request)
+        return wire.handshake(endpoint, request, preamble=preamble.encode())
 
     def note(self) -> None:
         """Remember where the access log ends, before a request, and after the line of the one before it."""
@@ -183,7 +192,7 @@ def got(reply: wire.Reply) -> dict[str, list[str]]:
 
 class FeaturesGate(LocalGate):
     def __init__(self) -> None:
-        self.port, self.plain_port, self.open_port = free_port(), free_port(), free_port()
+        self.port, self.plain_port, self.open_port, self.proxied_port = (free_port() for _ in range(4))
         self.auth_service, self.head_echo = AuthService(), HeadEcho()
         super().__init__([])
         # Not below the root, which a copy of the gate has elsewhere.
@@ -259,6 +268,12 @@ class FeaturesGate(LocalGate):
                     {"path": "/renamed", "upstream": upstream, "auth": "none", "client_ip_header": "X-Caller"},
                 ],
             },
+            "proxied": {
+                "listen": [{"address": "127.0.0.1", "port": self.proxied_port, "proxy_protocol": True}],
+                "trusted_proxies": list(BALANCERS),
+                "refuse_untrusted_proxies": True,
+                "locations": [{"path": "/wss", "upstream": upstream, "auth": "none"}],
+            },
             "service": {
                 "locations": [
                     {
@@ -305,8 +320,65 @@ class FeaturesGate(LocalGate):
                 "deny_from": ["127.0.0.4"],
                 "locations": [{"path": "/wss", "upstream": upstream, "auth": "none"}],
             },
+            "signed": {
+                "htpasswd_file": str(passwords),
+                "extra_directives": "underscores_in_headers on;",
+                "locations": [
+                    {"path": path, "upstream": upstream, "auth": "jwt", "issuers": ["main"]} | more
+                    for path, more in {
+                        "/wss": {},
+                        "/cookie": {"sources": ["cookie"]},
+                        "/bearer": {"sources": ["bearer"]},
+                        "/either": {"auth": "jwt_or_basic", "max_session_lifetime": 3600},
+                        "/both": {"auth": "jwt_and_basic"},
+                        "/page": {"http": True},
+                        "/kept": {"forward_credentials": True},
+                        "/other": {"issuers": ["other"]},
+                        "/timed": {"max_session_lifetime": 60},
+                        "/opaque": {"auth": "token", "issuers": []},
+                    }.items()
+                ],
+            },
+            "combined": {
+                "client_certificates": clients | {"required": False},
+                "locations": [
+                    {"path": path, "upstream": upstream, "auth": {word: methods}}
+                    | ({"issuers": ["main"]} if "jwt" in methods else {})
+                    | ({"external_auth_url": asked} if "external" in methods else {})
+                    | more
+                    for asked in [f"http://127.0.0.1:{self.auth_service.port}/may"]
+                    for path, word, methods, more in (
+                        ("/any", "any", ["token", "jwt"], {"max_session_lifetime": 60}),
+                        ("/all", "all", ["token", "jwt"], {"max_session_lifetime": 60}),
+                        ("/cookie", "any", ["token", "jwt"], {"sources": ["cookie"]}),
+                        ("/page", "any", ["token", "jwt"], {"http": True}),
+                        ("/any-asked", "any", ["token", "jwt", "external"], {}),
+                        ("/all-asked", "all", ["jwt", "external"], {}),
+                        ("/all-opaque", "all", ["token", "external"], {}),
+                        ("/any-known", "any", ["client_certificate", "token"], {}),
+                        ("/all-known", "all", ["client_certificate", "token"], {}),
+                    )
+                ],
+            },
         }
+        # As an operator may have it for files that are served.
+        self.variables["nginx_http_extra_directives"] += (
+            "\nopen_file_cache max=1000 inactive=60s;\nopen_file_cache_valid 60s;\nopen_file_cache_errors on;\n"
+        )
         self.variables |= {
+            "wss_proxy_issuers": [
+                {
+                    "name": name,
+                    "issuer": issuer,
+                    "audience": ["wss"],
+                    "keys": [{"content": SIGNER.public_pem}],
+                    "headers": [{"name": header, "claim": claim}],
+                }
+                for name, issuer, header, claim in (
+                    ("main", ISSUER, "X-User", "name"),
+                    ("other", OTHER_ISSUER, "X-Tenant", "tenant"),
+                )
+            ],
             # Nothing has to end after an hour here.
             "token_store_pruner": "agent",
             "wss_proxy_certificates": [self.certificate(names=tuple(f"{name}.example.com" for name in NAMES))],
@@ -333,8 +405,13 @@ class FeaturesGate(LocalGate):
         self.silent.close()
         self._behind.cleanup()
 
-    def site(self, nginx: LocalNginx | None = None, port: int = 0, plain_port: int = 0, open_port: int = 0) -> Site:
-        ports = port or self.port, plain_port or self.plain_port, open_port or self.open_port
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """In the order in which site() takes those of a copy."""
+        return self.port, self.plain_port, self.open_port, self.proxied_port
+
+    def site(self, nginx: LocalNginx | None = None, *others: int) -> Site:
+        ports = others or self.ports
         return Site(nginx or self, *ports, self.auth_service, self.head_echo, self.named, self.pki)
 
 
@@ -420,6 +497,27 @@ def only_trusted_proxies_name_the_client(site: Site) -> None:
             )
             assert name == "x-client-ip" or "x-client-ip" not in headers
             assert site.last_line()["client"] == wanted
+
+
+def only_balancers_name_another_client_by_the_proxy_protocol(site: Site) -> None:
+    for source, claimed, wanted, client in (
+        (BALANCERS[0], "192.0.2.9", 101, "192.0.2.9"),
+        (BALANCERS[1], "192.0.2.9", 101, "192.0.2.9"),
+        (STRANGER, STRANGER, 101, STRANGER),
+        (STRANGER, "192.0.2.9", 403, STRANGER),
+        (STRANGER, BALANCERS[0], 403, STRANGER),
+        # Their addresses begin alike.
+        (f"{STRANGER}9", STRANGER, 403, f"{STRANGER}9"),
+    ):
+        header = f"PROXY TCP4 {claimed} 127.0.0.1 40000 {site.proxied_port}\r\n"
+        authority = f"{site.name('proxied')}:{site.proxied_port}"
+        request = wire.Request("/wss", host=authority).origin(f"https://{authority}")
+        count = site.head_echo.count
+        with site.ask("proxied", request, source=source, preamble=header) as reply:
+            assert reply.status == wanted, f"{source} names {claimed}: {reply.status}"
+        line = site.last_line()
+        assert (line["client"], line["reason"]) == (client, "" if wanted == 101 else "proxy_header")
+        assert site.head_echo.count - count == (wanted == 101)
 
 
 # -- an operator's own service
@@ -514,10 +612,10 @@ def the_service_gets_the_path_that_the_upstream_gets(site: Site) -> None:
 def forged_identities_do_not_reach_the_service(site: Site) -> None:
     for short, path in (("service", "/wss"), ("mixed", "/service")):
         request = site.handshake(short, path).cookie("session=good")
-        for name in ("X-Client-Subject", "X-Caller", "x-caller", "X-Api-Key"):
+        for name in ("X-Client-Subject", "X-Caller", "x-caller", "X-Api-Key", "X-User", "X-Tenant"):
             request = request.adding(name, "forged")
         headers = got(site.ask(short, request))
-        assert not {"x-client-subject", "x-caller", "x-api-key"} & (
+        assert not {"x-client-subject", "x-caller", "x-api-key", "x-user", "x-tenant"} & (
             set(headers) | set(site.auth_service.asked[-1][1])
         ), f"{short}: {headers}, {site.auth_service.asked[-1][1]}"
     request = site.handshake("mixed", "/service").cookie("session=good").adding("X-Client-Subject", "forged")
@@ -552,12 +650,377 @@ def internal_locations_are_not_found_by_clients(site: Site) -> None:
                 (name.removeprefix("wssgate.d/server_").removesuffix(".conf"), path)
                 for path in re.findall(r"location = (/\.wssgate/\S+)", text)
             }
-    assert {path.split("/")[2] for _short, path in found} == {"token", "external", "session", "error"}
+    kinds = {"token", "external", "session", "error", "jwt", "any", "all", "judged", "refused"}
+    assert {path.split("/")[2] for _short, path in found} == kinds
     asked = len(site.auth_service.asked)
     for short, path in sorted(found):
-        with site.ask(short, site.plain(short, path).basic(USERNAME, PASSWORD).cookie(f"AUTH={TOKEN}")) as reply:
-            assert reply.status == 404, f"{short}{path}: {reply.status}"
+        for token in (TOKEN, signed_token()):
+            with site.ask(short, site.plain(short, path).basic(USERNAME, PASSWORD).cookie(f"AUTH={token}")) as reply:
+                assert reply.status == 404, f"{short}{path}: {reply.status}"
+            assert site.last_line()["reason"] == "path"
     assert len(site.auth_service.asked) == asked
+
+
+# -- signed tokens
+# ---------------------------------------------------------------------------------------------------------------
+
+
+# A header's line of nginx's own 8k has room for so many letters of a cookie.
+LONGEST = 8192 - len("Cookie: AUTH=\r\n")
+
+
+def signed_token(signer: Signer = SIGNER, **changes: Any) -> str:
+    now = int(time.time())
+    good = {"iss": ISSUER, "aud": "wss", "sub": "client-1", "jti": "t-1", "iat": now - 10, "exp": now + 600}
+    return signer.sign({name: value for name, value in (good | changes).items() if value is not None})
+
+
+def a_signed_token_lets_in_who_has_it(site: Site) -> None:
+    """jwt_attacks.py and jwt_answers.py have what there is to say of tokens; here is where they come from."""
+    good, forged, old = signed_token(), signed_token(STRANGE_SIGNER), signed_token(exp=1)
+    other = signed_token(iss=OTHER_ISSUER)
+    longest = next(token for number in range(5600, 6200) if len(token := signed_token(x="x" * number)) > LONGEST - 3)
+    cookie, bearer = "Cookie: AUTH=", "Authorization: Bearer "
+    basic = "Authorization: Basic " + base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
+    wrong = "Authorization: Basic " + base64.b64encode(f"{USERNAME}:wrong".encode()).decode()
+    for path, lines, wanted in (
+        ("/wss", [cookie + good], (101, "")),
+        ("/wss", [f"Cookie: a=1; AUTH={good}; b=2"], (101, "")),
+        ("/wss", [cookie + longest], (101, "")),
+        ("/wss", [bearer + good], (101, "")),
+        ("/wss", ["Authorization: bEARER  " + good], (101, "")),
+        ("/wss", [], (403, "jwt_missing")),
+        ("/wss", ["Cookie: AUTH="], (403, "jwt_missing")),
+        ("/wss", [basic], (403, "jwt_missing")),
+        ("/wss", [cookie + TOKEN], (403, "jwt_malformed")),
+        ("/wss", [bearer + TOKEN], (401, "jwt_malformed")),
+        ("/wss", [bearer.strip()], (401, "jwt_malformed")),
+        ("/wss", [bearer + good + " x"], (401, "jwt_malformed")),
+        ("/wss", [bearer + "/" + good], (401, "jwt_malformed")),
+        ("/wss", ["Authorization: Basic x, Bearer " + good], (401, "jwt_malformed")),
+        ("/wss", [cookie + good + "/"], (403, "jwt_missing")),
+        ("/wss", [cookie + good, "Authorization: XBearer x"], (101, "")),
+        ("/wss", [cookie + good, bearer + good], (400, "two_tokens")),
+        ("/wss", ["Cookie:  AUTH =x", bearer + good], (400, "two_tokens")),
+        ("/wss", ["Cookie: other=x", bearer + good], (101, "")),
+        ("/wss", [f"Cookie: AUTH={good}; AUTH={good}"], (403, "jwt_missing")),
+        ("/wss", [f"Cookie: AUTH =x; AUTH={good}"], (403, "jwt_missing")),
+        ("/wss", [f"Cookie: AUTH={good}; \tAUTH=x"], (403, "jwt_missing")),
+        ("/wss", [f"Cookie: auth={good}"], (403, "jwt_missing")),
+        ("/wss", [cookie + forged], (403, "jwt_signature")),
+        ("/wss", [bearer + forged], (401, "jwt_signature")),
+        ("/wss", [cookie + old], (403, "jwt_expired")),
+        ("/wss", [cookie + other], (403, "jwt_issuer")),
+        ("/cookie", [cookie + good], (101, "")),
+        ("/cookie", [bearer + good], (403, "jwt_missing")),
+        ("/cookie", [cookie + forged, "Wssgate-Source: bearer"], (403, "jwt_signature")),
+        ("/bearer", [bearer + good], (101, "")),
+        ("/bearer", [cookie + good], (403, "jwt_missing")),
+        ("/either", [cookie + good], (101, "")),
+        ("/either", [basic], (101, "")),
+        ("/either", [basic, cookie + forged], (101, "")),
+        ("/either", [wrong, cookie + good], (101, "")),
+        ("/either", [wrong, cookie + forged], (401, "jwt_signature")),
+        ("/either", [], (401, "basic_auth")),
+        ("/both", [basic, cookie + good], (101, "")),
+        ("/both", [basic], (403, "jwt_missing")),
+        ("/both", [basic, cookie + forged], (403, "jwt_signature")),
+        ("/both", [wrong, cookie + good], (401, "basic_auth")),
+        ("/both", [cookie + good], (401, "basic_auth")),
+        ("/other", [cookie + other], (101, "")),
+        ("/other", [cookie + good], (403, "jwt_issuer")),
+        ("/opaque", [cookie + good], (403, "token")),
+        ("/opaque", [cookie + TOKEN], (101, "")),
+    ):
+        request = site.handshake("signed", path)
+        for line in lines:
+            name, _colon, value = line.partition(": ")
+            request = request.adding(name.rstrip(":"), value)
+        count = site.head_echo.count
+        with site.ask("signed", request) as reply:
+            status, told = reply.status, reply.all("WWW-Authenticate")
+        found = (status, site.last_line()["reason"])
+        assert found == wanted, f"{path} {[line[:40] for line in lines]}: {found}, not {wanted}"
+        assert site.head_echo.count - count == (status == 101)
+        # A page that is refused for its cookie is asked for nothing (RFC 6750 3).
+        challenges = ['Basic realm="Restricted"'] * (path in ("/either", "/both"))
+        challenges += ['Bearer error="invalid_token"'] * (path == "/wss")
+        assert told == (challenges if status == 401 else []), f"{path}: {status} {told}"
+
+
+def the_upstream_gets_claims_and_no_signed_token(site: Site) -> None:
+    token = signed_token(name="Zoë", tenant="t")
+    forged = [(name, "root") for name in ("X-User", "x-user", "X_User", "X-Tenant", "X_Tenant")]
+    other = signed_token(iss=OTHER_ISSUER, name="Zoë", tenant="t")
+    for path, lines, user, tenant, cookies in (
+        ("/wss", [("Cookie", f"a=1; AUTH={token}; b=2")], ["Zo%C3%AB"], None, ["a=1; b=2"]),
+        ("/wss", [("Cookie", f"AUTH={token}; b=2; c=3")], ["Zo%C3%AB"], None, ["b=2; c=3"]),
+        ("/wss", [("Authorization", f"Bearer {token}"), ("Cookie", "a=1")], ["Zo%C3%AB"], None, ["a=1"]),
+        ("/wss", [("Cookie", f"AUTH={signed_token()}")], None, None, None),
+        ("/kept", [("Cookie", f"a=1; AUTH={token}")], ["Zo%C3%AB"], None, [f"a=1; AUTH={token}"]),
+        ("/other", [("Cookie", f"AUTH={other}")], None, ["t"], None),
+        ("/opaque", [("Cookie", f"AUTH={TOKEN}")], None, None, None),
+    ):
+        request = site.handshake("signed", path)
+        for name, value in [*lines, *forged]:
+            request = request.adding(name, value)
+        headers = got(site.ask("signed", request))
+        found = [headers.get(name) for name in ("x-user", "x-tenant", "cookie", "authorization")]
+        assert found == [user, tenant, cookies, None], f"{path}: {found}"
+        assert not {"x_user", "x_tenant"} & set(headers), f"{path}: {headers}"
+
+
+def nobody_gets_in_while_signed_tokens_cannot_be_judged(site: Site) -> None:
+    socket_path = site.nginx.root / "wssgate" / "jwt.sock"
+    aside = socket_path.rename(site.nginx.root / "wssgate" / "aside.sock")
+    try:
+        bearer = f"Bearer {signed_token()}"
+        for short, request in (
+            ("signed", site.handshake("signed").token(signed_token())),
+            ("combined", site.handshake("combined", "/any").token(signed_token())),
+            ("combined", site.handshake("combined", "/all").token(TOKEN).adding("Authorization", bearer)),
+        ):
+            with site.ask(short, request) as reply:
+                assert reply.status == 500, f"{short}: {reply.status}"
+            assert site.last_line()["reason"] == "jwt_unavailable", short
+    finally:
+        aside.rename(socket_path)
+    with site.ask("signed", site.handshake("signed").token(signed_token())) as reply:
+        assert reply.status == 101
+
+
+def a_page_asks_with_a_signed_token(site: Site) -> None:
+    for method, lines, status in (
+        ("GET", [("Cookie", f"AUTH={signed_token()}")], 200),
+        ("GET", [], 403),
+        ("POST", [("Cookie", f"AUTH={signed_token()}")], 200),
+        ("POST", [], 403),
+        ("OPTIONS", [], 403),
+        ("OPTIONS", [("Access-Control-Request-Method", "PUT")], 200),
+        ("OPTIONS", [("Access-Control-Request-Method", "PUT"), ("Cookie", "AUTH=x")], 403),
+    ):
+        request = site.plain("signed", "/page", method).origin(f"https://{site.authority('signed')}")
+        for name, value in lines:
+            request = request.adding(name, value)
+        with site.ask("signed", request) as reply:
+            assert reply.status == status, f"{method} {lines}: {reply.status}"
+
+
+def the_logs_have_what_a_signed_token_says_and_not_the_token(site: Site) -> None:
+    token = signed_token()
+    basic = "Basic " + base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
+    known = hashlib.sha256(f"{ISSUER}\nt-1".encode()).hexdigest()
+    for path, lines, fields, most in (
+        ("/wss", [("Cookie", f"AUTH={token}")], ("client-1", known), 600),
+        ("/wss", [("Cookie", f"AUTH={signed_token(jti=None)}")], ("client-1", ""), 600),
+        ("/wss", [("Cookie", f"AUTH={signed_token(sub=None)}")], ("", known), 600),
+        ("/timed", [("Cookie", f"AUTH={token}")], ("client-1", known), 60),
+        ("/either", [("Cookie", f"AUTH={token}")], ("client-1", known), 600),
+        ("/either", [("Authorization", basic)], ("", ""), 3600),
+        ("/either", [("Authorization", basic), ("Cookie", "AUTH=x")], ("", ""), 3600),
+    ):
+        request = site.handshake("signed", path)
+        for name, value in lines:
+            request = request.adding(name, value)
+        began, ended = _noted(site, "signed", request)
+        line = site.last_line()
+        assert (line["subject"], line["token_id"], line["reason"]) == (*fields, "")
+        assert (began[0], ended[0], ended[-1]) == ("S", "E", "101")
+        assert began[10:13] == ["-", site.name("signed"), path]
+        assert most - 60 <= int(began[13].split("-")[1]) <= most, f"{path}: {began[13]}"
+    assert _noted(site, "signed", site.handshake("signed", "/opaque").token(TOKEN))[0][10:] == [
+        TOKEN,
+        site.name("signed"),
+        "/opaque",
+        "-",
+    ]
+    # Whom the gate refuses has no session.
+    before = site.nginx.session_log.read_text()
+    for request in (
+        site.handshake("signed").token(signed_token(exp=1)),
+        site.handshake("signed"),
+        site.handshake("signed", "/either").token(signed_token(exp=1)),
+    ):
+        with site.ask("signed", request) as reply:
+            assert reply.status in (401, 403)
+        assert site.last_line()["reason"] != ""
+    assert site.nginx.session_log.read_text() == before
+    assert not any(token.rpartition(".")[2] in path.read_text() for path in site.nginx.log.rglob("*.log"))
+
+
+# -- several methods at once
+# -----------------------------------------------------------------------------------------------------
+
+
+def several_methods_let_in_whom_all_or_any_of_them_do(site: Site) -> None:
+    """test_combinations.py has each combination; here are the shapes that the templates have for them."""
+    good, forged = signed_token(), signed_token(STRANGE_SIGNER)
+    cookie, bearer, service = "Cookie: AUTH=", "Authorization: Bearer ", "Cookie: session="
+    both = [cookie + TOKEN, bearer + good]
+    unknown = "features-unknown-0123456789"
+    for path, identity, lines, wanted in (
+        # What has two dots is a signed token, and any other value is none.
+        ("/any", "", [cookie + TOKEN], (101, "")),
+        ("/any", "", [cookie + good], (101, "")),
+        ("/any", "", [bearer + TOKEN], (101, "")),
+        ("/any", "", [bearer + good], (101, "")),
+        ("/any", "", [], (403, "token")),
+        ("/any", "", [cookie + unknown], (403, "token")),
+        ("/any", "", [cookie + "a.b"], (403, "token")),
+        ("/any", "", [cookie + "a.b.c.d"], (403, "token")),
+        ("/any", "", [cookie + "a.b.c"], (403, "jwt_malformed")),
+        ("/any", "", [cookie + forged], (403, "jwt_signature")),
+        ("/any", "", [bearer + forged], (401, "jwt_signature")),
+        ("/any", "", [bearer + unknown], (401, "token")),
+        ("/any", "", [cookie + "../tokens/" + TOKEN], (403, "token")),
+        ("/any", "", both, (400, "two_tokens")),
+        ("/cookie", "", [cookie + good], (101, "")),
+        ("/cookie", "", [bearer + good], (403, "token")),
+        ("/cookie", "", [cookie + forged], (403, "jwt_signature")),
+        # Both, each in its place.
+        ("/all", "", both, (101, "")),
+        ("/all", "", [cookie + TOKEN], (403, "jwt_missing")),
+        ("/all", "", [bearer + good], (403, "token")),
+        ("/all", "", [cookie + unknown, bearer + good], (403, "token")),
+        ("/all", "", [cookie + TOKEN, bearer + forged], (401, "jwt_signature")),
+        ("/all", "", [cookie + good, bearer + TOKEN], (403, "token")),
+        ("/all", "", [cookie + TOKEN, bearer + TOKEN], (401, "jwt_malformed")),
+        ("/all", "", [cookie + TOKEN, bearer + "a/b"], (401, "jwt_malformed")),
+        ("/all", "", [], (403, "token")),
+        # The operator's service has the last word, where any is enough, and the token its own, where all are needed.
+        ("/any-asked", "", [cookie + TOKEN], (101, "")),
+        ("/any-asked", "", [bearer + good], (101, "")),
+        ("/any-asked", "", [service + "good"], (101, "")),
+        ("/any-asked", "", [service + "good", bearer + forged], (101, "")),
+        ("/any-asked", "", [service + "banned"], (403, "external_auth")),
+        ("/any-asked", "", [service + "banned", bearer + forged], (401, "jwt_signature")),
+        ("/any-asked", "", [service + "banned", bearer + "a/b"], (401, "external_auth")),
+        ("/all-asked", "", [service + "good", bearer + good], (101, "")),
+        ("/all-asked", "", [service + "good"], (403, "jwt_missing")),
+        ("/all-asked", "", [service + "good", bearer + forged], (401, "jwt_signature")),
+        ("/all-asked", "", [service + "banned", bearer + good], (403, "external_auth")),
+        ("/all-opaque", "", [f"{service}good; AUTH={TOKEN}"], (101, "")),
+        ("/all-opaque", "", [f"{service}good; AUTH={unknown}"], (403, "token")),
+        ("/all-opaque", "", [f"AUTH: {TOKEN}", service + "good"], (403, "token")),
+        # A certificate of the authority, or with it.
+        ("/any-known", "alice", [], (101, "")),
+        ("/any-known", "", [cookie + TOKEN], (101, "")),
+        ("/any-known", "", [], (403, "token")),
+        ("/any-known", "", [cookie + unknown], (403, "token")),
+        ("/all-known", "alice", [cookie + TOKEN], (101, "")),
+        ("/all-known", "alice", [], (403, "token")),
+        ("/all-known", "", [cookie + TOKEN], (403, "client_certificate")),
+    ):
+        request = site.handshake("combined", path)
+        for line in lines:
+            name, _colon, value = line.partition(": ")
+            request = request.adding(name, value)
+        count = site.head_echo.count
+        with site.ask("combined", request, identity) as reply:
+            status, told = reply.status, reply.all("WWW-Authenticate")
+        found = (status, site.last_line()["reason"])
+        assert found == wanted, f"{path} {identity} {[line[:40] for line in lines]}: {found}, not {wanted}"
+        assert site.head_echo.count - count == (status == 101)
+        assert told == ['Bearer error="invalid_token"'] * (status == 401), f"{path}: {status} {told}"
+
+
+def the_upstream_and_the_service_get_the_claims_of_what_has_passed(site: Site) -> None:
+    token, forged = signed_token(name="ann"), signed_token(STRANGE_SIGNER, name="root")
+    for path, lines, user, cookies in (
+        ("/any", [("Cookie", f"a=1; AUTH={token}")], ["ann"], ["a=1"]),
+        ("/any", [("Cookie", f"a=1; AUTH={TOKEN}")], None, ["a=1"]),
+        ("/any", [("Authorization", f"Bearer {token}")], ["ann"], None),
+        ("/all", [("Authorization", f"Bearer {token}"), ("Cookie", f"AUTH={TOKEN}; b=2")], ["ann"], ["b=2"]),
+        ("/any-asked", [("Authorization", f"Bearer {forged}"), ("Cookie", "session=good")], None, ["session=good"]),
+        ("/all-asked", [("Authorization", f"Bearer {token}"), ("Cookie", "session=good")], ["ann"], ["session=good"]),
+    ):
+        request = site.handshake("combined", path).adding("X-User", "root")
+        for name, value in lines:
+            request = request.adding(name, value)
+        asked = len(site.auth_service.asked)
+        headers = got(site.ask("combined", request))
+        assert [headers.get(name) for name in ("x-user", "cookie", "authorization")] == [user, cookies, None], path
+        for _path, told, _body in site.auth_service.asked[asked:]:
+            assert told.get("x-user") == user, path
+
+
+def the_session_log_has_what_ends_a_session_of_several_methods(site: Site) -> None:
+    """By its token's file, by its signed token, or by both: the agent ends a session by each that let it in."""
+    soon, known = signed_token(exp=int(time.time()) + 30), hashlib.sha256(f"{ISSUER}\nt-1".encode()).hexdigest()
+    bearer, cookie = ("Authorization", f"Bearer {soon}"), ("Cookie", f"AUTH={TOKEN}")
+    service = ("Cookie", "session=good")
+    of_signed = [known, "client-1"]
+    for path, lines, token, signed, most in (
+        ("/any", [cookie], TOKEN, [], 60),
+        ("/any", [bearer], "-", of_signed, 30),
+        ("/all", [cookie, bearer], TOKEN, of_signed, 30),
+        ("/any-asked", [cookie], TOKEN, [], 0),
+        ("/any-asked", [bearer], "-", of_signed, 30),
+        ("/all-asked", [bearer, service], "-", of_signed, 30),
+        ("/all-opaque", [("Cookie", f"session=good; AUTH={TOKEN}")], TOKEN, [], 0),
+        ("/any-known", [cookie], TOKEN, [], 0),
+    ):
+        request = site.handshake("combined", path)
+        for name, value in lines:
+            request = request.adding(name, value)
+        began, ended = _noted(site, "combined", request)
+        assert (began[0], ended[0], ended[-1]) == ("S", "E", "101")
+        assert began[10:13] == [token, site.name("combined"), path]
+        assert (began[13] == "-") == (most == 0), f"{path}: {began[13]}"
+        assert not most or most - 30 < int(began[13].split("-")[1]) <= most, f"{path}: {began[13]}"
+        assert [word for word in (began[14], began[16]) if word not in ("", "-")] == signed, path
+        assert began[15].isdigit() == bool(signed), path
+        line = site.last_line()
+        assert (line["subject"], line["token_id"]) == (("client-1", known) if signed else ("", "")), path
+    # Who is refused in the end has no session, however much was right before.
+    before = site.nginx.session_log.read_text()
+    for path, lines in (
+        ("/all", [cookie]),
+        ("/all", [cookie, ("Authorization", f"Bearer {signed_token(STRANGE_SIGNER)}")]),
+        ("/all-asked", [bearer, ("Cookie", "session=banned")]),
+        ("/all-opaque", [("Cookie", f"session=banned; AUTH={TOKEN}")]),
+    ):
+        request = site.handshake("combined", path)
+        for name, value in lines:
+            request = request.adding(name, value)
+        with site.ask("combined", request) as reply:
+            assert reply.status in (401, 403), path
+        assert site.last_line()["reason"] != ""
+    assert site.nginx.session_log.read_text() == before
+
+
+def a_token_that_is_gone_counts_no_more_whatever_nginx_remembers_of_files(site: Site) -> None:
+    token = "features-gone-0123456789"
+    path = site.nginx.tokens / token
+    bearer = f"Bearer {signed_token()}"
+    try:
+        for location, more in (("/any", []), ("/all", [("Authorization", bearer)])):
+            request = site.handshake("combined", location).token(token)
+            for name, value in more:
+                request = request.adding(name, value)
+            for is_there, status in ((False, 403), (True, 101), (False, 403)):
+                path.unlink(missing_ok=True)
+                if is_there:
+                    path.touch()
+                with site.ask("combined", request) as reply:
+                    assert reply.status == status, f"{location}: {reply.status}, and the file is there: {is_there}"
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def a_page_asks_with_any_of_several_tokens(site: Site) -> None:
+    for method, lines, status in (
+        ("POST", [("Cookie", f"AUTH={TOKEN}")], 200),
+        ("POST", [("Cookie", f"AUTH={signed_token()}")], 200),
+        ("POST", [], 403),
+        ("OPTIONS", [], 403),
+        ("OPTIONS", [("Access-Control-Request-Method", "PUT")], 200),
+    ):
+        request = site.plain("combined", "/page", method).origin(f"https://{site.authority('combined')}")
+        for name, value in lines:
+            request = request.adding(name, value)
+        with site.ask("combined", request) as reply:
+            assert reply.status == status, f"{method} {lines}: {reply.status}"
 
 
 # -- a password for a whole server, its files and its error pages
@@ -922,6 +1385,7 @@ CHECKS: tuple[Check, ...] = (
     a_server_with_client_certificates_is_asked_for_by_its_name_in_tls,
     the_upstream_gets_the_subject_and_no_forged_one,
     only_trusted_proxies_name_the_client,
+    only_balancers_name_another_client_by_the_proxy_protocol,
     a_servers_addresses_are_for_every_path,
     an_upstream_gets_the_gates_header_however_a_client_spells_it,
     the_external_service_decides,
@@ -929,6 +1393,16 @@ CHECKS: tuple[Check, ...] = (
     the_service_gets_the_path_that_the_upstream_gets,
     forged_identities_do_not_reach_the_service,
     forged_requests_do_not_reach_the_service,
+    a_signed_token_lets_in_who_has_it,
+    the_upstream_gets_claims_and_no_signed_token,
+    nobody_gets_in_while_signed_tokens_cannot_be_judged,
+    a_page_asks_with_a_signed_token,
+    the_logs_have_what_a_signed_token_says_and_not_the_token,
+    several_methods_let_in_whom_all_or_any_of_them_do,
+    the_upstream_and_the_service_get_the_claims_of_what_has_passed,
+    the_session_log_has_what_ends_a_session_of_several_methods,
+    a_token_that_is_gone_counts_no_more_whatever_nginx_remembers_of_files,
+    a_page_asks_with_any_of_several_tokens,
     internal_locations_are_not_found_by_clients,
     a_servers_password_is_for_every_path,
     a_client_with_a_password_keeps_its_other_cookies,

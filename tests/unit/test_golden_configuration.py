@@ -4,8 +4,8 @@
 """The complete configuration that the roles render, compared byte by byte with the files below data/golden/.
 
 A change of the gate's code or of a template shows there as a diff. `make golden` writes the files anew; read the diff
-before it is committed. The gates are those of molecule/documents and molecule/attacks, and one that has every option
-(data/golden/options.yml).
+before it is committed. The gates are those of molecule/documents, molecule/attacks and molecule/monitoring, and one
+that has every option (data/golden/options.yml).
 """
 
 from __future__ import annotations
@@ -47,12 +47,14 @@ def every_option() -> Options:
 def hosts() -> t.Dict[str, Options]:
     """The variables of each set, by its name."""
     inventory = load(ROOT / "molecule/documents/molecule.yml")["provisioner"]["inventory"]
+    scraped = load(ROOT / "molecule/monitoring/molecule.yml")["provisioner"]["inventory"]["group_vars"]["wss_proxies"]
     # What molecule makes of $$.
     documents = json.loads(json.dumps(inventory["group_vars"]["wss_proxies"]).replace("$$", "$"))
     return {
         "documents-debian12": {**documents, **OLDER},
         "documents-debian13": {**documents, **inventory["host_vars"]["wssgate-documents-debian13"], **NEWER},
         "attacks": {**load(ROOT / "molecule/attacks/gate.yml"), **NEWER},
+        "monitoring": {**scraped, **NEWER},
         "options-debian12": {**every_option(), **OLDER},
         "options-debian13": {**every_option(), "wss_proxy_tls_profile": "modern", **NEWER},
     }
@@ -148,6 +150,7 @@ def test_the_golden_set_has_every_option() -> None:
         "wss_proxy_servers.locations.upstream_headers": [
             item for location in locations for item in location.get("upstream_headers", [])
         ],
+        "wss_proxy_servers.locations.auth": dictionaries(item.get("auth") for item in locations),
         "wss_proxy_servers.locations.http": dictionaries(item.get("http") for item in locations),
         "wss_proxy_servers.client_certificates": dictionaries(s.get("client_certificates") for s in servers),
         "wss_proxy_servers.error_pages": [item for server in servers for item in server.get("error_pages", [])],
@@ -163,11 +166,15 @@ def test_the_golden_set_has_every_option() -> None:
     for name, options in gate_options.OPTIONS.items():
         missing = set(options).difference(*used[name])
         assert not missing, f"options.yml has no {', '.join(sorted(missing))} in {name}"
-    assert {item.get("auth", "token") for item in locations} == set(gate_options.AUTH_KINDS)
+    methods = [item.get("auth", "token") for item in locations]
+    assert {method for method in methods if isinstance(method, str)} == set(auth.KINDS)
+    assert {name for item in dictionaries(methods) for names in item.values() for name in names} == set(
+        gate_options.AUTH_LISTED
+    )
     assert {item["balancing"] for item in upstreams} == set(gate_options.BALANCING_METHODS) - {"round_robin"}
     assert {item["scheme"] for item in upstreams} == set(gate_options.SCHEMES)
 
 
 def test_every_method_of_authentication_has_its_part_of_the_templates() -> None:
     parts = {path.stem for path in (ROOT / "roles/wss_proxy/templates/parts/auth").glob("*.j2")}
-    assert parts == {method.name for method in auth.METHODS}
+    assert parts == {"combined", *(method.name for method in auth.METHODS)}

@@ -27,7 +27,13 @@ def texts() -> list[str]:
         name = path.relative_to(ROOT).as_posix()
         if name.startswith((".git/", ".cache/", ".venv", ".ansible/", "tests/output/")) or "/node_modules/" in name:
             continue
-        if "/data/golden/" in name and name.count("/") > 4 or name == "changelogs/changelog.yaml":
+        if (
+            "/data/balancer/" in name
+            or "/data/check/" in name
+            or "/data/golden/" in name
+            and name.count("/") > 4
+            or name in ("CHANGELOG.md", "changelogs/changelog.yaml")
+        ):
             continue
         if path.is_file() and (path.suffix in TEXT or path.name in ("Makefile", "Dockerfile", ".yamllint")):
             found.append(name)

@@ -15,6 +15,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 from ansible_collections.wssgate.nginx.plugins.plugin_utils import _role_variables
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._balancer import model as _balancer_model
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import model as _gate, options as _gate_options
 
 try:
@@ -50,7 +51,18 @@ IN_THE_MODEL = [
     for role, name, kind in SCALARS
     if name.removeprefix("wss_proxy_") in _gate_options.CONTEXT_DEFAULTS and role == "wss_proxy"
 ]
-IN_A_VARIABLE = [(role, name, kind) for role, name, kind in SCALARS if (name, kind) not in IN_THE_MODEL]
+# As role balancer's go through its own, but for what is a gate's own variable.
+IN_THE_BALANCER_S_MODEL = {
+    name
+    for role, name, _kind in SCALARS
+    if role == "balancer"
+    and (name.removeprefix("balancer_") in _balancer_model.CONTEXT_DEFAULTS or name == "balancer_gate_weight")
+}
+IN_A_VARIABLE = [
+    (role, name, kind)
+    for role, name, kind in SCALARS
+    if (name, kind) not in IN_THE_MODEL and name not in IN_THE_BALANCER_S_MODEL
+]
 
 GIVEN = {
     "bool": {
@@ -194,6 +206,18 @@ def test_nested_booleans_and_numbers_get_their_types_and_the_rest_stays() -> Non
     users = [{"path": "/etc/nginx/.htpasswd", "users": [{"name": "a", "pasword": "hidden words"}]}]
     found = _role_variables.value_problems("htpasswd", {"htpasswd_files": users}, lambda value: value)
     assert found == ["htpasswd_files[0].users[0] has no option 'pasword'; did you mean 'password'?"]
+
+
+def test_so_do_those_of_a_dictionary_of_options() -> None:
+    def problems(**hub: t.Any) -> t.List[str]:
+        return _role_variables.value_problems("token_store", {"token_store_hub": hub}, lambda value: value)
+
+    assert problems(url="rediss://hub", issuers=[{"name": "app", "max_ttl": "60"}]) == []
+    assert problems(sentinel_auth="perhaps", issuers=[{"name": "app", "max_ttl": "soon"}], ulr="rediss://hub") == [
+        "token_store_hub.sentinel_auth is 'perhaps'; it must be true or false",
+        "token_store_hub.issuers[0].max_ttl is 'soon'; it must be a whole number",
+        "token_store_hub has no option 'ulr'; did you mean 'url'?",
+    ]
 
 
 def test_a_choice_is_checked_before_anything_changes() -> None:
@@ -370,7 +394,9 @@ def test_a_play_without_facts_is_told_what_to_gather(role: str) -> None:
         return
     assert len(found) == 1
     assert f"role {role} needs facts of gate" in found[0] and "gather_facts: true" in found[0]
-    assert ("iproute2" in found[0]) == (role == "wss_proxy"), "Ansible finds interfaces with its program alone"
+    assert ("iproute2" in found[0]) == (role in ("balancer", "wss_proxy")), (
+        "Ansible finds interfaces with its program alone"
+    )
 
 
 @pytest.mark.parametrize("role", _role_variables.ROLE_NAMES)
@@ -429,7 +455,8 @@ PARAMETERS = {"subject": "str", "ttl": "int", "expires_at": "int", "token_file":
 
 @pytest.mark.parametrize(
     "name, meant",
-    [("subjects", "subject"), ("tll", "ttl"), ("tt", "ttl"), ("expires", "expires_at"), ("tokenfile", "token_file")],
+    [("subjects", "subject"), ("tll", "ttl"), ("tt", "ttl"), ("expires", "expires_at"), ("tokenfile", "token_file")]
+    + [("sub", "subject"), ("file", "token_file")],
 )
 def test_a_misspelt_parameter_of_the_command_line_is_a_problem_that_names_the_one_that_was_meant(
     name: str, meant: str
@@ -442,7 +469,8 @@ def test_a_misspelt_parameter_of_the_command_line_is_a_problem_that_names_the_on
 
 @pytest.mark.parametrize(
     "name",
-    [*PARAMETERS, "wssgate_hosts", "token_store_path", "ansible_user", "ansible_become", "title", "token", "host"],
+    [*PARAMETERS, "wssgate_hosts", "token_store_path", "ansible_user", "ansible_become", "title", "token", "host"]
+    + ["to", "at"],
 )
 def test_other_variables_of_the_command_line_are_no_misspelt_parameters(name: str) -> None:
     assert _role_variables.misspelt_parameters(PARAMETERS, {name}, {}, lambda value: value) == []

@@ -17,7 +17,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 from ansible_collections.wssgate.nginx.plugins.plugin_utils import _role_variables
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import model as _gate, options as _gate_options
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import auth, model as _gate, options as _gate_options
 
 try:
     from ansible.template import trust_as_template
@@ -87,11 +87,17 @@ def resolved(role: str) -> Options:
 
 
 def strict(options: Options) -> Options:
-    """The same, with lists of dictionaries that Ansible takes for anything: the roles' own checks answer better."""
+    """The same, with dictionaries, and lists of them, that Ansible takes for anything: the roles' own checks answer
+    better.
+    """
     return {
-        name: {**spec, "type": "list", "elements": "dict"} if spec["type"] == "raw" and "options" in spec else spec
-        for name, spec in options.items()
+        name: _strict(spec) if spec["type"] == "raw" and "options" in spec else spec for name, spec in options.items()
     }
+
+
+def _strict(spec: Options) -> Options:
+    is_dictionary = isinstance(spec.get("default"), dict)
+    return {**spec, **({"type": "dict"} if is_dictionary else {"type": "list", "elements": "dict"})}
 
 
 def complaints(role: str, given: Options) -> t.List[str]:
@@ -179,7 +185,8 @@ def test_the_gate_and_its_specification_know_the_same_options_and_defaults(level
 
 def test_the_gate_and_its_specification_offer_the_same_choices() -> None:
     assert nested("wss_proxy_servers")["auth"]["choices"] == list(_gate_options.SERVER_AUTH_KINDS)
-    assert nested("wss_proxy_servers", "locations")["auth"]["choices"] == list(_gate_options.AUTH_KINDS)
+    # A list of methods is no choice.
+    assert all(f"V({kind})" in str(nested("wss_proxy_servers", "locations")["auth"]) for kind in auth.KINDS)
     assert nested("wss_proxy_upstreams")["balancing"]["choices"] == list(_gate_options.BALANCING_METHODS)
     assert nested("wss_proxy_issuers")["algorithms"]["choices"] == list(_gate_options.SIGNATURE_ALGORITHMS)
     assert nested("wss_proxy_upstreams")["scheme"]["choices"] == list(_gate_options.SCHEMES)
@@ -252,6 +259,7 @@ WHOLE: Options = {
             "index": ["index.html"],
             "error_pages": [{"codes": [404, 500], "path": "/error.html"}],
             "trusted_proxies": ["10.0.0.0/8", "unix:"],
+            "refuse_untrusted_proxies": True,
             "real_ip_header": "X-Forwarded-For",
             "allow_from": ["192.0.2.0/24", "2001:db8::/32"],
             "deny_from": ["192.0.2.7"],
@@ -363,7 +371,6 @@ def paths_of(value: t.Any, *above: str) -> t.Iterator[str]:
         ("wss_proxy_servers", "hsts_max_age", "1y"),
         ("wss_proxy_servers", "http2_enabled", "perhaps"),
         ("wss_proxy_servers.locations", "origin", "https://a.example"),
-        ("wss_proxy_servers.locations", "auth", "password"),
         ("wss_proxy_servers.listen", "ssl", True),
         ("wss_proxy_servers.client_certificates", "depth", "deep"),
         ("wss_proxy_servers.error_pages", "codes", ["all"]),

@@ -62,4 +62,6 @@ def test_the_pruner_is_shipped_so() -> None:
 
 def test_a_python_is_chosen_that_has_all_that_the_programs_import() -> None:
     (words,) = re.findall(r"import ([a-z0-9, ]+);", shipped.PYTHON_TEST)
-    assert set(words.split(", ")) == set().union(*(needed(program)[1] for program in PROGRAMS))
+    # Without cryptography the agent's metrics do not have the ends of certificates.
+    wanted = set().union(*(needed(program)[1] for program in PROGRAMS)) - {"cryptography"}
+    assert set(words.split(", ")) == wanted

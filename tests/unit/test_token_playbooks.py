@@ -42,6 +42,7 @@ class Proxies:
         *arguments: str,
         playbook: Path = PLAYBOOKS / "token_issue.yml",
         interpreters: t.Mapping[str, str] = MappingProxyType({}),
+        away: t.Sequence[str] = (),
         **variables: t.Any,
     ) -> "subprocess.CompletedProcess[str]":
         inventory = {
@@ -50,11 +51,14 @@ class Proxies:
                     name: {
                         "token_store_path": str(self.store(name)),
                         "ansible_python_interpreter": interpreters.get(name, sys.executable),
+                        # Nobody listens on this port.
+                        "ansible_connection": "ssh" if name in away else "local",
+                        "ansible_host": "127.0.0.1",
+                        "ansible_port": 1,
                     }
                     for name in ("one", "two")
                 },
                 "vars": {
-                    "ansible_connection": "local",
                     "ansible_become": False,
                 },
             }
@@ -103,6 +107,22 @@ def test_a_program_gets_numbers_as_numbers_and_nothing_as_null(proxies: Proxies)
     assert answer["proxies"] == ["one", "two"]
 
 
+def test_a_file_without_a_folder_is_of_the_one_in_which_the_command_is_given(
+    proxies: Proxies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PWD", str(tmp_path))
+    done = proxies.issue(token_file="token")
+    assert done.returncode == 0 and f"written to {tmp_path}/token" in done.stdout, done.stdout
+    assert [[(tmp_path / "token").read_text().strip()]] * 2 == proxies.tokens()
+    assert not (PLAYBOOKS / "token").exists()
+
+
+def test_a_private_key_without_the_kind_of_token_issues_none(proxies: Proxies) -> None:
+    done = proxies.issue(issuer="main", jwt_key="main.key", subject="client-42")
+    assert done.returncode != 0 and "jwt_key is for a signed token: add kind=jwt, or leave it out." in done.stdout
+    assert proxies.tokens() == [[], []]
+
+
 def test_a_token_goes_to_a_file_and_is_shown_nowhere(proxies: Proxies, tmp_path: Path) -> None:
     path = tmp_path / "token"
     done = proxies.issue("-vvv", subject="client-42", token_file=path)
@@ -136,7 +156,8 @@ def test_a_token_that_one_proxy_does_not_take_is_withdrawn_everywhere(proxies: P
 
 def test_a_token_is_withdrawn_when_the_answer_cannot_be_prepared(proxies: Proxies, tmp_path: Path) -> None:
     text = (PLAYBOOKS / "token_issue.yml").read_text(encoding="utf-8")
-    (tmp_path / "tasks").symlink_to(PLAYBOOKS / "tasks")
+    for folder in ("tasks", "vars"):
+        (tmp_path / folder).symlink_to(PLAYBOOKS / folder)
     broken = tmp_path / "token_issue.yml"
     broken.write_text(text.replace("| wssgate.nginx.token_issued", "| wssgate.nginx.not_there"), encoding="utf-8")
     done = proxies.issue(subject="client-42", playbook=broken)
@@ -165,3 +186,17 @@ def test_a_playbook_that_shows_a_token_gives_it_to_no_option_that_ansible_hides(
         text = (PLAYBOOKS / playbook).read_text(encoding="utf-8")
         assert re.search(r"encoded_tokens: .*b64encode", text)
         assert not re.search(r"^ +(tokens|token): .*\{\{", text, re.MULTILINE), playbook
+
+
+def test_a_proxy_that_cannot_be_reached_is_left_out_and_named_where_that_was_asked_for(proxies: Proxies) -> None:
+    done = proxies.issue(away=("one",), subject="client-42", ttl=60)
+    assert done.returncode != 0
+    assert proxies.tokens() == [[], []]
+    done = proxies.issue(away=("one",), subject="client-42", ttl=60, allow_missing=True)
+    assert done.returncode == 0, done.stdout
+    assert '"Proxies:     two"' in done.stdout
+    assert '"NOT on:      one, which cannot be reached"' in done.stdout
+    (_none, tokens) = proxies.tokens()
+    assert _none == [] and len(tokens) == 1 and tokens[0] in done.stdout
+    done = proxies.issue(away=("one", "two"), subject="client-42", ttl=60, allow_missing=True)
+    assert done.returncode != 0 and "None of these proxies can be reached: one, two." in done.stdout

@@ -24,14 +24,15 @@ except ImportError:  # ansible-core before 2.19 trusts every variable
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "token_store"
 
 
-def words_for(service_mgr: str, **given: t.Any) -> str | None:
-    """What the task of the preflight says; None where it passes or is skipped."""
+def words_for(service_mgr: str, named: str = "reach the paths", **given: t.Any) -> str | None:
+    """What the task of the preflight so named says; None where it passes or is skipped."""
     tasks = yaml.safe_load((ROLE / "tasks" / "preflight.yml").read_text(encoding="utf-8"))
-    (task,) = [task for task in tasks if "reach the paths" in task["name"]]
+    (task,) = [task for task in tasks if named in task["name"]]
     variables = {
         **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8")),
-        **{name: trust_as_template(value) for name, value in task["vars"].items()},
+        **{name: trust_as_template(value) for name, value in task.get("vars", {}).items()},
         "ansible_facts": {"service_mgr": service_mgr},
+        "inventory_hostname": "gate",
         **given,
     }
     templar = Templar(loader=DataLoader(), variables=variables)
@@ -39,7 +40,8 @@ def words_for(service_mgr: str, **given: t.Any) -> str | None:
     def value(expression: str) -> t.Any:
         return templar.template(trust_as_template(f"{{{{ ({expression}) | bool }}}}"))
 
-    if not value(task["when"]) or value(task["ansible.builtin.assert"]["that"]):
+    that = task["ansible.builtin.assert"]["that"]
+    if not value(task["when"]) or all(map(value, [that] if isinstance(that, str) else that)):
         return None
     return templar.template(trust_as_template(task["ansible.builtin.assert"]["fail_msg"]))
 
@@ -62,6 +64,29 @@ def test_so_is_a_session_log() -> None:
 @pytest.mark.parametrize("path", ["/var/lib/nginx/tokens", "/homes/tokens", "/srv/home/tokens", "/rooted"])
 def test_other_paths_are_no_matter(path: str) -> None:
     assert words_for("systemd", token_store_path=path, token_store_session_log="") is None
+
+
+METRICS = "/run/wssgate-metrics/agent.prom"
+
+
+@pytest.mark.parametrize(
+    ("service_mgr", "pruner", "is_refused"),
+    [
+        ("systemd", "auto", False),
+        ("systemd", "agent", False),
+        ("sysvinit", "agent", False),
+        ("sysvinit", "auto", True),
+        ("systemd", "systemd", True),
+        ("systemd", "cron", True),
+        ("systemd", "none", True),
+    ],
+)
+def test_metrics_without_the_agent_are_refused(service_mgr: str, pruner: str, is_refused: bool) -> None:
+    named = "the agent is there that writes metrics"
+    words = words_for(service_mgr, named, token_store_pruner=pruner, token_store_metrics_file=METRICS)
+    assert (words is not None) == is_refused
+    assert words is None or words.startswith("token_store_metrics_file needs the agent")
+    assert words_for(service_mgr, named, token_store_pruner=pruner, token_store_metrics_file="") is None
 
 
 KEY = "whsec_" + "c2VjcmV0" * 4

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 PLAYBOOK = Path(__file__).resolve().parents[2] / "playbooks" / "undrain.yml"
 # Where Ansible is, or another one to try.
 ANSIBLE = Path(os.environ.get("WSSGATE_TEST_ANSIBLE", sys.executable)).with_name("ansible-playbook")
@@ -39,3 +41,9 @@ def test_what_undrain_did_is_told_in_one_sentence(tmp_path: Path) -> None:
     assert "one would take new sessions again." in undrain(tmp_path, "--check") and drain.exists()
     assert "one takes new sessions again." in undrain(tmp_path) and not drain.exists()
     assert "one was not drained: it takes new sessions." in undrain(tmp_path)
+
+
+def test_undrain_takes_back_what_a_killed_run_has_left_at_the_balancers() -> None:
+    tasks = yaml.safe_load(PLAYBOOK.read_text(encoding="utf-8"))[0]["tasks"]
+    told = [one for one in tasks if one.get("ansible.builtin.include_tasks") == "tasks/front.yml"]
+    assert [one["vars"] for one in told] == [{"__front_state": "ready"}]

@@ -1,10 +1,14 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Role wss_proxy refuses a max_session_lifetime on hosts where nothing ends sessions in time."""
+"""Role wss_proxy refuses a max_session_lifetime on hosts where nothing ends sessions in time, and what nginx lacks."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
@@ -97,3 +101,57 @@ def test_so_is_one_without_an_agent_where_no_role_of_the_play_installs_it(schedu
 def test_without_a_lifetime_nothing_is_asked_for() -> None:
     assert words_for("cron", lifetimes=()) is None
     assert words_for("auto", lifetimes=()) is None
+
+
+ANSIBLE = Path(os.environ.get("WSSGATE_TEST_ANSIBLE", sys.executable)).with_name("ansible-playbook")
+
+
+def signed_tokens_made_ready(folder: Path, *arguments: str, packages: t.Sequence[str], **variables: t.Any) -> str:
+    """What the tasks for signed tokens report on a host where role nginx found these packages."""
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "tasks": [{"ansible.builtin.include_role": {"name": "wssgate.nginx.wss_proxy", "tasks_from": "jwt"}}],
+        "vars": {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "ansible_facts": {"os_family": "Debian"},
+            "nginx_group": os.getgid(),
+            "nginx_javascript_packages": ["libnginx-mod-http-js"],
+            "nginx_found": {"packages": list(packages)},
+            "__wss_proxy_gate": {
+                "jwt_socket_path": f"{folder}/wssgate/jwt.sock",
+                "revocations_path": f"{folder}/revoked",
+                "jwt": {"key_sets": {}},
+            },
+            **variables,
+        },
+    }
+    path = folder / "play.yml"
+    path.write_text(json.dumps([play]))
+    done = subprocess.run(
+        [str(ANSIBLE), "-i", "localhost,", str(path), *arguments],
+        env={**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert (done.returncode == 0) == ("fatal:" not in done.stdout), done.stdout
+    return done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the folders are root's")
+def test_nginx_without_its_javascript_module_is_one_clear_error_before_anything_changes(tmp_path: Path) -> None:
+    told = signed_tokens_made_ready(tmp_path, packages=["nginx"])
+    assert "nginx on localhost lacks its JavaScript module" in told and "package libnginx-mod-http-js" in told
+    assert "--tags nginx,gate" in told
+    assert not (tmp_path / "revoked").exists()
+    # Where role nginx installs nothing, nobody knows what the module's package is called.
+    signed_tokens_made_ready(tmp_path, packages=["nginx"], nginx_install_enabled="false")
+    assert (tmp_path / "revoked/jti").is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the folders are root's")
+def test_nginx_with_it_is_made_ready(tmp_path: Path) -> None:
+    assert "fatal:" in signed_tokens_made_ready(tmp_path, packages=[])
+    assert "fatal:" not in signed_tokens_made_ready(tmp_path, "--check", packages=[])
+    assert "fatal:" not in signed_tokens_made_ready(tmp_path, packages=["nginx", "libnginx-mod-http-js"])
+    assert (tmp_path / "revoked/sub").is_dir()

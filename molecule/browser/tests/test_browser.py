@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from lib import wire
+from lib import report_page, wire
 from lib.molecule.browser import options_for
+from lib.molecule.modules import run_playbook
 
 STORE = "/var/lib/nginx/tokens"
 TOKEN = "Browser_test-token-0123456789"
@@ -628,6 +629,23 @@ def test_the_snippet_for_an_operator_s_own_page_works_as_documented(host, contex
         == 1006
     )
     assert token_cookies(context) == {}
+
+
+def test_the_report_of_playbook_check_is_a_page_that_needs_nothing_else(browser, gate, tmp_path):
+    """Some locations of this gate have no upstream, so that there is something to report."""
+    path = tmp_path / "check.html"
+    run = run_playbook("wssgate.nginx.check", tmp_path, output="html", report=str(path))
+    assert run.returncode == 2 and run.stats(gate.name)["changed"] == 0, run.text[-3000:]
+    report_page.look(browser, path.as_uri(), "gate")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    card = page.locator("section.host", has=page.get_by_role("heading", name=gate.name))
+    wrong = card.locator("li.item", has_text="Location wcs.example.com/down")
+    expect(wrong).to_contain_text("/down answers 502 to a client without a token, not 101")
+    expect(wrong.locator(".badge")).to_have_text("critical")
+    for title in ("Certificate wcs", "Location wcs.example.com/wss", "Agent", "Capacity"):
+        expect(card.locator("li.item", has_text=title).first.locator(".badge")).to_have_text("ok")
+    page.close()
 
 
 @pytest.fixture(scope="module")

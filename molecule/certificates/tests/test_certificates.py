@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from lib import client_certificates, wire
 
 PKI = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "pki"
 CERTIFICATES = "/etc/nginx/certificates"
+PLUGIN = Path(__file__).resolve().parents[3] / "playbooks" / "files" / "check_wssgate.py"
 KEY = f"{CERTIFICATES}/wcs/privkey.pem"
 
 
@@ -282,25 +284,60 @@ def test_check_tells_what_clients_meet_and_that_nothing_will_break(host):
     assert host.file("/var/lib/nginx/tokens").listdir() == []
 
 
-def test_check_warns_of_what_ends_within_the_days_given_and_of_what_is_broken_and_fails(host):
+def test_the_plugin_for_nagios_finds_the_gate_well_and_warns_of_what_ends_soon(host):
+    name = host.backend.get_pytest_id().rpartition("://")[2]
+    for days, code, begin in (
+        (14, 0, "WSSGATE OK - 1 gate: nothing will break within 14 days | "),
+        (100, 1, f"WSSGATE WARNING - {name}, server "),
+    ):
+        if days == 100 and "debian12" not in name:
+            continue
+        run = subprocess.run(
+            [
+                sys.executable,
+                str(PLUGIN),
+                "-i",
+                os.environ["MOLECULE_INVENTORY_FILE"],
+                "-l",
+                name,
+                "-e",
+                f"days={days}",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert (run.returncode, run.stdout[: len(begin)], run.stdout.count("\n")) == (code, begin, 1), run.stdout
+        assert f"'days_left shop'=89;{days}:;0:" in run.stdout
+    assert host.file("/var/lib/nginx/tokens").listdir() == []
+
+
+def test_check_warns_of_what_ends_within_the_days_given_and_of_what_is_broken_and_fails(host, tmp_path):
     if "debian13" in host.backend.get_pytest_id():
         pytest.skip("it is judged on the controller; once is enough")
     host.check_output("kill $(cat /root/upstream.pid)")
     try:
-        run = play(host, playbook="check", days=100, output="json", nginx_sessions=100000)
+        report = tmp_path / "check.json"
+        run = play(host, playbook="check", days=100, output="json", nginx_sessions=100000, report=str(report))
     finally:
         host.check_output(
             "env PYTHONPATH=/mnt/tests python3 -m lib.echo_server --echo 127.0.0.1:8080 --record /root/upstream.jsonl"
             " --daemon --pid-file /root/upstream.pid"
         )
-    output = output_of(run)
-    assert run.returncode != 0
-    assert "certificate shop ends in 89 days" in output
-    assert "certificate host ends in 89 days" in output
-    assert "the revocation list ends in 29 days" in output
-    assert "/wss answers 502 to a client without a token, not 101" in output
-    assert "certificate wcs ends" not in output
-    assert "100000 sessions were asked for (nginx_sessions), and nginx carries" in output
+    assert run.returncode == 2 and f"listed in {report}" in output_of(run), run.stdout[-3000:]
+    found = json.loads(report.read_text(encoding="utf-8"))
+    problems = {entry["problem"]: entry["level"] for entry in found["problems"]}
+    for words, level in (
+        ("certificate shop ends in 89 days", "warning"),
+        ("certificate host ends in 89 days", "warning"),
+        ("client certificates: the revocation list ends in 29 days", "warning"),
+        ("100000 sessions were asked for (nginx_sessions), and nginx carries", "warning"),
+        ("/wss answers 502 to a client without a token, not 101", "critical"),
+    ):
+        assert [known for text, known in problems.items() if text.startswith(words)] == [level], problems
+    assert not any(text.startswith("certificate wcs ends") for text in problems)
+    assert (found["status"], report.stat().st_mode & 0o777) == ("critical", 0o600)
 
 
 SHOP: dict[str, Any] = {

@@ -9,12 +9,9 @@ Nothing here raises for what a listener does or does not do. Needs what _certifi
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import datetime
 import hashlib
-import os
-import re
 import ssl
 import typing as t
 import warnings
@@ -24,9 +21,7 @@ from .._certificates.contents import authority_facts, client_authority_problems,
 from . import key_exchange
 from .served import Address, certificates, connect, plain_address, session, trusting_context
 
-NO_ANSWER = -1
 _VERSIONS = ("TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3")
-_HEAD_LIMIT = 65536
 
 
 def client_address(address: Address, timeout: float) -> t.Optional[str]:
@@ -76,43 +71,6 @@ def key_exchange_group(address: Address, timeout: float) -> t.Optional[str]:
 def served_fingerprints(address: Address, timeout: float) -> t.List[str]:
     """Return the SHA-256 of each certificate that clients get."""
     return sorted(hashlib.sha256(served).hexdigest() for served in certificates(address, timeout))
-
-
-def answer(
-    address: Address, path: str, timeout: float, origin: str = "", cookie: str = "", authorization: str = ""
-) -> int:
-    """Return the status with which a handshake is answered."""
-    lines = [
-        f"GET {path} HTTP/1.1",
-        f"Host: {address.server_name}",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        "Sec-WebSocket-Version: 13",
-        f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode('ascii')}",
-    ]
-    lines += [f"Origin: {origin}"] if origin else []
-    lines += [f"Cookie: {cookie}"] if cookie else []
-    lines += [f"Authorization: {authorization}"] if authorization else []
-    request = ("\r\n".join(lines) + "\r\n\r\n").encode("ascii", "replace")
-    received = b""
-    try:
-        with contextlib.ExitStack() as stack:
-            opened = (
-                session(address, timeout, trusting_context())
-                if address.tls
-                else contextlib.closing(connect(address, timeout))
-            )
-            connection = stack.enter_context(opened)
-            connection.sendall(request)
-            while b"\r\n" not in received and len(received) < _HEAD_LIMIT:
-                more = connection.recv(4096)
-                if not more:
-                    break
-                received += more
-    except OSError:
-        return NO_ANSWER
-    match = re.match(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]", received)
-    return int(match.group(1)) if match else NO_ANSWER
 
 
 def _content(path: str) -> bytes:

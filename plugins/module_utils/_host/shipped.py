@@ -35,9 +35,10 @@ PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/local/bin/p
 )
 # Debian's python3-minimal has not all of them.
 PYTHON_TEST = (
-    "import argparse, base64, binascii, contextlib, ctypes, datetime, errno, fcntl, functools, glob, hashlib, heapq, "
-    "hmac, http, io, ipaddress, itertools, json, math, os, re, select, selectors, shlex, shutil, signal, socket, ssl, "
-    "stat, struct, subprocess, sys, syslog, tempfile, threading, time, typing; "
+    "import argparse, base64, binascii, collections, contextlib, ctypes, datetime, errno, fcntl, functools, glob, "
+    "hashlib, heapq, hmac, http, importlib, io, ipaddress, itertools, json, math, os, queue, random, re, secrets, "
+    "select, selectors, shlex, shutil, signal, socket, ssl, stat, struct, subprocess, sys, syslog, tempfile, "
+    "threading, time, typing, unicodedata; "
     "sys.exit(sys.version_info < (3, 8))"
 )
 PYTHON_TIMEOUT = 30

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Count the clients that nginx's workers are connected with.
+"""Count the clients and the upstreams that nginx's workers are connected with.
 
 A session has two ends in a worker: the client's, which counts, and the upstream's. /proc tells them apart. What a
 client is connected to is an address that nginx listens on, or did: a worker that is shutting down has closed its
@@ -20,13 +20,14 @@ import os
 import re
 import struct
 
-from typing import FrozenSet, Iterable, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 _ESTABLISHED = "01"
+_TIME_WAIT = "06"
 _LISTENING = "0A"
 _UNIX_CONNECTED = "03"
 # Of /proc/sys/net/ipv4/ip_local_port_range, where it cannot be read.
-_FIRST_EPHEMERAL = 32768
+_FIRST_EPHEMERAL, _LAST_EPHEMERAL = 32768, 60999
 
 
 class Socket(NamedTuple):
@@ -37,6 +38,7 @@ class Socket(NamedTuple):
     account: str
     inode: str
     address: str = ""
+    peer: str = ""
 
 
 class Clients(NamedTuple):
@@ -44,6 +46,13 @@ class Clients(NamedTuple):
 
     number: int
     ports: FrozenSet[Tuple[str, int]] = frozenset()
+
+
+class Connections(NamedTuple):
+    """The connections of nginx: its clients, and how many local ports it uses to each address and port elsewhere."""
+
+    clients: Clients
+    upstreams: Dict[Tuple[str, int], int] = {}
 
 
 def _address(text: str) -> str:
@@ -60,7 +69,7 @@ def parse_tcp(text: str) -> List[Socket]:
         fields = line.split()
         if len(fields) > 9:
             address, _colon, port = fields[1].rpartition(":")
-            found.append(Socket(int(port, 16), fields[3], fields[7], fields[9], address))
+            found.append(Socket(int(port, 16), fields[3], fields[7], fields[9], address, fields[2]))
     return found
 
 
@@ -117,35 +126,51 @@ def count(master: int, workers: Iterable[int], proc: str = "/proc") -> int:
 
 def clients(master: int, workers: Iterable[int], proc: str = "/proc") -> Clients:
     """Return the clients that are connected with ``workers``."""
+    return connections(master, workers, proc).clients
+
+
+def connections(master: int, workers: Iterable[int], proc: str = "/proc") -> Connections:
+    """Return all connections of ``workers``."""
     pids = list(workers)
     folder = f"{proc}/{master}/net"
     sockets = parse_tcp(_read(folder + "/tcp")) + parse_tcp(_read(folder + "/tcp6"))
-    ephemeral = _first_ephemeral(_read(f"{proc}/sys/net/ipv4/ip_local_port_range"))
+    ephemeral = ephemeral_ports(proc)[0]
     held = [inodes(pid, proc) for pid in pids]
     listeners = inodes(master, proc)
+    over_unix = 0
     if listeners is None or None in held:
-        ours = accounts(pids, proc)
+        accounts_of_ours = accounts(pids, proc)
         ports = {socket.port for socket in sockets if socket.state == _LISTENING}
-        return _clients(
-            socket
-            for socket in sockets
-            if socket.state == _ESTABLISHED
-            and socket.account in ours
-            and (socket.port in ports or socket.port < ephemeral)
-        )
-    seen: Set[str] = set().union(*(found for found in held if found))
-    ports = {socket.port for socket in sockets if socket.state == _LISTENING and socket.inode in listeners | seen}
-    found = _clients(
-        socket
-        for socket in sockets
-        if socket.state == _ESTABLISHED and socket.inode in seen and (socket.port in ports or socket.port < ephemeral)
-    )
-    return found._replace(number=found.number + len(parse_unix(_read(folder + "/unix")) & seen))
+        ours = [socket for socket in sockets if socket.account in accounts_of_ours]
+    else:
+        seen: Set[str] = set().union(*(found for found in held if found))
+        ports = {socket.port for socket in sockets if socket.state == _LISTENING and socket.inode in listeners | seen}
+        ours = [socket for socket in sockets if socket.inode in seen]
+        over_unix = len(parse_unix(_read(folder + "/unix")) & seen)
+    served: List[Socket] = []
+    upstreams: Dict[str, int] = {}
+    for socket in ours:
+        if socket.port in ports or socket.port < ephemeral:
+            if socket.state == _ESTABLISHED:
+                served.append(socket)
+        elif socket.state not in (_LISTENING, _TIME_WAIT):
+            upstreams[socket.peer] = upstreams.get(socket.peer, 0) + 1
+    found = _clients(served)
+    return Connections(found._replace(number=found.number + over_unix), _peers(upstreams))
 
 
 def _clients(sockets: Iterable[Socket]) -> Clients:
     found = {socket.inode: (socket.address, socket.port) for socket in sockets}
     return Clients(len(found), frozenset((_address(address), port) for address, port in set(found.values())))
+
+
+def _peers(counts: Dict[str, int]) -> Dict[Tuple[str, int], int]:
+    found: Dict[Tuple[str, int], int] = {}
+    for peer, count_of_peer in counts.items():
+        address, _colon, port = peer.rpartition(":")
+        key = (_address(address), int(port, 16))
+        found[key] = found.get(key, 0) + count_of_peer
+    return found
 
 
 def _read(path: str) -> str:
@@ -156,6 +181,9 @@ def _read(path: str) -> str:
         return ""
 
 
-def _first_ephemeral(text: str) -> int:
-    words = text.split()
-    return int(words[0]) if words and words[0].isdigit() else _FIRST_EPHEMERAL
+def ephemeral_ports(proc: str = "/proc") -> Tuple[int, int]:
+    """Return the first and the last of the ports that connections from here get."""
+    words = _read(f"{proc}/sys/net/ipv4/ip_local_port_range").split()
+    if len(words) == 2 and words[0].isdigit() and words[1].isdigit():
+        return int(words[0]), int(words[1])
+    return _FIRST_EPHEMERAL, _LAST_EPHEMERAL

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from .._host.error import HostError
 
 
@@ -18,3 +20,14 @@ class NginxError(HostError):
     def __init__(self, message: str, nginx_output: str = "") -> None:
         super().__init__(message)
         self.nginx_output = nginx_output
+
+
+def explained(error: OSError) -> str:
+    """What the system refused, for people, where everything is still as it was."""
+    where = ", ".join(str(name) for name in (error.filename, error.filename2) if name)
+    message = f"{where}: {error.strerror}" if where else str(error.strerror or error)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        message += ": this has to run as a user who may do that (become: true)"
+    elif error.errno in (errno.EXDEV, errno.EBUSY):
+        message += ": it is a mount of its own; the whole configuration has to be on one filesystem"
+    return message + "; what was there is still there"

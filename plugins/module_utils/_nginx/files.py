@@ -37,6 +37,7 @@ SAVED_SUFFIX = ".wssgate-saved"
 # Of a file with a secret in it. What others may not read, nothing shows.
 SECRET_MODE = 0o600
 _JOURNAL = "journal.json"
+_KEPT_JOURNAL = "journal.kept.json"
 _MARKER_LINES = 5
 
 
@@ -318,6 +319,24 @@ class Exchange:
         # What can't be removed now is found and removed by the next run.
         shutil.rmtree(self.work, ignore_errors=True)
         self.work = ""
+
+    def keep(self) -> None:
+        """Leave what was displaced for a later run to put back. Any other run takes the present state for final."""
+        journal = os.path.join(self.work, _JOURNAL)
+        if self.work and os.path.lexists(journal):
+            self._operations.rename(journal, os.path.join(self.work, _KEPT_JOURNAL))
+            self._operations.sync_directory(self.work)
+            self.work = ""
+
+    def take_up(self) -> bool:
+        """Have ``recover`` undo what a run has kept; return whether there was anything."""
+        found = False
+        for work in self.interrupted():
+            kept = os.path.join(work, _KEPT_JOURNAL)
+            if os.path.lexists(kept):
+                self._operations.rename(kept, os.path.join(work, _JOURNAL))
+                found = True
+        return found
 
     def interrupted(self) -> List[str]:
         """Return the work folders that killed runs have left. The caller holds the lock, so nobody is using them."""

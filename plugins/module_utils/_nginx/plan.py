@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote, unquote
 
+from .answers import Probe
 from .error import NginxError
 from .files import (
     SAVED_SUFFIX,
@@ -24,6 +25,15 @@ from .files import (
 from .sockets import Socket
 
 _NOT_OURS_LIMIT = 10
+
+
+class Edit(NamedTuple):
+    """A run that is about one file, which Ansible has put there; everything else stays as it is."""
+
+    path: str
+    """relative to directory"""
+    change: Callable[[str], str]
+    """What the file shall hold instead of this. It is asked while nobody else can change the file."""
 
 
 class Settings(NamedTuple):
@@ -47,6 +57,19 @@ class Settings(NamedTuple):
     check: bool = False
     sessions: int = 0
     """how many the workers have to carry; 0: nobody asks"""
+    probes: Sequence[Probe] = ()
+    """locations that have to answer as well as before"""
+    defer: bool = False
+    """test what has to be done, and leave it to a later run"""
+    keep_former: bool = False
+    """leave what was there before a change, for a later run to put back or remove"""
+    edit: Optional[Edit] = None
+    """in place of files, owned_directories and absent; nginx is not started for it"""
+
+    @property
+    def starts(self) -> bool:
+        """Whether nginx shall run afterwards, even if it did not before."""
+        return self.present and self.edit is None
 
     @property
     def main(self) -> str:
@@ -117,7 +140,9 @@ def check_settings(settings: Settings) -> None:
             raise NginxError(f"sockets: {wanted.path!r} has to be an absolute path, its mode 0777 at most")
     for path in [settings.main_file, *settings.owned_directories, *settings.absent, *settings.files]:
         check_path(path)
-    if not settings.present:
+    if settings.edit is not None:
+        check_path(settings.edit.path)
+    if not settings.starts:
         return
     if settings.main_file not in settings.files:
         raise NginxError(f"files have to contain main_file ({settings.main_file})")
@@ -165,6 +190,8 @@ class Planner:
     def plan(self) -> List[Change]:
         """Return all changes, each path once, in an order in which they can be made."""
         settings = self.settings
+        if settings.edit is not None:
+            return self._edited(settings.edit)
         changes: List[Change] = []
         wanted = settings.files if settings.present else {}
         # Included files before the main file that includes them.
@@ -189,6 +216,19 @@ class Planner:
         back = self._put_back()
         # The main file is ours and unwanted, yet there is a former one to take its place.
         return [change for change in changes if change.path not in {other.path for other in back}] + back
+
+    def _edited(self, edit: Edit) -> List[Change]:
+        """Return the change of the one file; nothing where there is none, or where it is so already."""
+        found = self._found(edit.path)
+        if found is None:
+            return []
+        if not found.is_marked(self.settings.marker):
+            raise NginxError(
+                f"{self.settings.path(edit.path)} is there without the marker {self.settings.marker!r} in its first "
+                "five lines, so it is somebody else's and is not changed"
+            )
+        content = to_bytes(edit.change(found.content.decode("utf-8", "surrogateescape")))
+        return [Change(edit.path, found, found._replace(content=content))] if content != found.content else []
 
     def _save(self, path: str, found: Entry) -> List[Change]:
         """Keep ``found``, which is about to be displaced; an older saved one moves out of the way."""

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import time
@@ -17,8 +16,9 @@ from .._host.diff import in_one_line
 from .._host.error import HostError, reason
 from .._host.files import FileError
 from .._sessions.protection import prepare, release, remember
+from .answers import Probe, any_is_well, ask, worse
 from .capacity import Capacity, measure
-from .error import NginxError
+from .error import NginxError, explained
 from .files import (
     SAVED_SUFFIX,
     Change,
@@ -59,6 +59,10 @@ class Outcome:
         self.reloaded = False
         self.started = False
         self.restarted = False
+        self.deferred = False
+        # Of what is deferred: whether clients are answered now, which shows afterwards what the change has done.
+        self.answering = False
+        self.kept = False
         self.sockets: List[str] = []
         self.reason = "nothing to do"
         self.workers: List[int] = []
@@ -67,18 +71,22 @@ class Outcome:
 
     @property
     def shown(self) -> List[Change]:
-        """Return the changes but for the copies of what was displaced."""
-        return [change for change in self.changes if SAVED_SUFFIX not in change.path]
+        """Return the changes but for the copies of what was displaced. What was left to a later run is none."""
+        return [] if self.deferred else [change for change in self.changes if SAVED_SUFFIX not in change.path]
 
     def result(self) -> Dict[str, Any]:
         """Return what the module returns."""
         return {
-            "changed": bool(self.changes) or self.reloaded or self.started or self.restarted or bool(self.sockets),
+            "changed": not self.deferred
+            and (bool(self.changes) or self.reloaded or self.started or self.restarted or bool(self.sockets)),
             "changed_files": [change.path for change in self.shown if change.after],
             "removed_files": [change.path for change in self.shown if not change.after],
             "reloaded": self.reloaded,
             "started": self.started,
             "restarted": self.restarted,
+            "deferred": self.deferred,
+            "answering": self.answering,
+            "kept_former": self.kept,
             "protected_sockets": self.sockets,
             "reason": self.reason,
             "workers": self.workers,
@@ -159,7 +167,7 @@ class Transaction:
                 self.outcome.changes = planner.plan()
                 self._apply()
         except OSError as error:
-            raise NginxError(_explain(error)) from error
+            raise NginxError(explained(error)) from error
         self.outcome.warnings += planner.warnings + self._activator.warnings
         self._look_at_capacity()
         return self.outcome
@@ -167,7 +175,7 @@ class Transaction:
     def _look_at_capacity(self) -> None:
         """Warn where the workers that run now cannot carry the sessions that were asked for."""
         settings = self.settings
-        if settings.sessions and settings.present and not settings.check:
+        if settings.sessions and settings.present and not settings.check and not self.outcome.deferred:
             self.outcome.capacity = measure(settings.main, self.outcome.workers, settings.sessions)
             problem = self.outcome.capacity.problem() if self.outcome.capacity else ""
             self.outcome.warnings += [problem] if problem else []
@@ -258,9 +266,15 @@ class Transaction:
             master = None
         if settings.check:
             outcome.reloaded = bool(master)
-            outcome.started = settings.present and not master
+            outcome.started = settings.starts and not master
             if self._is_installed() and has_main:
-                self._test_only()
+                self._test_only(before)
+            return
+        if settings.defer:
+            outcome.deferred = True
+            if self._is_installed() and has_main:
+                self._test_only(before)
+            outcome.answering = bool(master) and any_is_well(settings.probes)
             return
         try:
             self._exchange.open_work()
@@ -268,10 +282,11 @@ class Transaction:
             if self._is_installed() and has_main:
                 self._prepare_session_logs(before, tree)
                 self._test(tree)
+            answers = ask(settings.probes) if master and settings.present else {}
             if outcome.changes:
                 self._exchange.commit(outcome.changes)
-            if master or settings.present:
-                self._go_live(before, master)
+            if master or settings.starts:
+                self._go_live(before, master, answers)
         except BaseException:
             # Whatever happens, Control-C too, the former configuration comes back.
             self._exchange.undo()
@@ -279,6 +294,9 @@ class Transaction:
                 release(path)
             self._close()
             raise
+        if settings.keep_former and outcome.changes and (outcome.reloaded or outcome.restarted):
+            self._exchange.keep()
+            outcome.kept = True
         self._close()
         if not settings.present:
             self._remove_empty_folders()
@@ -309,7 +327,7 @@ class Transaction:
     def _protect_what_is_there(self, family: Family) -> None:
         """Give sockets their mode in a run that has nothing else to do."""
         settings = self.settings
-        if not settings.present or not family.workers:
+        if not settings.starts or not family.workers:
             return
         for wanted in settings.sockets:
             changed = protect(wanted, settings.check)
@@ -323,7 +341,7 @@ class Transaction:
                 self.outcome.sockets.append(wanted.path)
                 self.outcome.reason = "a socket had another mode or group"
 
-    def _test_only(self) -> None:
+    def _test_only(self, before: Tree) -> None:
         if not os.access(self.settings.directory, os.W_OK):
             self.outcome.warnings.append(
                 f"{self.settings.directory} is not writable, so nginx did not test the configuration"
@@ -331,7 +349,14 @@ class Transaction:
             return
         try:
             self._exchange.open_work()
-            self._test(self._exchange.stage(self.outcome.changes))
+            tree = self._exchange.stage(self.outcome.changes)
+            if not self.settings.check:
+                self._prepare_session_logs(before, tree)
+            self._test(tree)
+        except BaseException:
+            for path in self._new_session_logs:
+                release(path)
+            raise
         finally:
             self._close()
 
@@ -348,7 +373,7 @@ class Transaction:
         """Return why something has to be done, nothing when nothing has."""
         if self.outcome.changes:
             return "the configuration differs"
-        if not self.settings.present or not self._is_installed():
+        if not self.settings.starts or not self._is_installed():
             return ""
         if not family.master:
             return "nginx was not running"
@@ -385,7 +410,7 @@ class Transaction:
 
     # -- live --------------------------------------------------------------------------------------------------------
 
-    def _go_live(self, before: Tree, master: Optional[Process]) -> None:
+    def _go_live(self, before: Tree, master: Optional[Process], answers: Dict[Probe, int]) -> None:
         """Have nginx take on what is on the disk; if it does not, put back what was there."""
         settings, outcome = self.settings, self.outcome
         after = read_tree(settings.main)
@@ -398,6 +423,7 @@ class Transaction:
                     outcome.workers = self._activator.start(after)
             self._check_sockets()
             outcome.reloaded, outcome.started = bool(master), not master
+            self._check_answers(answers, before, after, former)
             self._release_session_logs(before, after)
             return
         except NotLive as error:
@@ -408,6 +434,7 @@ class Transaction:
                     outcome.workers = self._activator.restart(before, after)
                 self._check_sockets()
                 outcome.restarted = True
+                self._check_answers(answers, before, after, former)
                 self._release_session_logs(before, after)
                 return
             except NotLive as error:
@@ -422,6 +449,20 @@ class Transaction:
                 "can't exchange without a restart (allow_restart cuts every session)"
             )
         raise NginxError(message, complaint)
+
+    def _check_answers(self, answers: Dict[Probe, int], before: Tree, after: Tree, sockets: Sequence[Socket]) -> None:
+        """Put back what was there when a location does not answer any more that did before."""
+        complaints = worse(answers)
+        if not complaints:
+            return
+        message = f"nginx runs the configuration, but clients get worse answers: {'; '.join(complaints[:5])}"
+        if len(complaints) > 5:
+            message += f"; and {len(complaints) - 5} more"
+        if self.outcome.changes:
+            message += self._go_back(before, after, True, sockets)
+        else:
+            message += ". Nothing was changed in it, so there is nothing to put back"
+        raise NginxError(message)
 
     def _check_sockets(self) -> None:
         complaint = problem(self.settings.sockets)
@@ -455,13 +496,3 @@ class Transaction:
         if left:
             message += f". Altered by somebody else in the meantime and left: {', '.join(left)}"
         return message
-
-
-def _explain(error: OSError) -> str:
-    where = ", ".join(str(name) for name in (error.filename, error.filename2) if name)
-    message = f"{where}: {error.strerror}" if where else str(error.strerror or error)
-    if error.errno in (errno.EACCES, errno.EPERM):
-        message += ": this has to run as a user who may do that (become: true)"
-    elif error.errno in (errno.EXDEV, errno.EBUSY):
-        message += ": it is a mount of its own; the whole configuration has to be on one filesystem"
-    return message + "; what was there is still there"

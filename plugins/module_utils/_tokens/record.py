@@ -21,6 +21,8 @@ from .pattern import TOKEN_PATTERN
 TOUCHED = "touched"
 MANAGED = "managed"
 CORRUPT = "corrupt"
+# What a look at no more than its time tells of one that was not touched: whether it ends
+EXPIRING, PERMANENT = "expiring", "permanent"
 
 FINGERPRINT_LENGTH = 12
 DEFAULT_MODE = 0o600  # nginx only asks whether the name is a file, which needs no right on the file itself

@@ -29,8 +29,10 @@ from .owed import ENDED, OwedRecords
 from .record import (
     CORRUPT,
     DOCUMENT_LIMIT,
+    EXPIRING,
     MANAGED,
     NO_EXPIRY_MTIME,
+    PERMANENT,
     TOUCHED,
     Attributes,
     Foreign,
@@ -201,6 +203,24 @@ class TokenStore(OwedRecords, TokenWriter):
                 yield some
                 some = []
         yield some
+
+    def tally(self, part: int) -> t.Iterator[t.Tuple[t.Dict[str, int], t.Optional[float]]]:
+        """Look at so many files at a time, and into none; yield the tokens so far by kind, and the next end of one."""
+        kinds = dict.fromkeys((TOUCHED, PERMANENT, EXPIRING), 0)
+        now, soonest = time.time(), None
+        for number, (name, found) in enumerate(self._entries(), 1):
+            if stat.S_ISREG(found.st_mode) and is_token(name):
+                if not found.st_size:
+                    kinds[TOUCHED] += 1
+                elif found.st_mtime >= NO_EXPIRY_MTIME:
+                    kinds[PERMANENT] += 1
+                else:
+                    kinds[EXPIRING] += 1
+                    if found.st_mtime > now and (soonest is None or found.st_mtime < soonest):
+                        soonest = found.st_mtime
+            if number % part == 0:
+                yield kinds, soonest
+        yield kinds, soonest
 
     def names(self) -> t.Iterator[str]:
         """The names of what may be tokens, without a look at the files."""

@@ -10,7 +10,7 @@ import typing as t
 
 from .._problems import Problems
 from .options import CONTEXT_DEFAULTS, TLS_PROFILES
-from .patterns import FILE_PATH, HEADER_NAME, UNIX_PATH_MAX_BYTES, is_plain
+from .patterns import BALANCER, FILE_PATH, HEADER_NAME, UNIX_PATH_MAX_BYTES, is_plain
 
 # Headers to the upstream that the gate sets itself, where a second one of the name would contradict it, and those that
 # a handshake is made of.
@@ -65,6 +65,7 @@ class Gate:
         self.readings: t.List[t.Dict[str, t.Any]] = []
         self.redirect_addresses: t.List[str] = []
         self.servers: t.List[t.Dict[str, t.Any]] = []
+        self.metrics: t.Optional[t.Dict[str, t.Any]] = None
 
     def _read_context(self, given: t.Any) -> t.Dict[str, t.Any]:
         where = "wss_proxy"
@@ -78,10 +79,13 @@ class Gate:
             "session_log_path",
             "acme_webroot",
             "drain_path",
+            "hub_marker_path",
             "revocations_path",
             "jwt_socket_path",
         ):
             context[key] = self.path(where, key, context[key])
+        for item in self.problems.items(where, "balancers", context["balancers"]):
+            self.problems.matches(where, "balancers", item, BALANCER, "a balancer's address, or the name of one")
         self._check_own_folders(where, context)
         if context["drain_path"].startswith("/root/"):
             self.problems.add(

@@ -15,7 +15,7 @@ def read(gate: Gate, where: str, location: t.Mapping[str, t.Any], options: t.Map
     attempts = problems.number(where, "max_attempts_per_second", options["max_attempts_per_second"], 0, 10**6)
     per_address = problems.number(where, "max_sessions_per_address", options["max_sessions_per_address"], 0, 65535)
     per_token = problems.number(where, "max_sessions_per_token", options["max_sessions_per_token"], 0, 65535)
-    if per_token and not location["uses_token"]:
+    if per_token and location["auth"] and not location["uses_token"]:
         problems.add(where, f"max_sessions_per_token goes with a token; auth is {location['auth']}")
     slug = location["slug"]
     # A reload refuses a zone that has another key than before: 64 tells these from those of earlier versions.

@@ -105,6 +105,27 @@ def redirect(
     }
 
 
+def has_proxy_protocol(given: t.Any) -> bool:
+    """Whether any of the listeners, as an operator wrote them, has it."""
+    return isinstance(given, (list, tuple)) and any(
+        isinstance(item, t.Mapping) and str(item.get("proxy_protocol")).lower() in ("true", "yes", "on", "1")
+        for item in given
+    )
+
+
+def balancers(gate: Gate, where: str) -> t.List[str]:
+    """The balancers of the inventory, which a server trusts that names nobody."""
+    given = gate.context["balancers"] if isinstance(gate.context["balancers"], (list, tuple)) else []
+    unknown = [str(item) for item in given if not is_address(str(item))]
+    if unknown:
+        gate.problems.add(
+            where,
+            f"where {', '.join(unknown)} comes from is not known, and the PROXY protocol is believed from there; set "
+            "balancer_address for it, run without --limit, so that its facts are gathered, or set trusted_proxies",
+        )
+    return [str(item) for item in given if is_address(str(item))]
+
+
 def trusted_proxies(gate: Gate, where: str, given: t.Any) -> t.List[str]:
     trusted = []
     networks: t.List[t.Any] = []

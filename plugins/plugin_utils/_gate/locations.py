@@ -27,13 +27,8 @@ def read(
             where,
             f"path {path!r} has an empty, '.' or '..' part in it, and no request would ever match it; write it without",
         )
-    kind = auth.kind_of(
-        problems.choice(
-            where,
-            "auth",
-            options["auth"] or ("basic" if server["auth"] == "basic" else "token"),
-            tuple(auth.KINDS),
-        )
+    kind, is_certificate_asked = auth.read(
+        gate, where, options["auth"], "basic" if server["auth"] == "basic" else "token"
     )
     inherited = {"htpasswd_file": htpasswd_path, "realm": server["realm"]}
     location: t.Dict[str, t.Any] = {
@@ -51,6 +46,14 @@ def read(
     location["upstream"] = upstreams.of_location(gate, where, path, options)
     for method in auth.METHODS:
         location.update(method.complete(gate, where, kind, options, location))
+    location["combination"] = auth.combination.rendered(kind, location)
+    if is_certificate_asked:
+        if options["client_certificate_required"] is None:
+            options["client_certificate_required"] = True
+        elif not problems.flag(where, "client_certificate_required", options["client_certificate_required"]):
+            problems.add(
+                where, "auth asks for a client certificate, and client_certificate_required is false; leave that out"
+            )
     location.update(
         {
             "idle_timeout": problems.number(where, "idle_timeout", options["idle_timeout"], 1, 10**7),
@@ -58,7 +61,7 @@ def read(
             "client_ip_header": gate.header(where, "client_ip_header", options["client_ip_header"]),
             "forward_credentials": problems.flag(where, "forward_credentials", options["forward_credentials"]),
             "client_certificate_required": client_certificate.required(
-                gate, where, server["client_certificates"], options["client_certificate_required"]
+                gate, where, server["client_certificates"], kind, options["client_certificate_required"]
             ),
             "extra_directives": problems.raw(where, "extra_directives", options["extra_directives"]),
         }

@@ -13,7 +13,7 @@ from __future__ import annotations
 import typing as t
 
 from .._cookie_patterns import BEARER_JWT, BEARER_PRESENT, BEARER_TOKEN
-from . import auth, checks, issuers, servers as servers_, tls, upstreams
+from . import auth, checks, issuers, metrics, servers as servers_, tls, upstreams
 from .context import Gate
 
 # What the templates render of the context, as it was checked.
@@ -24,6 +24,7 @@ RENDERED_CONTEXT = (
     "session_log_path",
     "acme_webroot",
     "drain_path",
+    "hub_marker_path",
     "drain_retry_after",
     "buffer_size",
     "tls_tickets",
@@ -45,6 +46,7 @@ def read(servers: t.Any, context: t.Any) -> Gate:
     for where, item in gate.problems.entries("wss_proxy", "wss_proxy_servers", servers):
         gate.servers.append(servers_.read(gate, where, item))
     checks.check(gate)
+    gate.metrics = metrics.read(gate)
     return gate
 
 
@@ -98,6 +100,7 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         "jwt": {
             "issuers": issuers.for_nginx(gate.issuers),
             "locations": {location["slug"]: location["jwt"]["issuers"] for location in signed},
+            "key_sets": issuers.key_sets(gate.issuers),
             "headers": len(issuers.answer_headers(gate.issuers.values())),
         }
         if signed
@@ -105,8 +108,13 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         "has_http": bool(plain),
         "has_preflights": any(http["has_preflights"] for http in plain),
         "redirect_addresses": gate.redirect_addresses,
-        "auth_kinds": {name: kind.rendered() for name, kind in auth.KINDS.items()},
-        "auth_methods": [method.name for method in auth.METHODS],
+        "metrics": gate.metrics,
+        "auth_kinds": {
+            name: auth.kind_of(name).rendered() for name in [*auth.KINDS, *(location["auth"] for location in locations)]
+        },
+        "auth_methods": [*(method.name for method in auth.METHODS), "combined"],
+        # What some locations ask for several of.
+        "combined": [location["combination"] for location in locations if location["combination"]],
         "key_exchange_groups": tls.key_exchange_groups(gate),
         **{key: gate.context[key] for key in RENDERED_CONTEXT},
         "has_http2_directive": gate.has_http2_directive(),

@@ -54,6 +54,11 @@ def gate_needs(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
     if has_jwt:
         # The workers are another user than the master, which makes it; its folder keeps everybody else out.
         sockets.append({"path": gate.context["jwt_socket_path"], "mode": "0666", "group": ""})
+    if gate.metrics:
+        ports.update(e["port"] for e in gate.metrics["listeners"] if e["port"] and not is_loopback(e["address"]))
+        if gate.metrics["status_socket"]:
+            # Counters, and nothing else: whoever is on the host may read them.
+            sockets.append({"path": gate.metrics["status_socket"], "mode": "0666", "group": ""})
     files = [*(socket["path"] for socket in sockets), gate.context["access_log_path"], gate.context["session_log_path"]]
     return {
         "sockets": sockets,

@@ -15,7 +15,7 @@ from ...module_utils._certificates.paths import DIRECTORY
 from .._platforms import FAMILIES, PLANNED_FAMILY
 from .defaults import CHOICES, OPTIONS, VARIABLES
 
-AUTH_KINDS = CHOICES["wss_proxy_servers.locations.auth"]
+AUTH_LISTED = CHOICES["wss_proxy_servers.locations.auth.any"]
 SERVER_AUTH_KINDS = CHOICES["wss_proxy_servers.auth"]
 TOKEN_SOURCES = CHOICES["wss_proxy_servers.locations.sources"]
 # What applications serve. TRACE shows a client's credentials to its page, CONNECT is for proxies that clients choose.
@@ -30,6 +30,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 SERVER_DEFAULTS = OPTIONS["wss_proxy_servers"]
 LISTEN_DEFAULTS = OPTIONS["wss_proxy_servers.listen"]
 LOCATION_DEFAULTS = OPTIONS["wss_proxy_servers.locations"]
+AUTH_LIST_DEFAULTS = OPTIONS["wss_proxy_servers.locations.auth"]
 HTTP_DEFAULTS = OPTIONS["wss_proxy_servers.locations.http"]
 CLIENT_CERTIFICATES_DEFAULTS = OPTIONS["wss_proxy_servers.client_certificates"]
 ERROR_PAGE_DEFAULTS = OPTIONS["wss_proxy_servers.error_pages"]
@@ -51,6 +52,8 @@ CONTEXT_DEFAULTS: t.Dict[str, t.Any] = {
     "jwt_socket_path": VARIABLES["wss_proxy_jwt_socket_path"],
     # nginx's JavaScript module, empty where there is none.
     "javascript_module": FAMILIES[PLANNED_FAMILY]["nginx_javascript_module"],
+    # Trusted where a listener has the PROXY protocol and its server names nobody.
+    "balancers": [],
     "certificates": [],
     "certificates_directory": DIRECTORY,
     "htpasswd_files": [],
@@ -66,6 +69,9 @@ CONTEXT_DEFAULTS: t.Dict[str, t.Any] = {
     "session_log_path": "",
     "acme_webroot": "",
     "drain_path": "",
+    "hub_marker_path": "",
+    # What a scraper reads, as metrics.py takes it; empty: nothing is served.
+    "metrics": {},
     "drain_retry_after": VARIABLES["wss_proxy_drain_retry_after"],
     "buffer_size": VARIABLES["wss_proxy_buffer_size"],
     "tls_tickets": VARIABLES["wss_proxy_tls_tickets"],

@@ -36,6 +36,7 @@ AUTHORITY = re.compile(rf"(?P<host>{HOST})(?::{PORT})?")
 PEER = re.compile(rf"{UNIX}|(?P<host>{HOST}):{PORT}")
 # Python takes anything for the zone of an IPv6 address (fe80::1%anything), nginx none: hence no '%'.
 ADDRESS = re.compile(r"[0-9A-Fa-f:.]+|\[[0-9A-Fa-f:.]+\]")
+BALANCER = re.compile(r"[A-Za-z0-9._:-]+")
 NETWORK = re.compile(r"[0-9A-Fa-f:.]+(?:/[0-9.]+)?")
 SIZE = re.compile(r"[0-9]{1,9}[kKmMgG]?")
 REALM = re.compile(r"[A-Za-z0-9 ._,:()/-]{1,64}")

@@ -21,7 +21,10 @@ def read(gate: Gate, where: str, item: t.Mapping[str, t.Any]) -> t.Dict[str, t.A
     options = problems.options(where, item, SERVER_DEFAULTS)
     name = problems.matches(where, "name", options["name"], NAME, "a name of letters, digits, '.', '_' and '-'")
     where = f"server {name!r}"
-    trusted = listeners.trusted_proxies(gate, where, options["trusted_proxies"])
+    is_balanced = item.get("trusted_proxies") is None and listeners.has_proxy_protocol(options["listen"])
+    trusted = listeners.trusted_proxies(
+        gate, where, listeners.balancers(gate, where) if is_balanced else options["trusted_proxies"]
+    )
     listening = listeners.read(gate, where, options["listen"], bool(trusted))
     has_tls = any(entry["tls"] for entry in listening)
     root = gate.path(where, "root", options["root"])
@@ -51,6 +54,7 @@ def read(gate: Gate, where: str, item: t.Mapping[str, t.Any]) -> t.Dict[str, t.A
         "error_pages": _error_pages(gate, where, options["error_pages"], root),
         "trusted_proxies": trusted,
         "real_ip_header": listeners.real_ip_header(gate, where, options["real_ip_header"], listening, trusted),
+        "refuses_untrusted_proxies": _refuses_untrusted_proxies(gate, where, options, trusted, is_balanced),
         "hsts_max_age": problems.number(where, "hsts_max_age", options["hsts_max_age"], 0, 10**9),
         "http2_enabled": problems.flag(where, "http2_enabled", options["http2_enabled"]),
         "client_max_body_size": problems.optional(
@@ -81,6 +85,18 @@ def read(gate: Gate, where: str, item: t.Mapping[str, t.Any]) -> t.Dict[str, t.A
     server["connection_check"] = _connection_check(gate, where, server)
     _check_paths(gate, where, server)
     return server
+
+
+def _refuses_untrusted_proxies(
+    gate: Gate, where: str, options: t.Mapping[str, t.Any], trusted: t.Sequence[str], is_balanced: bool
+) -> bool:
+    given = options["refuse_untrusted_proxies"]
+    if given is None:
+        return is_balanced and bool(trusted)
+    refuses = gate.problems.flag(where, "refuse_untrusted_proxies", given)
+    if refuses and not listeners.has_proxy_protocol(options["listen"]):
+        gate.problems.add(where, "refuse_untrusted_proxies needs a listener with proxy_protocol; leave it out")
+    return refuses
 
 
 def _error_pages(gate: Gate, where: str, given: t.Any, root: str) -> t.List[t.Dict[str, t.Any]]:
@@ -123,12 +139,7 @@ def _connection_check(gate: Gate, where: str, server: t.Mapping[str, t.Any]) -> 
         )
     own = origins.of_pages(server)
     # No page can write Authorization for a WebSocket.
-    for_pages = [
-        loc
-        for loc in server["locations"]
-        if "cookie" in (loc["token"] or loc["jwt"] or {"sources": ["cookie"]})["sources"]
-        or auth.kind_of(loc["auth"]).is_any
-    ]
+    for_pages = [loc for loc in server["locations"] if auth.is_for_pages(loc)]
     offered = [loc for loc in for_pages if not own or any(origins.includes(loc["origins"], origin) for origin in own)]
     if not offered:
         if not server["locations"]:

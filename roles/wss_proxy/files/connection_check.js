@@ -34,9 +34,12 @@
     };
   }
 
-  function takesSignedToken(auth) { return auth.indexOf('jwt') === 0; }
-  function takesToken(auth) { return auth.indexOf('token') === 0 || takesSignedToken(auth); }
+  function takesSignedToken(auth) { return /(?:^|_)jwt/.test(auth); }
+  function takesOpaqueToken(auth) { return /(?:^|_)token/.test(auth); }
+  function takesToken(auth) { return takesOpaqueToken(auth) || takesSignedToken(auth); }
   function takesPassword(auth) { return /basic$/.test(auth); }
+  // One of several methods is enough, and some of them are no tokens.
+  function takesOthers(auth) { return /_or_(?:basic|external|client_certificate)/.test(auth); }
 
   function show(state, title, text) {
     result.dataset.state = state;
@@ -138,7 +141,7 @@
       lines.push('Did this browser ask for the password of this site? Safari never sends it with a WebSocket; use ' +
         'a token there.');
     }
-    if (at.auth === 'external') {
+    if (/external/.test(at.auth)) {
       lines.push('Are you signed in? This location asks another service about you.');
     }
     lines.push('May pages of ' + window.location.origin + ' connect here? The location\u2019s origins say so.');
@@ -254,11 +257,12 @@
 
   function chooseplace() {
     const at = chosen();
-    const isOptional = /_or_basic$/.test(at.auth);
+    const isOptional = takesOthers(at.auth);
     tokenField.hidden = !takesToken(at.auth);
     token.required = takesToken(at.auth) && !isOptional;
     byId('token-hint').textContent = isOptional
-      ? 'May stay empty if this browser knows a password for this site.'
+      ? takesPassword(at.auth) ? 'May stay empty if this browser knows a password for this site.'
+      : 'May stay empty if you get in by other means.'
       : 'You get it from the operator of the server.';
     complain('');
   }
@@ -272,7 +276,9 @@
   form.addEventListener('submit', function (event) {
     event.preventDefault();
     token.value = token.value.trim();
-    const isSigned = takesSignedToken(chosen().auth);
+    const isEither = takesSignedToken(chosen().auth) && takesOpaqueToken(chosen().auth);
+    // A signed token has dots in it, and any other token has none.
+    const isSigned = isEither ? token.value.indexOf('.') !== -1 : takesSignedToken(chosen().auth);
     const isToken = isSigned ? isSignedToken : isOpaqueToken;
     if (!tokenField.hidden && (token.value ? !isToken.test(token.value) : token.required)) {
       complain(!token.value ? 'Enter a token.'

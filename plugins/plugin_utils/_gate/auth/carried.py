@@ -8,10 +8,11 @@ from __future__ import annotations
 import typing as t
 
 from ..._cookie_patterns import cookie_patterns
+from ..._problems import Problems
 from ..context import Gate
 from ..options import TOKEN_SOURCES
 from ..patterns import COOKIE_NAME, slug
-from .method import Kind, Options
+from .method import Kind, Method, Options
 
 # Variables of nginx with what stands in Authorization, by kind of token.
 BEARER_VARIABLES = {"token": "wss_bearer", "jwt": "wss_jwt_bearer"}
@@ -40,18 +41,32 @@ def cookie_name(gate: Gate, where: str, options: Options) -> str:
     )
 
 
-def sources(gate: Gate, where: str, kind: Kind, given: t.Any, usual: t.Sequence[str]) -> t.List[str]:
-    """Where the token may come from, in the order of TOKEN_SOURCES."""
-    problems = gate.problems
+def sources(gate: Gate, where: str, kind: Kind, method: Method, given: t.Any) -> t.List[str]:
+    """Where this method's token may come from, in the order of TOKEN_SOURCES."""
+    carried = [other.name for other in kind.methods if other.name in BEARER_VARIABLES]
+    # The option is one for both kinds of token; what is wrong with it is told once.
+    problems = gate.problems if method.name == carried[0] else Problems()
     chosen = {
         problems.choice(where, "sources", source, TOKEN_SOURCES) for source in problems.items(where, "sources", given)
     }
-    if kind.name.endswith("_and_basic") and "bearer" in chosen:
+    has_password = (
+        any(kind.requires(other) for other in kind.methods if other.name == "basic") and len(kind.methods) > 1
+    )
+    if len(carried) > 1 and not kind.is_any:
+        if chosen and chosen != set(TOKEN_SOURCES):
+            problems.add(
+                where,
+                f"auth {kind.name} takes the token from the cookie and the signed one from Authorization, as one "
+                "place holds one of them; leave sources out",
+            )
+        return ["cookie" if method.name == "token" else "bearer"]
+    if has_password and "bearer" in chosen:
         problems.add(
             where,
             f"auth {kind.name} takes the password from Authorization, which cannot hold a token too; "
             "set sources: [cookie]",
         )
+    usual = TOKEN_SOURCES if "jwt" in carried and not has_password else ("cookie",)
     return [source for source in TOKEN_SOURCES if source in (chosen or usual)]
 
 
@@ -66,3 +81,8 @@ def place(cookie: t.Dict[str, t.Any], sources: t.Sequence[str]) -> t.Dict[str, t
         slug, variable = f"{name}-bearer", f"wss_either_{name}"
         cookie["has_alternative"] = True
     return {"slug": slug, "variable": variable, "sources": list(sources)}
+
+
+def place_in_authorization(kind: str) -> t.Dict[str, t.Any]:
+    """The same for a token that comes in Authorization alone, and has no cookie to be kept from the upstream."""
+    return {"slug": "-bearer", "variable": BEARER_VARIABLES[kind], "sources": ["bearer"]}

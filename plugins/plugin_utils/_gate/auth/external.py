@@ -28,7 +28,7 @@ def _service(gate: Gate, where: str, given: t.Any, kind: Kind) -> t.Dict[str, t.
     nothing = {"external": "", "external_tls": None}
     url = str(given)
     if not kind.uses(EXTERNAL):
-        if url:
+        if url and kind.methods:
             problems.add(where, f"external_auth_url goes with auth: external, not with {kind.name}")
         return nothing
     match = parsed(UPSTREAM_URL, url)

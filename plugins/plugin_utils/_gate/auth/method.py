@@ -36,11 +36,16 @@ class Method:
 
 
 class Kind(t.NamedTuple):
-    """A value of the option auth: one method, or any or all of several."""
+    """A value of the option auth: one method, or any or all of several.
+
+    One without methods could not be read; what is wrong with it has been told.
+    """
 
     name: str
     methods: t.Tuple[Method, ...]
     is_any: bool = False
+    # More than one of its methods is asked in subrequests, and nginx has one subrequest of this kind a location.
+    is_combined: bool = False
 
     def uses(self, method: Method) -> bool:
         return method in self.methods
@@ -55,10 +60,17 @@ class Kind(t.NamedTuple):
 
     def rendered(self) -> t.Dict[str, t.Any]:
         """What the templates go by."""
+        methods = [method.name for method in self.methods]
+        if self.is_combined:
+            methods = [name for name in methods if name == "basic"] + ["combined"]
         return {
-            "methods": [method.name for method in self.methods],
-            "credentials": [method.credential for method in self.methods],
+            "methods": methods,
+            # What is asked for, where it is more than one.
+            "asked": [method.name for method in self.methods] if len(self.methods) > 1 else [],
             "is_any": self.is_any,
+            "is_combined": self.is_combined,
+            # A password, and what else is asked for.
+            "is_satisfied_by_any": self.is_any and len(methods) > 1,
         }
 
     def answers(self) -> t.Tuple[int, ...]:

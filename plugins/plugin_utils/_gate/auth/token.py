@@ -11,8 +11,6 @@ from ..context import Gate
 from . import carried
 from .method import Kind, Method, Options
 
-USUAL_SOURCES = ("cookie",)
-
 
 class _Token(Method):
     name = "token"
@@ -27,11 +25,11 @@ class _Token(Method):
             gate.problems.add(
                 where, f"auth {kind.name} needs a token store; set token_store_path, as role token_store takes it"
             )
-        if options["sources"] and not any(method.credential == "token" for method in kind.methods):
+        if options["sources"] and kind.methods and not any(method.credential == "token" for method in kind.methods):
             gate.problems.add(where, f"sources goes with a token; auth is {kind.name}")
         if not is_used:
             return {"uses_token": False, "cookie": None, "token": None}
-        sources = carried.sources(gate, where, kind, options["sources"], USUAL_SOURCES)
+        sources = carried.sources(gate, where, kind, TOKEN, options["sources"])
         # The cookie is kept from the upstream wherever tokens are asked for: it may be another location's token.
         cookie = carried.cookie(gate, "token", cookie_name)
         return {"uses_token": True, "cookie": cookie, "token": carried.place(cookie, sources)}

@@ -17,6 +17,7 @@ pytest.importorskip("cryptography")
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
 from ansible_collections.wssgate.nginx.plugins.module_utils._handshake import check
+from ansible_collections.wssgate.nginx.plugins.module_utils._handshake.answer import NO_ANSWER, answer
 
 NOW = crypto.utc_now()
 
@@ -94,14 +95,14 @@ def tls_gate(tmp_path: Path) -> t.Iterator[Gate]:
 
 
 def test_a_handshake_is_answered_with_and_without_a_token(gate: Gate) -> None:
-    assert check.answer(gate.address, "/wss", 5, "https://app.example.com") == 403
-    assert check.answer(gate.address, "/wss", 5, "https://app.example.com", "AUTH=token") == 101
-    assert check.answer(gate.address, "/wss", 5, "https://app.example.com", "", "Bearer token") == 101
+    assert answer(gate.address, "/wss", 5, "https://app.example.com") == 403
+    assert answer(gate.address, "/wss", 5, "https://app.example.com", "AUTH=token") == 101
+    assert answer(gate.address, "/wss", 5, "https://app.example.com", "", "Bearer token") == 101
 
 
 def test_the_address_is_the_one_that_the_gate_sees_and_is_told(gate: Gate) -> None:
     assert check.client_address(gate.address, 5) == "127.0.0.1"
-    check.answer(gate.address, "/wss", 5)
+    answer(gate.address, "/wss", 5)
     if gate.proxy_protocol:
         kind, source, host, source_port, port = gate.lines[-1].decode().split()[1:]
         assert (kind, source, host, int(port)) == ("TCP4", "127.0.0.1", "127.0.0.1", gate.address.port)
@@ -111,9 +112,9 @@ def test_the_address_is_the_one_that_the_gate_sees_and_is_told(gate: Gate) -> No
 
 
 def test_what_is_no_answer_is_told_from_one(tls_gate: Gate) -> None:
-    assert check.answer(tls_gate.address, "/garbage", 5) == check.NO_ANSWER
+    assert answer(tls_gate.address, "/garbage", 5) == NO_ANSWER
     tls_gate.stop()
-    assert check.answer(tls_gate.address, "/wss", 1) == check.NO_ANSWER
+    assert answer(tls_gate.address, "/wss", 1) == NO_ANSWER
     assert check.tls_versions(tls_gate.address, 1) == []
     assert check.served_fingerprints(tls_gate.address, 1) == []
 

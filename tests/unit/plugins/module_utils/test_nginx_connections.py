@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.connections import clients, count
+from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.connections import (
+    clients,
+    connections,
+    count,
+    ephemeral_ports,
+)
 
 MASTER, WORKER, LEAVING, STRANGER = 10, 11, 12, 13
 TCP = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -121,3 +126,16 @@ def test_where_clients_reached_it_is_told_with_the_address_as_others_write_it(pr
     found = clients(MASTER, [WORKER, LEAVING], proc(sockets, lines, lines6))
     assert found.number == 4
     assert found.ports == {("192.0.2.1", 443), ("192.0.2.2", 443), ("2001:db8::1", 443), ("2001:db8::", 8443)}
+
+
+def test_the_local_ports_to_each_upstream_are_counted_beside_the_clients(proc):
+    lines = tcp(443, "0A", "1") + tcp(443, "01", "2")
+    lines += tcp(40000, "01", "3") + tcp(40001, "02", "4") + tcp(40002, "06", "5") + tcp(40003, "01", "9")
+    root = proc({MASTER: ["1"], WORKER: ["1", "2", "3", "4", "5"], STRANGER: ["9"]}, lines)
+    found = connections(MASTER, [WORKER], root)
+    assert (found.clients.number, found.upstreams) == (1, {("127.0.0.1", 0xC001): 2})
+
+
+def test_the_ports_that_connections_from_here_get_are_read_from_proc(proc, tmp_path):
+    assert ephemeral_ports(proc({MASTER: []}, ports="20000\t60000\n")) == (20000, 60000)
+    assert ephemeral_ports(str(tmp_path / "nothing")) == (32768, 60999)

@@ -242,3 +242,22 @@ def test_with_the_agent_the_orders_go(host: Host) -> None:
     (host.state / "orders/.refused-x").touch()
     orders.forget(str(host.state))
     assert not os.listdir(host.state)
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_path_that_no_file_can_have_is_told(host: Host, state: str) -> None:
+    result = host.run(wss_drain, path="/etc/nginx/wssgate\0drain", state=state)
+    assert result["failed"] and "no file can be called that" in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("order", "why"),
+    [
+        ({"id": "dra\0in", "run": "0" * 16}, "is no order's id"),
+        ({"id": "../drain", "run": "0" * 16}, "is no order's id"),
+        ({"id": "drain", "run": "\0"}, "run is not 16"),
+    ],
+)
+def test_what_no_order_is_called_is_told(host: Host, order: dict[str, str], why: str) -> None:
+    result = host.run(wss_order_info, order=order)
+    assert result["failed"] and result["msg"].startswith("order: ") and why in result["msg"]

@@ -22,8 +22,11 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import run as host_run
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import install as pruner
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent import metrics_settings
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import state as pruner_state
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import shipped
+from ansible_collections.wssgate.nginx.plugins.module_utils._hub import merge
+from ansible_collections.wssgate.nginx.plugins.module_utils._hub import settings as hub_settings
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import owed
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import LEFT_SOMETHING
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import (
@@ -55,18 +58,40 @@ kmEB+o+TrzEWZphXdJ8CIDEfVF62nNfOfY9SMHMeWsdG8c59i3ndmRrk3Pay5oh0
 -----END CERTIFICATE-----
 """
 AGENT_CODE = {
+    "_agent/gate_look.py",
+    "_agent/metrics.py",
+    "_agent/metrics_settings.py",
+    "_agent/session_counts.py",
+    "_certificates/__init__.py",
+    "_certificates/x509.py",
+    "_nginx/__init__.py",
+    "_nginx/capacity.py",
+    "_nginx/connections.py",
+    "_nginx/error.py",
+    "_nginx/files.py",
+    "_nginx/live.py",
+    "_nginx/process.py",
+    "_nginx/syntax.py",
     "_agent/agent.py",
     "_agent/asked.py",
     "_agent/asking.py",
     "_agent/causes.py",
     "_agent/ending.py",
+    "_agent/duties.py",
     "_agent/duty.py",
+    "_agent/key_set_duty.py",
+    "_agent/hub.py",
+    "_agent/hub_marker.py",
+    "_agent/hub_position.py",
+    "_agent/hub_signed.py",
+    "_agent/hub_store.py",
     "_agent/left_open.py",
     "_agent/lifetime.py",
     "_agent/look_ahead.py",
     "_agent/order_duty.py",
     "_agent/order_work.py",
     "_agent/orders.py",
+    "_agent/revocations.py",
     "_agent/log_watch.py",
     "_agent/notify.py",
     "_agent/settings.py",
@@ -74,11 +99,30 @@ AGENT_CODE = {
     "_agent/store_watch.py",
     "_agent/webhook.py",
     "_host/files.py",
+    "_host/http_client.py",
     "_host/inotify.py",
     "_host/lent.py",
     "_host/systemd.py",
     "_host/wall_timer.py",
+    "_issuers/__init__.py",
+    "_issuers/fetch.py",
+    "_issuers/jwk.py",
+    "_issuers/key_sets.py",
+    "_issuers/state.py",
+    "_hub/__init__.py",
+    "_hub/client.py",
+    "_hub/connection.py",
+    "_hub/error.py",
+    "_hub/flooding.py",
+    "_hub/following.py",
+    "_hub/keys.py",
+    "_hub/merge.py",
+    "_hub/records.py",
+    "_hub/settings.py",
+    "_hub/trimming.py",
+    "_hub/wire.py",
     "_sessions/selection.py",
+    "_tokens/request.py",
 }
 # That of a package which an earlier task of the play installs.
 GROUP_TO_COME = "group-to-come"
@@ -89,16 +133,20 @@ CODE = {
     "_agent/prune.py",
     "_agent/revoking.py",
     "_host/__init__.py",
+    "_host/endpoint.py",
     "_host/error.py",
     "_host/files.py",
     "_host/locks.py",
     "_host/run.py",
+    "_revocations/__init__.py",
+    "_revocations/store.py",
     "_sessions/__init__.py",
     "_sessions/ending.py",
     "_sessions/follow.py",
     "_sessions/log.py",
     "_sessions/sockets.py",
     "_sessions/protection.py",
+    "_sessions/workers.py",
     "_tokens/__init__.py",
     "_tokens/pattern.py",
     "_tokens/record.py",
@@ -175,6 +223,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(pruner, "UNITS", str(machine.units))
     monkeypatch.setattr(pruner, "CRON", str(machine.cron))
     monkeypatch.setattr(pruner, "STATE", str(tmp_path / "state"), raising=False)
+    monkeypatch.setattr(wss_token_pruner, "STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(pruner, "TMPFILES", str(tmp_path / "tmpfiles"))
+    monkeypatch.setattr(hub_settings, "MARKER", str(tmp_path / "run/hub/caught-up"))
     for name, value in (("UNITS", machine.units), ("CRON", machine.cron)):
         monkeypatch.setattr(pruner_state, name, str(value))
     monkeypatch.setattr(wss_token_pruner, "UNITS", str(machine.units))
@@ -233,6 +284,121 @@ def test_the_agent_its_unit_and_all_of_its_code_are_there_and_it_runs(machine: M
     machine.calls.clear()
     again = run(scheduler="agent")
     assert (again["changed"], machine.calls) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "unit", "command"),
+    [("agent", AGENT, "--log-limit 4194304"), ("systemd", "wssgate-token-prune.service", "--log-limit 4194304")],
+)
+def test_the_folder_of_revocations_is_looked_into_and_may_be_written(
+    machine: Machine, run: Any, scheduler: str, unit: str, command: str
+) -> None:
+    run(scheduler=scheduler, revocations="/srv/gate/revoked")
+    text = (machine.units / unit).read_text()
+    assert f" {command} --revocations /srv/gate/revoked\n" in text
+    (writable,) = (line.split("=", 1)[1].split(" ") for line in text.splitlines() if line.startswith("ReadWritePaths"))
+    assert writable[2:] == ["-/srv/gate" if scheduler == "agent" else "-/srv/gate/revoked"]
+    failed = run(scheduler=scheduler, revocations="/home/gate/revoked")
+    assert failed["failed"] and failed["msg"].startswith("revocations /home/gate/revoked: ")
+
+
+# Metrics
+
+
+@pytest.fixture
+def made(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What stands for /run, and a host that has the library."""
+    made = machine.root / "run"
+    made.mkdir()
+    monkeypatch.setattr(metrics_settings, "MADE", str(made))
+    # This machine's folder for tests is below /tmp.
+    monkeypatch.setattr(metrics_settings, "HIDDEN", ("/home", "/root", "/run/user"))
+    monkeypatch.setattr(metrics_settings, "LIBRARY", "json")
+    return made
+
+
+def own_group() -> str:
+    return grp.getgrgid(os.getegid()).gr_name
+
+
+def test_the_agent_that_writes_metrics_may_write_them_and_its_folder_is_there_at_each_boot(
+    machine: Machine, run: Any, made: Path
+) -> None:
+    file = made / "metrics" / "agent.prom"
+    metrics = {"path": str(file), "group": own_group(), "main_file": "/srv/nginx/nginx.conf"}
+    answer = run(scheduler="agent", metrics=metrics)
+    assert answer["changed"] and str(file.parent) in answer["changed_files"]
+    unit = (machine.units / AGENT).read_text()
+    assert (
+        f" --metrics {file} --nginx-main /srv/nginx/nginx.conf --nginx-binary /usr/sbin/nginx "
+        "--nginx-pid /run/nginx.pid --drain-file /etc/nginx/wssgate.drain\n"
+    ) in unit
+    (writable,) = (line.split("=", 1)[1].split(" ") for line in unit.splitlines() if line.startswith("ReadWritePaths"))
+    assert f"-{file.parent}" in writable
+    at_boot = (machine.root / "tmpfiles/wssgate-agent.conf").read_text()
+    assert f"\nd {file.parent} 0750 root {own_group()} -\n" in at_boot
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o750
+    assert run(scheduler="agent", metrics=metrics)["changed"] is False
+
+
+def test_metrics_of_another_path_or_of_none_leave_no_old_file_to_be_read(
+    machine: Machine, run: Any, made: Path
+) -> None:
+    file = made / "metrics" / "agent.prom"
+    run(scheduler="agent", metrics={"path": str(file), "group": own_group()})
+    for name in ("agent.prom", "agent.prom.state"):
+        (file.parent / name).write_text("old\n")
+    run(scheduler="agent", metrics={"path": str(made / "other" / "agent.prom"), "group": own_group()})
+    assert not file.parent.exists()
+    (made / "other" / "agent.prom").write_text("old\n")
+    (made / "other" / "of-others").write_text("")
+    run(scheduler="agent")
+    assert [path.name for path in (made / "other").iterdir()] == ["of-others"]
+    assert "--metrics" not in (machine.units / AGENT).read_text()
+    assert not (machine.root / "tmpfiles/wssgate-agent.conf").exists()
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "path", "words"),
+    [
+        ("systemd", "/run/metrics/agent.prom", "metrics need the agent, which this host does not have with scheduler"),
+        ("cron", "/run/metrics/agent.prom", "metrics need the agent, which this host does not have with scheduler"),
+        ("none", "/run/metrics/agent.prom", "metrics need the agent, which this host does not have with scheduler"),
+        ("agent", "metrics/agent.prom", "path must be an absolute path"),
+        ("agent", "/run/../etc/agent.prom", "path must be an absolute path"),
+        ("agent", "/run/a b/agent.prom", "path must be an absolute path"),
+        ("agent", "/run/%h/agent.prom", "path must be an absolute path"),
+        ("agent", "/run/metrics/", "path must be an absolute path"),
+        ("agent", "/home/x/agent.prom", "may not write below"),
+        ("agent", "/run/user/0/agent.prom", "may not write below"),
+        ("agent", "/agent.prom", "has to be in a folder of its own"),
+    ],
+)
+def test_metrics_that_nobody_could_write_are_refused_and_nothing_changes(
+    machine: Machine, run: Any, made: Path, scheduler: str, path: str, words: str
+) -> None:
+    before = machine.files()
+    failed = run(scheduler=scheduler, metrics={"path": path})
+    assert failed["failed"] and words in failed["msg"]
+    assert machine.files() == before and not machine.calls
+
+
+def test_a_host_that_lacks_what_metrics_need_is_told_so_before_anything_changes(
+    machine: Machine, run: Any, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = machine.files()
+    missing = run(scheduler="agent", metrics={"path": str(machine.root / "elsewhere" / "agent.prom")})
+    assert missing["failed"] and f"folder {machine.root}/elsewhere is not there: make it first" in missing["msg"]
+    monkeypatch.setattr(metrics_settings, "LIBRARY", "library_of_nobody")
+    (machine.root / "elsewhere").mkdir()
+    failed = run(scheduler="agent", metrics={"path": str(machine.root / "elsewhere" / "agent.prom")})
+    assert failed["failed"] and "install package python3-prometheus-client" in failed["msg"]
+    assert machine.files() == before and not machine.calls
+    # A dry run cannot know what an earlier task of the play would install.
+    dry = run(
+        scheduler="agent", metrics={"path": str(machine.root / "elsewhere" / "agent.prom")}, _ansible_check_mode=True
+    )
+    assert dry["changed"] and machine.files() == before
 
 
 def test_the_installed_agent_starts_with_nothing_but_its_files(machine: Machine, run: Any) -> None:
@@ -332,6 +498,56 @@ def test_whom_the_agent_tells_is_in_a_file_for_root_alone_and_nowhere_else(machi
     assert shown["before"] == ""
     assert shown["after"] == f"store: {machine.store}\ngrace: 20\napplication: unix:/run/app.sock\nkey: hidden\n"
     assert not run(**TOLD, notify_grace=20)["changed"]
+
+
+HUB = {
+    "fleet": "main", "gate": "g1", "gates": ["g1", "g2"], "server": {"host": "hub.example.com", "port": 6379},
+    "username": "gate-g1", "password": "password-of-the-hub",
+    "issuers": [{"name": "app", "max_ttl": 60, "subjects": ["client-"], "max_tokens": 5}],
+}  # fmt: skip
+
+
+def test_the_hub_is_in_a_file_its_password_in_another_and_the_agent_may_reach_it(machine: Machine, run: Any) -> None:
+    answer = run(scheduler="agent", hub=HUB, _ansible_diff=True)
+    state = machine.root / "state"
+    found = hub_settings.load(str(state))
+    assert found is not None
+    assert found.servers == (("hub.example.com", 6379),) and found.gates == ("g1", "g2")
+    assert found.issuers[0] == ("app", merge.Rules(60, ("client-",), 5))
+    assert found.marker == hub_settings.MARKER and found.password_path == str(state / "hub-password")
+    for name in ("hub.json", "hub-password"):
+        assert (state / name).stat().st_mode & 0o777 == 0o600
+    assert (state / "hub-password").read_text() == "password-of-the-hub\n"
+    assert "password-of-the-hub" not in json.dumps(answer) + str(machine.calls)
+    unit = (machine.units / AGENT).read_text()
+    assert "AF_INET AF_INET6" in unit and "IPAddressDeny" not in unit and str(machine.root / "run") in unit
+    assert f"d {machine.root}/run/hub 0755" in (machine.root / "tmpfiles" / "wssgate-agent.conf").read_text()
+    assert not run(scheduler="agent", hub=HUB)["changed"]
+    assert run(scheduler="agent", hub={**HUB, "max_staleness": 300, "max_token_lifetime": 900})["changed"]
+    found = hub_settings.load(str(state))
+    assert found is not None and (found.max_staleness, found.longest_signed) == (300, 900)
+    # Without a hub nothing of it is left.
+    assert run(scheduler="agent")["changed"]
+    assert not list(state.glob("hub*")) and not list((machine.root / "tmpfiles").iterdir())
+    assert "AF_INET" not in (machine.units / AGENT).read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"server": {}}, "server and sentinels have host and port"), ({"fleet": "a}b"}, "a name that no key can have"),
+        ({"issuers": [{"name": "app"}]}, "issuers name, max_ttl"), ({"password": ""}, "password or password_path"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_the_hub_is_told_before_anything_changes(
+    machine: Machine, run: Any, changes: dict[str, Any], words: str
+) -> None:
+    assert words in run(scheduler="agent", hub={**HUB, **changes})["msg"]
+    assert not machine.library.exists()
+
+
+def test_a_hub_needs_the_agent(machine: Machine, run: Any) -> None:
+    assert "hub needs the agent" in run(scheduler="systemd", hub=HUB)["msg"]
 
 
 def test_another_key_has_the_agent_start_anew_and_no_diff_shows_it(machine: Machine, run: Any) -> None:
@@ -925,3 +1141,82 @@ def test_what_cannot_be_a_folder_is_refused(machine: Machine, run: Any, what: st
     words = f"{what} {GROUP_TO_COME} of {path} is not on this host" if others else f"{path} is there and no folder"
     assert answer["failed"] and answer["msg"].startswith(words)
     assert machine.files() <= {"srv"} and (not others or not path.exists())
+
+
+# -- key sets that the agent fetches
+
+
+KEYS_PATH, KEYS_SERVICE = "wssgate-keys.path", "wssgate-keys.service"
+KEY_SETS = {"urls": ["https://id.example.com/jwks.json"], "directory": "/srv/nginx", "live_timeout": 7}
+
+
+def test_fetched_keys_are_made_live_by_a_unit_of_their_own(machine: Machine, run: Any) -> None:
+    machine.scheduler = "agent"
+    assert run(key_sets=KEY_SETS)["changed"]
+    agent = (machine.units / AGENT).read_text()
+    assert "--key-sets /srv/nginx/wssgate.d/jwt.json" in agent
+    # The address of a name is not known before.
+    assert "AF_INET6" in agent and "IPAddress" not in agent
+    assert "/srv/nginx" not in agent.partition("ReadWritePaths=")[2]
+    service = (machine.units / KEYS_SERVICE).read_text()
+    assert " --directory /srv/nginx --binary /usr/sbin/nginx --pid-file /run/nginx.pid --live-timeout 7 " in service
+    # Keys of many issuers may come at once, and what the unit could not take away must not start it for ever.
+    assert "\nStartLimitIntervalSec=60\nStartLimitBurst=100\n\n[Service]\n" in service
+    assert "PathExists=/var/lib/wssgate-agent/key_candidate.json" in (machine.units / KEYS_PATH).read_text()
+    assert {"lib/wssgate/keys", "lib/wssgate/wssgate_tokens/_nginx/transaction.py"} <= machine.files()
+    assert ["enable", KEYS_PATH] in machine.calls and ["restart", KEYS_PATH] in machine.calls
+
+
+@pytest.mark.parametrize(
+    ("urls", "allowed"),
+    [
+        (["https://192.0.2.7/keys"], ["192.0.2.7"]),
+        (["https://192.0.2.7/keys", "https://[2001:db8::7]:8443/"], ["192.0.2.7", "2001:db8::7"]),
+    ],
+)
+def test_the_agent_reaches_no_more_than_the_addresses_of_the_sets(
+    machine: Machine, run: Any, urls: list[str], allowed: list[str]
+) -> None:
+    machine.scheduler = "agent"
+    run(key_sets={**KEY_SETS, "urls": urls})
+    lines = (machine.units / AGENT).read_text().splitlines()
+    assert "IPAddressDeny=any" in lines
+    assert [line.partition("=")[2] for line in lines if line.startswith("IPAddressAllow=")] == allowed
+
+
+def test_without_key_sets_all_of_it_goes(machine: Machine, run: Any, tmp_path: Path) -> None:
+    machine.scheduler = "agent"
+    run()
+    before = machine.files()
+    state = tmp_path / "state"
+    state.mkdir(exist_ok=True)
+    run(key_sets=KEY_SETS)
+    (state / "key_sets.json").write_text("{}")
+    machine.calls.clear()
+    assert run()["changed"]
+    assert machine.files() == before
+    assert ["disable", "--now", KEYS_PATH] in machine.calls and ["stop", KEYS_SERVICE] in machine.calls
+    assert not run()["changed"]
+
+
+@pytest.mark.parametrize("scheduler", ["systemd", "cron", "none"])
+def test_key_sets_need_the_agent(machine: Machine, run: Any, scheduler: str) -> None:
+    answer = run(scheduler=scheduler, key_sets=KEY_SETS)
+    assert answer["failed"] and "jwks_url needs the agent" in answer["msg"]
+    assert not list(machine.units.iterdir()) and not machine.calls
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"urls": ["http://id.example.com/"]}, "jwks_url must begin with https://"),
+        ({"urls": ["https://user:secret@id.example.com/"]}, "no user and no password"),
+        ({"directory": "/etc/my nginx"}, "directory must be an absolute path"),
+    ],
+)
+def test_bad_key_sets_are_refused_before_anything_changes(
+    machine: Machine, run: Any, wrong: dict[str, Any], words: str
+) -> None:
+    answer = run(scheduler="agent", key_sets={**KEY_SETS, **wrong})
+    assert answer["failed"] and words in answer["msg"] and "secret" not in answer["msg"]
+    assert not list(machine.units.iterdir()) and not machine.calls

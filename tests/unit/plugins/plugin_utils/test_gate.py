@@ -1381,6 +1381,7 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "index": ["index.html"],
         "error_pages": [],
         "trusted_proxies": ["10.0.0.1"],
+        "refuse_untrusted_proxies": False,
         "real_ip_header": "X-Forwarded-For",
         "allow_from": ["192.0.2.1"],
         "deny_from": ["2001:db8::/32"],
@@ -1459,6 +1460,7 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "issuers": [],
         "revocations_path": "/var/lib/nginx/revoked",
         "jwt_socket_path": "/var/lib/nginx/wssgate/jwt.sock",
+        "balancers": ["10.0.0.1"],
         "certificates": [],
         "certificates_directory": "/etc/nginx/certificates",
         "token_store_path": STORE,
@@ -1470,6 +1472,7 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "session_log_path": "/var/log/s.log",
         "acme_webroot": "/var/www",
         "drain_path": "/etc/nginx/wssgate.drain",
+        "hub_marker_path": "/run/wssgate-hub/caught-up",
         "drain_retry_after": 10,
         "buffer_size": 4096,
         "tls_tickets": 1,
@@ -1498,6 +1501,8 @@ NOT_CHECKED = {
     ("context", "nginx_version"),
     ("context", "openssl_version"),
     ("context", "htpasswd_files"),
+    # test_gate_metrics.py
+    ("context", "metrics"),
     # Public keys, and whether there is a module: test_gate_issuers.py.
     ("context", "key_files"),
     ("context", "javascript_module"),
@@ -1743,6 +1748,7 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
         "error_pages": [],
         "trusted_proxies": [],
         "real_ip_header": "",
+        "refuses_untrusted_proxies": False,
         "addresses": [],
         "hsts_max_age": 0,
         "http2_enabled": False,
@@ -1785,6 +1791,7 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "extra_directives": "",
                 "limits": {"attempts": 0, "sessions_per_address": 0, "sessions_per_token": 0},
                 "session_lifetime": "",
+                "combination": None,
                 "session_noted": False,
                 "ends_in_time": False,
             }
@@ -2649,6 +2656,35 @@ def test_what_is_the_same_twice_is_no_contradiction() -> None:
         for name, more in (("a", {}), ("b", {"ca_path": "/etc/ssl/b.pem"}))
     ]
     assert errors(server(location(upstream="a"), location(path="/b", upstream="b")), upstreams=groups) == []
+
+
+BALANCED = [{"port": 8443, "proxy_protocol": True}]
+
+
+def test_the_balancers_are_trusted_where_the_proxy_protocol_is_spoken_and_nobody_else_is_named() -> None:
+    def made(**changes: t.Any) -> t.Tuple[t.List[str], bool, str]:
+        found = model(server(**changes), balancers=["10.0.0.1", "2001:db8::1"])["servers"][0]
+        return found["trusted_proxies"], found["refuses_untrusted_proxies"], found["real_ip_header"]
+
+    both = ["10.0.0.1/32", "2001:db8::1/128"]
+    assert made(listen=BALANCED) == (both, True, "proxy_protocol")
+    assert made(listen=BALANCED, refuse_untrusted_proxies=False) == (both, False, "proxy_protocol")
+    assert made(listen=BALANCED, trusted_proxies=["10.0.0.7"]) == (["10.0.0.7/32"], False, "proxy_protocol")
+    assert made(listen=BALANCED, trusted_proxies=["10.0.0.7"], refuse_untrusted_proxies=True)[1]
+    assert made() == ([], False, "")
+
+
+def test_a_balancer_without_a_known_address_is_told_where_it_is_to_be_believed() -> None:
+    found = errors(server(listen=BALANCED), balancers=["10.0.0.1", "balancer2"])
+    assert len(found) == 1 and "where balancer2 comes from is not known" in found[0], found
+    assert "set balancer_address" in found[0]
+    assert errors(server(), balancers=["balancer2"]) == []
+    assert errors(server(listen=BALANCED, trusted_proxies=["10.0.0.7"]), balancers=["balancer2"]) == []
+
+
+def test_to_refuse_liars_takes_a_listener_with_the_proxy_protocol() -> None:
+    found = errors(server(trusted_proxies=["10.0.0.7"], refuse_untrusted_proxies=True))
+    assert found == ["server 'wcs': refuse_untrusted_proxies needs a listener with proxy_protocol; leave it out"]
 
 
 def test_nginx_s_own_word_for_the_proxy_protocol_is_understood() -> None:

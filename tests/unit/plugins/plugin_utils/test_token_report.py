@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.plugin_utils import _token_report as report
@@ -120,6 +121,58 @@ def test_one_session_is_not_told_as_several(count: int, text: str) -> None:
 def test_a_proxy_that_did_not_answer_is_a_failure_and_not_nothing_removed() -> None:
     assert report.change_lines({"a": removed(0), "b": {"unreachable": True}}) == ["a: 0 removed", "FAILED b: no answer"]
     assert report.change_lines({"a": removed(0)}) == ["a: 0 removed", "Nothing was removed."]
+
+
+def taken_back(kind: str = "jti", change: str = "created", **more: Any) -> dict[str, Any]:
+    entry = {"kind": kind, "id": "ab" * 32, "issued_before": None, "until": 1800000000, "change": change}
+    if kind == "sub":
+        entry["issued_before"] = 1790000000
+    counts = {name: int(name == change) for name in ("created", "updated", "removed", "unchanged")}
+    sessions = {"found": 2, "ended": 2, "remaining": 0}
+    return {"takes_signed_tokens": True, **counts, "entries": [entry], "sessions": sessions, **more}
+
+
+NO_ISSUERS = {"takes_signed_tokens": False, "entries": [], "sessions": {"found": 0, "ended": 0, "remaining": 0}}
+
+
+def test_signed_tokens_are_told_beside_opaque_ones_and_nothing_of_proxies_that_take_none() -> None:
+    results = {"a": removed(), "b": removed(0)}
+    signed = {"a": NO_ISSUERS, "b": taken_back("sub")}
+    assert report.change_lines(results, signed) == [
+        "a: 1 removed (3b1f0a9c77de)",
+        "b: 0 removed; signed tokens issued before 2026-09-21T14:13:20Z taken back until 2027-01-15T08:00:00Z, "
+        "2 open sessions ended",
+    ]
+    assert report.changes({"a": removed()}, {"a": NO_ISSUERS}) == report.changes({"a": removed()})
+    assert report.changes(results, signed)["proxies"]["b"]["signed"]["created"] == 1
+
+
+def test_a_signed_token_alone_is_told_alone() -> None:
+    assert report.change_lines({}, {"a": taken_back(), "b": taken_back(change="unchanged"), "c": NO_ISSUERS}) == [
+        "a: signed token abababababab taken back until 2027-01-15T08:00:00Z, 2 open sessions ended",
+        "b: signed token abababababab was taken back already until 2027-01-15T08:00:00Z, 2 open sessions ended",
+    ]
+    assert report.changes({}, {"c": NO_ISSUERS})["failures"] == [
+        "none of these proxies takes signed tokens (wss_proxy_issuers)"
+    ]
+
+
+def test_a_fingerprint_of_a_signed_token_is_told_with_what_to_do() -> None:
+    found = {**removed(0), "signed": [{"token_id": "ab" * 32, "sessions": 2}]}
+    first, told, last = report.change_lines({"a": found})
+    assert (first, last) == ("a: 0 removed", "Nothing was removed.")
+    assert told.startswith("a: abababababab is a signed token (JWT), in no store, with 2 open sessions, which go on.")
+    assert f"token_revoke -e token_id={'ab' * 32} (or -e jti=" in told
+    assert told.endswith("session_end -e fingerprint=abababababab")
+    assert report.changes({"a": found})["proxies"]["a"]["not_removed"] == found["signed"]
+    assert "not_removed" not in report.changes({"a": {**removed(), "signed": []}})["proxies"]["a"]
+
+
+def test_a_failure_of_both_is_told_once() -> None:
+    gone = {"unreachable": True, "msg": "gone"}
+    assert report.changes({"a": gone}, {"a": gone})["failures"] == ["a: gone"]
+    failed = taken_back(failed=True, msg="1 open session(s) could not be ended: why")
+    assert report.change_lines({}, {"a": failed})[-1] == "FAILED a: 1 open session(s) could not be ended: why"
 
 
 # What ansible-core before 2.19 makes of a number that was templated on its way to a filter.
