@@ -15,12 +15,13 @@ from .._sessions import sockets
 from .._sessions.log import Key, Session, still_open
 from .._sessions.sockets import SocketError
 
-# Seconds until the next try. nginx takes a moment to note that a connection is gone.
-PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+# Seconds until the next try. nginx takes a moment to note that a connection is gone. None is longer than all before it
+# together: what keeps a session open for a while is then felt for no longer than that while after its end.
+PAUSES = (0.05, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 6.0, 12.0, 24.0, 48.0, 60.0)
 # Of very many only some are ended at once: an end that comes meanwhile does not wait for all of them.
 AT_ONCE = 1000
 # Tries after which one that is still there is reported
-STUBBORN_AFTER = 3
+STUBBORN_AFTER = 4
 OVER_UNIX = "a session over a unix socket can be ended by its client or by nginx only"
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -282,7 +283,7 @@ def test_what_does_not_end_is_tried_again_and_reported(monkeypatch: pytest.Monke
     kernel, ending = Kernel(monkeypatch), Ending()
     kernel.open, kernel.works = {session(1).pair}, False
     ending.add([session(1)])
-    for _time in range(4):
+    for _time in range(5):
         assert not ending.stubborn()
         wait_for(ending.is_due)
         ending.try_due(lambda one: True)
@@ -290,6 +291,25 @@ def test_what_does_not_end_is_tried_again_and_reported(monkeypatch: pytest.Monke
     # Another connection with its numbers has done nothing yet.
     ending.add([session(1)._replace(started_at=1.0)])
     assert not ending.stubborn() and len(ending.owed) == 1
+
+
+def test_a_fault_is_felt_for_no_longer_than_it_has_lasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel, ending = Kernel(monkeypatch), Ending()
+    kernel.open, kernel.works = {session(1).pair}, False
+    now = begin = time.monotonic()
+    monkeypatch.setattr(ending_module.time, "monotonic", lambda: now)
+    ending.add([session(1)])
+    tries = []
+    while now - begin < 300:
+        tries.append(now - begin)
+        ending.try_due(lambda one: True)
+        moment = ending.next_try()
+        assert moment is not None and now < moment <= now + 60
+        now = moment
+    assert tries[1] < 0.1
+    # A fault that ends right after one try is over for good at the next.
+    for last, following in itertools.pairwise(tries[1:]):
+        assert following - last <= last + 1e-6, tries
 
 
 def test_of_very_many_some_are_ended_at_a_time_and_all_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
