@@ -99,6 +99,15 @@ def _voids(world: World) -> dict[str, Id]:
     return found
 
 
+def _told_again(place: Id, fields: dict[str, str], now: int) -> Id | None:
+    """Where a cut-off stood that the hub has lost and a gate tells again; None for one that does not count."""
+    millisecond, _dash, rest = fields["at"].partition("-")
+    at = int(millisecond), int(rest)
+    if at[0] > now + ALLOWED_SKEW:
+        return None
+    return at if at[0] <= place[0] else (place[0], at[1])
+
+
 def _after(issue: Issued, stream: str, place: Id) -> bool:
     return issue.id > place if stream == issue.stream else issue.id[0] > place[0]
 
@@ -116,7 +125,9 @@ def states(world: World, bounds: dict[str, Bounds], now: int) -> dict[str, Issue
                     revocations.append((stream, place, fields["fingerprint"]))
                 elif fields["type"] == "cut":
                     before = 1000 * int(fields["before"]) if "before" in fields else float("inf")
-                    cuts.append((stream, place, fields["subject"], before))
+                    at = place if stream == "operate" else _told_again(place, fields, now)
+                    if at is not None:
+                        cuts.append(("operate", at, fields["subject"], before))
 
     def is_cut(issue: Issued, stream: str, place: Id, before: float) -> bool:
         if issue.adopted is None:
@@ -161,22 +172,26 @@ def states(world: World, bounds: dict[str, Bounds], now: int) -> dict[str, Issue
     return result
 
 
-def signed(world: World, longest: int) -> dict[tuple[str, str], tuple[int, int | None]]:
+def signed(world: World, longest: int, now: int) -> dict[tuple[str, str], tuple[int, int | None]]:
     """What is taken back of signed tokens, by kind and name: until when, and of a subject those issued before when."""
     found: dict[tuple[str, str], tuple[int, int | None]] = {}
     for stream, entries in world.items():
         for place, fields in entries:
             before: int | None = None
+            at: Id | None = place
             if "token_id" in fields:
                 key = ("jti", fields["token_id"])
             elif "subject_id" in fields:
                 key, before = ("sub", fields["subject_id"]), int(fields["before"])
-            elif stream == "operate" and fields["type"] == "cut":
+            elif fields.get("type") == "cut":
+                at = place if stream == "operate" else _told_again(place, fields, now)
+                if at is None:
+                    continue
                 key = ("sub", hashlib.sha256(fields["subject"].encode()).hexdigest())
-                before = int(fields.get("signed_before", fields.get("before", place[0] // 1000 + 1)))
+                before = int(fields.get("signed_before", fields.get("before", at[0] // 1000 + 1)))
             else:
                 continue
-            until = int(fields.get("until", max(place[0] // 1000, before or 0) + longest + 1))
+            until = int(fields.get("until", max(at[0] // 1000, before or 0) + longest + 1))
             former = found.get(key, (0, 0))
             found[key] = max(until, former[0]), None if before is None else max(before, former[1] or 0)
     return found
@@ -235,6 +250,11 @@ def random_world(source: random.Random, start: int) -> World:
             elif source.random() < 0.2:
                 before = str(clock // 1000 - source.choice([0, 5]))
                 fields = {"type": "revoke", "subject_id": fingerprint(subject), "before": before}
+            elif source.random() < 0.3:
+                at = clock - source.choice([3000, 400, 1, 0, -1, -70_000])
+                fields = {"type": "cut", "subject": subject, "at": f"{at}-{source.choice([0, 1])}"}
+                if source.random() < 0.3:
+                    fields["before"] = str(clock // 1000 + source.choice([-3, 0, 100]))
             elif source.random() < 0.2:
                 since = clock + source.choice([-1, 1000, 70_000])
                 fields = {"type": "void", "issuer": source.choice(["one", "two"]), "since": f"{since}-0"}

@@ -9,7 +9,8 @@ records are read from their beginning when the agent starts, and again after a f
 had: what it has lost of revocations this gate then appends to its own stream. Issues that it has lost are not appended,
 and their files stay until they end.
 
-On the disk is how far the gate has come, and which tokens that were removed here are yet to be revoked elsewhere.
+On the disk is how far the gate has come, which tokens that were removed here are yet to be revoked elsewhere, and what
+this gate knows as revoked (see hub_held.py).
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from .._hub.records import Id
 from .._hub.settings import Settings
 from .._tokens.record import full_fingerprint
 from .._tokens.store import open_store
-from . import hub_position
+from . import hub_lost, hub_position
 from .duty import FAILURE_PAUSES, Duty, Figure, Gate
+from .hub_held import HeldFile
 from .hub_marker import Marker
 from .hub_position import Position
+from .hub_removed import Removed
 from .hub_signed import Key, SignedFolder
 from .hub_store import HubStore
 from .store_watch import Identity, identity_of
@@ -42,9 +45,6 @@ A_TURN = 500
 LOCK_WAIT = 2.0
 # Seconds: between two reports of a gate to which nothing happens, two looks through the store, two trims
 REPORT_EVERY, RECONCILE_EVERY, TRIM_EVERY = 5.0, 300.0, 30.0
-# A file that is gone counts as removed once nothing more has been removed for so long, and the store is still there:
-# one that is emptied before it is removed or unmounted revokes nothing. And the longest that this is waited for.
-QUIET, QUIET_AT_MOST = 0.5, 5.0
 
 
 class FollowHub(Duty):
@@ -63,6 +63,7 @@ class FollowHub(Duty):
         self._store = HubStore(gate)
         self._merge = self._new_merge()
         self._signed = SignedFolder(revocations)
+        self._held = HeldFile(state, settings.fleet)
         self._former: t.Optional[Merge] = None
         self._number = 0
         self._targets: t.Dict[str, Id] = {}
@@ -76,8 +77,7 @@ class FollowHub(Duty):
         self._subjects: t.Set[str] = set()
         self._taken_back: t.Set[Key] = set()
         self._later: t.Deque[str] = collections.deque()
-        self._removed: t.Dict[str, float] = {}
-        self._removed_at = 0.0
+        self._removed = Removed()
         self._now = (0, 0.0)  # the hub's clock, and the moment
         self._done: t.Dict[str, Id] = {}
         self._reached: t.Dict[str, Id] = {}
@@ -129,8 +129,7 @@ class FollowHub(Duty):
             if issue is None and self._merge.is_barred(name):
                 continue
             if issue is None or issue.ends is None or issue.ends > now:
-                self._removed.setdefault(name, time.monotonic())
-                self._removed_at = time.monotonic()
+                self._removed.add([name])
 
     def turn(self) -> None:
         for message in self._inbox.take():
@@ -165,7 +164,7 @@ class FollowHub(Duty):
             self._apply_signed()
         if identity_of(self._path) is None:
             return
-        if self._removed and now >= self._removal_is_due():
+        if now >= self._removed.due():
             self._publish_removed()
         if self._urgent or self._named or self._subjects:
             self._apply_urgent()
@@ -178,18 +177,20 @@ class FollowHub(Duty):
             self._reconcile()
         if now >= self._next_trim:
             self._trim()
-        self._settle()
+        if self.is_caught_up:
+            self._held.keep(self._merge, int(self._hub_now()) // 1000)
+            self.gate.note("hub revocations", self._held.problem)
+            self._settle()
 
     def next_turn(self) -> t.Optional[float]:
         return min(max(self._again, self._next_work()), self._marker.due())
 
     def _next_work(self) -> float:
-        if self._has_urgent or (self.is_caught_up and (self._soon or self._later)):
+        if self._has_urgent or (self.is_caught_up and (self._soon or self._later or self._held.is_behind)):
             return time.monotonic()
         moments = [] if self._marker.is_made else [self._grace_is_over()]
         moments += [self._next_trim, self._reported[1] + REPORT_EVERY]
-        if self._removed:
-            moments.append(self._removal_is_due())
+        moments.append(self._removed.due())
         if self.is_caught_up:
             moments.append(self._next_reconcile)
         return min(moments)
@@ -219,7 +220,7 @@ class FollowHub(Duty):
         if reading.generation < self._number:
             return  # of a server that is gone
         if reading.generation > self._number:
-            self._begin(reading.generation)
+            self._begin(reading.generation, reading.now)
         self._now = (reading.now, time.monotonic())
         self._next_trim = min(self._next_trim, self._flood.take(reading.generation, reading.records))
         if reading.targets is not None:
@@ -228,16 +229,17 @@ class FollowHub(Duty):
             if reading.mark is not None and reading.mark != self._hub_mark:
                 # A hub that this gate has not reported to: what is not here was not removed here.
                 self._store.before, self._reached = {}, {}
-            self._go_back(reading.targets)
+            # The same id may come again, where the clock of the new server is behind that of the former one.
+            self._store.before = hub_position.limited(self._store.before, reading.targets)
+            self._reached = hub_position.limited(self._reached, reading.targets)
         if reading.reader == URGENT:
             self._marker.seen()
         if reading.is_at_end:
             self._ended.add(reading.reader)
-        tokens: t.List[str] = []
-        for record in reading.standing:
-            tokens += self._merge.feed_standing(record).tokens
-        all_touched = [self._merge.feed(record, reading.now) for record in reading.records]
-        tokens += self._merge.tokens_of(all_touched)
+        all_touched = [self._merge.feed_standing(record) for record in reading.standing]
+        all_touched += [self._merge.feed(record, reading.now) for record in reading.records]
+        self._held.note((*reading.standing, *reading.records), all_touched)
+        tokens = self._merge.tokens_of(all_touched)
         for touched in all_touched:
             tokens += touched.tokens
             if touched.fingerprint and (not touched.tokens or len(touched.fingerprint) < WHOLE):
@@ -255,19 +257,11 @@ class FollowHub(Duty):
             self._later.extend(tokens)
         self._note_refused()
 
-    def _go_back(self, last: t.Mapping[str, Id]) -> None:
-        """Of what a stream does not have any more nothing counts as removed here: the same id may come again.
-
-        It does where the clock of the new server is behind that of the former one.
-        """
-        self._store.before = {
-            stream: min(place, last.get(stream, place)) for stream, place in self._store.before.items()
-        }
-        self._reached = {stream: min(place, last.get(stream, place)) for stream, place in self._reached.items()}
-
-    def _begin(self, number: int) -> None:
+    def _begin(self, number: int, now: int) -> None:
         """Read all anew; keep what is known of revocations until that is done."""
-        if self._number:
+        if not self._number:
+            self._former = self._held.former(self._new_merge(), now // 1000)
+        else:
             self.gate.say("the hub is another server, or has less than it had: reading all of it anew")
             if self._former is None:
                 self._former = self._merge
@@ -327,16 +321,20 @@ class FollowHub(Duty):
         if self._former is not None:
             self._append_lost(self._former)
             self._former = None
-        self.is_caught_up = True
         self._reconcile()
+        self.is_caught_up = True
         self.gate.say("all records of the hub are read")
 
     def _append_lost(self, former: Merge) -> None:
         """What the hub does not have any more of what was revoked goes to this gate's own stream."""
-        lost = former.lost_by(self._merge)
-        if lost:
-            self.gate.say(f"the hub has lost {len(lost)} revocations: this gate has them")
-        self._revoke(lost)
+        lost = hub_lost.take(former, self._merge, int(self._hub_now()) // 1000)
+        count = len(lost.fingerprints) + len(lost.records)
+        if count:
+            self.gate.say(f"the hub has lost {count} revocations: this gate has them")
+        self._held.note((), lost.touched)
+        for fields, least in lost.records:
+            self._writer.append("", fields, least)
+        self._revoke(lost.fingerprints)
 
     def _revoke(self, fingerprints: t.Collection[str]) -> None:
         new = [one for one in fingerprints if one not in self._store.pending]
@@ -349,12 +347,9 @@ class FollowHub(Duty):
             least = max(one.operated_at(fingerprint) for one in (self._merge, self._former or self._merge))
             self._writer.append(fingerprint, records.revoke(fingerprint), least)
 
-    def _removal_is_due(self) -> float:
-        return min(self._removed_at + QUIET, min(self._removed.values()) + QUIET_AT_MOST)
-
     def _publish_removed(self) -> None:
         """Revoke what somebody has removed, unless it is there again or the store itself is another one."""
-        names, self._removed = list(self._removed), {}
+        names = self._removed.take()
         if self._identity is not None and identity_of(self._path) != self._identity:
             return
         with open_store(self._path, write=False) as store:
@@ -395,13 +390,8 @@ class FollowHub(Duty):
             lost = self._store.apply(store, self._merge, some)
         for _one in some:
             waiting.popleft()
-        self._lose(lost)
-
-    def _lose(self, lost: t.Collection[str]) -> None:
-        """Take tokens of the hub that have no file any more for removed, as if that had just been seen."""
-        for token in lost:
-            self._removed.setdefault(token, time.monotonic())
-            self._removed_at = time.monotonic()
+        # As if that had just been seen
+        self._removed.add(lost)
 
     def _reconcile(self) -> None:
         """Look through the whole store, whatever the kernel has reported."""
@@ -413,6 +403,7 @@ class FollowHub(Duty):
         self._taken_back.update(self._merge.signed)
         self._publish_signed(must_look=True)
         self._merge.forget(int(self._hub_now()))
+        self._held.tidy(int(self._hub_now()) // 1000)
         self._later.extend(self._merge.tokens())
         self._next_reconcile = time.monotonic() + RECONCILE_EVERY
 
@@ -445,8 +436,8 @@ class FollowHub(Duty):
 
     def _settle(self) -> None:
         """Note and report how far this gate has come."""
-        if not self.is_caught_up:
-            return
+        if self._held.is_behind:
+            return  # what is confirmed has to be on the disk
         read_back = {one for one in self._sent if self._merge.is_revoked(one)}
         self._store.pending -= read_back
         self._sent -= read_back
@@ -480,6 +471,7 @@ class FollowHub(Duty):
             self._saved = what
 
     def _load(self) -> None:
+        self.gate.note("hub revocations", self._held.problem)
         self._identity = identity_of(self._path)
         try:
             found = hub_position.load(self._state, self.settings.fleet)

@@ -30,6 +30,11 @@ class Position(t.NamedTuple):
     mark: str
 
 
+def limited(places: t.Mapping[str, Id], last: t.Mapping[str, Id]) -> t.Dict[str, Id]:
+    """How far that is in streams with these last entries: of what one does not have any more nothing was done."""
+    return {stream: min(place, last.get(stream, place)) for stream, place in places.items()}
+
+
 def save(folder: str, fleet: str, position: Position) -> None:
     """Write it."""
     data = json.dumps({"fleet": fleet, **position._asdict()}).encode("ascii")

@@ -22,6 +22,7 @@ from .._host.shipped import MARKER, needed, package_files, start_program
 from .._hub import settings as hub_settings
 from .._issuers import state as key_state
 from . import asked, key_units, left_open, metrics_settings, notify_settings, orders
+from .hub_held import NAME as HELD
 from .hub_position import POSITION
 from .key_units import KeySets
 from .notify_settings import STATE, Notify
@@ -381,7 +382,8 @@ def apply(settings: Settings, found: t.Sequence[Change]) -> None:
             )
         if change.after is None and change.path == f"{UNITS}/{AGENT_IDENTITY}.service":
             orders.forget(STATE)
-            left_open.forget(STATE, (left_open.NAME, asked.NAME, notify_settings.NAME, POSITION, *key_state.NAMES))
+            kept = (left_open.NAME, asked.NAME, notify_settings.NAME, POSITION, HELD)
+            left_open.forget(STATE, (*kept, *key_state.NAMES))
         if change.after is None and change.path == f"{UNITS}/{key_units.PATH_UNIT}":
             for name in key_state.NAMES:
                 files.remove(os.path.join(STATE, name))

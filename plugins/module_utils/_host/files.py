@@ -253,6 +253,28 @@ def write(
             sync_folder(handle)
 
 
+def append(path: str, content: bytes, size: int) -> bool:
+    """Append to a file that has this size, and have it on the disk; False where it has another one, or none is there.
+
+    What fails half-way leaves a part: the size is another one then.
+    """
+    try:
+        handle = open_file(path, os.O_WRONLY | os.O_APPEND)
+    except FileNotFoundError:
+        return False
+    try:
+        with _about(path):
+            if os.fstat(handle).st_size != size:
+                return False
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            os.fdatasync(handle)
+    finally:
+        os.close(handle)
+    return True
+
+
 def check(name: str, folder: t.Optional[int] = None, path: t.Optional[str] = None) -> bool:
     """Refuse what is there and is no regular file; return whether a file is there."""
     try:

@@ -15,6 +15,8 @@ A stream has its records in their order, and so they are fed. Between streams an
 - What an issuer issues beyond its bounds does not count. Its number of tokens is that of all that it issued within them
   and that have not ended, whether they count or not: it follows from the stream alone, from twice its longest lifetime.
 - From a place that was ahead of the hub's clock on, nothing of an issuer's stream counts, for any gate, ever.
+- A cut-off that the hub has lost and a gate has told again counts as if it stood where it stood. No gate tells of one
+  that is ahead of its own record or of the hub's clock, so that it locks nobody out who gets a token later.
 
 What was taken back of signed tokens is added up: the later time of issue counts, and the later end.
 
@@ -49,6 +51,8 @@ from .records import (
 TOLERANCE = 60000
 # Digits of a whole fingerprint
 WHOLE = 64
+# Cut-offs of a subject that count of those that one gate tells again. It has to tell of the last one, as a rule.
+TOLD_AT_MOST = 100
 
 
 class Rules(t.NamedTuple):
@@ -83,7 +87,7 @@ class Signed(t.NamedTuple):
     before: t.Optional[int] = None
 
 
-class _Revoked(t.NamedTuple):
+class Revoked(t.NamedTuple):
     """The last revocations of a token: of operators, and the millisecond of the gates'."""
 
     operated: Id = START
@@ -104,9 +108,11 @@ class Merge:
         self.refusing: t.Set[str] = set()
         self.last: t.Dict[str, Id] = {}
         self._issues: t.Dict[bytes, t.Tuple[Issue, ...]] = {}
-        self._revoked: t.Dict[str, _Revoked] = {}
+        self._revoked: t.Dict[str, Revoked] = {}
         self._lengths: t.Set[int] = {WHOLE}
-        self._cuts: t.Dict[str, t.List[CutOff]] = {}
+        self._cuts: t.Dict[str, t.Dict[CutOff, None]] = {}
+        # How many of these are of a gate's stream alone
+        self._told: t.Counter[t.Tuple[str, str]] = collections.Counter()
         self._voids: t.Dict[str, Id] = {}
         # The latest ends of what an issuer issued, as many as it may have
         self._ends: t.Dict[str, t.List[int]] = {}
@@ -135,8 +141,7 @@ class Merge:
         if isinstance(record, TakenBack):
             return Touched(signed=self._take_back(record))
         if isinstance(record, CutOff):
-            self._cuts.setdefault(record.subject, []).append(record)
-            return Touched(subject=record.subject, signed=self._take_back(_signed_of(record)))
+            return self._cut_off(record, now)
         if record.since[0] <= record.id[0] + TOLERANCE:
             self.refused["it voids what was not ahead of the hub's clock"] += 1
             return Touched()
@@ -179,39 +184,71 @@ class Merge:
         if any(one.stream == record.stream and one.id == record.id for one in before):
             return Touched()
         self._issues[digest] = tuple(sorted((*before, record), key=_in_time)) if before else (record,)
-        return Touched([record.token])
+        # An issue of a revoked token may lift that, or be what it now has to outlast.
+        fingerprint = digest.hex()
+        return Touched([record.token], fingerprint if fingerprint in self._revoked else "")
 
     def _revoke(self, record: Revocation) -> Touched:
         fingerprint = record.fingerprint
-        self._lengths.add(len(fingerprint))
-        before = self._revoked.get(fingerprint, _Revoked())
-        if record.stream == OPERATE:
-            after = before._replace(operated=max(before.operated, record.id))
-        else:
-            after = before._replace(millisecond=max(before.millisecond, record.id[0]))
-        self._revoked[fingerprint] = after
+        is_operators = record.stream == OPERATE
+        self.hold_revocation(
+            fingerprint, Revoked(operated=record.id) if is_operators else Revoked(millisecond=record.id[0])
+        )
         if len(fingerprint) == WHOLE:
             found = self._issues.get(bytes.fromhex(fingerprint))
             return Touched([found[0].token] if found else [], fingerprint)
         return Touched(fingerprint=fingerprint)
 
+    def _cut_off(self, record: CutOff, now: int) -> Touched:
+        found = record
+        if record.at is not None:
+            if record.at[0] > now + TOLERANCE:
+                self.refused["its cut-off is ahead of the hub's clock"] += 1
+                return Touched()
+            # As the operator's own record, of which there is one then, however many gates tell of it.
+            found = record._replace(stream=OPERATE, id=min(record.at, (record.id[0], record.at[1])), at=None)
+            if found not in self._cuts.get(record.subject, ()):
+                self._told[record.stream, record.subject] += 1
+                if self._told[record.stream, record.subject] > TOLD_AT_MOST:
+                    self.refused["its gate tells of too many cut-offs of a subject"] += 1
+                    return Touched()
+        return self.hold_cut_off(found)
+
+    def hold_cut_off(self, cut: CutOff) -> Touched:
+        """Take an operator's cut-off, wherever it is known from."""
+        self._cuts.setdefault(cut.subject, {})[cut] = None
+        return Touched(subject=cut.subject, signed=self._take_back(_signed_of(cut)))
+
     def _take_back(self, record: TakenBack) -> t.Tuple[str, str]:
-        key = (record.kind, record.name)
         # One more, as the gate's own modules have it: times of issue are whole seconds as a rule.
         until = max(record.id[0] // 1000, record.before or 0) + self._longest_signed + 1
-        found = Signed(until if record.until is None else record.until, record.before)
+        key = (record.kind, record.name)
+        self.hold_signed(key, Signed(until if record.until is None else record.until, record.before))
+        return key
+
+    def hold_signed(self, key: t.Tuple[str, str], found: Signed) -> None:
+        """Take what was taken back of signed tokens."""
         former = self.signed.get(key)
         if former is not None:
             before = None if found.before is None else max(found.before, former.before or 0)
             found = Signed(max(found.until, former.until), before)
         self.signed[key] = found
-        return key
+
+    def hold_revocation(self, fingerprint: str, found: Revoked) -> None:
+        """Take the last revocations of a token."""
+        self._lengths.add(len(fingerprint))
+        before = self._revoked.get(fingerprint, Revoked())
+        self._revoked[fingerprint] = Revoked(
+            max(before.operated, found.operated), max(before.millisecond, found.millisecond)
+        )
+
+    def hold_void(self, issuer: str, since: Id) -> None:
+        """Take from where on nothing of an issuer's stream counts."""
+        self._voids[issuer] = min(since, self._voids.get(issuer, since))
 
     def _void(self, record: Void) -> Touched:
-        stream = ISSUE + record.issuer
-        since = min(record.since, self._voids.get(record.issuer, record.since))
-        self._voids[record.issuer] = since
-        return Touched(since=(stream, since))
+        self.hold_void(record.issuer, record.since)
+        return Touched(since=(ISSUE + record.issuer, self._voids[record.issuer]))
 
     def tokens_of(self, found: t.Sequence[Touched]) -> t.List[str]:
         """The tokens that these may have changed by a part of their fingerprint, a subject or a place in a stream."""
@@ -292,20 +329,20 @@ class Merge:
         return max((one.id[0] for one in issues if one.stream == OPERATE), default=0)
 
     def learn(self, other: Merge) -> None:
-        """Take all issues, revocations and cut-offs of another one, too."""
+        """Take all issues of another one, and all that it knows as taken back, too."""
         for issues in other._issues.values():
             for issue in issues:
                 self._add(issue)
         for fingerprint, found in other._revoked.items():
-            before = self._revoked.get(fingerprint, _Revoked())
-            self._revoked[fingerprint] = _Revoked(
-                max(before.operated, found.operated), max(before.millisecond, found.millisecond)
-            )
-        self._lengths |= other._lengths
-        for subject, cuts in other._cuts.items():
-            self._cuts[subject] = list(dict.fromkeys([*self._cuts.get(subject, ()), *cuts]))
+            self.hold_revocation(fingerprint, found)
+        for cut in other.cut_offs():
+            self.hold_cut_off(cut)
+        for key, signed in other.signed.items():
+            self.hold_signed(key, signed)
         for issuer, since in other._voids.items():
-            self._voids[issuer] = min(since, self._voids.get(issuer, since))
+            self.hold_void(issuer, since)
+
+    # What another one has lost
 
     def lost_by(self, other: Merge) -> t.Set[str]:
         """The fingerprints that are revoked here, and of which another one does not know that."""
@@ -317,15 +354,33 @@ class Merge:
                 lost.add(full_fingerprint(token))
         # Of an issue that a backup has and this one knows no more, the cut-off of its subject may be all that is known.
         for digest, issues in other._issues.items():
-            is_cut_off = digest not in self._issues and any(map(self._is_cut_off, issues))
-            if is_cut_off and not other.is_barred(issues[0].token):
+            is_taken_back = digest not in self._issues and any(self._is_taken_back(one, None) for one in issues)
+            if is_taken_back and not other.is_barred(issues[0].token):
                 lost.add(digest.hex())
+        return lost
+
+    def cut_offs_lost_by(self, other: Merge) -> t.List[CutOff]:
+        """The cut-offs that another one has not, without those that a later one of the same subject goes beyond."""
+        lost = []
+        for subject, cuts in self._cuts.items():
+            theirs = other._cuts.get(subject, {})
+            last = max((cut.id for cut in (*cuts, *theirs) if cut.before is None), default=START)
+            lost += [cut for cut in cuts if cut not in theirs and cut.id >= last]
+        return lost
+
+    def signed_lost_by(self, other: Merge, now: int) -> t.Dict[t.Tuple[str, str], Signed]:
+        """What is taken back here of signed tokens, and not there; ``now`` in seconds."""
+        lost = {}
+        for key, found in self.signed.items():
+            theirs = other.signed.get(key, Signed(0))
+            if found.until > now and (found.until > theirs.until or (found.before or 0) > (theirs.before or 0)):
+                lost[key] = found
         return lost
 
     def _is_cut_off(self, issue: Issue) -> bool:
         return any(_covers(cut, issue) for cut in self._cuts.get(issue.subject or "", ()))
 
-    def _is_lost(self, fingerprint: str, revoked: _Revoked, other: Merge) -> bool:
+    def _is_lost(self, fingerprint: str, revoked: Revoked, other: Merge) -> bool:
         """Whether another one lacks this revocation, and the token was not issued anew after it."""
         if self.is_lifted(fingerprint):
             return False
@@ -345,17 +400,38 @@ class Merge:
         """Whether a revoked token was issued anew by an operator."""
         return len(fingerprint) == WHOLE and self._issue_of(fingerprint) is not None
 
-    def cut_offs(self) -> t.List[CutOff]:
-        """All cut-offs."""
-        return [cut for cuts in self._cuts.values() for cut in cuts]
+    def cut_offs(self, subject: t.Optional[str] = None) -> t.List[CutOff]:
+        """All cut-offs, or those of a subject."""
+        chosen = self._cuts.values() if subject is None else [self._cuts.get(subject, {})]
+        return [cut for cuts in chosen for cut in cuts]
 
-    def _revocation(self, digest: str) -> t.Optional[_Revoked]:
+    def revocation_of(self, fingerprint: str) -> t.Optional[Revoked]:
+        """The last revocations of just this fingerprint."""
+        return self._revoked.get(fingerprint)
+
+    def ends_of(self, fingerprint: str) -> t.List[t.Optional[int]]:
+        """When the issues of a token end, as far as they are remembered."""
+        issues = self._issues.get(bytes.fromhex(fingerprint), ()) if len(fingerprint) == WHOLE else ()
+        return [issue.ends for issue in issues]
+
+    def operated_ends(self, subjects: t.Container[str]) -> t.Iterator[t.Tuple[str, t.Optional[int]]]:
+        """The ends of all that operators have issued for these subjects, in one look."""
+        for issues in self._issues.values():
+            for one in issues:
+                if one.stream == OPERATE and one.subject is not None and one.subject in subjects:
+                    yield one.subject, one.ends
+
+    def voids(self) -> t.Dict[str, Id]:
+        """From where on nothing of an issuer's stream counts, by issuer."""
+        return dict(self._voids)
+
+    def _revocation(self, digest: str) -> t.Optional[Revoked]:
         found = [self._revoked[digest[:length]] for length in self._lengths if digest[:length] in self._revoked]
         if not found:
             return None
-        return _Revoked(max(one.operated for one in found), max(one.millisecond for one in found))
+        return Revoked(max(one.operated for one in found), max(one.millisecond for one in found))
 
-    def _is_taken_back(self, issue: Issue, revoked: t.Optional[_Revoked]) -> bool:
+    def _is_taken_back(self, issue: Issue, revoked: t.Optional[Revoked]) -> bool:
         if revoked is not None and not _lifts(issue, revoked):
             return True
         return self._is_cut_off(issue) or self._is_void(issue)
@@ -364,7 +440,7 @@ class Merge:
         since = self._voids.get(issue.stream[len(ISSUE) :]) if issue.stream.startswith(ISSUE) else None
         return since is not None and issue.id >= since
 
-    def _is_over(self, before: Issue, issue: Issue, revoked: t.Optional[_Revoked]) -> bool:
+    def _is_over(self, before: Issue, issue: Issue, revoked: t.Optional[Revoked]) -> bool:
         """Whether an issue had ended, or was taken back, when another one of the same token came."""
         if before.ends is not None and before.ends <= issue.id[0]:
             return True
@@ -390,7 +466,7 @@ def _is_later(issue: Issue, stream: str, place: Id) -> bool:
     return issue.id > place if issue.stream == stream else issue.id[0] > place[0]
 
 
-def _lifts(issue: Issue, revoked: _Revoked) -> bool:
+def _lifts(issue: Issue, revoked: Revoked) -> bool:
     is_operators = issue.stream == OPERATE and issue.issued is None
     return is_operators and issue.id > revoked.operated and issue.id[0] > revoked.millisecond
 

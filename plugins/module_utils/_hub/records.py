@@ -66,6 +66,7 @@ class CutOff(t.NamedTuple):
     """All tokens of a subject that were issued before a time, in seconds since 1970; None is that of the record.
 
     ``signed_before`` is the time for signed tokens, where it is another one, and ``until`` when the last of those ends.
+    ``at``: in a gate's stream, the id that an operator's record had which the hub has lost.
     """
 
     stream: str
@@ -74,6 +75,7 @@ class CutOff(t.NamedTuple):
     before: t.Optional[int]
     signed_before: t.Optional[int] = None
     until: t.Optional[int] = None
+    at: t.Optional[Id] = None
 
 
 class TakenBack(t.NamedTuple):
@@ -254,9 +256,7 @@ def _operated(stream: str, place: Id, kind: str, given: t.Mapping[str, str]) -> 
     if kind == "revoke":
         return _revocation(stream, place, given)
     if kind == "cut":
-        _only(given, ("subject", "before", "signed_before", "until"), ("subject",))
-        times = [_time(given, name) for name in ("before", "signed_before", "until")]
-        return CutOff(stream, place, _subject(given["subject"]), *times)
+        return _cut_off(stream, place, given, ("subject",))
     raise _WrongError("type is not issue, adopt, revoke or cut: is this gate older than the rest of the fleet?")
 
 
@@ -269,7 +269,18 @@ def _revoked(stream: str, place: Id, kind: str, given: t.Mapping[str, str]) -> R
         if since is None or _NAME.match(given["issuer"]) is None:
             raise _WrongError("issuer or since is none")
         return Void(stream, place, given["issuer"], since)
-    raise _WrongError("type is not revoke or void: is this gate older than the rest of the fleet?")
+    if kind == "cut":
+        at = parse_id(given.get("at", ""))
+        if at is None:
+            raise _WrongError("at is no id")
+        return _cut_off(stream, place, given, ("subject", "at"))._replace(at=at)
+    raise _WrongError("type is not revoke, cut or void: is this gate older than the rest of the fleet?")
+
+
+def _cut_off(stream: str, place: Id, given: t.Mapping[str, str], needed: t.Sequence[str]) -> CutOff:
+    _only(given, (*needed, "before", "signed_before", "until"), needed)
+    times = [_time(given, name) for name in ("before", "signed_before", "until")]
+    return CutOff(stream, place, _subject(given["subject"]), *times)
 
 
 def _revocation(stream: str, place: Id, given: t.Mapping[str, str]) -> t.Union[Revocation, TakenBack]:
@@ -325,6 +336,11 @@ def cut_off(
 ) -> t.List[str]:
     """The fields of a cut-off; without a time that of the record."""
     return ["type", "cut", "subject", subject, *_times(before=before, signed_before=signed_before, until=until)]
+
+
+def cut_off_again(cut: CutOff) -> t.List[str]:
+    """The fields of an operator's cut-off that the hub has lost, for a gate's own stream."""
+    return [*cut_off(cut.subject, cut.before, cut.signed_before, cut.until), "at", id_text(cut.id)]
 
 
 def take_back(kind: str, name: str, before: t.Optional[int] = None, until: t.Optional[int] = None) -> t.List[str]:

@@ -78,6 +78,10 @@ def test_what_is_written_is_read() -> None:
         found = TakenBack(stream, place, "sub", digest, 4, None)
         assert entry(stream, place, *records.take_back("sub", digest, before=4)) == found
     assert entry("revoked:g", place, *records.revoke(digest)) == Revocation("revoked:g", place, digest)
+    cut = CutOff("operate", (5, 6), "a b", 7, 8, 9)
+    again = records.cut_off_again(cut)
+    assert entry("revoked:g", place, *again) == CutOff("revoked:g", place, "a b", 7, 8, 9, (5, 6))
+    assert isinstance(entry("operate", place, *again), Malformed)
     assert entry("revoked:g", place, *records.void("one", (5, 6))) == records.Void("revoked:g", place, "one", (5, 6))
 
 
@@ -150,6 +154,8 @@ def test_so_is_what_operators_mistype(words: tuple[str, ...]) -> None:
         records.issue(TOKEN), records.cut_off("a"), records.adopt(TOKEN, "a", 0, None),
         ("token", TOKEN, "subject", "a", "ttl", "5"),
         ("type", "void", "issuer", "../x", "since", "1-1"), ("type", "void", "issuer", "one", "since", "1"),
+        ("type", "cut", "subject", "a", "at", "1"), ("type", "cut", "at", "1-1"),
+        ("type", "cut", "subject", "a", "at", "1-1", "token", TOKEN), ("type", "cut", "subject", "a", "before", "5"),
     ],
 )  # fmt: skip
 def test_a_gate_revokes_and_does_nothing_else(words: t.Sequence[str]) -> None:
@@ -334,7 +340,7 @@ def test_any_order_comes_to_what_the_slow_model_says(part: int) -> None:
                     del waiting[stream]
                 flat = [word for pair in fields.items() for word in pair]
                 state.feed(entry(stream, place, *flat), NOW)
-            assert state.signed == hub_model.signed(world, 86400), f"world {part}/{number}: {world}"
+            assert state.signed == hub_model.signed(world, 86400, NOW), f"world {part}/{number}: {world}"
             for token in (f"token-of-the-model-{one}" for one in range(4)):
                 found = state.issue_of(token)
                 wanted = expected.get(token)
@@ -447,3 +453,62 @@ def test_a_cut_off_that_an_old_backup_has_not_is_told_for_each_of_its_tokens(kno
     later = issued(6, OTHER)
     assert former.lost_by(fed(issued(1), later)) == {merge.full_fingerprint(TOKEN)}
     assert former.lost_by(fed(issued(1), later, operated(5, *records.cut_off("app-a")))) == set()
+
+
+def told_again(place: int, at: int, subject: str = "app-a", gate: str = "g1") -> records.Record:
+    return entry(f"revoked:{gate}", (place, 0), *records.cut_off(subject), "at", f"{at}-0")
+
+
+def test_a_cut_off_that_the_hub_has_lost_counts_as_where_it_stood() -> None:
+    """To the millisecond: who gets a token a moment later keeps it."""
+    cut = operated(NOW + 5, *records.cut_off("app-a"))
+    former, backup = fed(cut), fed(issued(NOW), issued(NOW + 6, OTHER))
+    (lost,) = former.cut_offs_lost_by(backup)
+    again = [entry(f"revoked:{gate}", (NOW + 900, 0), *records.cut_off_again(lost)) for gate in ("g1", "g2")]
+    for one in again:
+        touched = backup.feed(one, NOW)
+        assert touched.subject == "app-a" and touched.signed is not None
+    assert backup.is_barred(TOKEN) and backup.issue_of(OTHER) is not None
+    assert backup.cut_offs() == former.cut_offs() and backup.signed == former.signed, "it is the same one, once"
+    assert former.cut_offs_lost_by(backup) == []
+
+
+def test_no_gate_locks_a_subject_out_and_no_gate_tells_of_it_for_ever() -> None:
+    ahead = told_again(NOW + 10**9, NOW + merge.TOLERANCE + 1)
+    state = fed(ahead, issued(NOW))
+    assert state.issue_of(TOKEN) is not None and state.refused == {"its cut-off is ahead of the hub's clock": 1}
+    # Ahead of its own record: as far as that
+    assert fed(told_again(NOW, NOW + 50), issued(NOW + 1)).issue_of(TOKEN) is not None
+    assert fed(told_again(NOW, NOW + 50), issued(NOW)).issue_of(TOKEN) is None
+    many = [told_again(NOW + number, NOW - number) for number in range(merge.TOLD_AT_MOST + 5)]
+    state = fed(*many, told_again(NOW, NOW - 9, gate="g2"), told_again(NOW + 900, NOW, "app-b"))
+    assert len(state.cut_offs("app-a")) == merge.TOLD_AT_MOST and len(state.cut_offs("app-b")) == 1
+    assert state.refused == {"its gate tells of too many cut-offs of a subject": 5}
+
+
+def test_of_many_cut_offs_of_a_subject_the_last_one_is_told() -> None:
+    cuts = [operated(NOW + number, *records.cut_off("app-a", *times)) for number, times in
+            enumerate([(), (5,), (), (NOW // 1000 - 9,)])]  # fmt: skip
+    former = fed(*cuts)
+    assert [cut.id for cut in former.cut_offs_lost_by(fed())] == [(NOW + 2, 0), (NOW + 3, 0)]
+    later = operated(NOW + 9, *records.cut_off("app-a"))
+    assert former.cut_offs_lost_by(fed(later)) == []
+
+
+def test_what_two_hubs_have_lost_of_signed_tokens_is_lost() -> None:
+    name, seconds = "ab" * 32, NOW // 1000
+    one = fed(operated(NOW, *records.take_back("jti", name, until=seconds + 5)))
+    one.learn(fed(operated(NOW, *records.take_back("sub", name, seconds, seconds + 9))))
+    wanted = {("jti", name): merge.Signed(seconds + 5), ("sub", name): merge.Signed(seconds + 9, seconds)}
+    assert one.signed_lost_by(fed(), seconds) == wanted
+    assert set(one.signed_lost_by(fed(), seconds + 5)) == {("sub", name)}
+    less = fed(operated(NOW, *records.take_back("sub", name, seconds - 1, seconds + 9)))
+    assert set(one.signed_lost_by(less, seconds)) == set(wanted) and one.signed_lost_by(one, seconds) == {}
+
+
+def test_what_was_void_in_a_stream_stays_so_on_a_hub_that_lacks_the_word_of_it() -> None:
+    """The issue was ahead of the clock; by now it is not."""
+    later = NOW + 3_600_000
+    ahead = issued(NOW + merge.TOLERANCE + 1)
+    former = fed(entry("revoked:g1", (NOW, 0), *records.void("one", ahead.id)))
+    assert former.lost_by(fed(ahead, now=later)) == {merge.full_fingerprint(TOKEN)}
