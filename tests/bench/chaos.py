@@ -6,10 +6,10 @@
 python -m bench.chaos [--seconds 1800] [--seed N] [--history FILE] [--plant NAME|all]. Three hub servers with Sentinel
 and three gates run on this machine, each gate an nginx and an agent. Applications issue by XADD, operators issue and
 revoke by the code of module wss_hub_token, clients connect and echo. Meanwhile servers of the hub are killed, fail over
-and are restored from an old backup, gates are cut off from the hub, killed and rebooted, agents are killed, stopped and
-have a wrong clock, streams are trimmed, and an issuer floods its stream. Everything that happens is recorded, and
-:mod:`lib.hub_history` judges the record. Ends with 1 when it found something. The seed, which is printed, repeats the
-operations in their order.
+and are restored from an old backup, also while every agent is down, gates are cut off from the hub, killed and
+rebooted, agents are killed, stopped and have a wrong clock, streams are trimmed, and an issuer floods its stream.
+Everything that happens is recorded, and :mod:`lib.hub_history` judges the record. Ends with 1 when it found something.
+The seed, which is printed, repeats the operations in their order.
 
 With --plant the code of an agent is made wrong on purpose, and the judge has to find that.
 """
@@ -26,7 +26,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,8 @@ SESSIONS = 60
 TTL = 5400
 # Until the hub is whole again
 REPAIR = 90.0
-HUB = frozenset({"primary killed", "failover", "hub away", "restored"})
-AGENTS = frozenset({"agent killed", "agent stopped", "gate rebooted"})
+HUB = frozenset({"primary killed", "failover", "hub away", "restored", "restored unseen"})
+AGENTS = frozenset({"agent killed", "agent stopped", "gate rebooted", "restored unseen"})
 WAYS = frozenset({"cut off", "trimmed"})
 
 
@@ -300,6 +300,37 @@ class Chaos:
             self.history.note(hub_history.LOST, "backup", since=since, owners=None)
         self.backup = None
 
+    async def restore_unseen(self, reboots: bool | None = None, is_older: bool | None = None) -> None:
+        """No agent runs that has read what the hub had; all are started, or all gates, once it has come back."""
+        reboots = self.random.random() < 0.5 if reboots is None else reboots
+        is_older = self.random.random() < 0.5 if is_older is None else is_older
+        if self.backup is None:
+            await self.save()
+            return
+        copy, since = self.backup
+        async with self.fault("restored unseen", agent=True, cuts=reboots, refuses=True):
+            for gate in self.gates.values():
+                gate.agent.kill()
+            await self._power(self.gates.values(), False) if reboots else None
+            await asyncio.to_thread(self.hubs.restore, copy)
+            await self.whole()
+            if is_older:
+                await asyncio.to_thread(self.hubs.forget, sorted(self.gates))
+            await self._power(self.gates.values(), True) if reboots else None
+            for gate in self.gates.values():
+                await asyncio.to_thread(gate.agent.start)
+            for gate in self.gates.values():
+                await asyncio.to_thread(wait_for, gate.marker.exists, REPAIR)
+            self.history.note(hub_history.LOST, "backup", since=since, owners=None)
+        self.backup = None
+
+    async def _power(self, gates: Iterable[Gate], is_on: bool) -> None:
+        """Nginx, and what is in /run."""
+        for gate in gates:
+            await asyncio.to_thread(gate.nginx.start if is_on else gate.nginx.stop)
+            if not is_on:
+                gate.marker.unlink(missing_ok=True)
+
     async def cut_off(self) -> None:
         gates = self.random.sample(sorted(self.gates), self.random.choice([1, 1, 2, len(self.gates)]))
         is_silent, pause = self.random.random() < 0.5, self.random.choice([0.5, 3, 8, 16])
@@ -373,10 +404,9 @@ class Chaos:
         gate, pause = self._gate(), self.random.choice([0, 3])
         async with self.fault("gate rebooted", gate, agent=True, cuts=True, refuses=True):
             gate.agent.kill()
-            await asyncio.to_thread(gate.nginx.stop)
-            gate.marker.unlink(missing_ok=True)
+            await self._power([gate], False)
             await asyncio.sleep(pause)
-            await asyncio.to_thread(gate.nginx.start)
+            await self._power([gate], True)
             await asyncio.to_thread(gate.agent.start)
             await asyncio.to_thread(wait_for, gate.marker.exists, REPAIR)
 
@@ -397,7 +427,8 @@ class Chaos:
     def _faults(self) -> dict[str, tuple[Callable[[], Awaitable[None]], int]]:
         return {
             "primary killed": (self.kill_primary, 5), "failover": (self.fail_over, 4), "hub away": (self.kill_hub, 2),
-            "restored": (self.restore, 4), "cut off": (self.cut_off, 8), "trimmed": (self.trim, 1),
+            "restored": (self.restore, 4), "restored unseen": (self.restore_unseen, 3), "cut off": (self.cut_off, 8),
+            "trimmed": (self.trim, 1),
             "flood": (self.flood, 2), "agent killed": (self.kill_agent, 6), "agent stopped": (self.stop_agent, 4),
             "gate rebooted": (self.reboot, 3), "wrong clock": (self.skew, 3),
         }  # fmt: skip

@@ -48,6 +48,10 @@ following.Generation.look = lambda self, run, has_less, call=following.Generatio
     None if self.number else call(self, run, has_less)
 )
 """
+FORGOTTEN_REVOCATIONS = """
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent import hub_held
+hub_held.HeldFile.former = lambda self, merge, now: None
+"""
 RESURRECTED_TOKEN = """
 import threading
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import hub_store
@@ -101,6 +105,20 @@ async def come_back_to_an_old_backup(chaos: Chaos) -> None:
         await asyncio.to_thread(gate.agent.start)
 
 
+async def come_back_unseen(chaos: Chaos) -> None:
+    """Tokens are revoked, also by their subjects; then all gates are rebooted, and the hub is one of before."""
+    for _number in range(4):
+        await chaos._issue(False, None, 0)
+    tokens = sorted(chaos.valid)
+    for gate in chaos.gates.values():
+        await _until(lambda gate=gate: all((gate.store / token).exists() for token in tokens))
+    await chaos.save()
+    for number, token in enumerate(tokens[:3]):
+        await chaos._revoke(token, by_subject=bool(number % 2))
+    # The gates have reported nothing to that hub: what they had come past is of no use there.
+    await chaos.restore_unseen(reboots=True, is_older=True)
+
+
 async def _until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     """Not longer than that: what does not come is the judge's."""
     deadline = time.monotonic() + seconds
@@ -112,6 +130,7 @@ PLANTS = {
     "lost-record": Plant(LOST_RECORD, issue_and_revoke, 2.5, (2,)),
     "late-confirmation": Plant(LATE_CONFIRMATION, issue_and_revoke, 2.5, (1,)),
     "skipped-reconcile": Plant(SKIPPED_RECONCILE, come_back_to_an_old_backup, 6, (4,)),
+    "forgotten-revocations": Plant(FORGOTTEN_REVOCATIONS, come_back_unseen, 6, (4,)),
     "resurrected-token": Plant(RESURRECTED_TOKEN, issue_and_revoke, 1.5, (4,)),
     "cut-bystander": Plant(CUT_BYSTANDER, issue_and_revoke, 0.5, (6,)),
 }

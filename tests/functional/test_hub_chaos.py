@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A fleet in trouble for a short time: a hub of three servers, two gates, and a judge of what happened.
 
-The whole is `make chaos`; `make chaos PLANT=all` makes agents wrong in five ways, each of which has to be found. On the
+The whole is `make chaos`; `make chaos PLANT=all` makes agents wrong in six ways, each of which has to be found. On the
 same gates `make bench NAME=hub` is tried with small numbers.
 """
 
@@ -18,7 +18,7 @@ import pytest
 
 from bench import chaos, hub_report
 from bench import hub as hub_bench
-from bench.chaos_plants import PLANTS
+from bench.chaos_plants import PLANTS, come_back_unseen
 from bench.gate import machine
 from lib import chaos_fleet, hub_history, local_hub
 from lib.hub_history import AGREE_WITHIN
@@ -62,7 +62,13 @@ def test_no_rule_is_broken_while_a_fleet_is_in_trouble(standing: Any) -> None:
     assert outcome["issued"] > 1 and outcome["confirmed by gates"] > 2 and outcome["sessions"] > 0
 
 
-@pytest.mark.parametrize("name", ["late-confirmation", "cut-bystander"])
+def test_nothing_comes_back_where_the_hub_is_restored_while_every_gate_is_down(standing: Any) -> None:
+    outcome = chaos.run(standing, AGREE_WITHIN, seed=1, script=come_back_unseen)
+    assert outcome["problems"] == []
+    assert outcome["revoked"] == 3 and outcome["confirmed by gates"] > 3 and outcome["fault: restored unseen"] == 1
+
+
+@pytest.mark.parametrize("name", ["late-confirmation", "cut-bystander", "forgotten-revocations"])
 def test_a_mistake_in_the_agent_is_found(standing: Any, name: str) -> None:
     plant = PLANTS[name]
     outcome = chaos.run(standing, plant.seconds, seed=1, bug=plant.bug, script=plant.script)

@@ -179,6 +179,11 @@ class Hubs:
             shutil.copytree(copy, node.data / "appendonlydir")
             node.start()
 
+    def forget(self, gates: Sequence[str]) -> None:
+        """As if the backup were of a time before these gates had reported anything."""
+        with contextlib.closing(self.enter(ADMIN, *self.primary(keys.OPERATOR))) as wire:
+            wire.calls([("DEL", keys.gate(FLEET, gate)) for gate in gates])
+
     def settings_of(self, gate: str, gates: Sequence[str], marker: str) -> settings.Settings:
         user = keys.gate_user(gate)
         return settings.Settings(

@@ -29,13 +29,13 @@ class Lost(t.NamedTuple):
 
 def take(former: Merge, merge: Merge, now: int) -> Lost:
     """Find it, and have the merge know of it; ``now`` is the hub's clock, in seconds."""
-    # Before it knows of the cut-offs: a gate of a former version takes nothing but fingerprints of another gate.
-    found = Lost(former.lost_by(merge), [], [])
+    touched, again = [], []
     for cut in former.cut_offs_lost_by(merge):
-        found.touched.append(merge.hold_cut_off(cut))
-        found.records.append((records.cut_off_again(cut), cut.id[0]))
+        touched.append(merge.hold_cut_off(cut))
+        again.append((records.cut_off_again(cut), cut.id[0]))
     for key, one in former.signed_lost_by(merge, now).items():
         merge.hold_signed(key, one)
-        found.touched.append(Touched(signed=key))
-        found.records.append((records.take_back(*key, one.before, one.until), 0))
-    return found
+        touched.append(Touched(signed=key))
+        again.append((records.take_back(*key, one.before, one.until), 0))
+    # What the merge has barred by the cut-offs is not lost: a token that was issued anew after one stays.
+    return Lost(former.lost_by(merge), again, touched)

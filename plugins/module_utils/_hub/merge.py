@@ -353,10 +353,12 @@ class Merge:
             if self.is_barred(token) and not other.is_barred(token):
                 lost.add(full_fingerprint(token))
         # Of an issue that a backup has and this one knows no more, the cut-off of its subject may be all that is known.
+        # Another issue of the token may count, which came after that.
         for digest, issues in other._issues.items():
-            is_taken_back = digest not in self._issues and any(self._is_taken_back(one, None) for one in issues)
-            if is_taken_back and not other.is_barred(issues[0].token):
-                lost.add(digest.hex())
+            if digest not in self._issues and any(self._is_taken_back(one, None) for one in issues):
+                issue = other._issue_of(digest.hex())
+                if issue is not None and self._is_taken_back(issue, None):
+                    lost.add(digest.hex())
         return lost
 
     def cut_offs_lost_by(self, other: Merge) -> t.List[CutOff]:
@@ -382,6 +384,9 @@ class Merge:
 
     def _is_lost(self, fingerprint: str, revoked: Revoked, other: Merge) -> bool:
         """Whether another one lacks this revocation, and the token was not issued anew after it."""
+        theirs = other._revoked.get(fingerprint, Revoked())
+        if theirs.operated >= revoked.operated and theirs.millisecond >= revoked.millisecond:
+            return False  # as a rule, of hundreds of thousands
         if self.is_lifted(fingerprint):
             return False
         issue = other._issue_of(fingerprint) if len(fingerprint) == WHOLE else None

@@ -150,7 +150,9 @@ def test_what_was_revoked_on_a_server_that_has_gone_before_all_was_read_is_told_
     assert not duty.is_caught_up
     read(3, *issues, is_all=False)
     read(4, *issues, is_all=True)
-    assert duty.is_caught_up and duty._store.pending == {*digests, digests[2][:20]}
+    assert duty.is_caught_up and duty._store.pending == {*digests[:3], digests[2][:20]}
+    told = [fields for _what, fields, _least in duty._writer._queue.queue]
+    assert records.cut_off("3") + ["at", "13-0"] in told and duty._merge.is_barred(tokens[3])
 
 
 def test_what_was_refused_and_counts_later_was_not_removed(duty: FollowHub) -> None:

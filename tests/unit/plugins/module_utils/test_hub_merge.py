@@ -453,6 +453,9 @@ def test_a_cut_off_that_an_old_backup_has_not_is_told_for_each_of_its_tokens(kno
     later = issued(6, OTHER)
     assert former.lost_by(fed(issued(1), later)) == {merge.full_fingerprint(TOKEN)}
     assert former.lost_by(fed(issued(1), later, operated(5, *records.cut_off("app-a")))) == set()
+    if not known:
+        # It had ended, and was issued anew after the cut-off.
+        assert former.lost_by(fed(issued(1), issued(70_000), now=NOW)) == set()
 
 
 def told_again(place: int, at: int, subject: str = "app-a", gate: str = "g1") -> records.Record:
