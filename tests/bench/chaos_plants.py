@@ -37,6 +37,7 @@ def late(self, call=hub.FollowHub._work):
         return call(self)
     kept = self._urgent, self._soon, self._named, self._subjects
     self._urgent, self._soon, self._named, self._subjects = collections.deque(), collections.deque(), set(), set()
+    self._held.keep(self._merge, int(time.time()))
     self._settle()
     self._urgent, self._soon, self._named, self._subjects = kept
     time.sleep(0.05)

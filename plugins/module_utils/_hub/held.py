@@ -176,7 +176,7 @@ def _read_cut(until: int, text: str) -> Held:
     place = parse_id(id_of_record)
     if place is None or not subject:
         raise WrongLine
-    cut = CutOff(OPERATE, place, subject, *(_time(one) for one in (before, signed_before, signed_until)))
+    cut = CutOff(OPERATE, place, subject, _time(before), _time(signed_before), _time(signed_until))
     return Held(_about_cut(cut), until, lambda merge: merge.hold_cut_off(cut))
 
 

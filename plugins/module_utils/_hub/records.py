@@ -279,8 +279,8 @@ def _revoked(stream: str, place: Id, kind: str, given: t.Mapping[str, str]) -> R
 
 def _cut_off(stream: str, place: Id, given: t.Mapping[str, str], needed: t.Sequence[str]) -> CutOff:
     _only(given, (*needed, "before", "signed_before", "until"), needed)
-    times = [_time(given, name) for name in ("before", "signed_before", "until")]
-    return CutOff(stream, place, _subject(given["subject"]), *times)
+    before, signed_before, until = (_time(given, name) for name in ("before", "signed_before", "until"))
+    return CutOff(stream, place, _subject(given["subject"]), before, signed_before, until)
 
 
 def _revocation(stream: str, place: Id, given: t.Mapping[str, str]) -> t.Union[Revocation, TakenBack]:

@@ -458,7 +458,8 @@ def test_what_the_agent_kept_goes_with_it(machine: Machine, run: Any, change: di
     run(scheduler="agent")
     state = machine.root / "state"
     state.mkdir()
-    (state / "left-open.json").write_text("{}")
+    for name in ("left-open.json", "hub-position.json", "hub-revoked"):
+        (state / name).write_text("{}")
     run(**change)
     assert not state.exists()
 
