@@ -34,6 +34,7 @@ from .duty import FAILURE_PAUSES, Duty, Figure, Gate
 from .hub_held import HeldFile
 from .hub_marker import Marker
 from .hub_position import Position
+from .hub_refused import Refused
 from .hub_removed import Removed
 from .hub_signed import Key, SignedFolder
 from .hub_store import HubStore
@@ -82,10 +83,12 @@ class FollowHub(Duty):
         self._done: t.Dict[str, Id] = {}
         self._reached: t.Dict[str, Id] = {}
         self._sent: t.Set[str] = set()
+        self._told_again: t.Set[str] = set()  # of what is pending: what the file of revocations has, too
         self._saved: t.Optional[Position] = None
         self._hub_mark = secrets.token_hex(16)
         self._reported: t.Tuple[t.Mapping[str, Id], float] = ({}, 0.0)
-        self._again, self._failures, self._refused_noted = 0.0, 0, 0
+        self._again, self._failures = 0.0, 0
+        self._refused = Refused()
         self._flood = Flood()
         self._next_reconcile = self._next_trim = time.monotonic() + TRIM_EVERY
         self._identity: t.Optional[Identity] = None
@@ -186,6 +189,8 @@ class FollowHub(Duty):
         return min(max(self._again, self._next_work()), self._marker.due())
 
     def _next_work(self) -> float:
+        if identity_of(self._path) is None:
+            return time.monotonic() + 1.0  # all that waits needs the store
         if self._has_urgent or (self.is_caught_up and (self._soon or self._later or self._held.is_behind)):
             return time.monotonic()
         moments = [] if self._marker.is_made else [self._grace_is_over()]
@@ -255,7 +260,9 @@ class FollowHub(Duty):
             self._soon.extend(tokens)
         else:
             self._later.extend(tokens)
-        self._note_refused()
+        words = self._refused.words(self._merge.refused, len(self._store.foreign))
+        if words is not None:
+            self.gate.note("hub records", words)
 
     def _begin(self, number: int, now: int) -> None:
         """Read all anew; keep what is known of revocations until that is done."""
@@ -275,18 +282,6 @@ class FollowHub(Duty):
             waiting.clear()
         for fingerprint in self._store.pending if number > 1 else ():
             self._writer.append(fingerprint, records.revoke(fingerprint))
-
-    def _note_refused(self) -> None:
-        refused = self._merge.refused
-        total = sum(refused.values()) + len(self._store.foreign)
-        # A flood of them is not to be one of lines in the journal.
-        if total and self._refused_noted <= total < 2 * self._refused_noted:
-            return
-        self._refused_noted = total
-        words = [f"{count} of them because {why}" for why, count in refused.most_common(2)]
-        if self._store.foreign:
-            words.append(f"{len(self._store.foreign)} because a file of the name is there")
-        self.gate.note("hub records", f"records of the hub that are refused: {', '.join(words)}" if words else "")
 
     def _failed(self, failure: Failure) -> None:
         self._problems[failure.who] = f"the hub: {failure.problem}" if failure.problem else ""
@@ -334,15 +329,19 @@ class FollowHub(Duty):
         self._held.note((), lost.touched)
         for fields, least in lost.records:
             self._writer.append("", fields, least)
-        self._revoke(lost.fingerprints)
+        self._revoke(lost.fingerprints, are_held=True)
 
-    def _revoke(self, fingerprints: t.Collection[str]) -> None:
+    def _revoke(self, fingerprints: t.Collection[str], are_held: bool = False) -> None:
+        """Revoke them on all gates. ``are_held``: an agent that comes next has them of the file of revocations."""
         new = [one for one in fingerprints if one not in self._store.pending]
         if not new:
             return
         self._store.pending.update(new)
-        # Before the hub is told: an agent that is killed now goes on with it.
-        self._save()
+        if are_held:
+            self._told_again.update(new)
+        else:
+            # Before the hub is told: an agent that is killed now goes on with it.
+            self._save()
         for fingerprint in new:
             least = max(one.operated_at(fingerprint) for one in (self._merge, self._former or self._merge))
             self._writer.append(fingerprint, records.revoke(fingerprint), least)
@@ -441,6 +440,7 @@ class FollowHub(Duty):
         read_back = {one for one in self._sent if self._merge.is_revoked(one)}
         self._store.pending -= read_back
         self._sent -= read_back
+        self._told_again -= read_back
         done = dict(self._done)
         is_quiet = not (self._has_urgent or self._soon)
         self._current = self._now[1] if is_quiet else self._current
@@ -464,7 +464,7 @@ class FollowHub(Duty):
             self._reported = (done, now)
 
     def _save(self) -> None:
-        reached, pending = tuple(sorted(self._reached.items())), tuple(sorted(self._store.pending))
+        reached, pending = tuple(sorted(self._reached.items())), tuple(sorted(self._store.pending - self._told_again))
         what = Position(self._identity, reached, pending, self._hub_mark)
         if what != self._saved:
             hub_position.save(self._state, self.settings.fleet, what)

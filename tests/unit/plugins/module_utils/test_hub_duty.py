@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import select
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,6 +102,26 @@ def test_a_damaged_position_is_told_and_ends_no_agent(tmp_path: Path, wrong: dic
     file.write_text(json.dumps({name: value for name, value in POSITION.items() if name != "mark"}))
     found = hub_position.load(str(tmp_path), "f")
     assert found is not None and (found.pending, found.mark) == (("a" * 64,), "")
+
+
+def test_what_waits_for_a_store_that_is_away_keeps_nobody_awake(duty: FollowHub, tmp_path: Path) -> None:
+    fields = [word.encode() for word in records.revoke("a" * 64)]
+    duty._inbox.put(URGENT, Reading(URGENT, 1, 1000, [records.read(records.OPERATE, (1, 0), fields)]))
+    (tmp_path / "tokens").rmdir()
+    duty.turn()
+    found = duty.next_turn()
+    assert found is not None and duty._has_urgent and found > time.monotonic() + 0.5
+
+
+def test_what_is_told_again_is_in_one_file_and_not_in_that_which_is_written_whole(
+    duty: FollowHub, tmp_path: Path
+) -> None:
+    former = Merge({})
+    former.feed(records.read(records.OPERATE, (1, 0), [word.encode() for word in records.revoke("a" * 64)]), 1000)
+    duty._append_lost(former)
+    duty._revoke(["b" * 64])
+    found = hub_position.load(str(tmp_path), "f")
+    assert found is not None and found.pending == ("b" * 64,) and duty._store.pending == {"a" * 64, "b" * 64}
 
 
 def test_positions_count_in_the_hub_that_they_are_of(duty: FollowHub) -> None:

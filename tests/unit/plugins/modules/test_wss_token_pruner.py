@@ -85,6 +85,7 @@ AGENT_CODE = {
     "_agent/hub_lost.py",
     "_agent/hub_marker.py",
     "_agent/hub_position.py",
+    "_agent/hub_refused.py",
     "_agent/hub_removed.py",
     "_agent/hub_signed.py",
     "_agent/hub_store.py",
