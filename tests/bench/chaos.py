@@ -6,10 +6,10 @@
 python -m bench.chaos [--seconds 1800] [--seed N] [--history FILE] [--plant NAME|all]. Three hub servers with Sentinel
 and three gates run on this machine, each gate an nginx and an agent. Applications issue by XADD, operators issue and
 revoke by the code of module wss_hub_token, clients connect and echo. Meanwhile servers of the hub are killed, hang and
-come back as if nothing had happened, fail over and are restored from an old backup, gates are cut off from the hub, killed and rebooted, agents are killed, stopped and
-have a wrong clock, streams are trimmed, and an issuer floods its stream. Everything that happens is recorded, and
-:mod:`lib.hub_history` judges the record. Ends with 1 when it found something. The seed, which is printed, repeats the
-operations in their order.
+come back as if nothing had happened, fail over and are restored from an old backup, gates are cut off from the hub,
+killed and rebooted, agents are killed, stopped and have a wrong clock, streams are trimmed, and an issuer floods its
+stream. Everything that happens is recorded, and :mod:`lib.hub_history` judges the record. Ends with 1 when it found
+something. The seed, which is printed, repeats the operations in their order.
 
 With --plant the code of an agent is made wrong on purpose, and the judge has to find that.
 """
