@@ -5,11 +5,11 @@
 
 python -m bench.chaos [--seconds 1800] [--seed N] [--history FILE] [--plant NAME|all]. Three hub servers with Sentinel
 and three gates run on this machine, each gate an nginx and an agent. Applications issue by XADD, operators issue and
-revoke by the code of module wss_hub_token, clients connect and echo. Meanwhile servers of the hub are killed, fail over
-and are restored from an old backup, also while every agent is down, gates are cut off from the hub, killed and
-rebooted, agents are killed, stopped and have a wrong clock, streams are trimmed, and an issuer floods its stream.
-Everything that happens is recorded, and :mod:`lib.hub_history` judges the record. Ends with 1 when it found something.
-The seed, which is printed, repeats the operations in their order.
+revoke by the code of module wss_hub_token, clients connect and echo. Meanwhile servers of the hub are killed, hang and
+come back as if nothing had happened, fail over and are restored from an old backup, also while every agent is down,
+gates are cut off from the hub, killed and rebooted, agents are killed, stopped and have a wrong clock, streams are
+trimmed, and an issuer floods its stream. Everything that happens is recorded, and :mod:`lib.hub_history` judges the
+record. Ends with 1 when it found something. The seed, which is printed, repeats the operations in their order.
 
 With --plant the code of an agent is made wrong on purpose, and the judge has to find that.
 """
@@ -62,7 +62,7 @@ SESSIONS = 60
 TTL = 5400
 # Until the hub is whole again
 REPAIR = 90.0
-HUB = frozenset({"primary killed", "failover", "hub away", "restored", "restored unseen"})
+HUB = frozenset({"primary killed", "primary hangs", "failover", "hub away", "restored", "restored unseen"})
 AGENTS = frozenset({"agent killed", "agent stopped", "gate rebooted", "restored unseen"})
 WAYS = frozenset({"cut off", "trimmed"})
 
@@ -258,6 +258,18 @@ class Chaos:
             node.start()
             await self.whole()
 
+    async def pause_primary(self) -> None:
+        """Long enough, another takes its place, and it does not know that when it goes on."""
+        pause = self.random.choice([0.5, 4, 12])
+        async with self.fault("primary hangs"):
+            node = await asyncio.to_thread(self.hubs.primary_node)
+            node.pause()
+            try:
+                await asyncio.sleep(pause)
+            finally:
+                node.go_on()
+            await self.whole()
+
     def _primary_is_another(self, node: Any) -> bool:
         with contextlib.suppress(HubError, StopIteration):
             return self.hubs.primary_node() is not node
@@ -426,9 +438,9 @@ class Chaos:
 
     def _faults(self) -> dict[str, tuple[Callable[[], Awaitable[None]], int]]:
         return {
-            "primary killed": (self.kill_primary, 5), "failover": (self.fail_over, 4), "hub away": (self.kill_hub, 2),
-            "restored": (self.restore, 4), "restored unseen": (self.restore_unseen, 3), "cut off": (self.cut_off, 8),
-            "trimmed": (self.trim, 1),
+            "primary killed": (self.kill_primary, 5), "primary hangs": (self.pause_primary, 4),
+            "failover": (self.fail_over, 4), "hub away": (self.kill_hub, 2), "restored": (self.restore, 4),
+            "restored unseen": (self.restore_unseen, 3), "cut off": (self.cut_off, 8), "trimmed": (self.trim, 1),
             "flood": (self.flood, 2), "agent killed": (self.kill_agent, 6), "agent stopped": (self.stop_agent, 4),
             "gate rebooted": (self.reboot, 3), "wrong clock": (self.skew, 3),
         }  # fmt: skip

@@ -136,6 +136,18 @@ class LocalHub:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def pause(self) -> None:
+        """It and its Sentinel hang until :meth:`go_on`, as in a machine that nobody reaches, and know nothing of it."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        for process in (self.process, self.sentinel):
+            if process is not None and process.poll() is None:
+                process.send_signal(number)
+
     def stop(self) -> None:
         """End both, in whatever state they are."""
         for process in (self.sentinel, self.process):
