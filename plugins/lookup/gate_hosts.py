@@ -52,6 +52,8 @@ from ansible.module_utils.common.validation import check_type_bool
 from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
+from ..plugin_utils import _preload
+
 
 class LookupModule(LookupBase):
     """The lookup."""
@@ -60,6 +62,7 @@ class LookupModule(LookupBase):
         self, terms: t.List[t.Any], variables: t.Optional[t.Dict[str, t.Any]] = None, **kwargs: t.Any
     ) -> t.List[t.Any]:
         """Return the pattern, if it matches a host."""
+        _preload.load()
         required = check_type_bool(kwargs.get("required", True))
         patterns = [str(term) for term in terms]
         if not required or any(context.CLIARGS.get(key) for key in ("syntax", "listhosts", "listtasks", "listtags")):

@@ -263,7 +263,13 @@ def own_play(inventory: Inventory, name: str, gather_facts: bool, roles: list[tu
         for number, (role, variables) in enumerate(roles)
     ]
     subset = ["!all", "min", "network"]
-    play = {"hosts": "gate", "gather_facts": gather_facts, "gather_subset": subset, "tasks": tasks}
+    # The lookup loads the filters once for all tasks.
+    play = {
+        "hosts": "{{ query('wssgate.nginx.gate_hosts', 'gate') }}",
+        "gather_facts": gather_facts,
+        "gather_subset": subset,
+        "tasks": tasks,
+    }
     status, output = inventory.run(inventory.file(f"{name}.json", [play]), "--check")
     assert status == 0, output[-2000:]
     return output.replace("''", "'")

@@ -34,7 +34,8 @@ from .processes import is_running, wait_for
 
 PLAYBOOK = """\
 - name: Render a balancer
-  hosts: wss_balancers
+  # The lookup loads the filters once for all tasks.
+  hosts: "{{ query('wssgate.nginx.gate_hosts', 'wss_balancers') }}"
   connection: local
   gather_facts: true
   gather_subset: ['!all', min, network]

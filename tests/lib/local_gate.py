@@ -30,7 +30,8 @@ from .processes import is_running, wait_for
 
 PLAYBOOK = """\
 - name: Put up the gate in a folder
-  hosts: localhost
+  # The lookup loads the filters once for all tasks.
+  hosts: "{{ query('wssgate.nginx.gate_hosts', 'localhost') }}"
   connection: local
   gather_facts: true
   gather_subset: ['!all', min, network]

@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Code and tables that the tasks of a play need, loaded once, in the process that Ansible forks for each of them.
+
+Ansible starts a process for each task and host, and keeps no byte code of a collection: each of these processes would
+compile this collection's filters and lookups anew, and read the roles' specifications. What the first process has
+loaded they have, too. A play's ``hosts`` are worked out there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+
+from . import _role_variables
+
+FILTERS = (
+    "acme",
+    "balancer",
+    "certificates",
+    "check",
+    "gate",
+    "htpasswd",
+    "hub",
+    "jwt",
+    "platforms",
+    "roll",
+    "sessions",
+    "tokens",
+    "variables",
+)
+LOOKUPS = (
+    "balancer_hosts",
+    "certificate_problems",
+    "certificates",
+    "client_authorities",
+    "hub_client",
+    "hub_problems",
+    "hub_server",
+    "issuer_key_files",
+    "role_variable",
+    "scrape_jobs",
+    "variable_problems",
+)
+
+
+def load() -> None:
+    """Load the filters, the lookups and the roles' specifications."""
+    plugins = __name__.rpartition(".plugin_utils.")[0]
+    for kind, names in (("filter", FILTERS), ("lookup", LOOKUPS)):
+        for name in names:
+            # One that cannot be loaded here matters to the tasks alone that need it, and they report it.
+            with contextlib.suppress(ImportError):
+                importlib.import_module(f"{plugins}.{kind}.{name}")
+    _role_variables.known_names()
