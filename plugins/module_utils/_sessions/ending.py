@@ -43,7 +43,8 @@ def open_sessions(path: str) -> t.List[Session]:
     log = Log()
     with open_logs(path) as files:
         for file in files:
-            log.feed(file.read_new())
+            for part in file.parts():
+                log.feed(part)
         sessions = list(log.open.values())
         live = sockets.live_sockets(ports_of(sessions))
     return still_open(sessions, live)
@@ -132,7 +133,8 @@ def _end_sessions(
     while True:
         settled = dry or time.monotonic() - started >= SETTLE
         for file in files:
-            log.feed(file.read_new())
+            for part in file.parts():
+                log.feed(part)
         if present is None:
             targets = [session for session in log.open.values() if is_meant(session)]
             if only_present:

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import math
 import os
 import re
 import typing as t
@@ -67,7 +66,10 @@ _COLLAPSE_RANGE = 0x08
 _LIFETIME = re.compile(r"([0-9]{1,10})-([0-9]{1,10})\Z")
 # On a full disk a line is written in part, and the next one comes right behind it. No field holds such a beginning.
 _TORN = re.compile(rb".+([SEK] [0-9]+\.[0-9]{3} [0-9]+ [0-9]+ [0-9]+ .*)", re.DOTALL)
-_NUMBER = re.compile(r"[0-9]{1,10}\Z")
+_KEY = re.compile(r"[0-9]{1,10} [0-9]{1,20} [0-9]{1,10}\Z")
+_MOMENT = re.compile(r"[0-9]{1,11}(\.[0-9]{1,6})?\Z")
+# The longest line of nginx's has some thousands. Of a longer one the end counts: a whole line may be behind a torn one.
+LINE_LIMIT = 1 << 15
 _TOKEN_ID = re.compile(r"[0-9a-f]{64}\Z")
 _ISSUED = re.compile(r"[0-9]{1,12}\Z")
 # By jwt.js, and what nginx makes of " and \ in a log
@@ -182,28 +184,33 @@ class Log:
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
+        """Read more of the log. What no nginx writes is passed over: a worker that was taken over can write anything."""
         lines = (self._rest + data).split(b"\n")
-        self._rest = lines.pop()
+        self._rest = lines.pop()[-LINE_LIMIT:]
         for line in lines:
+            line = line[-LINE_LIMIT:]
             torn = _TORN.match(line)
             line = torn.group(1) if torn else line.lstrip(b"\0")
-            fields = line.decode("utf-8", "replace").split(" ")
+            text = line.decode("utf-8", "replace")
+            # In a log nginx has \x and two digits for any other byte.
+            if not (text.isascii() and text.isprintable()):
+                continue
+            fields = text.split(" ")
+            if not _KEY.match(" ".join(fields[2:5])):
+                continue
             if fields[0] in (STARTED, KEPT) and _are_of(Start, fields):
                 self._start(Start(*fields), line)
             elif fields[0] == ENDED and _are_of(End, fields):
                 self._end(End(*fields))
 
     def _start(self, start: Start, line: bytes) -> None:
-        if not _NUMBER.match(start.worker):
+        if not _MOMENT.match(start.msec):
             return
         key = (start.worker, start.connection, start.request)
         if start.kind == KEPT and (self._is_over(key) or key in self.open):
             return
         pair: t.Optional[Pair] = None
         try:
-            started_at = float(start.msec)
-            if not math.isfinite(started_at):
-                return
             if not start.client.startswith("unix:"):
                 pair = (end_of(start.server, start.server_port), end_of(start.client, start.client_port))
         except ValueError:
@@ -214,15 +221,17 @@ class Log:
         # Two connections cannot have the same ends: the earlier one is over. One connection may have several requests
         # at a time (HTTP/2), each of which has its own end.
         if pair is not None:
-            for other in list(self._by_pair.get(pair, ())):
-                if other[:2] != key[:2]:
+            others = self._by_pair.get(pair, ())
+            # All of them are of one connection.
+            if next(iter(others), key)[:2] != key[:2]:
+                for other in list(others):
                     self._close(other)
         self._close(key)
         self._ended.discard(_text(key))
         self._ended_before.discard(_text(key))
         server_name, location = ("" if text == NONE else text for text in (start.server_name, start.location))
         lifetime = _lifetime(start.lifetime)
-        session = Session(key, started_at, pair, start.visitor, token, line, server_name, location, lifetime)
+        session = Session(key, float(start.msec), pair, start.visitor, token, line, server_name, location, lifetime)
         if start.token_id != NONE or start.subject != NONE:
             session = session._replace(
                 token_id=start.token_id if _TOKEN_ID.match(start.token_id) else "",
@@ -324,9 +333,6 @@ class LogFile:
                 return
             self._offset += len(part)
             yield part
-
-    def read_new(self) -> bytes:
-        return b"".join(self.parts())
 
     @property
     def offset(self) -> int:
@@ -470,7 +476,8 @@ def shorten(path: str, limit: int = LOG_LIMIT, wait: float = LOCK_WAIT) -> str:
         if not file.can_discard():
             return "kept"
         log = Log()
-        log.feed(file.read_new())
+        for part in file.parts():
+            log.feed(part)
         length = file.offset
         sessions = list(log.open.values())
         with contextlib.suppress(SocketError):

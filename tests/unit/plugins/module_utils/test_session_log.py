@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,13 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection
     secure,
     set_append_only,
 )
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import Log, shorten
-from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import Wanted, end_sessions, open_sessions
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import LINE_LIMIT, Log, shorten
+from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.ending import (
+    Ended,
+    Wanted,
+    end_sessions,
+    open_sessions,
+)
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="what is given away is root's")
 WORKER = 33
@@ -318,3 +324,65 @@ def test_a_session_whose_line_is_gone_is_known_on_unless_it_is_over() -> None:
     log.feed(start(2).encode())
     log.keep(session)
     assert [one.key[1] for one in log.open.values()] == ["2"]
+
+
+def test_a_line_without_an_end_takes_neither_memory_nor_time_and_hides_no_line() -> None:
+    log = Log()
+    for _part in range(64):
+        log.feed(b"x" * (1 << 20))
+        assert len(log._rest) <= LINE_LIMIT
+    log.feed(start(1).encode())
+    assert [session.key[1] for session in log.open.values()] == ["1"]
+    # In one part, too
+    log.feed(b"E " + b"9" * (1 << 20) + start(2, 50002).encode())
+    assert [session.key[1] for session in log.open.values()] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("1800000000.123", "1e300"),
+        ("1800000000.123", "-1"),
+        ("1800000000.123", "nan"),
+        (" 7 1 ", " 7\x1b]0;x\x07 1 "),
+        (" 7 1 ", " 7_0 1 "),
+        (" 7 1 ", " 7 " + "1" * 11 + " "),
+        ("198.51.100.9", "\x1b[31m198.51.100.9"),
+        ("198.51.100.9", "\u009b31m198.51.100.9"),
+        ("198.51.100.9", "198.51.100.9\r"),
+    ],
+)
+def test_what_nginx_never_writes_is_no_session_and_no_end(field: str, value: str) -> None:
+    """A worker that was taken over can write to the log. What it writes is shown to operators and applications."""
+    log = Log()
+    assert field in start(7)
+    log.feed(start(7).replace(field, value).encode())
+    assert not log.open
+    log.feed(b"E 1800000001.456 1 " + b"9" * 1000 + b" 1 101\n")
+    assert not log._ended
+
+
+def test_very_many_requests_of_one_connection_are_read_as_quickly_as_those_of_many(log: Path) -> None:
+    def seconds(lines: list[str]) -> float:
+        began = time.process_time()
+        Log().feed("".join(lines).encode())
+        return time.process_time() - began
+
+    many = [start(number, number % 60000 + 1) for number in range(8000)]
+    one = [start(1).replace(" 1 1 203", f" 1 {number} 203") for number in range(8000)]
+    assert seconds(one) < 5 * seconds(many) + 0.5
+
+
+def test_of_a_long_log_no_more_than_a_part_is_in_memory_at_a_time(
+    log: Path, sockets: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that nobody has shortened for days may be larger than the memory that the agent may have."""
+    text = (start(1) + f"E 1800000001.456 {os.getpid()} 1 1 101\n").encode()
+    log.write_bytes(text * ((6 << 20) // len(text)) + start(2, 50002).encode())
+    most = []
+    feed = Log.feed
+    monkeypatch.setattr(Log, "feed", lambda self, data: (most.append(len(data)), feed(self, data))[1])
+    assert [session.key[1] for session in open_sessions(str(log))] == ["2"]
+    assert end_sessions(str(log), Wanted(["another-token-16"])) == Ended()
+    assert shorten(str(log)) in ("collapsed", "punched", "kept")
+    assert len(most) > 12 and max(most) <= 1 << 20
