@@ -184,7 +184,7 @@ class Log:
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
-        """Read more of the log. What no nginx writes is passed over: a worker that was taken over can write anything."""
+        """Read more of the log. What nginx never writes is passed over: a worker that was taken over may write it."""
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()[-LINE_LIMIT:]
         for line in lines:
