@@ -329,11 +329,10 @@ class TokenStore(OwedRecords, TokenWriter):
         """Whether the file could be moved. Where not, on a full disk for example, it is to be removed all the same."""
         try:
             files.move(name, name, self.fd, folder)
-        except FileNotFoundError:
-            raise
+            # Two names of one file stay as they are: somebody has linked a removed token back.
+            return os.stat(name, dir_fd=folder, follow_symlinks=False).st_nlink == 1 or not self._is_there(name)
         except OSError:
             return False
-        return True
 
     def quarantine(self, names: t.Sequence[str], owed: bool = False) -> Gone:
         """Take token files out of the gate's sight without losing what they hold."""

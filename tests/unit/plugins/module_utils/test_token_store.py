@@ -31,6 +31,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record impor
     fingerprint,
     is_token,
 )
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.writing import STAGING
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
 
@@ -594,3 +595,14 @@ def test_a_killed_run_leaves_no_half_written_token_and_no_rest(path: Path, tmp_p
             store.remove([token.name for token in store.scan()[0]])
     assert seen_rest, "no kill met a run in the middle of its work; the test proves nothing"
     assert names(path) == []
+
+
+def test_a_token_that_was_linked_back_out_of_the_removed_ones_is_removed_again(path: Path) -> None:
+    """To move one name of a file over another of its names is no change, and no error."""
+    with open_store(str(path)) as store:
+        store.create([ONE, TWO], Attributes())
+        assert store.take_away([ONE], owed=True).removed == [ONE]
+        os.link(path / ENDED / ONE, path / ONE)
+        assert store.take_away([ONE, TWO], owed=True).removed == [ONE, TWO]
+        assert names(path) == [ENDED]
+        assert [record.is_token_again for record in store.owed()] == [False, False]
