@@ -126,9 +126,12 @@ class Connection:
             return _connected(socket.AF_UNIX, self.endpoint.socket, until)
         problem: t.Optional[OSError] = None
         where = (self.endpoint.host, self.endpoint.port)
-        for family, _kind, _protocol, _name, address in socket.getaddrinfo(*where, type=socket.SOCK_STREAM):
+        found = socket.getaddrinfo(*where, type=socket.SOCK_STREAM)
+        for left, (family, _kind, _protocol, _name, address) in zip(range(len(found), 0, -1), found):
+            now = time.monotonic()
             try:
-                plain = _connected(family, address, until)
+                # One that does not answer leaves some time for those behind it.
+                plain = _connected(family, address, now + (until - now) / left)
             except OSError as error:
                 problem = error
                 continue
