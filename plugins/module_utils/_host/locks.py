@@ -28,6 +28,10 @@ WAIT = 60.0
 # Up to version 1.0 a run locked the folder or the log itself, and one may still be under way during an upgrade. What it
 # locks at a time takes less than this. It cannot be waited for any longer: that lock anybody may hold, for ever.
 FORMER_WAIT = 1.0
+# A program that works all the time would wait a second each time for one that is held for ever. It does so once in this.
+FORMER_AGAIN = 3600.0
+# Files and folders whose former lock could not be had, by device and inode, and until when none waits for it
+_held: t.Dict[t.Tuple[int, int], float] = {}
 PAUSE = 0.02
 
 
@@ -98,6 +102,15 @@ def _wait(handle: int, kind: int, seconds: float) -> bool:
     return True
 
 
+def _wait_for_former(handle: int, kind: int) -> None:
+    found = os.fstat(handle)
+    identity, now = (found.st_dev, found.st_ino), time.monotonic()
+    for one in [one for one, until in _held.items() if until <= now]:
+        del _held[one]
+    if not _wait(handle, kind, 0.0 if identity in _held else FORMER_WAIT):
+        _held.setdefault(identity, now + FORMER_AGAIN)
+
+
 def take(handle: int, wait: float = WAIT) -> bool:
     """Lock an open file or folder itself, until it is closed; False while another process has it.
 
@@ -147,7 +160,7 @@ def hold(
             holder = ". It is held by " + ", ".join(by) if by else ""
             raise LockError(f"{path} is locked by another run; it did not end within {wait:g} seconds{holder}")
         if os.geteuid() == 0:
-            _wait(former, kind, FORMER_WAIT)
+            _wait_for_former(former, kind)
         yield
     except OSError as error:
         if lock != -1:

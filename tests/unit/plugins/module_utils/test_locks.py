@@ -47,6 +47,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place.parent.mkdir()
     monkeypatch.setattr(_locks, "PLACE", str(place))
     monkeypatch.setattr(_locks, "FORMER_WAIT", 0.1)
+    monkeypatch.setattr(_locks, "_held", {})
     return place
 
 
@@ -276,3 +277,26 @@ def test_a_work_folder_is_in_use_until_its_descriptor_is_closed(folder: Path) ->
         assert take(second, wait=0)
     finally:
         os.close(second)
+
+
+@as_root
+def test_a_former_lock_that_is_held_for_ever_is_waited_for_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of nginx has the session log's descriptor: it must not slow down each reading of the log."""
+    monkeypatch.setattr(_locks, "FORMER_WAIT", 0.3)
+    handle, other = (os.open(folder, os.O_RDONLY) for _number in range(2))
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        taken = []
+        for _number in range(3):
+            began = time.monotonic()
+            with hold(handle, str(folder), shared=True):
+                taken.append(time.monotonic() - began >= 0.3)
+        assert taken == [True, False, False]
+        # Much later it is waited for again.
+        monkeypatch.setattr(_locks, "_held", dict.fromkeys(_locks._held, 0.0))
+        began = time.monotonic()
+        with hold(handle, str(folder), shared=True):
+            assert time.monotonic() - began >= 0.3
+    finally:
+        os.close(handle)
+        os.close(other)
