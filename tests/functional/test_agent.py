@@ -1043,3 +1043,24 @@ def test_without_inotify_a_removal_in_the_tick_of_the_last_look_is_seen(gate: Ga
     (gate.store / token(1)).unlink()
     os.utime(gate.store, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert watch.look().gone == {token(1)}
+
+
+def test_a_long_log_is_no_silence_to_systemd(gate: Gate) -> None:
+    """Of some hundred MiB the reading takes longer than the watchdog waits."""
+    line = f"S {time.time():.3f} {os.getpid()} 1 1 127.0.0.1 1 127.0.0.1 2 127.0.0.1 {token(1)}\n"
+    line += f"E {time.time():.3f} {os.getpid()} 1 1 101\n"
+    agent = gate.agent(log_limit=1 << 20)
+    try:
+        agent.turn()
+        gate.write(line * ((6 << 20) // len(line)))
+        pings: list[int] = []
+        agent.ping = lambda: pings.append(1)
+        agent.turn()
+        few = len(pings)
+        time.sleep(0.2)
+        pings.clear()
+        agent.turn()
+        # As it is read, and as it is shortened
+        assert max(few, len(pings)) >= 12
+    finally:
+        agent.close()

@@ -93,7 +93,7 @@ class LogWatch:
         moment = time.monotonic()
         if self.follower.size > self.limit and moment >= self._next_shortening:
             self._next_shortening = moment + SHORTEN_PAUSE
-            done = shorten(self.path, self.limit, self.lock_wait)
+            done = shorten(self.path, self.limit, self.lock_wait, self.follower.progress)
             self._note("shortening", LEFT_LONG.get(done, ""))
             self._has_changed = True
 

@@ -38,6 +38,8 @@ class Follower:
         self._log = Log(self._started)
         # Set it before the first reading: that is of what somebody may have seen before.
         self.watcher: t.Optional[Watcher] = None
+        # Called again and again while a long log is read
+        self.progress: t.Callable[[], None] = lambda: None
 
     @property
     def open(self) -> t.Mapping[t.Tuple[str, str, str], Session]:
@@ -65,7 +67,7 @@ class Follower:
             else:
                 for file, place in zip(files, places):
                     file.resume(t.cast(_Place, place).offset)
-                    _feed(self._log, file, self._started)
+                    self._feed(self._log, file, self._started)
             self._places = {_identity(file): _Place(file.offset, _before(file)) for file in files}
             self.size = os.fstat(files[-1].fd).st_size - files[-1].data_start()
         # Of two logs the second may hold the end of a session of the first.
@@ -78,7 +80,7 @@ class Follower:
         started: t.List[Session] = []
         log = Log(started, self.watcher, is_again=True)
         for file in files:
-            _feed(log, file, started)
+            self._feed(log, file, started)
         log.is_again = False
         lost = [one for key, one in self._log.open.items() if key not in log.open]
         pairs = {one.pair for one in lost if one.pair is not None}
@@ -89,6 +91,12 @@ class Follower:
                 log.keep(one)
         self._log, self._started = log, started
 
+    def _feed(self, log: Log, file: LogFile, started: t.List[Session]) -> None:
+        for part in file.parts():
+            self.progress()
+            log.feed(part)
+            started[:] = [one for one in started if log.open.get(one.key) is one]
+
     def _place_of(self, file: LogFile) -> t.Optional[_Place]:
         """Where to go on; None where the file is not what it was."""
         place = self._places.get(_identity(file))
@@ -96,12 +104,6 @@ class Follower:
             # A new one, after those that were read: nothing of it is known yet.
             return _Place(0, b"") if self._places else None
         return place if _at(file.fd, place.offset) == place.mark else None
-
-
-def _feed(log: Log, file: LogFile, started: t.List[Session]) -> None:
-    for part in file.parts():
-        log.feed(part)
-        started[:] = [one for one in started if log.open.get(one.key) is one]
 
 
 def _identity(file: LogFile) -> t.Tuple[int, int]:

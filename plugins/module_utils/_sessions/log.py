@@ -462,8 +462,10 @@ def open_logs(path: str, wait: float = LOCK_WAIT) -> t.Iterator[t.List[LogFile]]
         yield [*found, main]
 
 
-def shorten(path: str, limit: int = LOG_LIMIT, wait: float = LOCK_WAIT) -> str:
-    """Bound the log; return what was done. Open sessions stay in it."""
+def shorten(
+    path: str, limit: int = LOG_LIMIT, wait: float = LOCK_WAIT, progress: t.Callable[[], None] = lambda: None
+) -> str:
+    """Bound the log; return what was done. Open sessions stay in it. ``progress`` is called while a long one is read."""
     try:
         file = LogFile(path, shorten=True, wait=wait)
     except MissingLog:
@@ -477,6 +479,7 @@ def shorten(path: str, limit: int = LOG_LIMIT, wait: float = LOCK_WAIT) -> str:
             return "kept"
         log = Log()
         for part in file.parts():
+            progress()
             log.feed(part)
         length = file.offset
         sessions = list(log.open.values())
