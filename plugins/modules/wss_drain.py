@@ -184,10 +184,13 @@ def drain(params: t.Mapping[str, t.Any], check_mode: bool) -> t.Dict[str, t.Any]
 
 def undrain(path: str, check_mode: bool) -> t.Dict[str, t.Any]:
     """Accept new sessions again."""
-    if check_mode:
-        return {"changed": os.path.lexists(path)}
-    # The agent ends nothing more from that moment.
-    return {"changed": files.remove(path)}
+    # nginx heeds a link to a file as well. The link goes, and what it points to stays.
+    is_link = os.path.islink(path)
+    is_there = is_link or files.check(path)
+    if not check_mode and is_there:
+        # The agent ends nothing more from that moment.
+        (os.unlink if is_link else files.remove)(path)
+    return {"changed": is_there}
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ PLAYBOOK = Path(__file__).resolve().parents[2] / "playbooks" / "undrain.yml"
 ANSIBLE = Path(os.environ.get("WSSGATE_TEST_ANSIBLE", sys.executable)).with_name("ansible-playbook")
 
 
-def undrain(folder: Path, *arguments: str) -> str:
+def undrain(folder: Path, *arguments: str, fails: bool = False) -> str:
     inventory = folder / "inventory"
     inventory.write_text(
         "[wss_proxies]\none ansible_connection=local ansible_become=false "
@@ -31,7 +31,7 @@ def undrain(folder: Path, *arguments: str) -> str:
         check=False,
         timeout=120,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout
 
 
@@ -41,6 +41,15 @@ def test_what_undrain_did_is_told_in_one_sentence(tmp_path: Path) -> None:
     assert "one would take new sessions again." in undrain(tmp_path, "--check") and drain.exists()
     assert "one takes new sessions again." in undrain(tmp_path) and not drain.exists()
     assert "one was not drained: it takes new sessions." in undrain(tmp_path)
+
+
+def test_a_folder_in_the_place_of_the_file_is_not_removed(tmp_path: Path) -> None:
+    """A path that somebody has mistyped, for example: that of the configuration."""
+    precious = tmp_path / "drain" / "nginx.conf"
+    precious.parent.mkdir()
+    precious.touch()
+    assert "is not a regular file" in undrain(tmp_path, fails=True)
+    assert precious.exists()
 
 
 def test_undrain_takes_back_what_a_killed_run_has_left_at_the_balancers() -> None:

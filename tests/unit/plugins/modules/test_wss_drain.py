@@ -119,6 +119,21 @@ def test_undrain_removes_the_file(host: Host) -> None:
     assert not host.drain(state="absent")["changed"]
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_undrain_takes_a_link_away_and_no_folder(host: Host, check: bool) -> None:
+    target = host.flag.with_name("target")
+    target.touch()
+    host.flag.symlink_to(target)
+    assert host.drain(state="absent", check=check)["changed"]
+    assert (host.flag.is_symlink(), target.exists()) == (check, True)
+    host.flag.unlink(missing_ok=True)
+    host.flag.mkdir()
+    (host.flag / "precious").touch()
+    result = host.drain(state="absent", check=check)
+    assert result["failed"] and f"{host.flag} is not a regular file: remove it first" in result["msg"]
+    assert (host.flag / "precious").exists()
+
+
 def test_where_nobody_is_connected_nothing_is_ordered(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wss_drain, "clients_of", lambda *_arguments: None)
     result = host.drain(rate=50)
