@@ -28,7 +28,7 @@ WAIT = 60.0
 # Up to version 1.0 a run locked the folder or the log itself, and one may still be under way during an upgrade. What it
 # locks at a time takes less than this. It cannot be waited for any longer: that lock anybody may hold, for ever.
 FORMER_WAIT = 1.0
-# A program that works all the time would wait a second each time for one that is held for ever. It does so once in this.
+# A program that works all the time would wait a second each time for one that is held for ever. It waits once in this.
 FORMER_AGAIN = 3600.0
 # Files and folders whose former lock could not be had, by device and inode, and until when none waits for it
 _held: t.Dict[t.Tuple[int, int], float] = {}

@@ -465,7 +465,7 @@ def open_logs(path: str, wait: float = LOCK_WAIT) -> t.Iterator[t.List[LogFile]]
 def shorten(
     path: str, limit: int = LOG_LIMIT, wait: float = LOCK_WAIT, progress: t.Callable[[], None] = lambda: None
 ) -> str:
-    """Bound the log; return what was done. Open sessions stay in it. ``progress`` is called while a long one is read."""
+    """Bound the log; return what was done. Open sessions stay in it. ``progress`` is called while it is read."""
     try:
         file = LogFile(path, shorten=True, wait=wait)
     except MissingLog:
