@@ -327,7 +327,6 @@ def test_a_run_killed_at_any_step_is_made_good_by_the_next(host, port):
         host.settings(old),
         host.settings(new),
         lambda: (host.get(port), host.snapshot(content_only=True)),
-        changed_mind=True,
     )
     assert steps > 25
     assert host.get(port) == "new"

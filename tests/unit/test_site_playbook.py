@@ -57,3 +57,22 @@ def test_a_hub_is_asked_where_there_is_one(variables: t.Dict[str, t.Any], is_ask
     condition = condition_of("See that the gate can use the hub")
     templar = Templar(loader=DataLoader(), variables={"groups": {}, **variables})
     assert templar.template(trust_as_template("{{ " + condition + " }}")) is is_asked
+
+
+@pytest.mark.parametrize(
+    "value, is_taken",
+    [
+        *((value, True) for value in (1, 25, "2", "1%", "25%", "100%")),
+        *((value, False) for value in (0, -1, 1.5, "half", "", "0%", "101%", "25 %", True, None, [1])),
+    ],
+)
+def test_how_many_gates_get_a_change_at_once_is_a_number_or_a_share(value: t.Any, is_taken: bool) -> None:
+    with open(ROOT / "playbooks/site.yml", encoding="utf-8") as stream:
+        (condition,) = [
+            task["ansible.builtin.assert"]["that"]
+            for play in yaml.safe_load(stream)
+            for task in play.get("pre_tasks", [])
+            if task["name"] == "Check how many gates get a change at once"
+        ]
+    templar = Templar(loader=DataLoader(), variables={"wssgate_serial": value})
+    assert templar.template(trust_as_template("{{ " + condition + " }}")) is is_taken

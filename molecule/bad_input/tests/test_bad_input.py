@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lib import wire
+from lib.molecule.modules import Run, run_playbook
 
+SCENARIO = Path(__file__).parents[1]
+HOST = "wssgate-bad_input-debian12"
 SERVER: dict[str, Any] = {
     "name": "wcs",
     "server_names": ["wcs.example.com"],
@@ -99,26 +101,12 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
             "nginx_allow_restart is 'maybe'; it must be true or false",
         ),
     ),
-    "a directive that nginx does not know": (
-        {"wss_proxy_servers": [{**SERVER, "extra_directives": "lisen 444;"}]},
-        ('unknown directive "lisen"', "/etc/nginx/wssgate.d/server_wcs.conf:", "nothing was changed"),
-    ),
 }
 
 
-def play(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["ansible-playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], name, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-
-
-def output_of(run: subprocess.CompletedProcess[str]) -> str:
+def output_of(run: Run) -> str:
     """All of its output, without the line breaks that it was laid out with."""
-    return " ".join((run.stdout + run.stderr).split())
+    return " ".join(run.text.split())
 
 
 def state(host: Any) -> str:
@@ -129,39 +117,62 @@ def state(host: Any) -> str:
     )
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_named_and_changes_nothing(host, mistake):
-    variables, words = MISTAKES[mistake]
+@pytest.fixture(scope="module")
+def asked(host: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, bool]:
+    """One run with all mistakes, and whether the host was as before: each is asked for by another name of the host."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    names = {f"mistake{number}": variables for number, (variables, _words) in enumerate(MISTAKES.values())}
+    common = {"ansible_connection": "community.docker.docker", "ansible_host": HOST}
+    hosts = {name: common | variables for name, variables in names.items()}
+    inventory = folder / "inventory.json"
+    inventory.write_text(json.dumps({"wss_proxies": {"children": {"mistakes": {"hosts": hosts}}}}))
     before = state(host)
-    run = play("wssgate.nginx.site", "-e", json.dumps(variables))
-    output = output_of(run)
-    assert run.returncode != 0, output[-2000:]
-    for word in words:
-        assert word in output, output[-2000:]
-    assert "hidden words" not in output
-    assert "changed=0" in output
+    run = run_playbook("wssgate.nginx.site", folder, "-i", str(inventory), wssgate_hosts="mistakes")
+    return run, state(host) == before
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_and_changes_nothing(asked: tuple[Run, bool], mistake: str) -> None:
+    run, is_as_before = asked
+    name = f"mistake{[*MISTAKES].index(mistake)}"
+    assert run.stats(name)["failures"] == 1 and run.stats(name)["changed"] == 0, run.text[-3000:]
+    told = " ".join(run.result(name)["msg"].split())
+    for word in MISTAKES[mistake][1]:
+        assert word in told
+    assert run.returncode != 0 and "hidden words" not in run.text
+    assert is_as_before
+
+
+def test_a_directive_that_nginx_does_not_know_is_named_with_its_line_and_changes_nothing(host, tmp_path):
+    before = state(host)
+    server = {**SERVER, "extra_directives": "# a remark\nlisen 444;"}
+    run = run_playbook("wssgate.nginx.site", tmp_path, wss_proxy_servers=[server])
+    told = " ".join(run.result(HOST)["msg"].split())
+    found = re.search(r'unknown directive "lisen" in /etc/nginx/wssgate\.d/server_wcs\.conf:(\d+)', told)
+    assert run.returncode != 0 and found, run.text[-3000:]
+    assert int(found[1]) > 10 and "nothing was changed" in told
+    assert run.stats(HOST)["changed"] == 0
     assert state(host) == before
 
 
-def test_an_operating_system_that_nobody_wrote_for_is_refused_by_name(host):
+def test_an_operating_system_that_nobody_wrote_for_is_refused_by_name(host, tmp_path):
     before = state(host)
-    run = play(str(Path(__file__).parent.parent / "unsupported.yml"))
+    run = run_playbook(str(SCENARIO / "unsupported.yml"), tmp_path)
     assert run.returncode != 0
     assert "9front is not supported: this collection knows the families " in output_of(run)
     assert state(host) == before
 
 
-def test_without_a_token_store_the_gate_that_would_refuse_everybody_is_not_made(host):
+def test_without_a_token_store_the_gate_that_would_refuse_everybody_is_not_made(host, tmp_path):
     before = state(host)
-    run = play(str(Path(__file__).parent.parent / "without_store.yml"))
+    run = run_playbook(str(SCENARIO / "without_store.yml"), tmp_path)
     assert run.returncode != 0
-    assert "/srv/no-tokens is no folder on" in output_of(
-        run
-    ) and "run role wssgate.nginx.token_store before this one" in output_of(run)
+    assert "/srv/no-tokens is no folder on" in output_of(run)
+    assert "run role wssgate.nginx.token_store before this one" in output_of(run)
     assert state(host) == before
 
 
-def test_a_port_taken_by_another_process_is_told_in_nginx_s_words_and_the_old_gate_serves_on(host, gate):
+def test_a_port_taken_by_another_process_is_told_in_nginx_s_words_and_the_old_gate_serves_on(host, gate, tmp_path):
     host.check_output("systemd-run --unit=squatter python3 -m http.server --bind 0.0.0.0 9443")
     host.check_output(
         "sh -c 'for i in $(seq 50); do ss -Hltn sport = :9443 | grep -q . && exit 0; sleep 0.1; done; exit 1'"
@@ -170,7 +181,7 @@ def test_a_port_taken_by_another_process_is_told_in_nginx_s_words_and_the_old_ga
     configuration = "cat /etc/nginx/nginx.conf /etc/nginx/wssgate.d/* | sha256sum"
     before = host.check_output(configuration)
     try:
-        run = play("wssgate.nginx.site", "-e", json.dumps({"wss_proxy_servers": [server], "nginx_live_timeout": 4}))
+        run = run_playbook("wssgate.nginx.site", tmp_path, wss_proxy_servers=[server], nginx_live_timeout=4)
         output = output_of(run)
         assert run.returncode != 0
         assert "bind() to 0.0.0.0:9443 failed (98: Address already in use)" in output, output[-2000:]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from conftest import ONE, STORE, TWO, fingerprint, store
 
-testinfra_hosts = ["ansible://wssgate-tokens-debian12"]
+testinfra_hosts = ["ansible://wssgate-tokens-debian13"]
 
 
 def test_a_second_call_changes_nothing(wss_token):

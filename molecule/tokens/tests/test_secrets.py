@@ -12,7 +12,7 @@ from conftest import ONE, STORE, TWO, fingerprint
 
 from lib.molecule import modules
 
-testinfra_hosts = ["ansible://wssgate-tokens-debian12"]
+testinfra_hosts = ["ansible://wssgate-tokens-debian13"]
 SESSION_LOG = "/var/log/nginx/wssgate/sessions.log"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +16,6 @@ from lib.molecule.gate import Gate
 from lib.molecule.nginx_host import NginxHost
 
 CONVERGE = Path(__file__).resolve().parents[1] / "converge.yml"
-CERTIFICATE = """
-    mkdir -p /etc/nginx/certificates/test; cd /etc/nginx/certificates/test
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=test -days 1 \
-        -keyout privkey.new -out fullchain.new 2>/dev/null
-    mv privkey.new privkey.pem; mv fullchain.new fullchain.pem
-"""
-TLS = "ssl_certificate certificates/test/fullchain.pem; ssl_certificate_key certificates/test/privkey.pem;"
 
 
 @pytest.fixture
@@ -63,20 +55,7 @@ def deploy(nginx: NginxHost, **variables: Any) -> tuple[int, str]:
     return finished.returncode, " ".join((finished.stdout + finished.stderr).replace('\\"', '"').split())
 
 
-# -- through the roles -------------------------------------------------------------------------------------------------
-
-
-def test_bad_extra_directives_fail_with_file_and_line_and_change_nothing(nginx: NginxHost) -> None:
-    nginx.apply(nginx.with_server("127.0.0.1:9001", name="by_hand"))
-    nginx.apply(nginx.files)
-    before, workers = nginx.snapshot(), nginx.pids("worker process")
-    status, output = deploy(nginx, nginx_http_extra_directives="# a remark\nlisten_to_me on;")
-    assert status == 2
-    told = re.search(r'unknown directive "listen_to_me" in /etc/nginx/nginx\.conf:(\d+)', output)
-    assert told, output
-    assert int(told.group(1)) > nginx.main[: nginx.main.index("http {")].count("\n")
-    assert nginx.snapshot() == before
-    assert nginx.pids("worker process") == workers
+# -- through the roles; what nginx refuses is scenario bad_input's business --------------------------------------------
 
 
 def test_a_server_taken_out_of_the_inventory_loses_its_file_and_nothing_else_changes(nginx: NginxHost) -> None:
@@ -110,34 +89,7 @@ def test_a_server_taken_out_of_the_inventory_loses_its_file_and_nothing_else_cha
         nginx.sh("rm /etc/nginx/conf.d/theirs.conf /etc/nginx/wssgate.d/theirs.conf")
 
 
-# -- killed, and what cannot become live -------------------------------------------------------------------------------
-
-
-def test_a_run_killed_before_any_step_is_made_good_by_the_next(nginx: NginxHost) -> None:
-    if "debian12" in nginx.gate.name:
-        pytest.skip("it takes long, and nothing in it depends on the system; once is enough")
-    old = nginx.with_server("127.0.0.1:9001", "old")
-    new = nginx.with_server("127.0.0.1:9001", "new", name="more") | {"nginx.conf": nginx.main + "# more\n"}
-    # All of it in one go on the host: it takes some hundred runs.
-    result = nginx.request(instead_of=nginx.settings(old), settings=nginx.settings(new), port=9001)
-    assert result["steps"] > 25
-
-
-def test_a_port_of_another_process_fails_with_nginxs_words_and_the_old_configuration_serves(nginx: NginxHost) -> None:
-    nginx.apply(nginx.with_server("127.0.0.1:9001"))
-    before = nginx.snapshot()
-    nginx.sh("systemd-run --unit taken python3 -m http.server --bind 127.0.0.1 9002")
-    nginx.wait_for("ss -ltn | grep -q 127.0.0.1:9002")
-    try:
-        result = nginx.attempt(nginx.with_server("127.0.0.1:9002", "new"))
-    finally:
-        nginx.sh("systemctl stop taken")
-    assert result["failed"] and "still could not bind()" in result["msg"]
-    assert "127.0.0.1:9002 failed (98: Address already in use)" in result["nginx_output"]
-    assert nginx.snapshot() == before and nginx.get(9001) == "hello"
-    assert not nginx.apply(nginx.with_server("127.0.0.1:9001"))["changed"]
-    # And once it is free, it is taken.
-    assert nginx.apply(nginx.with_server("127.0.0.1:9002", "new"))["changed"] and nginx.get(9002) == "new"
+# -- what cannot become live; more of that, kills among it, is in tests/functional/test_transaction.py -----------------
 
 
 def test_a_listener_that_widens_is_rolled_back_or_restarted_when_that_is_allowed(nginx: NginxHost) -> None:
@@ -154,16 +106,6 @@ def test_a_listener_that_widens_is_rolled_back_or_restarted_when_that_is_allowed
     assert int(nginx.sh("systemctl show --value --property MainPID nginx")) == nginx.master
     # Back again: the other way round nginx can't do it either.
     assert nginx.apply(narrow, allow_restart=True)["restarted"]
-
-
-def test_workers_that_die_at_once_are_rolled_back(nginx: NginxHost) -> None:
-    nginx.apply(nginx.with_server("127.0.0.1:9001"))
-    before = nginx.snapshot()
-    result = nginx.attempt(
-        nginx.files | {"nginx.conf": nginx.main.replace("\nevents", "\nworking_directory /nowhere;\nevents")}
-    )
-    assert result["failed"] and 'chdir("/nowhere") failed' in result["msg"]
-    assert nginx.snapshot() == before and nginx.get(9001) == "hello"
 
 
 def test_a_listener_goes_while_sessions_are_open_on_it(nginx: NginxHost) -> None:
@@ -216,56 +158,6 @@ def test_a_dead_nginx_is_started_by_its_service(nginx: NginxHost, end: str) -> N
     assert result["started"] and not result["reloaded"]
     assert nginx.get(9001) == "hello"
     assert int(nginx.sh("systemctl show --value --property MainPID nginx")) == nginx.master
-
-
-def test_a_foreign_pid_file_does_not_mislead_the_reload(nginx: NginxHost) -> None:
-    nginx.sh("systemd-run --unit bystander sleep 600")
-    try:
-        bystander = nginx.sh("systemctl show --value --property MainPID bystander").strip()
-        nginx.sh(f"echo {bystander} > /run/nginx.pid")
-        result = nginx.apply(nginx.with_server("127.0.0.1:9001"))
-        assert result["reloaded"] and nginx.get(9001) == "hello"
-        assert any(f"names process {bystander}" in warning for warning in result["warnings"])
-        assert nginx.sh("systemctl is-active bystander").strip() == "active"
-    finally:
-        nginx.sh(f"systemctl stop bystander; echo {nginx.master} > /run/nginx.pid")
-
-
-# -- when a reload is due ----------------------------------------------------------------------------------------------
-
-
-def test_a_certificate_replaced_behind_ansibles_back_is_served_after_the_next_run(nginx: NginxHost) -> None:
-    nginx.sh(CERTIFICATE)
-    try:
-        files = nginx.with_server("127.0.0.1:9443 ssl", extra=TLS)
-        nginx.apply(files)
-        former = nginx.served_certificate(9443)
-        assert not nginx.apply(files)["changed"]
-        nginx.sh(CERTIFICATE)
-        assert nginx.served_certificate(9443) == former
-        result = nginx.apply(files)
-        assert result["reloaded"] and result["changed_files"] == []
-        assert result["reason"].startswith("/etc/nginx/certificates/test/")
-        assert nginx.served_certificate(9443) != former
-        assert not nginx.apply(files)["changed"]
-    finally:
-        nginx.sh("rm -r /etc/nginx/certificates")
-
-
-def test_a_play_that_fails_after_it_wrote_files_is_made_good_by_the_next(nginx: NginxHost) -> None:
-    """Another role's file, written before its play failed: no handler is left to reload for it."""
-    nginx.apply(nginx.files)
-    workers = nginx.pids("worker process")
-    nginx.sh("echo 'server { listen 127.0.0.1:9005; return 200 theirs; }' > /etc/nginx/conf.d/theirs.conf")
-    try:
-        assert nginx.get(9005) == ""
-        result = nginx.apply(nginx.files)
-        assert result["reloaded"] and nginx.get(9005) == "theirs"
-        assert not set(workers) & set(result["workers"])
-    finally:
-        nginx.sh("rm /etc/nginx/conf.d/theirs.conf")
-    # Its end is noticed as well, though what is gone has no time of change.
-    assert nginx.apply(nginx.files)["reloaded"] and nginx.get(9005) == ""
 
 
 def test_uninstalling_brings_back_what_the_package_had(nginx: NginxHost) -> None:

@@ -77,15 +77,12 @@ class NginxHost:
             "files": {path: (content, 0o644) for path, content in files.items()},
         } | settings
 
-    def request(self, **request: Any) -> dict[str, Any]:
-        # A file: a command line has its limits.
-        self.write(f"{COLLECTIONS}/request.json", json.dumps(request))
-        answer: dict[str, Any] = json.loads(self.sh(f"{RUNNER} {COLLECTIONS}/request.json"))
-        return answer
-
     def attempt(self, files: dict[str, str], **settings: Any) -> dict[str, Any]:
         """Run the transaction, whatever comes of it."""
-        return self.request(settings=self.settings(files, **settings))
+        # A file: a command line has its limits.
+        self.write(f"{COLLECTIONS}/settings.json", json.dumps(self.settings(files, **settings)))
+        answer: dict[str, Any] = json.loads(self.sh(f"{RUNNER} {COLLECTIONS}/settings.json"))
+        return answer
 
     def apply(self, files: dict[str, str], **settings: Any) -> dict[str, Any]:
         """Run the transaction, which has to work."""
@@ -111,9 +108,6 @@ class NginxHost:
             "cd /etc/nginx; find . -printf '%p %m %u:%g %l\\n' | sort; find . -type f -print0 | sort -z | "
             "xargs -0 sha256sum"
         )
-
-    def served_certificate(self, port: int) -> str:
-        return self.sh(f"openssl s_client -connect 127.0.0.1:{port} </dev/null 2>/dev/null | openssl x509")
 
     def wait_for(self, command: str, seconds: float = 10) -> None:
         deadline = time.monotonic() + seconds

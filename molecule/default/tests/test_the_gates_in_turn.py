@@ -71,24 +71,24 @@ def test_the_first_gate_answers_as_before(gate: Gate, spoilt):
 
 
 def test_a_good_change_reaches_the_first_gate_first(gates, spoilt, tmp_path):
-    for timeout in (66, 65):
-        run = run_site(tmp_path, nginx_keepalive_timeout=timeout, wssgate_serial=1)
-        assert run.returncode == 0, run.text
-        started = []
-        for host in gates:
-            assert f"keepalive_timeout {timeout}s;" in host.file("/etc/nginx/nginx.conf").content_string
-            worker = host.check_output("pgrep -n -f 'nginx: worker process$'")
-            # In ticks since the machine started, which both containers share
-            started.append(int(host.file(f"/proc/{worker}/stat").content_string.rpartition(")")[2].split()[19]))
-        assert started[0] < started[1]
+    run = run_site(tmp_path, nginx_keepalive_timeout=66, wssgate_serial=1)
+    assert run.returncode == 0, run.text
+    started = []
+    for host in gates:
+        assert "keepalive_timeout 66s;" in host.file("/etc/nginx/nginx.conf").content_string
+        worker = host.check_output("pgrep -n -f 'nginx: worker process$'")
+        # In ticks since the machine started, which both containers share
+        started.append(int(host.file(f"/proc/{worker}/stat").content_string.rpartition(")")[2].split()[19]))
+    # The first gate is looked at before the second one's turn, which takes half a second wherever it is.
+    assert started[1] - started[0] > os.sysconf("SC_CLK_TCK") / 2
 
 
-@pytest.mark.parametrize("serial", [0, "half"])
-def test_what_is_no_number_of_gates_is_told_before_anything_else(gates, serial, tmp_path):
-    run = run_site(tmp_path, wssgate_serial=serial)
+def test_what_is_no_number_of_gates_is_told_before_anything_else(gates, tmp_path):
+    """Which ones are none is asked in tests/unit/test_site_playbook.py."""
+    run = run_site(tmp_path, wssgate_serial="half")
     assert run.returncode != 0
     for host in gates:
-        assert f"wssgate_serial is {serial}: it has to be a number of gates" in run.result(name_of(host))["msg"]
+        assert "wssgate_serial is half: it has to be a number of gates" in run.result(name_of(host))["msg"]
         assert run.stats(name_of(host))["changed"] == 0
 
 
@@ -117,10 +117,11 @@ def test_roll_drains_a_gate_does_what_it_is_told_and_goes_on_to_the_next(gates, 
 @pytest.mark.parametrize(
     ("tasks", "told"),
     [
+        # Fails, and leaves the gate as it was.
         ("- ansible.builtin.command: /bin/false", "non-zero return code"),
         (
-            "- ansible.builtin.shell: sed -i 's/return 403/return 500/' /etc/nginx/wssgate.d/*.*"
-            " && nginx -s reload && sleep 1",
+            "- ansible.builtin.shell: cp -a /etc/nginx/wssgate.d /root/kept"
+            " && sed -i 's/return 403/return 500/' /etc/nginx/wssgate.d/*.* && nginx -s reload && sleep 1",
             "/wss answered 403 before and 500 now. The gates after it were left alone.",
         ),
     ],
@@ -133,7 +134,8 @@ def test_roll_stops_at_the_first_gate_that_is_worse_and_has_it_take_sessions_aga
         assert not gates[0].file("/etc/nginx/wssgate.drain").exists
         assert gates[1].check_output(LIVE) == before
     finally:
-        assert run_site(tmp_path).returncode == 0
+        put_back = "[ ! -d /root/kept ] || { rm -r /etc/nginx/wssgate.d && mv /root/kept /etc/nginx/wssgate.d; }"
+        gates[0].check_output(f"{put_back}; nginx -s reload")
 
 
 def test_roll_is_told_what_to_do(gates, tmp_path):
