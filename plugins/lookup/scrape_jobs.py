@@ -12,7 +12,7 @@ author:
   - wssgate contributors (@wssgate)
 description:
   - Returns the jobs of Prometheus for the gates of group C(wss_proxies) (or of C(wssgate_hosts)) that have
-    C(monitoring_enabled), and for the hosts of C(wss_balancers) and C(wss_hubs) that have
+    C(monitoring_enabled), and for the hosts of C(wss_balancers) and C(wss_hubs) that have this or
     C(monitoring_scrape_exporter_port). Jobs without a target are left out.
   - Reads variables alone, and connects to no host.
 options:

@@ -37,6 +37,31 @@ options:
       - Others of this collection in C(wssgate.d) are removed.
     type: dict
     default: {}
+  haproxy_private_files:
+    description:
+      - More files of C(wssgate.d), which hold secrets. They are root's alone, and no diff and no output shows them.
+    type: dict
+    default: {}
+  haproxy_pairs:
+    description:
+      - Files of C(wssgate.d) that are made of a certificate and its key. They are root's alone, too, and made anew
+        where the pair is another one.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Relative path of the file.
+        type: str
+        required: true
+      certificate_path:
+        description: File on the host with the certificate and those above it.
+        type: path
+        required: true
+      key_path:
+        description: File on the host with its key.
+        type: path
+        required: true
   haproxy_binary:
     description: The program.
     type: path
@@ -178,6 +203,7 @@ from ..module_utils._balancer.transaction import (
     Settings,
     Transaction,
 )
+from ..module_utils._host import files
 from ..module_utils._host.error import HostError
 
 
@@ -186,6 +212,17 @@ def argument_spec() -> t.Dict[str, t.Any]:
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "haproxy_directory": {"type": "path", "default": "/etc/haproxy"},
         "haproxy_files": {"type": "dict", "default": {}},
+        "haproxy_private_files": {"type": "dict", "default": {}, "no_log": True},
+        "haproxy_pairs": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "name": {"type": "str", "required": True},
+                "certificate_path": {"type": "path", "required": True},
+                "key_path": {"type": "path", "required": True, "no_log": False},
+            },
+        },
         "haproxy_binary": {"type": "path", "default": "/usr/sbin/haproxy"},
         "haproxy_service": {"type": "str", "default": "haproxy"},
         "haproxy_pid_file": {"type": "path", "default": "/run/haproxy.pid"},
@@ -216,6 +253,7 @@ def settings_of(given: t.Dict[str, t.Any], check: bool) -> Settings:
     present = given["state"] == "present"
     if present and HAPROXY_FILE not in given["haproxy_files"]:
         raise HostError(f"haproxy_files has no {HAPROXY_FILE}")
+    secrets, lacking = secret_files(given) if present else ({}, [])
     return Settings(
         haproxy=HAProxy(
             given["haproxy_binary"],
@@ -229,7 +267,9 @@ def settings_of(given: t.Dict[str, t.Any], check: bool) -> Settings:
         keepalived=Keepalived(
             given["keepalived_binary"], given["keepalived_directory"], KEEPALIVED_FILE, given["keepalived_service"]
         ),
-        haproxy_files={name: str(text) for name, text in given["haproxy_files"].items()} if present else {},
+        haproxy_files={**{name: str(text) for name, text in given["haproxy_files"].items()}, **secrets}
+        if present
+        else {},
         keepalived_files={KEEPALIVED_FILE: given["keepalived_content"]}
         if present and given["keepalived_content"]
         else {},
@@ -241,7 +281,25 @@ def settings_of(given: t.Dict[str, t.Any], check: bool) -> Settings:
         addresses=given["addresses"] if present and given["keepalived_content"] else (),
         peers=given["peers"],
         enabled=given["enabled"] and present,
+        private=frozenset(secrets),
+        lacking=lacking,
     )
+
+
+def secret_files(given: t.Dict[str, t.Any]) -> t.Tuple[t.Dict[str, str], t.List[str]]:
+    """Files that root alone may read, by their paths, and those of the host that are missing for them."""
+    found = {name: str(text) for name, text in given["haproxy_private_files"].items()}
+    lacking: t.List[str] = []
+    for pair in given["haproxy_pairs"]:
+        texts = []
+        for path in (pair["certificate_path"], pair["key_path"]):
+            # A certificate may be a link, as certbot's is.
+            content = files.read(path, follow=True)
+            if content is None:
+                lacking.append(path)
+            texts.append((content or b"").decode("utf-8", "replace").strip() + "\n")
+        found[pair["name"]] = "".join(texts)
+    return found, lacking
 
 
 def main() -> None:

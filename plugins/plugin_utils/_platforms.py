@@ -61,6 +61,16 @@ FAMILIES: t.Dict[str, Platform] = {
                 "metrics": "the host's own (/metrics/node)",
             },
         },
+        # And on a hub.
+        "monitoring_hub": {
+            "redis_exporter": {
+                "package": "prometheus-redis-exporter",
+                "unit": "prometheus-redis-exporter.service",
+                "program": "/usr/bin/prometheus-redis-exporter",
+                "metrics": "the hub's (redis_up, redis_memory_used_bytes and so on)",
+            },
+            "front": {"package": "haproxy", "unit": "haproxy.service", "program": "/usr/sbin/haproxy"},
+        },
         # What is put on the hosts of wss_monitors, by role monitoring.
         "monitor_packages": ["prometheus", "prometheus-alertmanager"],
         # What the agent writes metrics by, and reads certificates.
@@ -120,6 +130,16 @@ FAMILIES: t.Dict[str, Platform] = {
                 "program": "/usr/bin/node_exporter",
                 "metrics": "the host's own (/metrics/node)",
             },
+        },
+        # No package is there that knows a hub.
+        "monitoring_hub": {
+            "redis_exporter": {
+                "package": "",
+                "unit": "",
+                "program": "",
+                "metrics": "the hub's (redis_up, redis_memory_used_bytes and so on)",
+            },
+            "front": {"package": "haproxy", "unit": "haproxy.service", "program": "/usr/sbin/haproxy"},
         },
         "monitor_packages": [],
         # In EPEL, the first of them.

@@ -9,9 +9,9 @@ import ipaddress
 import re
 import typing as t
 
-from . import _role_variables
+from . import _metrics_port, _role_variables
 
-GROUPS = {"wss_balancers": "balancer", "wss_hubs": "hub"}
+GROUPS = {group: kind for kind, group in _metrics_port.GROUPS.items()}
 # Those of a gate, the option that switches each on, and whether it is on where metrics are.
 GATE_SOURCES = {
     "log": "monitoring_enabled",
@@ -23,6 +23,8 @@ VARIABLES = (
     "ansible_host",
     "monitoring_enabled",
     "monitoring_listen",
+    "monitoring_balancer_listen",
+    "monitoring_hub_listen",
     "monitoring_nginx_exporter_enabled",
     "monitoring_node_exporter_enabled",
     "monitoring_scrape_address",
@@ -43,16 +45,13 @@ def jobs(gates: t.Sequence[Host], others: t.Mapping[str, t.Sequence[Host]]) -> t
     found: t.List[t.Dict[str, t.Any]] = []
     for source, switch in GATE_SOURCES.items():
         targets = [
-            _target(name, given, _gate_port(name, given))
+            _target(name, given, _first_port(name, given, "monitoring_listen"))
             for name, given in gates
             if _typed(name, given, "monitoring_enabled") and _typed(name, given, switch)
         ]
         found.append({"name": f"wssgate_{source}", "path": f"/metrics/{source}", "targets": targets})
     for group, source in GROUPS.items():
-        ports = [
-            (name, given, _typed(name, given, "monitoring_scrape_exporter_port"))
-            for name, given in others.get(group, ())
-        ]
+        ports = [(name, given, _port_of(source, name, given)) for name, given in others.get(group, ())]
         targets = [_target(name, given, port) for name, given, port in ports if port]
         found.append({"name": f"wssgate_{source}", "path": "/metrics", "targets": targets})
     return [job for job in found if job["targets"]]
@@ -71,11 +70,20 @@ def _typed(host: str, given: t.Mapping[str, t.Any], name: str) -> t.Any:
     return value
 
 
-def _gate_port(host: str, given: t.Mapping[str, t.Any]) -> t.Any:
-    listeners = _typed(host, given, "monitoring_listen")
+def _port_of(kind: str, host: str, given: t.Mapping[str, t.Any]) -> t.Any:
+    """The port of a balancer or a hub, that of the operator's own exporter where there is one; 0 for none."""
+    own = _typed(host, given, "monitoring_scrape_exporter_port")
+    if own or not _typed(host, given, "monitoring_enabled"):
+        return own
+    listen = {name: _typed(host, given, name) for name in (f"monitoring_{kind}_listen", "monitoring_listen")}
+    return _first_port(host, given, _metrics_port.listen_name(kind, listen))
+
+
+def _first_port(host: str, given: t.Mapping[str, t.Any], name: str) -> t.Any:
+    listeners = _typed(host, given, name)
     first = listeners[0] if isinstance(listeners, (list, tuple)) and listeners else None
     if not isinstance(first, t.Mapping) or "port" not in first:
-        raise ScrapeError(f"{host}: monitoring_listen has no port; it must be a list such as [{{port: 9443}}]")
+        raise ScrapeError(f"{host}: {name} has no port; it must be a list such as [{{port: 9443}}]")
     return first["port"]
 
 

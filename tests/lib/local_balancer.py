@@ -49,6 +49,11 @@ PLAYBOOK = """\
         content: "{{ __balancer_files | to_json }}"
         dest: "{{ playbook_dir }}/files.json"
         mode: '0644'
+    - name: Write what is for root alone
+      ansible.builtin.copy:
+        content: "{{ __balancer_private_files | to_json }}"
+        dest: "{{ playbook_dir }}/private.json"
+        mode: '0600'
 """
 
 
@@ -68,6 +73,7 @@ class LocalBalancer:
         self.address = address
         self.variables = variables
         self.files: dict[str, str] = {}
+        self.private: dict[str, str] = {}
 
     def __enter__(self) -> LocalBalancer:
         try:
@@ -113,6 +119,7 @@ class LocalBalancer:
         )
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
         self.files = json.loads((self.root / "files.json").read_text())
+        self.private = json.loads((self.root / "private.json").read_text())
 
     def settings(self, files: dict[str, str] | None = None, **settings: Any) -> Settings:
         haproxy = HAProxy(

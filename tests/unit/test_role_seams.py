@@ -94,6 +94,7 @@ CROSSING: t.Dict[str, t.Dict[str, str]] = {
         "monitoring_node_exporter_enabled": "whether the host's own are",
     },
     "monitoring": {
+        "balancer_haproxy_directory": "where a balancer's port for metrics is written down",
         "nginx_found": "whether role nginx has seen anything of an earlier run",
         "nginx_binary": "module nginx_info asks for it",
         "nginx_directory": "where the port is written down that nginx serves already",

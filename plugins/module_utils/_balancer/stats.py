@@ -14,6 +14,8 @@ from .error import BalancerError
 
 TIMEOUT = 5.0
 _LIMIT = 8 << 20
+# The port of role monitoring, as plugin_utils/_metrics_port.py names it: it is no service.
+METRICS = "wssgate-metrics"
 
 # As HAProxy calls a server in rotation, one that gets no new sessions, and one that is dead.
 UP, DRAINING, DOWN = "up", "draining", "down"
@@ -62,6 +64,8 @@ def services(path: str) -> t.List[t.Dict[str, t.Any]]:
     answer = ask(path, "show stat")
     found: t.Dict[str, t.Dict[str, t.Any]] = {}
     for row in csv.DictReader(answer.lstrip("# ").splitlines()):
+        if row["pxname"] == METRICS:
+            continue
         service = found.setdefault(row["pxname"], {"name": row["pxname"], "sessions": 0, "gates": []})
         if row["svname"] == "FRONTEND":
             service["sessions"] = int(row["scur"] or 0)

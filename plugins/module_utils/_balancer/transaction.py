@@ -40,6 +40,10 @@ class Settings(t.NamedTuple):
     peers: t.Sequence[str] = ()
     # Whether the services start with the system.
     enabled: bool = False
+    # Of ``haproxy_files``, those that root alone may read.
+    private: t.AbstractSet[str] = frozenset()
+    # Files of certificates that are not there yet, without which HAProxy could not judge its files.
+    lacking: t.Sequence[str] = ()
 
 
 class Outcome:
@@ -64,13 +68,20 @@ class Outcome:
     def diff(self) -> t.List[t.Dict[str, str]]:
         return [
             {
-                "before": (change.before or b"").decode("utf-8", "replace"),
-                "after": (change.after or b"").decode("utf-8", "replace"),
+                "before": _shown(change, change.before),
+                "after": _shown(change, change.after),
                 "before_header": change.path,
                 "after_header": change.path,
             }
             for change in self.changes
         ]
+
+
+def _shown(change: Change, content: t.Optional[bytes]) -> str:
+    """What a diff has of a file."""
+    if change.is_private and content:
+        return "(not shown)\n"
+    return (content or b"").decode("utf-8", "replace")
 
 
 class Transaction:
@@ -97,7 +108,9 @@ class Transaction:
     def _locked(self) -> Outcome:
         settings = self.settings
         haproxy, keepalived = settings.haproxy, settings.keepalived
-        front = Tree(haproxy.directory, haproxy.main, haproxy.owned, settings.haproxy_files)
+        if settings.lacking and not settings.check:
+            raise BalancerError(f"{' and '.join(settings.lacking)} is not there; nothing was changed. Run role certificates")
+        front = Tree(haproxy.directory, haproxy.main, haproxy.owned, settings.haproxy_files, settings.private)
         addresses = Tree(keepalived.directory, keepalived.main, wanted=settings.keepalived_files)
         drop_in = self._drop_in()
         for tree in (front, addresses, drop_in):
@@ -105,7 +118,8 @@ class Transaction:
                 self.outcome.changes += [change._replace(path=tree.path(change.path)) for change in tree.changes]
         self._refuse_to_cut(front)
         self._refuse_duplicates(addresses)
-        self._test(front, haproxy)
+        if not settings.lacking:
+            self._test(front, haproxy)
         self._test(addresses, keepalived)
         if settings.check:
             self._foretell(front, addresses, drop_in)

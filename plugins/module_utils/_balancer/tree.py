@@ -25,11 +25,12 @@ _MARKER_LINES = 5
 
 
 class Change(t.NamedTuple):
-    """A file that is written, or removed where there is no ``after``."""
+    """A file that is written, or removed where there is no ``after``. A private one is root's alone, and in no diff."""
 
     path: str
     before: t.Optional[bytes]
     after: t.Optional[bytes]
+    is_private: bool = False
 
 
 def is_ours(content: t.Optional[bytes]) -> bool:
@@ -40,11 +41,20 @@ def is_ours(content: t.Optional[bytes]) -> bool:
 class Tree:
     """The files of one program, and what is to become of them."""
 
-    def __init__(self, directory: str, main: str, owned: str = "", wanted: t.Optional[t.Dict[str, str]] = None) -> None:
+    def __init__(
+        self,
+        directory: str,
+        main: str,
+        owned: str = "",
+        wanted: t.Optional[t.Dict[str, str]] = None,
+        private: t.AbstractSet[str] = frozenset(),
+    ) -> None:
         self.directory = directory
         self.main = main
         self.owned = owned
         self.wanted = {name: text.encode("utf-8", "surrogateescape") for name, text in (wanted or {}).items()}
+        # Those of the wanted files that hold secrets.
+        self.private = private
         for name in self.wanted:
             folder, _slash, base = name.rpartition("/")
             if (name != main and (not owned or folder != owned)) or base in ("", ".", "..") or base.startswith("."):
@@ -85,15 +95,21 @@ class Tree:
                 if name == self.main:
                     saved = self._read(name + SAVED_SUFFIX)
                     changes += [] if saved == before else [Change(name + SAVED_SUFFIX, saved, before)]
-            if before != after:
-                changes.append(Change(name, before, after))
+            if before != after or (name in self.private and not self._is_private(name)):
+                changes.append(Change(name, before, after, name in self.private or self._is_private(name)))
         for name in self._owned_names():
             content = self._read(name)
             if name not in self.wanted and (is_ours(content) or self._is_authority(name)):
-                changes.append(Change(name, content, None))
+                changes.append(Change(name, content, None, self._is_private(name)))
         if not self.wanted:
             changes += self._put_back()
         return changes
+
+    def _is_private(self, name: str) -> bool:
+        """Whether a file of our folder is there and root's alone."""
+        with contextlib.suppress(OSError):
+            return name != self.main and not os.stat(self.path(name), follow_symlinks=False).st_mode & 0o077
+        return False
 
     def _is_authority(self, name: str) -> bool:
         """Whether a file without a mark is that of a service of ours, of now or of before."""
@@ -122,12 +138,14 @@ class Tree:
             for name, content in self.wanted.items():
                 own, copy = f"{self.directory}/{self.owned}/".encode(), f"{folder}/{self.owned}/".encode()
                 moved = content.replace(own, copy) if self.owned else content
-                files.write_new(f"{folder}/{name}", moved, files.PUBLIC, sync=False)
+                mode = files.PRIVATE if name in self.private else files.PUBLIC
+                files.write_new(f"{folder}/{name}", moved, mode, sync=False)
             # HAProxy reads those of others in our folder as well.
             going = {change.path for change in self.changes if change.after is None}
             for name in self._owned_names():
                 if name.endswith(".cfg") and name not in self.wanted and name not in going:
-                    files.write_new(f"{folder}/{name}", self._read(name) or b"", files.PUBLIC, sync=False)
+                    mode = files.PRIVATE if self._is_private(name) else files.PUBLIC
+                    files.write_new(f"{folder}/{name}", self._read(name) or b"", mode, sync=False)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -147,7 +165,7 @@ class Tree:
             if self.owned and self.wanted and not os.path.isdir(self.path(self.owned)):
                 files.make_folder(self.path(self.owned))
             for change in self.changes:
-                self._put(change.path, change.after)
+                self._put(change.path, change.after, change.is_private)
                 done.append(change)
         except BaseException:
             self._undo(done)
@@ -161,17 +179,17 @@ class Tree:
 
     def _undo(self, changes: t.Sequence[Change]) -> None:
         for change in reversed(changes):
-            self._put(change.path, change.before)
+            self._put(change.path, change.before, change.is_private)
         if self.wanted:
             self._remove_empty()
 
-    def _put(self, name: str, content: t.Optional[bytes]) -> None:
+    def _put(self, name: str, content: t.Optional[bytes], is_private: bool) -> None:
         if content is None:
             files.remove(self.path(name))
         else:
             if "/" in name and not os.path.isdir(os.path.dirname(self.path(name))):
                 files.make_folder(os.path.dirname(self.path(name)))
-            files.write(self.path(name), content, self._mode(name))
+            files.write(self.path(name), content, files.PRIVATE if is_private else self._mode(name))
 
     def _mode(self, name: str) -> int:
         with contextlib.suppress(OSError):

@@ -15,6 +15,7 @@ import typing as t
 
 from .._gate.options import LISTEN_DEFAULTS, LOCATION_DEFAULTS
 from .._gate.patterns import FILE_PATH, HOST_NAME, LOCATION_PATH, ORIGIN
+from .. import _metrics_port
 from .._problems import Problems
 from . import addresses
 from .hosts import plain_address
@@ -23,6 +24,9 @@ from .hosts import plain_address
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Lines of "show stat" that are no servers.
 RESERVED = ("FRONTEND", "BACKEND")
+
+# The section of role monitoring's port.
+METRICS = _metrics_port.NAME
 
 SERVICE_DEFAULTS: t.Dict[str, t.Any] = {
     "name": "",
@@ -183,6 +187,8 @@ class Reading:
         for here, item in self.problems.entries("balancer", "balancer_services", self.context["services"]):
             service = self._service(here, item)
             where = f"service {service['name']!r}"
+            if service["name"].lower() == METRICS:
+                self.problems.add(where, "the port of the metrics has this name; give the service another")
             if service["name"].lower() in names:
                 self.problems.add(where, "two services have this name; give each its own")
             names.add(service["name"].lower())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
+from .._problems import Problems
 from .context import Gate
 from .patterns import NETWORK
 
@@ -29,7 +30,7 @@ def read(gate: Gate, where: str, owner: str, what: str, options: t.Mapping[str, 
     """
     found = []
     for kind in KINDS:
-        networks = _networks(gate, where, f"{kind}_from", options[f"{kind}_from"])
+        networks = networks_of(gate.problems, where, f"{kind}_from", options[f"{kind}_from"])
         if networks:
             found.append(
                 {
@@ -46,9 +47,10 @@ def read(gate: Gate, where: str, owner: str, what: str, options: t.Mapping[str, 
     return found
 
 
-def _networks(gate: Gate, where: str, key: str, given: t.Any) -> t.List[Network]:
+def networks_of(problems: Problems, where: str, key: str, given: t.Any) -> t.List[Network]:
+    """A list of addresses and networks, as networks."""
     networks: t.List[Network] = []
-    for index, item in enumerate(gate.problems.items(where, key, given)):
+    for index, item in enumerate(problems.items(where, key, given)):
         here = f"{where}, {key}[{index}]"
         text = str(item)
         try:
@@ -56,12 +58,12 @@ def _networks(gate: Gate, where: str, key: str, given: t.Any) -> t.List[Network]
                 raise ValueError("such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32")
             network = _unmapped(ipaddress.ip_network(text))
         except ValueError as error:
-            gate.problems.add(here, f"{text!r} is not an address or a network in CIDR notation ({error})")
+            problems.add(here, f"{text!r} is not an address or a network in CIDR notation ({error})")
             continue
         if network == NO_ADDRESS:
-            gate.problems.add(here, f"{text!r} is the broadcast address, which no client has; leave it out")
+            problems.add(here, f"{text!r} is the broadcast address, which no client has; leave it out")
         elif network in networks:
-            gate.problems.add(here, f"{text!r} is there twice; keep one")
+            problems.add(here, f"{text!r} is there twice; keep one")
         else:
             networks.append(network)
     return networks

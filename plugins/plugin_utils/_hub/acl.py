@@ -14,6 +14,7 @@ import typing as t
 from ...module_utils._hub import keys
 
 MONITOR = "monitor"
+EXPORTER = "exporter"
 REPLICA = "replica"
 SENTINEL = "sentinel"
 
@@ -92,6 +93,11 @@ def issuer(fleet: str, name: str) -> User:
 def monitor() -> User:
     """Who only looks how the server is; no key."""
     return User(MONITOR, rules(("info", "ping")))
+
+
+def exporter() -> User:
+    """Who turns the server's own figures into metrics; no key, and no command but INFO."""
+    return User(EXPORTER, rules(("info",)))
 
 
 def replica() -> User:

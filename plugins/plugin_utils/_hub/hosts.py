@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import typing as t
 
@@ -17,6 +18,8 @@ from . import acl, settings
 GROUP = "wss_hubs"
 # Facts that the role sets: SHA-256 of the passwords that a host has made, and the authority of the hub.
 HASHES, AUTHORITY = "token_hub_hashes", "token_hub_authority"
+# Of role monitoring: whether a host serves metrics.
+MONITORED = "monitoring_enabled"
 # On gates
 CLIENT_FOLDER = "/etc/wssgate/hub"
 CLIENT_CA, CLIENT_PASSWORD = f"{CLIENT_FOLDER}/ca.pem", f"{CLIENT_FOLDER}/password"
@@ -238,6 +241,13 @@ def server(
         "secrets": [*pair, f"{FOLDER}/users.acl", *((ca, f"{PASSWORDS}/{acl.REPLICA}") if is_replicated else ())],
         "sentinel_secrets": [*pair, ca, f"{FOLDER}/sentinel-users.acl", f"{PASSWORDS}/{acl.SENTINEL}"],
         "units": {"server": SERVICE, "sentinel": SENTINEL_SERVICE},
+        # How role monitoring's exporter reaches it
+        "exporter": {
+            "url": exporter_url(host),
+            "user": acl.EXPORTER,
+            "password_path": f"{PASSWORDS}/{acl.EXPORTER}",
+            "ca_path": ca,
+        },
     }
     if model["port"] == model["sentinel_port"]:
         problems.add("token_hub_sentinel_port", f"it is {model['port']}, as is token_hub_port; take another one")
@@ -268,7 +278,8 @@ def _users(
     givens = _given_passwords(host, problems)
     before = {found[1]: [one[1:] for one in found[2].split()] for found in map(_LINE.match, kept.splitlines()) if found}
     gates = {keys.gate_user(gate.gate()): gate for gate in fleet.gates}
-    own = [*OWN_USERS, *(REPLICATED_USERS if is_replicated else ())]
+    has_exporter = _has_exporter(fleet, problems)
+    own = [*OWN_USERS, *([acl.EXPORTER] * has_exporter), *(REPLICATED_USERS if is_replicated else ())]
     issuers = [keys.issuer_user(issuer["name"]) for issuer in known["issuers"]]
     known_users = [*gates, *own, *issuers]
     for user in givens:
@@ -298,6 +309,7 @@ def _users(
         acl.operator(name),
         *(acl.issuer(name, issuer["name"]) for issuer in known["issuers"]),
         acl.monitor(),
+        *([acl.exporter()] * has_exporter),
         *((acl.replica(), acl.sentinel()) if is_replicated else ()),
     ]
     discovering = [acl.discoverer(user) for user in (*gates, keys.OPERATOR, *issuers, acl.MONITOR)]
@@ -315,7 +327,7 @@ def _users(
                 "user": user,
                 "path": f"{PASSWORDS}/{user}",
                 "content": givens.get(user, ""),
-                "text": _text(user, known["service"]),
+                "text": _text(user, known["service"], host, problems),
                 "kept": bool(before.get(user)) and user in issuers,
             }
             for user in makes
@@ -323,8 +335,26 @@ def _users(
     }
 
 
-def _text(user: str, service: str) -> str:
-    """What the file of a password has: the servers' own are read by them."""
+def exporter_url(host: Host) -> str:
+    """By which the exporter of a hub reaches its server."""
+    address = host.address()
+    name = f"[{address}]" if ":" in address.strip("[]") and not address.startswith("[") else address
+    return f"rediss://{name}:{host.value('token_hub_port')}"
+
+
+def _has_exporter(fleet: Fleet, problems: Problems) -> bool:
+    """Whether a hub serves metrics. All hubs have the same users then, as a replica has to take a primary's place."""
+    return any(problems.flag(hub.name, MONITORED, hub.value(MONITORED)) for hub in fleet.hubs)
+
+
+def _text(user: str, service: str, host: Host, problems: Problems) -> str:
+    """What the file of a password has: those of servers and of the exporter are read by them."""
+    if user == acl.EXPORTER:
+        if re.search(r'["\\]', str(_given_passwords(host, Problems()).get(user, ""))):
+            problems.add("token_hub_passwords", f"that of {user} has a quote or a backslash; take another one")
+        # Versions differ in whether they look for it with the user in front.
+        url = exporter_url(host)
+        return json.dumps({one: "{}" for one in (url, url.replace("//", f"//{user}@", 1))})
     if user == acl.REPLICA:
         return f"masteruser {user}\nmasterauth {{}}"
     if user == acl.SENTINEL:

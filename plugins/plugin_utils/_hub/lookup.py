@@ -12,7 +12,7 @@ from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
 from .._problems import Problems
-from .hosts import GROUP, Fleet, Host
+from .hosts import GROUP, MONITORED, Fleet, Host
 
 
 class HubLookup(LookupBase):
@@ -34,7 +34,7 @@ class HubLookup(LookupBase):
         return Fleet(hosts(hubs), hosts(gates)), this
 
     def _own(self, variables: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
-        names = ("token_store_hub", "ansible_host", "token_hub_hashes", "ansible_facts")
+        names = ("token_store_hub", "ansible_host", "token_hub_hashes", "ansible_facts", MONITORED)
         return {
             name: self._templar.template(value)
             for name, value in variables.items()
