@@ -81,7 +81,7 @@ def mutants(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield with_expression(f"times {factor}", *found.span(), str(float(found[0]) * factor))
     for found in re.finditer(r"\babs(?=\()", expression):
         yield with_expression("not absolute", *found.span(), "")
-    for found in re.finditer(r"\b(?:wssgate_\w+|up)\{[^}]+\}", expression):
+    for found in re.finditer(r"\b(?:(?:wssgate|haproxy|redis)_\w+|up)\{[^}]+\}", expression):
         yield with_expression("all series", *found.span(), found[0].partition("{")[0])
     for factor in (0, 0.5, 2):
         changed = copy.deepcopy(rule)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Each panel of the dashboard shows something where there is something: a real Prometheus scrapes every metric that a
-gate has, and is asked what the panels ask.
+fleet has, and is asked what the panels ask.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ DASHBOARD = json.loads((ROOT / "roles/monitoring/files/dashboard.json").read_tex
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
 GATES = ("gate1", "gate2")
+# The hosts by what they are scraped for.
+HOSTS = {"log": GATES, "agent": GATES, "balancer": ("front1",), "hub": ("hub1",)}
 # What Grafana puts in, where everything is chosen.
 FILLED = {"$instance": ".*", "$server": ".*", "$__rate_interval": "10s"}
 
@@ -98,10 +100,10 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
                 "job_name": f"wssgate_{source}",
                 "metrics_path": f"/metrics/{source}",
                 "static_configs": [
-                    {"targets": [f"127.0.0.1:{gate.server_port}"], "labels": {"instance": name}} for name in GATES
+                    {"targets": [f"127.0.0.1:{gate.server_port}"], "labels": {"instance": name}} for name in names
                 ],
             }
-            for source in ("log", "agent")
+            for source, names in HOSTS.items()
         ]
         settings = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
@@ -152,7 +154,8 @@ def test_what_can_be_chosen_is_there(prometheus: Prometheus) -> None:
             assert asked, variable
             values = prometheus.get(f"/api/v1/label/{asked[2]}/values", **{"match[]": filled(asked[1])})
             found[variable["name"]] = values
-    assert found == {"instance": list(GATES), "server": [metrics.EXAMPLES["server"]]}
+    every = sorted({name for names in HOSTS.values() for name in names})
+    assert found == {"instance": every, "server": [metrics.EXAMPLES["server"]]}
 
 
 def test_prometheus_has_no_trouble_with_the_alerts(prometheus: Prometheus) -> None:

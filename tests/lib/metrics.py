@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The metrics of a gate: what alerts, the dashboard and docs/monitoring.md may name, and an example of all of them."""
+"""The metrics of a fleet: what alerts, the dashboard and docs/monitoring.md may name, and an example of all of them."""
 
 from __future__ import annotations
 
@@ -50,6 +50,18 @@ METRICS = {
     "wssgate_upstream_ports_limit": Metric("gauge", ("agent",)),
     "wssgate_agent_info": Metric("gauge", ("agent",), ("version",)),
 }
+# Of the many that HAProxy and prometheus-redis-exporter have, those that an alert or the dashboard names; HAProxy's with
+# the labels that Prometheus gives them, as the scrape configuration has it.
+OTHER_METRICS = {
+    "haproxy_server_status": Metric("gauge", ("balancer",), ("service", "gate", "state")),
+    "haproxy_server_current_sessions": Metric("gauge", ("balancer",), ("service", "gate")),
+    "redis_up": Metric("gauge", ("hub",)),
+    "redis_master_link_up": Metric("gauge", ("hub",), ("master_host", "master_port")),
+    "redis_connected_slaves": Metric("gauge", ("hub",)),
+    "redis_connected_clients": Metric("gauge", ("hub",)),
+    "redis_memory_used_bytes": Metric("gauge", ("hub",)),
+    "redis_memory_max_bytes": Metric("gauge", ("hub",)),
+}
 # What Prometheus itself has, and the labels that it gives to all.
 PROMETHEUS_METRICS = ("up",)
 TARGET_LABELS = ("job", "instance")
@@ -64,14 +76,19 @@ EXAMPLES = {
     "certificate": "/etc/nginx/tls/wss/fullchain.pem",
     "key_set": "provider",
     "version": "1.1.0",
+    "service": "wss",
+    "gate": "gate1",
+    "state": "UP",
+    "master_host": "hub1",
+    "master_port": "6380",
 }
 BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400)
 
 
 def metric_of(name: str) -> Metric | None:
     """What a series' name stands for."""
-    if name in METRICS:
-        return METRICS[name]
+    if name in METRICS or name in OTHER_METRICS:
+        return METRICS.get(name) or OTHER_METRICS[name]
     for ending in SERIES:
         base = METRICS.get(name.removesuffix(ending))
         if name.endswith(ending) and base and base.kind == "histogram":
@@ -96,7 +113,7 @@ def used_by(expression: str) -> tuple[set[str], set[str]]:
 def example(source: str, now: float, step: int) -> str:
     """A text of all metrics of one source as they are at a step; counters grow by steps."""
     lines = []
-    for name, metric in METRICS.items():
+    for name, metric in {**METRICS, **OTHER_METRICS}.items():
         if source in metric.sources:
             lines.append(f"# TYPE {name} {metric.kind}")
             lines += _series(name, metric, source, now, step)
@@ -121,7 +138,7 @@ def _series(name: str, metric: Metric, source: str, now: float, step: int) -> li
         return [_line(name, own, now if "last_turn" in name else now + 90 * 86400)]
     if metric.kind == "counter":
         return [_line(name, own, step)]
-    return [_line(name, own, 1000 if name.endswith("_limit") else 1)]
+    return [_line(name, own, 1000 if name.endswith(("_limit", "_max_bytes")) else 1)]
 
 
 def _line(name: str, labels: dict[str, str], value: float) -> str:

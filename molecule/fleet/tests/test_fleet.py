@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import testinfra
 from lib import wire
 from lib.molecule.modules import run_module
@@ -45,6 +47,60 @@ def sessions() -> dict[str, int]:
     """By gate, as the kernel of each has them: the upstream is there for sessions alone."""
     command = ("ss", "-Htn", "state", "established", "( dport = 8080 )")
     return {name: len(run(name, *command).splitlines()) for name in GATES}
+
+
+# Of each host, where it is read and what has to be in it.
+SCRAPED = {
+    **{name: {"/metrics/log": ["# HELP"], "/metrics/agent": ["wssgate_configuration_live 1"]} for name in GATES},
+    FRONT: {"/metrics": [f'haproxy_server_status{{proxy="wss",server="{name}",state="UP"}} 1' for name in GATES]},
+    HUB: {"/metrics": ["redis_up 1", "redis_memory_used_bytes ", "redis_memory_max_bytes ", "redis_connected_clients "]},
+}
+
+
+def scraped(name: str, path: str, ca_path: Path, password: str = "") -> tuple[int, str]:
+    address = run(name, "hostname", "-i").split()[0]
+    endpoint = wire.Endpoint(host=address, port=9443, server_name=NAME, ca_path=ca_path)
+    lines = [f"GET {path} HTTP/1.1", f"Host: {NAME}", "Connection: close"]
+    if password:
+        lines.append("Authorization: Basic " + base64.b64encode(f"prometheus:{password}".encode()).decode())
+    found = b""
+    with endpoint.connect() as connection:
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        while data := connection.recv(65536):
+            found += data
+    head, _, body = found.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body.decode()
+
+
+@pytest.mark.parametrize("name", SCRAPED)
+def test_a_scraper_with_the_password_gets_metrics_and_nobody_else(host: Any, tmp_path: Path, name: str) -> None:
+    ca_path = tmp_path / "gate.pem"
+    ca_path.write_text(run(FRONT, "cat", "/etc/haproxy/wssgate.d/wss.pem"))
+    for path, wanted in SCRAPED[name].items():
+        assert scraped(name, path, ca_path)[0] == 401
+        assert scraped(name, path, ca_path, "staple battery")[0] == 401
+        status, body = scraped(name, path, ca_path, "battery staple")
+        assert status == 200, body
+        assert [words for words in wanted if words not in body] == []
+    # Not from an address that is on no list, and nothing behind the one port.
+    assert "127.0.0.1:9121" not in run(name, "ss", "-Hltn") or name == HUB
+    refused = subprocess.run(
+        ["docker", "exec", name, "curl", "-sk", "-u", "prometheus:battery staple", "https://127.0.0.1:9443/metrics"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert "redis_" not in refused.stdout and "haproxy_" not in refused.stdout
+
+
+def test_nobody_but_root_has_the_passwords(host: Any) -> None:
+    files = {
+        FRONT: ["/etc/haproxy/wssgate.d/wssgate-metrics.cfg", "/etc/haproxy/wssgate.d/wssgate-metrics.pem"],
+        HUB: ["/etc/wssgate/monitoring/front.cfg", "/etc/wssgate/token_hub/passwords/exporter"],
+    }
+    for name, paths in files.items():
+        assert run(name, "stat", "-c", "%a %U", *paths).split("\n")[:-1] == ["600 root"] * len(paths)
+    password = run(HUB, "cat", files[HUB][1]).split('"')[3]
+    seen = run(HUB, "sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; journalctl --no-pager")
+    assert len(password) > 20 and password not in seen
 
 
 def test_a_token_is_good_on_all_gates_until_it_is_revoked_on_all(host: Any, tmp_path: Path) -> None:
