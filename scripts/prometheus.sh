@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prints a folder with Debian's prometheus, promtool, prometheus-alertmanager and amtool: prometheus.sh
+# Prints a folder with Debian's prometheus, promtool, prometheus-alertmanager, amtool and prometheus-redis-exporter:
+# prometheus.sh
 # This machine's own where it has them, else the packages, unpacked below the cache and not installed, so that no
 # service starts.
 set -euo pipefail
@@ -7,7 +8,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 missing=""
-for program in prometheus promtool prometheus-alertmanager amtool; do
+programs="prometheus promtool prometheus-alertmanager amtool prometheus-redis-exporter"
+for program in $programs; do
     [ -x "/usr/bin/$program" ] || missing=1
 done
 if [ -z "$missing" ]; then
@@ -16,11 +18,11 @@ if [ -z "$missing" ]; then
 fi
 
 folder=$CACHE/prometheus
-if [ ! -e "$folder/complete" ]; then
+if [ "$(cat "$folder/complete" 2>/dev/null)" != "$programs" ]; then
     command -v apt-get >/dev/null 2>&1 || die "install Prometheus and Alertmanager for the functional tests of alerts"
-    say "Fetching prometheus and prometheus-alertmanager (apt-get download)" >&2
+    say "Fetching prometheus, prometheus-alertmanager and prometheus-redis-exporter (apt-get download)" >&2
     # They are linked with the C library alone.
-    unpack_packages "$folder" echo prometheus prometheus-alertmanager
-    touch "$folder/complete"
+    unpack_packages "$folder" echo prometheus prometheus-alertmanager prometheus-redis-exporter
+    echo "$programs" >"$folder/complete"
 fi
 echo "$folder/root/usr/bin"

@@ -73,7 +73,9 @@ class LocalBalancer:
         self.address = address
         self.variables = variables
         self.files: dict[str, str] = {}
+        # For root alone: what has secrets, and the pair of the port for metrics, where there is one.
         self.private: dict[str, str] = {}
+        self.pair = ""
 
     def __enter__(self) -> LocalBalancer:
         try:
@@ -131,10 +133,12 @@ class LocalBalancer:
             "",
             str(self.pid_file),
         )
+        private = {**self.private, **{name.replace(".cfg", ".pem"): self.pair for name in self.private}}
         values: dict[str, Any] = {
             "haproxy": haproxy,
             "keepalived": Keepalived("/nonexistent/keepalived", str(self.root / "keepalived"), "keepalived.conf", ""),
-            "haproxy_files": self.files if files is None else files,
+            "haproxy_files": {**(self.files if files is None else files), **private},
+            "private": frozenset(private),
             "keepalived_files": {},
             "live_timeout": 20,
         }

@@ -82,6 +82,10 @@ REFUSED: t.Dict[str, t.Tuple[Options, str]] = {
         {"services": [{"name": "wcs"}, {"name": "wcs", "port": 444}]},
         "service 'wcs': two services have this name",
     ),
+    "a service of the metrics' name": (
+        {"services": [{"name": "WSSgate-metrics", "server": "wcs"}]},
+        "service 'WSSgate-metrics': the port of the metrics has this name; give the service another",
+    ),
     "two services on one port": (
         {"services": [{"name": "wcs"}, {"name": "b", "server": "wcs"}]},
         "service 'b': port 443 is that of service 'wcs'; give each its own",

@@ -137,7 +137,8 @@ def test_role_nginx_looks_where_the_programs_are() -> None:
 
 def test_every_program_has_its_units_and_what_is_off_has_none() -> None:
     every = {"monitoring_nginx_exporter_enabled": True, "monitoring_node_exporter_enabled": True}
-    others = {"monitor.conf", "prometheus.yml", "scrape.yml"}  # of Prometheus, and of whoever has one
+    # Of Prometheus, of whoever has one, and of balancers and hubs
+    others = {"monitor.conf", "prometheus.yml", "scrape.yml", "front.cfg", "hub-exporter.service", "hub-metrics.service"}
     files = {path.name.removesuffix(".j2") for path in (ROLE / "templates").glob("*.j2")} - others
     all_units = {name.removeprefix("wssgate-") for name in role_value("__monitoring_units", **every)}
     assert all_units == files - {"wssgate.mtail"}
@@ -165,3 +166,25 @@ def test_what_is_not_wanted_any_more_is_left_over() -> None:
         f"{units}/wssgate-nginx-exporter.service"
     ]
     assert role_value("__monitoring_left", __monitoring_info=info) == list(paths)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ports", "own", "taken"),
+    [
+        ("balancer", [9443], "", []),
+        ("balancer", [9113], "", [9113]),
+        ("balancer", [9113], "    bind :9113 ssl crt /a.pem\n", []),
+        ("balancer", [9113], "    bind [::1]:9113 ssl crt /a.pem\n", []),
+        ("balancer", [9113], "    bind :91130 ssl crt /a.pem\n", [9113]),
+        ("hub", [9443], "", [9113]),
+        ("hub", [9443], "    -web.listen-address=127.0.0.1:9113 \\\n", []),
+    ],
+)
+def test_a_port_of_another_program_is_found_on_balancers_and_hubs(
+    kind: str, ports: t.List[int], own: str, taken: t.List[int]
+) -> None:
+    front = {"kind": kind, "ports": ports, "exporter_port": 9113}
+    listening = {"stdout": LISTENING + own}
+    assert (
+        role_value("__monitoring_front_taken", __monitoring_front=front, __monitoring_front_listening=listening) == taken
+    )

@@ -53,11 +53,32 @@ def test_paths_are_those_of_the_sources() -> None:
     }
 
 
-def test_balancers_and_hubs_are_scraped_where_they_have_an_exporter() -> None:
-    with_one, without = {"monitoring_scrape_exporter_port": 8404}, {"monitoring_enabled": True}
-    assert found(wss_balancers=[("front1", with_one), ("front2", without)], wss_hubs=[("hub1", without)]) == {
-        "wssgate_balancer": ["front1=front1:8404"]
+def test_balancers_and_hubs_are_scraped_where_they_serve_or_have_an_exporter() -> None:
+    own, on, both = {"monitoring_scrape_exporter_port": 8404}, {"monitoring_enabled": "yes"}, {"monitoring_enabled": True}
+    both["monitoring_scrape_exporter_port"] = 8405
+    fronts = [("front1", own), ("front2", on), ("front3", both), ("front4", {}), ("front5", {"monitoring_enabled": "no"})]
+    assert found(wss_balancers=fronts, wss_hubs=[("hub1", on)]) == {
+        "wssgate_balancer": ["front1=front1:8404", "front2=front2:9443", "front3=front3:8405"],
+        "wssgate_hub": ["hub1=hub1:9443"],
     }
+
+
+def test_each_kind_has_its_own_port() -> None:
+    given = {
+        "monitoring_enabled": True,
+        "monitoring_listen": [{"port": 9500}],
+        "monitoring_balancer_listen": [{"port": 9501}],
+        "monitoring_hub_listen": [{"port": "9502"}],
+    }
+    host = ("one", given)
+    assert found(host, wss_balancers=[host], wss_hubs=[host]) == {
+        "wssgate_log": ["one=one:9500"],
+        "wssgate_agent": ["one=one:9500"],
+        "wssgate_balancer": ["one=one:9501"],
+        "wssgate_hub": ["one=one:9502"],
+    }
+    with pytest.raises(_scrape.ScrapeError, match="one: monitoring_hub_listen has no port"):
+        found(wss_hubs=[("one", {**given, "monitoring_hub_listen": [{}]})])
 
 
 @pytest.mark.parametrize(
