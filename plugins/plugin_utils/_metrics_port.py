@@ -55,9 +55,7 @@ Values = t.Mapping[str, t.Any]
 def is_served(values: Values, problems: Problems) -> bool:
     """Whether the role has the port on a balancer or a hub: not where an exporter of the operator's own is scraped."""
     where = "monitoring"
-    own = problems.number(
-        where, "monitoring_scrape_exporter_port", values["monitoring_scrape_exporter_port"], 0, 65535
-    )
+    own = problems.number(where, "monitoring_scrape_exporter_port", values["monitoring_scrape_exporter_port"], 0, 65535)
     return problems.flag(where, "monitoring_enabled", values["monitoring_enabled"]) and not own
 
 
@@ -138,9 +136,7 @@ def _pair(problems: Problems, where: str, values: Values) -> t.Dict[str, str]:
             f"monitoring_certificate {name!r} has provider acme, whose authority asks an nginx that is not here; take "
             "another provider",
         )
-    paths = pair_paths(
-        str(values["certificates_directory"]), name, own.get("certificate_path"), own.get("key_path")
-    )
+    paths = pair_paths(str(values["certificates_directory"]), name, own.get("certificate_path"), own.get("key_path"))
     return {
         key: problems.matches(where, f"{key} of certificate {name!r}", path, FILE_PATH, "an absolute path")
         for key, path in (("certificate_path", paths.certificate), ("key_path", paths.key))
@@ -151,7 +147,9 @@ def _networks(problems: Problems, where: str, values: Values) -> t.List[str]:
     name = "monitoring_allow_from"
     networks: t.List[t.Any] = list(addresses.networks_of(problems, where, name, values[name]))
     if not values[name]:
-        problems.add(where, f"{name} is empty, and metrics are for the scraper alone; set it to the scraper's addresses")
+        problems.add(
+            where, f"{name} is empty, and metrics are for the scraper alone; set it to the scraper's addresses"
+        )
     for version in (4, 6):
         whole = ipaddress.collapse_addresses(one for one in networks if one.version == version)
         if any(network.prefixlen == 0 for network in whole):

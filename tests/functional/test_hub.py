@@ -72,12 +72,13 @@ MAY: dict[str, dict[str, frozenset[str] | None]] = {
     },
     "issuer-app": {"ping": None, "xadd": frozenset({ISSUE})},
     "monitor": {"ping": None, "info": None},
+    "exporter": {"info": None},
 }
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
-    (found,) = local_hub.make(tmp_path_factory.mktemp("hub"), extra_users=[ADMIN_LINE])
+    (found,) = local_hub.make(tmp_path_factory.mktemp("hub"), extra_users=[ADMIN_LINE], monitoring_enabled=True)
     found.start()
     found.connect("monitor").close()
     yield found

@@ -9,6 +9,7 @@ Three of them are a hub with Sentinel, at addresses of the loopback.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -113,7 +114,9 @@ class LocalHub:
         """A user's, as the hosts' files have it; a host's own user's is in its own folder."""
         for path in (self.folder / user, *self.folder.parent.glob(f"*/{user}")):
             if path.is_file():
-                return path.read_text().split()[-1]
+                text = path.read_text()
+                # The exporter's, by where it logs in
+                return str(next(iter(json.loads(text).values()))) if text.startswith("{") else text.split()[-1]
         raise FileNotFoundError(user)
 
     def connect(self, user: str, seconds: float = 20.0) -> Connection:

@@ -50,8 +50,8 @@ METRICS = {
     "wssgate_upstream_ports_limit": Metric("gauge", ("agent",)),
     "wssgate_agent_info": Metric("gauge", ("agent",), ("version",)),
 }
-# Of the many that HAProxy and prometheus-redis-exporter have, those that an alert or the dashboard names; HAProxy's with
-# the labels that Prometheus gives them, as the scrape configuration has it.
+# Of the many that HAProxy and prometheus-redis-exporter have, those that an alert or the dashboard names; HAProxy's
+# with the labels that Prometheus gives them, as the scrape configuration has it.
 OTHER_METRICS = {
     "haproxy_server_status": Metric("gauge", ("balancer",), ("service", "gate", "state")),
     "haproxy_server_current_sessions": Metric("gauge", ("balancer",), ("service", "gate")),

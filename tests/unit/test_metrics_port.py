@@ -50,9 +50,7 @@ def front(kind: str, **changes: t.Any) -> str:
     environment.filters["comment"] = lambda text, *_, decoration="# ": decoration + text
     paths = {"pair": "/etc/pair.pem", "ca": "/etc/ca.pem", "crl": "/etc/crl.pem"}
     managed = "Ansible managed by wssgate.nginx; changes made here are lost"
-    text = environment.get_template("front.cfg.j2").render(
-        ansible_managed=managed, front=made, has_ipv6=True, **paths
-    )
+    text = environment.get_template("front.cfg.j2").render(ansible_managed=managed, front=made, has_ipv6=True, **paths)
     return text.partition("\n")[2]
 
 

@@ -104,7 +104,7 @@ def test_the_table_of_metrics_has_them_all() -> None:
 
 
 def test_the_table_of_other_metrics_has_those_that_are_asked_for() -> None:
-    rows = dict(re.findall(r"(?m)^\| `((?:haproxy|redis)_\w+)` \| ([^|]*) \|", DOCS))
+    rows = dict(re.findall(r"(?m)^\| `((?:haproxy|redis)_\w+)` \|([^|]*)\|", DOCS))
     assert {name: tuple(re.findall(r"`(\w+)`", labels)) for name, labels in rows.items()} == {
         name: metric.labels for name, metric in metrics.OTHER_METRICS.items()
     }

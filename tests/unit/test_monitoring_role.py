@@ -138,7 +138,14 @@ def test_role_nginx_looks_where_the_programs_are() -> None:
 def test_every_program_has_its_units_and_what_is_off_has_none() -> None:
     every = {"monitoring_nginx_exporter_enabled": True, "monitoring_node_exporter_enabled": True}
     # Of Prometheus, of whoever has one, and of balancers and hubs
-    others = {"monitor.conf", "prometheus.yml", "scrape.yml", "front.cfg", "hub-exporter.service", "hub-metrics.service"}
+    others = {
+        "monitor.conf",
+        "prometheus.yml",
+        "scrape.yml",
+        "front.cfg",
+        "hub-exporter.service",
+        "hub-metrics.service",
+    }
     files = {path.name.removesuffix(".j2") for path in (ROLE / "templates").glob("*.j2")} - others
     all_units = {name.removeprefix("wssgate-") for name in role_value("__monitoring_units", **every)}
     assert all_units == files - {"wssgate.mtail"}
@@ -186,5 +193,6 @@ def test_a_port_of_another_program_is_found_on_balancers_and_hubs(
     front = {"kind": kind, "ports": ports, "exporter_port": 9113}
     listening = {"stdout": LISTENING + own}
     assert (
-        role_value("__monitoring_front_taken", __monitoring_front=front, __monitoring_front_listening=listening) == taken
+        role_value("__monitoring_front_taken", __monitoring_front=front, __monitoring_front_listening=listening)
+        == taken
     )

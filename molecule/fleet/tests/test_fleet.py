@@ -53,7 +53,9 @@ def sessions() -> dict[str, int]:
 SCRAPED = {
     **{name: {"/metrics/log": ["# HELP"], "/metrics/agent": ["wssgate_configuration_live 1"]} for name in GATES},
     FRONT: {"/metrics": [f'haproxy_server_status{{proxy="wss",server="{name}",state="UP"}} 1' for name in GATES]},
-    HUB: {"/metrics": ["redis_up 1", "redis_memory_used_bytes ", "redis_memory_max_bytes ", "redis_connected_clients "]},
+    HUB: {
+        "/metrics": ["redis_up 1", "redis_memory_used_bytes ", "redis_memory_max_bytes ", "redis_connected_clients "]
+    },
 }
 
 

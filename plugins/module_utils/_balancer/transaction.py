@@ -109,7 +109,9 @@ class Transaction:
         settings = self.settings
         haproxy, keepalived = settings.haproxy, settings.keepalived
         if settings.lacking and not settings.check:
-            raise BalancerError(f"{' and '.join(settings.lacking)} is not there; nothing was changed. Run role certificates")
+            raise BalancerError(
+                f"{' and '.join(settings.lacking)} is not there; nothing was changed. Run role certificates"
+            )
         front = Tree(haproxy.directory, haproxy.main, haproxy.owned, settings.haproxy_files, settings.private)
         addresses = Tree(keepalived.directory, keepalived.main, wanted=settings.keepalived_files)
         drop_in = self._drop_in()

@@ -354,7 +354,7 @@ def _text(user: str, service: str, host: Host, problems: Problems) -> str:
             problems.add("token_hub_passwords", f"that of {user} has a quote or a backslash; take another one")
         # Versions differ in whether they look for it with the user in front.
         url = exporter_url(host)
-        return json.dumps({one: "{}" for one in (url, url.replace("//", f"//{user}@", 1))})
+        return json.dumps(dict.fromkeys((url, url.replace("//", f"//{user}@", 1)), "{}"))
     if user == acl.REPLICA:
         return f"masteruser {user}\nmasterauth {{}}"
     if user == acl.SENTINEL:

@@ -54,9 +54,19 @@ def test_paths_are_those_of_the_sources() -> None:
 
 
 def test_balancers_and_hubs_are_scraped_where_they_serve_or_have_an_exporter() -> None:
-    own, on, both = {"monitoring_scrape_exporter_port": 8404}, {"monitoring_enabled": "yes"}, {"monitoring_enabled": True}
+    own, on, both = (
+        {"monitoring_scrape_exporter_port": 8404},
+        {"monitoring_enabled": "yes"},
+        {"monitoring_enabled": True},
+    )
     both["monitoring_scrape_exporter_port"] = 8405
-    fronts = [("front1", own), ("front2", on), ("front3", both), ("front4", {}), ("front5", {"monitoring_enabled": "no"})]
+    fronts = [
+        ("front1", own),
+        ("front2", on),
+        ("front3", both),
+        ("front4", {}),
+        ("front5", {"monitoring_enabled": "no"}),
+    ]
     assert found(wss_balancers=fronts, wss_hubs=[("hub1", on)]) == {
         "wssgate_balancer": ["front1=front1:8404", "front2=front2:9443", "front3=front3:8405"],
         "wssgate_hub": ["hub1=hub1:9443"],
