@@ -12,13 +12,18 @@ author:
   - wssgate contributors (@wssgate)
 description:
   - Reads the variables of this host, and those of the roles that it has no value for. It connects to no host.
-  - Roles C(balancer) and C(monitoring) render it. It holds hashes of passwords; keep it out of output.
+  - Roles C(balancer) and C(monitoring) render it. With O(hashes) keep it out of output.
 options:
   _terms:
     description: V(balancer) or V(hub).
     type: list
     elements: str
     required: true
+  hashes:
+    description:
+      - Have the hashes of passwords, too, which take a while. Without it they are empty.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -51,6 +56,7 @@ class LookupModule(LookupBase):
         self, terms: t.List[t.Any], variables: t.Optional[t.Dict[str, t.Any]] = None, **kwargs: t.Any
     ) -> t.List[t.Any]:
         """Return the ports."""
+        self.set_options(var_options=variables, direct=kwargs)
         known = variables or {}
         host = str(known.get("inventory_hostname", ""))
         groups = [str(name) for name, hosts in (known.get("groups") or {}).items() if host in hosts]
@@ -58,7 +64,7 @@ class LookupModule(LookupBase):
         for kind in terms:
             if kind not in _metrics_port.GROUPS:
                 raise AnsibleLookupError(f"metrics_port: {kind!r} is neither balancer nor hub")
-        return [_metrics_port.read(str(kind), host, groups, values) for kind in terms]
+        return [_metrics_port.read(str(kind), host, groups, values, self.get_option("hashes")) for kind in terms]
 
     def _value(self, name: str, variables: t.Mapping[str, t.Any]) -> t.Any:
         given = variables[name] if variables.get(name) is not None else _role_variables.default_of(name)

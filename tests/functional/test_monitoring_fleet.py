@@ -199,7 +199,7 @@ def front_of(kind: str, port: int, pair: str, own: int, **variables: Any) -> str
         **VARIABLES,
         **variables,
     }
-    made = _metrics_port.read(kind, "hub1", [_metrics_port.GROUPS[kind]], values)
+    made = _metrics_port.read(kind, "hub1", [_metrics_port.GROUPS[kind]], values, is_hashed=True)
     assert made["problems"] == []
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(str(ROOT / "roles/monitoring/templates")), trim_blocks=True, lstrip_blocks=True,

