@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 import pytest
@@ -261,3 +262,47 @@ def test_check_has_one_line_of_a_hub() -> None:
         "does not answer: hub1:6380 cannot be reached: x"
     )
     assert settings.is_own({"url": "x"}) and not settings.is_own({"issuers": []})
+
+
+# -- a hub that serves metrics
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_exporter_is_a_user_where_a_hub_serves_metrics(count: int) -> None:
+    assert "exporter" not in str(server(fleet(hubs=count))[0]["users"])
+    given = fleet(hubs=count)
+    # One of them is enough: a replica has the users of its primary.
+    given.hubs[0] = Host("hub1", {"monitoring_enabled": "yes", "token_hub_hashes": {"exporter": TWO}})
+    for number in range(count):
+        model, problems = server(given, number=number)
+        assert problems == []
+        (line,) = [line for line in model["users"] if line.startswith("user exporter ")]
+        assert line.partition(" resetkeys")[2] == " resetchannels -@all +info" and TWO in line
+        assert "exporter" not in str(model["sentinel_users"])
+        (item,) = [item for item in model["passwords_of_host"] if item["user"] == "exporter"]
+        name = f"hub{number + 1}"
+        # Under both names by which versions of the exporter look it up
+        assert json.loads(item["text"].replace("{}", "secret")) == {
+            f"rediss://{name}:6380": "secret",
+            f"rediss://exporter@{name}:6380": "secret",
+        }
+        assert model["exporter"]["url"] == f"rediss://{name}:6380"
+        assert model["exporter"]["password_path"] == item["path"]
+
+
+def test_a_password_that_would_break_the_exporter_s_file_is_refused() -> None:
+    for word in ('"' * 16, "\\" * 16):
+        given = fleet(monitoring_enabled=True, token_hub_passwords={"exporter": word})
+        (found,) = server(given)[1]
+        assert found == "token_hub_passwords: that of exporter has a quote or a backslash; take another one"
+
+
+def test_the_exporter_reaches_a_hub_by_an_address_of_ipv6() -> None:
+    assert hosts.exporter_url(Host("a", {"token_hub_address": "2001:db8::1"})) == "rediss://[2001:db8::1]:6380"
+    assert hosts.exporter_url(Host("a", {"token_hub_address": "[2001:db8::1]"})) == "rediss://[2001:db8::1]:6380"
+
+
+def test_whether_a_hub_serves_metrics_is_true_or_false() -> None:
+    assert server(fleet(monitoring_enabled="perhaps"))[1] == [
+        "hub1: monitoring_enabled 'perhaps' is neither true nor false"
+    ]

@@ -9,7 +9,7 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.wssgate.nginx.plugins.filter.htpasswd import (
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._htpasswd import (
     htpasswd_content,
     htpasswd_problems,
     htpasswd_written,
