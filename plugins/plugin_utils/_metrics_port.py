@@ -14,6 +14,7 @@ import typing as t
 
 from ..module_utils._certificates.paths import pair_paths
 from . import _htpasswd
+from ._certificates.providers import PROVIDERS
 from ._gate import addresses
 from ._gate.patterns import FILE_PATH
 from ._problems import WHOLE_NUMBER, Problems
@@ -133,10 +134,11 @@ def _pair(problems: Problems, where: str, values: Values) -> t.Dict[str, str]:
         )
         return {"certificate_path": "", "key_path": ""}
     own = known[name]
-    if own.get("provider") == "acme":
+    provider = PROVIDERS.get(str(own.get("provider")))
+    if provider and provider.needs_gate:
         problems.add(
             where,
-            f"monitoring_certificate {name!r} has provider acme, whose authority asks an nginx that is not here; take "
+            f"monitoring_certificate {name!r} has provider {provider.name}, whose authority asks an nginx that is not here; take "
             "another provider",
         )
     paths = pair_paths(str(values["certificates_directory"]), name, own.get("certificate_path"), own.get("key_path"))

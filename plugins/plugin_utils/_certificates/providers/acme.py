@@ -18,6 +18,7 @@ DEFAULT_SERVED_AT = ["127.0.0.1:443"]
 
 class _Acme(Provider):
     name = "acme"
+    needs_gate = True
     remedy = "its renewal fails or does not run: see /var/log/letsencrypt and the timer of certbot"
     if_self_signed = "is a placeholder: no authority has issued one yet"
 

@@ -45,6 +45,8 @@ class Provider:
     own: t.Tuple[str, ...] = ()
     # Whether it cannot do without subject_alt_names
     needs_names = True
+    # Whether its authority asks an nginx of the host
+    needs_gate = False
     # What playbook check says of a certificate that ends soon, and of one that signs itself
     remedy = "bring a new one"
     if_self_signed = ""
