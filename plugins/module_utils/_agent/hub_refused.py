@@ -16,7 +16,7 @@ class Refused:
         self._told = 0
 
     def words(self, refused: t.Counter[str], foreign: int) -> t.Optional[str]:
-        """What is to be told of records, by reason, and of those whose file is somebody else's; None for nothing new."""
+        """What is to be told of records, by reason, and of those whose file is somebody else's; None for nothing."""
         total = sum(refused.values()) + foreign
         if total and self._told <= total < 2 * self._told:
             return None
