@@ -18,9 +18,9 @@ Of two lines about the same the later one counts. Nothing here reads or writes a
 
 from __future__ import annotations
 
+import binascii
 import re
 import typing as t
-import zlib
 
 from .._revocations.store import KINDS, is_id
 from .._tokens.record import LAST_SECOND
@@ -50,7 +50,7 @@ class Line(t.NamedTuple):
 def line_of(kind: bytes, until: int, *words: str) -> bytes:
     """A line, with its end."""
     rest = b" ".join([kind, b"%d" % until, *(word.encode("utf-8", "surrogatepass") for word in words)])
-    return b"%08x %s\n" % (zlib.crc32(rest), rest)
+    return b"%08x %s\n" % (binascii.crc32(rest), rest)
 
 
 def words_of(line: bytes) -> t.Tuple[bytes, int, str]:
@@ -58,7 +58,7 @@ def words_of(line: bytes) -> t.Tuple[bytes, int, str]:
     found, _blank, rest = line.partition(b" ")
     kind, _blank, more = rest.partition(b" ")
     until, _blank, words = more.partition(b" ")
-    if found != b"%08x" % zlib.crc32(rest) or not until.isdigit():
+    if found != b"%08x" % binascii.crc32(rest) or not until.isdigit():
         raise WrongLine
     try:
         return kind, min(int(until), LAST_SECOND), words.decode("utf-8")
