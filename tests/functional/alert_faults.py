@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each fault of a gate by itself: `make alerts`, five minutes. Its alert fires once and resolves, and no other one fires.
+"""Each fault of a gate by itself: `make alerts`, ten minutes. Its alert fires once and resolves, and no other one does.
 
 test_monitoring_faults.py has most of them at once, which is what `make test` runs.
 """

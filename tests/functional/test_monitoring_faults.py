@@ -69,14 +69,7 @@ def test_each_alert_fires_once_and_resolves(site: Site, tmp_path: Path) -> None:
     changed = by_name.pop("the configuration is changed and not live")
     together = list(by_name.values())
     with alerting.Watch(tmp_path / "watch", site.scrape_configs(), FACTOR) as watch:
-        wait = alert_faults.PATIENCE
-        watch.until(lambda: watch.number("wssgate_hub_connected") == 1, wait, lambda: "nothing is scraped")
-        watch.until(lambda: watch.number('up{job=~"wssgate_.+"}') == 2, wait, lambda: "not all is scraped")
-        for path in ("/app", "/steady", "/guessed", "/closed"):
-            assert site.come_and_go(path) == 101
-        # At the first scrape nothing has changed yet.
-        watch.until(lambda: not watch.alerts(), wait, lambda: "a healthy gate has alerts")
-        assert watch.fired.names() == set()
+        alert_faults.at_rest(site, watch)
         ledger = Ledger(site, watch)
         ledger.begin(*together)
         ledger.until_over(*together)
@@ -86,5 +79,5 @@ def test_each_alert_fires_once_and_resolves(site: Site, tmp_path: Path) -> None:
         ledger.until_over(hangs)
         ledger.begin(down)
         ledger.until_over(down)
-        watch.until(lambda: not watch.alerts("firing"), wait, lambda: "it does not come to rest")
+        watch.until(lambda: not watch.alerts("firing"), alert_faults.PATIENCE, lambda: "it does not come to rest")
         ledger.judge()

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What breaks a gate in truth, by the alerts that have to tell of it: how each fault begins, goes on and is repaired."""
+"""What breaks a gate in truth, by the alerts that have to tell of it: how a fault begins, goes on and is repaired."""
 
 from __future__ import annotations
 
@@ -342,6 +342,7 @@ class Ledger:
             return not set(faults) & set(self.broken) and wanted <= self.watch.fired.names(is_over=True)
 
         self.watch.until(is_over, seconds, lambda: f"broken: {[fault.name for fault in self.broken]}")
+        self.repaired = [fault for fault in self.repaired if fault not in faults]
 
     def judge(self) -> None:
         """Each fired once and is over, and no other one fired."""

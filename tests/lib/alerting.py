@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real Prometheus with the role's own rules, quicker; in the place of Alertmanager a test takes what it sends there."""
+"""A real Prometheus with the role's own rules, quicker; what it sends to an Alertmanager, a test takes."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ class Watch:
         settings = {
             "global": {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL},
             "rule_files": [f"{rules}/*.yml"],
-            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{self._receiver.server_port}"]}]}]},
+            "alerting": {
+                "alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{self._receiver.server_port}"]}]}]
+            },
             "scrape_configs": [{**job, "scrape_interval": INTERVAL} for job in scrape_configs],
         }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")

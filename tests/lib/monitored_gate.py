@@ -61,7 +61,11 @@ class MonitoredGate(LocalGate):
     """
 
     def __init__(
-        self, locations: Sequence[dict[str, Any]], certificates: Sequence[str] = (), quick: bool = True, **variables: Any
+        self,
+        locations: Sequence[dict[str, Any]],
+        certificates: Sequence[str] = (),
+        quick: bool = True,
+        **variables: Any,
     ) -> None:
         self.port, self.metrics_port = free_port(), free_port()
         super().__init__([], token_store_pruner="agent", **variables)
