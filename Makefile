@@ -160,6 +160,11 @@ chaos: venv ## A hub of three and three gates in trouble: make chaos [SECONDS=18
 	@echo "== A fleet in trouble$(if $(PLANT),, for $(SECONDS) seconds)"
 	@$(PROGRAM) bench.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(PLANT),--plant $(PLANT)) $(ARGS)
 
+.PHONY: alerts
+alerts: venv ## Each fault of a gate by itself has its alert fire, once, and no other (ten minutes)
+	@echo "== Alerts, by real faults"
+	@WSSGATE_PROMETHEUS=$$(scripts/prometheus.sh) $(WITH) pytest -q tests/functional/alert_faults.py $(ARGS)
+
 .PHONY: sanity
 sanity: venv ## ansible-test: sanity and the plugins' unit tests
 	@echo "== ansible-test sanity"
@@ -184,7 +189,7 @@ molecule: venv images ## Every scenario, or one: make molecule SCENARIO=default
 	@$(WITH) python scripts/run.py --jobs $(JOBS) molecule$(if $(SCENARIO),:$(SCENARIO))
 
 .PHONY: bench
-bench: venv ## Measure the gate beside its peers, 25 minutes: make bench [NAME=tokens|controller|agent|jwt|hub|front]
+bench: venv ## Measure the gate beside its peers: make bench [NAME=tokens|controller|agent|jwt|hub|front|monitoring]
 	@scripts/bench-peers.sh
 	@$(PROGRAM) bench.$(NAME) $(ARGS)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import re
 import socketserver
 import ssl
 import threading
@@ -57,12 +58,12 @@ class _Handler(BaseHTTPRequestHandler):
 class ScrapedGate(LocalGate):
     """The socket of mtail and the agent's file are below its own root."""
 
-    def __init__(self, **monitoring: Any) -> None:
+    def __init__(self, has_password: bool = False, **monitoring: Any) -> None:
         self.port, self.metrics_port = free_port(), free_port()
         super().__init__([])
         password = self.etc / "htpasswd"
         password.write_text(f"prometheus:{sha512_crypt(b'battery staple', 'salt')}\n")
-        if "monitoring_client_certificates" not in monitoring and "monitoring_allow_from" not in monitoring:
+        if has_password or not {"monitoring_client_certificates", "monitoring_allow_from"} & set(monitoring):
             monitoring["monitoring_htpasswd_file"] = str(password)
         self.variables |= {
             "monitoring_enabled": True,
@@ -193,6 +194,52 @@ def test_nothing_is_sent_there(gate: ScrapedGate, method: str) -> None:
 def test_the_gate_s_own_port_has_none(gate: ScrapedGate, path: str, credential: tuple[str, ...]) -> None:
     for version in ("HTTP/1.0", "HTTP/1.1"):
         assert status(gate.ask(path, *credential, port=gate.port, version=version)) == 404
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("host", [HOST, "metrics.example.com", "localhost:9443"])
+def test_the_gate_s_own_port_has_none_however_it_is_spelled(gate: ScrapedGate, target: str, host: str) -> None:
+    for name in (HOST, "metrics.example.com"):
+        answer = gate.ask(target, f"Authorization: Basic {PASSWORD}", port=gate.port, host=host, name=name)
+        assert status(answer) in (0, 400, 404, 421) and SECRET not in answer, answer
+
+
+def test_neither_plain_text_nor_the_oldest_http_gets_anything(gate: ScrapedGate) -> None:
+    assert SECRET not in gate.ask("/metrics/log", f"Authorization: Basic {PASSWORD}", tls=False)
+    # HTTP/0.9 has no line for a password.
+    for target in TARGETS:
+        with wire.Endpoint(port=gate.metrics_port, server_name=HOST).connect() as connection:
+            connection.sendall(f"GET {target}\r\n".encode())
+            found = b""
+            with contextlib.suppress(ssl.SSLError, ConnectionError):
+                while data := connection.recv(65536):
+                    found += data
+        assert SECRET not in found and b" 200 " not in found
+
+
+def test_a_password_is_good_for_its_request_alone(gate: ScrapedGate) -> None:
+    """Requests behind one that had it, over the same connection."""
+    head = f"GET /metrics/log HTTP/1.1\r\nHost: {HOST}\r\n"
+    good, bare = f"{head}Authorization: Basic {PASSWORD}\r\n\r\n", f"{head}\r\n"
+    with wire.Endpoint(port=gate.metrics_port, server_name=HOST).connect() as connection:
+        connection.sendall((good + bare + good + head + "Connection: close\r\n\r\n").encode())
+        found = b""
+        while data := connection.recv(65536):
+            found += data
+    assert re.findall(rb"HTTP/1\.1 (\d{3})", found) == [b"200", b"401", b"200", b"401"]
+    assert found.count(SECRET) == 2
+
+
+def test_an_address_and_a_password_are_asked_for_both() -> None:
+    with ScrapedGate(monitoring_allow_from=["127.0.0.2"], has_password=True) as gate:
+        credential = f"Authorization: Basic {PASSWORD}"
+        assert status(gate.ask("/metrics/log", credential, source="127.0.0.2")) == 200
+        for found, expected in (
+            (gate.ask("/metrics/log", credential), 403),
+            (gate.ask("/metrics/log", source="127.0.0.2"), 401),
+            (gate.ask("/metrics/log"), 403),
+        ):
+            assert status(found) == expected and SECRET not in found
 
 
 @pytest.mark.parametrize("host", [None, "other.example.com", "localhost", "127.0.0.1", ""])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -60,6 +61,10 @@ def hosts() -> t.Dict[str, Options]:
     }
 
 
+# The same as set "monitoring", for what metrics add to it. Nothing of it is kept.
+UNMONITORED = "unmonitored"
+
+
 def without_copies(text: str) -> str:
     """Without the scripts and the style that are in it word for word: they are files of their own."""
     for name in ("connection_check.js", "connection_check.css", "jwt.js"):
@@ -69,8 +74,8 @@ def without_copies(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> t.Dict[str, str]:
-    """The text of every file, by its path below data/golden."""
+def played(tmp_path_factory: pytest.TempPathFactory) -> t.Dict[str, str]:
+    """The text of every file, by its set and path."""
     folder = tmp_path_factory.mktemp("golden")
     common = {
         "ansible_python_interpreter": sys.executable,
@@ -78,7 +83,8 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> t.Dict[str, str]:
         "golden_nginx_template": str(ROOT / "roles/nginx/templates/nginx.conf.j2"),
     }
     inventory = folder / "inventory.json"
-    inventory.write_text(json.dumps({"all": {"hosts": hosts(), "vars": common}}))
+    every = {**hosts(), UNMONITORED: {**hosts()["monitoring"], "monitoring_enabled": False}}
+    inventory.write_text(json.dumps({"all": {"hosts": every, "vars": common}}))
     done = subprocess.run(
         [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), str(GOLDEN / "play.yml")],
         cwd=folder,
@@ -89,11 +95,17 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> t.Dict[str, str]:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
-    found = {
+    return {
         f"{name}/{path}": without_copies(text)
-        for name in hosts()
+        for name in every
         for path, text in json.loads((folder / f"{name}.json").read_text(encoding="utf-8")).items()
     }
+
+
+@pytest.fixture(scope="module")
+def rendered(played: t.Dict[str, str]) -> t.Dict[str, str]:
+    """The text of every file, by its path below data/golden."""
+    found = {path: text for path, text in played.items() if not path.startswith(f"{UNMONITORED}/")}
     if os.environ.get(WRITE):
         for name in hosts():
             shutil.rmtree(GOLDEN / name, ignore_errors=True)
@@ -131,6 +143,21 @@ def test_every_file_has_its_first_line_and_ends_with_a_newline(rendered: t.Dict[
     for path, text in rendered.items():
         assert "wssgate.nginx" in "".join(text.splitlines(keepends=True)[:2]), path
         assert text.endswith("\n"), path
+
+
+def test_metrics_add_nothing_to_the_way_of_a_handshake(played: t.Dict[str, str]) -> None:
+    """A server of its own, and variables that nobody else asks for: a handshake takes no instruction more."""
+    without, scraped = (
+        {path.partition("/")[2]: text for path, text in played.items() if path.startswith(f"{name}/")}
+        for name in (UNMONITORED, "monitoring")
+    )
+    assert set(scraped) - set(without) == {"wssgate.d/metrics.conf"} and set(without) <= set(scraped)
+    geo = re.compile(r"\n# the metrics: allow_from\ngeo \$(\w+) \{[^}]*\}\n")
+    (variable,) = geo.findall(scraped["wssgate.d/gate.conf"])
+    scraped["wssgate.d/gate.conf"] = geo.sub("", scraped["wssgate.d/gate.conf"])
+    # nginx works out the value of a geo when it is asked for.
+    assert f"${variable}" in scraped.pop("wssgate.d/metrics.conf")
+    assert scraped == without
 
 
 def dictionaries(value: t.Any) -> t.List[Options]:

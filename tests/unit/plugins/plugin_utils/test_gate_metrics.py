@@ -95,6 +95,17 @@ def test_what_is_wrong_is_one_sentence(changed: Options, words: str) -> None:
     assert found[0].startswith("monitoring")
 
 
+def test_a_path_of_the_gate_s_own_is_no_matter_and_a_second_server_there_is() -> None:
+    """Metrics are on a port of their own: on the gate's the same path is a location like another."""
+    own = {**SERVER, "locations": [{**LOCATION, "path": "/metrics/log"}]}
+    assert gate_errors([own], context()) == []
+    (found,) = gate_errors([{**own, "listen": [{"port": 9443}]}], context())
+    assert found == (
+        "monitoring: port 9443 is that of server 'wcs', and metrics have one of their own; set another in "
+        "monitoring_listen"
+    )
+
+
 def test_what_the_agent_does_not_see_is_named_for_the_reader_of_the_log() -> None:
     locations = [
         {**LOCATION, "path": "/token"},
