@@ -52,6 +52,8 @@ def ask(collections: Path, *arguments: str) -> tuple[str, list[str]]:
 def problems_of_plugins(collections: Path, kind: str) -> list[str]:
     names = plugins(kind)
     printed, problems = ask(collections, "--json", "--type", kind, *names)
+    if problems:
+        return problems
     found = json.loads(printed or "{}")
     problems += [f"{kind} {name}: ansible-doc has nothing" for name in names if not found.get(name, {}).get("doc")]
     text, complaints = ask(collections, "--type", kind, *names)

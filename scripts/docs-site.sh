@@ -51,5 +51,6 @@ run antsibull-docs --config-file "$ROOT/scripts/site/antsibull-docs.cfg" collect
 }
 say "Building the site"
 WSSGATE_CHECKOUT=$ROOT WSSGATE_VERSION=$(sed -n 's/^version: //p' galaxy.yml) \
-    run sphinx-build --quiet --fail-on-warning --keep-going --jobs auto -b html -d "$CACHE/docs-site/doctrees" "$source" "$site"
+    run sphinx-build --quiet --fail-on-warning --keep-going --jobs auto -b html \
+    -d "$CACHE/docs-site/doctrees" "$source" "$site"
 say "It is there: $site/index.html"
