@@ -1,4 +1,4 @@
-# Every target creates what it needs. `make help` lists them.
+# Every target creates what it needs. `make help` lists them, each heading that begins with ##@ above its own.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -32,7 +32,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: venv venv-run
 venv-run: # what a playbook needs
@@ -40,6 +41,8 @@ venv-run: # what a playbook needs
 
 venv: # what the tests need
 	@scripts/venv.sh $(VENV) requirements.txt requirements-test.txt
+
+##@ Start here
 
 .PHONY: quickstart
 quickstart: venv-run ## Deploy the gate on this machine in front of an echo server, and probe it
@@ -65,6 +68,8 @@ fleet-absent: venv ## Take the fleet's containers, network and files away again
 fleet-test: venv # from nothing to a fleet and back, with more that is looked at
 	@$(FLEET) test
 
+##@ Prove
+
 .PHONY: test
 test: ## Everything that proves it: lint, unit, sanity, the artifact, every molecule scenario
 	@echo "== Preparing the test environment and the test images"
@@ -79,20 +84,10 @@ lint: venv ## shellcheck, ruff, yamllint, ansible-lint, eslint, documentation an
 docs: venv ## Only the documentation and the changelog
 	@$(WITH) scripts/lint.sh docs
 
-.PHONY: generate
-generate: venv ## Write what follows from the roles' argument_specs: defaults, tables of the READMEs, the gate's options
-	@$(WITH) python scripts/generate.py $(ARGS)
-
 .PHONY: unit
 unit: venv ## Unit tests, with plain pytest
 	@echo "== Unit tests"
 	@$(WITH) pytest -q tests/unit $(ARGS)
-
-.PHONY: golden
-golden: venv ## Write the golden configurations anew (tests/unit/data/golden), for a diff of what a change renders
-	@WSSGATE_GOLDEN=1 $(WITH) pytest -q tests/unit/test_golden_configuration.py tests/unit/test_hub_configuration.py \
-		tests/unit/test_balancer.py tests/unit/test_check_page.py
-	@git --no-pager diff --stat -- tests/unit/data
 
 .PHONY: roles
 roles: venv ## The part of the unit tests that ansible-test does not know: what the roles consist of
@@ -123,6 +118,31 @@ functional-plays: venv # what ansible-playbook says and does
 functional-gate: venv # the rest
 	@echo "== Functional tests of the gate"
 	@$(WITH) pytest -q $(filter-out $(SERVICES) $(PLAYS),$(wildcard tests/functional/test_*.py)) $(ARGS)
+
+.PHONY: sanity
+sanity: venv ## ansible-test: sanity and the plugins' unit tests
+	@echo "== ansible-test sanity"
+	@$(WITH) scripts/sanity.sh sanity
+	@echo "== ansible-test units"
+	@$(WITH) scripts/sanity.sh units
+
+.PHONY: galaxy
+galaxy: venv ## Build the artifact and check it as Ansible Galaxy does
+	@$(WITH) scripts/galaxy.sh
+
+.PHONY: molecule
+# Named, scenario applications does all that it can; beside the others each application once.
+molecule: export WSSGATE_APPLICATIONS ?= $(if $(filter applications,$(SCENARIO)),all,some)
+molecule: venv images ## Every scenario, or one: make molecule SCENARIO=default
+	@$(WITH) python scripts/run.py --jobs $(JOBS) molecule$(if $(SCENARIO),:$(SCENARIO))
+
+.PHONY: images
+images: ## Build the hosts' images, if what they are made of changed (FORCE=1: anyway)
+	@scripts/packages.sh
+	@scripts/engine.sh
+	@scripts/images.sh $(RELEASES)
+
+##@ Prove, for long
 
 .PHONY: mutants
 mutants: venv ## Take out the gate's guards and directives, and the code's checks, one by one; a test must miss each
@@ -165,37 +185,38 @@ alerts: venv ## Each fault of a gate by itself has its alert fire, once, and no 
 	@echo "== Alerts, by real faults"
 	@WSSGATE_PROMETHEUS=$$(scripts/prometheus.sh) $(WITH) pytest -q tests/functional/alert_faults.py $(ARGS)
 
-.PHONY: sanity
-sanity: venv ## ansible-test: sanity and the plugins' unit tests
-	@echo "== ansible-test sanity"
-	@$(WITH) scripts/sanity.sh sanity
-	@echo "== ansible-test units"
-	@$(WITH) scripts/sanity.sh units
-
-.PHONY: galaxy
-galaxy: venv ## Build the artifact and check it as Ansible Galaxy does
-	@$(WITH) scripts/galaxy.sh
-
-.PHONY: images
-images: ## Build the hosts' images, if what they are made of changed (FORCE=1: anyway)
-	@scripts/packages.sh
-	@scripts/engine.sh
-	@scripts/images.sh $(RELEASES)
-
-.PHONY: molecule
-# Named, scenario applications does all that it can; beside the others each application once.
-molecule: export WSSGATE_APPLICATIONS ?= $(if $(filter applications,$(SCENARIO)),all,some)
-molecule: venv images ## Every scenario, or one: make molecule SCENARIO=default
-	@$(WITH) python scripts/run.py --jobs $(JOBS) molecule$(if $(SCENARIO),:$(SCENARIO))
+##@ Measure
 
 .PHONY: bench
 bench: venv ## Measure the gate beside its peers: make bench [NAME=tokens|controller|agent|jwt|hub|front|monitoring]
 	@scripts/bench-peers.sh
 	@$(PROGRAM) bench.$(NAME) $(ARGS)
 
+##@ Write
+
+.PHONY: generate
+generate: venv ## Write what follows from the roles' argument_specs: defaults, tables of the READMEs, the gate's options
+	@$(WITH) python scripts/generate.py $(ARGS)
+
+.PHONY: golden
+golden: venv ## Write the golden configurations anew (tests/unit/data/golden), for a diff of what a change renders
+	@WSSGATE_GOLDEN=1 $(WITH) pytest -q tests/unit/test_golden_configuration.py tests/unit/test_hub_configuration.py \
+		tests/unit/test_balancer.py tests/unit/test_check_page.py
+	@git --no-pager diff --stat -- tests/unit/data
+
+.PHONY: docs-site
+docs-site: venv ## The documentation as a site in .cache/docs-site, looked at in a browser
+	@scripts/docs-site.sh
+	@. scripts/lib.sh && need_command chromium chromium fonts-dejavu-core
+	@$(WITH) pytest -q tests/functional/docs_site.py $(ARGS)
+
+##@ Release
+
 .PHONY: changelog
 changelog: venv ## Write CHANGELOG.md from changelogs/ for the version in galaxy.yml
 	@$(WITH) antsibull-changelog release --reload-plugins
+
+##@ Clean up
 
 .PHONY: clean
 clean: ## Remove what the targets created here; stop a Docker Engine that they started

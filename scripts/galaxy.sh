@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the artifact and runs Ansible Galaxy's own checks on it.
+# Builds the artifact, looks for all documentation in it, and runs Ansible Galaxy's own checks on it.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -14,6 +14,13 @@ rm -f "$artifacts"/wssgate-nginx-*.tar.gz
 mkdir -p "$artifacts"
 say "Building the artifact"
 "$VENV/bin/ansible-galaxy" collection build --output-path "$artifacts" "$source"
+
+say "Asking ansible-doc for all that is in it"
+installed=$CACHE/galaxy/collections
+rm -rf "$installed"
+"$VENV/bin/ansible-galaxy" collection install --offline --no-deps --collections-path "$installed" \
+    "$artifacts"/wssgate-nginx-*.tar.gz >/dev/null
+"$VENV/bin/python" "$ROOT/scripts/artifact_docs.py" "$installed"
 
 say "Importing it as Galaxy does"
 log=$LOGS/galaxy-importer.log

@@ -40,6 +40,21 @@ code() {
     check yamllint --strict .
     check ansible_lint
     check javascript
+    github
+}
+
+# Workflows, forms and Dependabot's file by the schemas that the package has; nothing is fetched.
+github() {
+    check github_schema github-workflows .github/workflows/*.yml
+    check github_schema github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+    check github_schema github-issue-config .github/ISSUE_TEMPLATE/config.yml
+    check github_schema dependabot .github/dependabot.yml
+}
+
+github_schema() {
+    local schema=$1
+    shift
+    check-jsonschema --quiet --builtin-schema "vendor.$schema" "$@"
 }
 
 docs() {
