@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A project as docs/your-project.md has it, from the release before this version to this one and back. In this order."""
+"""A project as docs/your-project.md has it: from the former release to this version and back, in this order."""
 
 from __future__ import annotations
 
