@@ -93,7 +93,8 @@ def of_variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for task in (task for part in report["plays"] for task in part["tasks"]):
         for host, result in task["hosts"].items():
             if result.get("failed"):
-                found.setdefault(host, result["msg"].splitlines()[0])
+                failed = next((item for item in result.get("results", []) if item.get("failed")), result)
+                found.setdefault(host, failed["msg"].splitlines()[0])
     errors = {entry["mistake"]: found.get(host_of(entry["mistake"]), "") for entry in VARIABLES}
     if os.environ.get("WSSGATE_GOLDEN"):
         renew("variables.yml", VARIABLES, errors)

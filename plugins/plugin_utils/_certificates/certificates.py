@@ -44,7 +44,7 @@ class CertificateList:
         self._names: t.Set[str] = set()
         self._paths: t.Dict[str, str] = {}
         if not isinstance(certificates, t.Sequence) or isinstance(certificates, str):
-            self.problems.append("certificates_list is not a list; put it in [ ]")
+            self.problems.append("certificates_list is not a list")
             return
         for number, item in enumerate(certificates):
             self._take(f"certificates_list[{number}]", item)
@@ -87,7 +87,7 @@ class CertificateList:
     def _read_names(self, where: str, item: t.Mapping[str, t.Any], provider: Provider) -> t.List[str]:
         given = item.get("subject_alt_names") or []
         if not isinstance(given, t.Sequence) or isinstance(given, str):
-            self.problems.append(f"{where}: subject_alt_names is not a list; put it in [ ]")
+            self.problems.append(f"{where}: subject_alt_names is not a list")
             return []
         if not given and provider.needs_names:
             self.problems.append(f"{where}: subject_alt_names is empty, and a certificate is for at least one name")
