@@ -57,7 +57,7 @@ def renew(name: str, entries: list[dict[str, Any]], errors: dict[str, str]) -> N
             "tag:yaml.org,2002:str", text, style="|" if "\n" in text and "\t" not in text else None
         ),
     )
-    path.write_text(head + yaml.dump(new, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=116))
+    path.write_text(head + yaml.dump(new, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=80))
 
 
 @pytest.fixture(scope="module")
