@@ -233,7 +233,7 @@ def undefined_problems(value: t.Any, name: str, template: Template) -> t.List[st
     except AnsibleUndefinedVariable as error:
         found = re.search(r"'[^']+' is undefined", str(error))
         words = found.group() if found else str(error).rstrip(".")
-        return [f"{name} needs a variable that is not there for this host: {words}"]
+        return [f"{name} needs a variable that is not there for this host: {words}; define it, or correct its name"]
     except Exception:  # noqa: BLE001
         # Whatever else is wrong is for the task that reads it, such as omit, which stands for no value here.
         return []

@@ -534,11 +534,14 @@ def test_a_variable_that_is_not_there_is_named_with_its_place() -> None:
     assert found == [
         (
             "wss_proxy_servers[0].locations[1].upstream needs a variable that is not there for this host: 'absent' "
-            "is undefined"
+            "is undefined; define it, or correct its name"
         )
     ]
     found = problems_of("wss_proxy", wss_proxy_servers="{{ absent }}")
-    assert found == ["wss_proxy_servers needs a variable that is not there for this host: 'absent' is undefined"]
+    assert found == [
+        "wss_proxy_servers needs a variable that is not there for this host: 'absent' is undefined; define it, or "
+        "correct its name"
+    ]
     (problem,) = problems_of("htpasswd", htpasswd_files=[{"path": "{{ known.absent }}", "users": []}], known={"a": 1})
     assert problem.startswith("htpasswd_files[0].path needs a variable") and "absent" in problem
 

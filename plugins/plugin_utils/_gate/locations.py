@@ -19,7 +19,7 @@ def read(
 ) -> t.Dict[str, t.Any]:
     problems = gate.problems
     options = problems.options(where, item, LOCATION_DEFAULTS)
-    path = problems.matches(where, "path", options["path"], LOCATION_PATH, "a path that starts with /")
+    path = problems.matches(where, "path", options["path"], LOCATION_PATH, "a path that starts with /, such as /wss")
     if not is_plain(path):
         # nginx compares locations with what is left of a request's path once these are resolved: ngx_http_core_module,
         # location.

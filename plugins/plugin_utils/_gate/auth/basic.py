@@ -20,7 +20,7 @@ def password_file(gate: Gate, where: str, given: str) -> str:
     gate.problems.add(
         where,
         f"basic authentication needs a password file: set htpasswd_file (htpasswd_files has {len(known)} to choose "
-        "from)",
+        f"from){'' if known else ', and add that file to htpasswd_files'}",
     )
     return ""
 
