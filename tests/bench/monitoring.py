@@ -130,7 +130,7 @@ class Bench:
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [mtail.binary(), "-progs", str(programs), "-logs", str(pipe), "-unix_socket", str(folder / "socket"),
-                 "-emit_prog_label=false", "-logtostderr"],
+                 "-emit_prog_label=false", "-logtostderr", "-poll_interval=1ms"],
                 stdout=log, stderr=log,
             )  # fmt: skip
         try:

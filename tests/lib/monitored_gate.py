@@ -164,7 +164,7 @@ class MonitoredGate(LocalGate):
             )  # fmt: skip
             self.mtail = subprocess.Popen(
                 [mtail.binary(), "-progs", str(programs), "-logs", str(pipe), "-unix_socket", str(socket),
-                 "-emit_prog_label=false", "-logtostderr"],
+                 "-emit_prog_label=false", "-logtostderr", "-poll_interval=1ms"],
                 stdout=output, stderr=output, umask=0,
             )  # fmt: skip
         wait_for(lambda: socket.exists() and (self.folder / "feed-state").exists())
