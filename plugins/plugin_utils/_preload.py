@@ -12,45 +12,19 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+from pathlib import Path
 
 from . import _role_variables
 
-FILTERS = (
-    "acme",
-    "balancer",
-    "certificates",
-    "check",
-    "gate",
-    "htpasswd",
-    "hub",
-    "jwt",
-    "platforms",
-    "roll",
-    "sessions",
-    "tokens",
-    "variables",
-)
-LOOKUPS = (
-    "balancer_hosts",
-    "certificate_problems",
-    "certificates",
-    "client_authorities",
-    "hub_client",
-    "hub_problems",
-    "hub_server",
-    "issuer_key_files",
-    "role_variable",
-    "scrape_jobs",
-    "variable_problems",
-)
+PLUGINS = Path(__file__).resolve().parents[1]
 
 
 def load() -> None:
     """Load the filters, the lookups and the roles' specifications."""
-    plugins = __name__.rpartition(".plugin_utils.")[0]
-    for kind, names in (("filter", FILTERS), ("lookup", LOOKUPS)):
-        for name in names:
+    package = __name__.rpartition(".plugin_utils.")[0]
+    for kind in ("filter", "lookup"):
+        for path in sorted((PLUGINS / kind).glob("*.py")):
             # One that cannot be loaded here matters to the tasks alone that need it, and they report it.
             with contextlib.suppress(ImportError):
-                importlib.import_module(f"{plugins}.{kind}.{name}")
+                importlib.import_module(f"{package}.{kind}.{path.stem}")
     _role_variables.known_names()

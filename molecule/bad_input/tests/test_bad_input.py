@@ -109,6 +109,12 @@ def output_of(run: Run) -> str:
     return " ".join(run.text.split())
 
 
+def message_of(result: dict[str, Any]) -> str:
+    """What a task that failed says, with each item of a loop that failed, without line breaks."""
+    failed = [item for item in result.get("results", []) if item.get("failed")]
+    return " ".join(" ".join(found["msg"] for found in (result, *failed)).split())
+
+
 def state(host: Any) -> str:
     """All that a run could have touched, and the processes that serve."""
     return host.check_output(
@@ -136,7 +142,7 @@ def test_a_mistake_is_named_and_changes_nothing(asked: tuple[Run, bool], mistake
     run, is_as_before = asked
     name = f"mistake{[*MISTAKES].index(mistake)}"
     assert run.stats(name)["failures"] == 1 and run.stats(name)["changed"] == 0, run.text[-3000:]
-    told = " ".join(run.result(name)["msg"].split())
+    told = message_of(run.result(name))
     for word in MISTAKES[mistake][1]:
         assert word in told
     assert run.returncode != 0 and "hidden words" not in run.text
@@ -147,7 +153,7 @@ def test_a_directive_that_nginx_does_not_know_is_named_with_its_line_and_changes
     before = state(host)
     server = {**SERVER, "extra_directives": "# a remark\nlisen 444;"}
     run = run_playbook("wssgate.nginx.site", tmp_path, wss_proxy_servers=[server])
-    told = " ".join(run.result(HOST)["msg"].split())
+    told = message_of(run.result(HOST))
     found = re.search(r'unknown directive "lisen" in /etc/nginx/wssgate\.d/server_wcs\.conf:(\d+)', told)
     assert run.returncode != 0 and found, run.text[-3000:]
     assert int(found[1]) > 10 and "nothing was changed" in told
