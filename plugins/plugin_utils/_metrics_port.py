@@ -138,7 +138,8 @@ def _pair(problems: Problems, where: str, values: Values) -> t.Dict[str, str]:
     if provider and provider.needs_gate:
         problems.add(
             where,
-            f"monitoring_certificate {name!r} has provider {provider.name}, whose authority asks an nginx that is not here; take "
+            f"monitoring_certificate {name!r} has provider {provider.name}, whose authority asks an nginx that is not "
+            "here; take "
             "another provider",
         )
     paths = pair_paths(str(values["certificates_directory"]), name, own.get("certificate_path"), own.get("key_path"))
