@@ -18,7 +18,8 @@ say "Building the artifact"
 say "Asking ansible-doc for all that is in it"
 installed=$CACHE/galaxy/collections
 rm -rf "$installed"
-"$VENV/bin/ansible-galaxy" collection install --offline --no-deps --collections-path "$installed" \
+# Where the checkout counts as installed, nothing would be done.
+ANSIBLE_COLLECTIONS_PATH=$installed "$VENV/bin/ansible-galaxy" collection install --offline --no-deps \
     "$artifacts"/wssgate-nginx-*.tar.gz >/dev/null
 "$VENV/bin/python" "$ROOT/scripts/artifact_docs.py" "$installed"
 
