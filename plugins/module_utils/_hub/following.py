@@ -18,7 +18,7 @@ import typing as t
 
 from .._tokens.record import LAST_SECOND
 from . import keys, records, trimming
-from .client import Primary, reach
+from .client import Primary, Succession, reach
 from .error import HubError
 from .flooding import run
 from .records import START, Id, Record
@@ -209,7 +209,7 @@ class Reader(_Worker):
         self._first: t.Optional[Id] = None
 
     def work(self, primary: Primary) -> None:
-        wire = primary.wire
+        wire, succession = primary.wire, Succession(self.settings, primary)
         last = self._last(wire)
         self._shared.look(primary.run, any(last[stream] < place for stream, place in self._places.items()))
         while not self.inbox.is_stopped.is_set():
@@ -220,6 +220,7 @@ class Reader(_Worker):
                     raise HubError("the hub is another server by now")
                 self._begin(wire, number)
             self._read(wire)
+            succession.look()
             self.worked()
 
     def _begin(self, wire: Wire, number: int) -> None:

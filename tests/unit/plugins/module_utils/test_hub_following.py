@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._hub import following
+from ansible_collections.wssgate.nginx.plugins.module_utils._hub import client, following
 from ansible_collections.wssgate.nginx.plugins.module_utils._hub.client import Primary
 from ansible_collections.wssgate.nginx.plugins.module_utils._hub.error import HubError
 from ansible_collections.wssgate.nginx.plugins.module_utils._hub.settings import Settings
@@ -120,14 +120,18 @@ def test_a_revocation_is_not_before_what_it_takes_back(writer, least, places):
 class Streams:
     """A connection to a server with one token in `standing`. It is over at the command `breaks_at`, or after some."""
 
+    info = b"# Replication\r\nrole:master\r\nconnected_slaves:2\r\n"
+
     def __init__(self, run, breaks_at="", reads=2):
         self.run, self.breaks_at, self.reads = run, breaks_at, reads
 
-    def call(self, *words):
+    def call(self, *words, **_options):
         if words[0] == self.breaks_at:
             raise HubError("the hub closes the connection")
         if words[0] == "TIME":
             return [b"1", b"0"]
+        if words[0] == "INFO":
+            return self.info
         return [b"0", [b"a", b"b"]]
 
     def calls(self, commands, **_options):
@@ -224,3 +228,47 @@ def test_a_thread_begins_with_the_server_that_has_shown_the_way(reader, monkeypa
     monkeypatch.setattr(following, "PAUSES", (0,))
     reader.run()
     assert asked == [0, 2, 2]
+
+
+ALONE = b"# Replication\r\nrole:master\r\nconnected_slaves:0\r\n"
+REPLICA = b"# Replication\r\nrole:slave\r\nconnected_slaves:0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("info", "named", "why", "asked"),
+    [
+        (Streams.info, ("hub", 2), "enough", 0),  # it has replicas: nobody else is asked
+        (ALONE, ("hub", 2), "another primary", 1),
+        (REPLICA, ("hub", 1), "is a replica", 0),
+        (ALONE, ("hub", 1), "enough", 1),  # its replicas are away, and it is the primary
+        (ALONE, None, "enough", 2),  # no Sentinel answers: what there is goes on
+    ],
+)
+def test_a_server_that_the_sentinels_have_replaced_is_left(inbox, monkeypatch, info, named, why, asked):
+    """It takes itself for the primary for ten seconds more, and nothing is revoked there."""
+    found = []
+
+    def primary_of(endpoint, service, _patience):
+        found.append((endpoint.host, service))
+        if named is None:
+            raise HubError("no answer")
+        return named
+
+    monkeypatch.setattr(client, "primary_of", primary_of)
+    monkeypatch.setattr(client, "_password", lambda _settings: "password")
+    settings = SETTINGS._replace(servers=(("first", 3), ("second", 3)), service="main")
+    inbox.room("urgent", 100)
+    reader = following.Reader("urgent", settings, inbox, ["operate"], following.Generation())
+    server = Streams("first")
+    server.info = info
+    with pytest.raises(HubError, match=why):
+        reader.work(Primary(server, "first", 1, ("hub", 1)))
+    assert found == [("second", "main"), ("first", "main")][:asked], (
+        "once a second, the one that has shown the way first"
+    )
+
+
+def test_a_hub_of_one_server_is_asked_for_no_replicas(reader):
+    server = Streams("first")
+    server.info = ALONE
+    assert read(reader, server)[1] == "enough"
