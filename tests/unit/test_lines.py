@@ -30,6 +30,7 @@ def texts() -> list[str]:
         if (
             "/data/balancer/" in name
             or "/data/check/" in name
+            or "/data/metrics_port/" in name
             or "/data/golden/" in name
             and name.count("/") > 4
             or name in ("CHANGELOG.md", "changelogs/changelog.yaml")
