@@ -64,7 +64,7 @@ class Agent:
         self.log: t.Optional[LogWatch] = None
         if settings.session_log:
             self.log = LogWatch(settings.session_log, settings.log_limit, LOCK_WAIT, self.note)
-            self.log.follower.progress = lambda: self.ping()
+            self.log.follower.progress = lambda: self.ping()  # pylint: disable=unnecessary-lambda  # it is set later
         self.duties = duties_of(self, settings, self.asking, self.log)
         self._turns = Turns(self.note)
         self.kernel = Inotify.or_none()

@@ -90,7 +90,8 @@ def test_what_is_taken_back_is_on_the_disk_and_known_by_the_next_agent(gate: Gat
     assert stat.S_IMODE(gate.path.stat().st_mode) == 0o600
     found = gate.former()
     for fingerprint in (digest(1), digest(2), digest(3)[:12]):
-        assert found.revocation_of(fingerprint) == gate.merge.revocation_of(fingerprint) is not None
+        assert found.revocation_of(fingerprint) is not None
+        assert found.revocation_of(fingerprint) == gate.merge.revocation_of(fingerprint)
     assert set(found.cut_offs()) == set(gate.merge.cut_offs()) and len(found.cut_offs()) == 2
     assert found.signed == gate.merge.signed and found.voids() == gate.merge.voids()
     assert token(1) not in gate.path.read_text() and found.lost_by(gate.merge) == set()
@@ -303,7 +304,7 @@ def test_what_is_no_file_of_ours_is_told_and_not_followed(
 def test_a_file_that_somebody_has_removed_or_changed_is_written_anew(gate: Gate) -> None:
     gate.take(revoked(1))
     gate.keep()
-    for number, harm in enumerate((lambda: gate.path.unlink(), lambda: gate.path.write_bytes(b"half of")), 2):
+    for number, harm in enumerate((gate.path.unlink, lambda: gate.path.write_bytes(b"half of")), 2):
         harm()
         gate.take(revoked(number))
         gate.keep()
