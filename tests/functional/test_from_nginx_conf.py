@@ -9,6 +9,7 @@ import contextlib
 import re
 import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -174,13 +175,16 @@ def decider() -> Iterator[Decider]:
 
 
 @pytest.fixture(scope="module")
-def here(
-    upstream: Upstream, decider: Decider, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str, LocalNginx], str]:
+def pages() -> Iterator[Path]:
+    """A folder that nginx's workers can read. Below pytest's own nobody else can, once another pytest has started."""
+    with tempfile.TemporaryDirectory(prefix="wssgate-live-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def here(upstream: Upstream, decider: Decider, pages: Path) -> Callable[[str, LocalNginx], str]:
     """Puts the addresses and paths of this machine in the nginx of the page's."""
-    pages = tmp_path_factory.mktemp("live")
-    for folder in (pages, *pages.parents[:2]):
-        folder.chmod(0o755)
     (pages / "index.html").write_text("<!DOCTYPE html><title>Live</title>")
     (pages / "50x.html").write_text("<!DOCTYPE html><title>Later</title>")
     (hashed,) = re.findall(r"hash: (\S+)", block("yaml"))

@@ -127,15 +127,20 @@ class JwtGate(LocalGate):
     def status(self, path: str, *lines: str, **more: Any) -> int:
         return self.ask(path, *lines, **more)[0]
 
+    def lines(self) -> list[dict[str, Any]]:
+        """The whole lines of the access log."""
+        text = self.access_log.read_text() if self.access_log.exists() else ""
+        return [json.loads(line) for line in text.split("\n")[:-1]]
+
     def last(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.access_log.read_text().splitlines()[-1])
-        return found
+        return self.lines()[-1]
 
     def reason(self, path: str, *lines: str, **more: Any) -> tuple[int, str]:
-        before = len(self.access_log.read_text().splitlines()) if self.access_log.exists() else 0
+        before = len(self.lines())
         status = self.status(path, *lines, **more)
-        wait_for(lambda: len(self.access_log.read_text().splitlines()) > before)
-        return status, self.last()["reason"]
+        # The line of an earlier request, with another status perhaps, may come meanwhile.
+        found = wait_for(lambda: [line for line in self.lines()[before:] if line["status"] == status])
+        return status, found[-1]["reason"]
 
 
 @pytest.fixture(scope="module")
