@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lib import alert_faults, alerting, metrics
 from lib.alert_faults import FAULTS, Ledger, Site
@@ -56,7 +57,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_every_alert_on_a_gate_has_a_fault() -> None:
-    alerts = set(re.findall(r"(?m)^ +- alert: (\w+)$", (alerting.RULES / "wssgate.yml").read_text(encoding="utf-8")))
+    rules = yaml.safe_load((alerting.RULES / "wssgate.yml").read_text(encoding="utf-8"))
+    # A balancer's and a hub's metrics are their own exporters'.
+    alerts = {
+        rule["alert"]
+        for group in rules["groups"]
+        for rule in group["rules"]
+        if not re.search(r"\b(haproxy|redis)_", rule["expr"])
+    }
     assert set().union(*(fault.alerts for fault in FAULTS)) == alerts
 
 

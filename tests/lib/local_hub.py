@@ -21,7 +21,7 @@ import jinja2
 from ansible_collections.wssgate.nginx.plugins.module_utils._hub import passwords
 from ansible_collections.wssgate.nginx.plugins.module_utils._hub.connection import Connection, Endpoint
 from ansible_collections.wssgate.nginx.plugins.module_utils._hub.error import HubError
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._hub import hosts
+from ansible_collections.wssgate.nginx.plugins.plugin_utils._hub import acl, hosts
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._problems import Problems
 
 from . import pki
@@ -126,8 +126,12 @@ class LocalHub:
             assert self.process is None or self.process.poll() is None, self.log.read_text()
             with contextlib.suppress(HubError):
                 connection = Connection(self.endpoint(user))
-                # Not while it reads its file.
-                connection.ask("PING")
+                # Not while it reads its file. The exporter's user may ask for nothing but what is answered even then.
+                if user != acl.EXPORTER:
+                    connection.ask("PING")
+                elif "loading:0" not in str(connection.ask("INFO", "persistence")):
+                    connection.close()
+                    return None
                 return connection
             return None
 
