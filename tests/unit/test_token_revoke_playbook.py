@@ -77,8 +77,9 @@ def fleet(tmp_path: Path) -> Fleet:
 def test_a_subject_loses_opaque_and_signed_tokens_in_one_go(fleet: Fleet) -> None:
     code, text = fleet.revoke("--check", subject="ann")
     assert (code, fleet.tokens(), fleet.taken_back()) == (0, 2, []), text
+    assert "Check mode, nothing was changed. A run would say:" in text
     code, text = fleet.revoke(subject="ann")
-    assert code == 0, text
+    assert code == 0 and "Check mode" not in text, text
     assert (fleet.tokens(), fleet.taken_back()) == (0, [hashlib.sha256(b"ann").hexdigest()])
     assert "both: 1 removed (" in text and "); signed tokens issued before " in text
     assert "opaque: 1 removed (" in text and text.count("; signed tokens") == 1
