@@ -13,6 +13,7 @@ import typing as t
 from .._host import files
 from .._host.error import HostError, told
 from .connection import Connection, Endpoint, number, parse_info, primary_of
+from .connection import primary as primary_of_some
 from .error import HubError
 from .settings import Settings
 from .wire import PATIENCE, Wire
@@ -71,12 +72,17 @@ def _named(settings: Settings, first: int) -> t.Optional[t.Tuple[str, int]]:
     """Where a Sentinel says that the primary is; None where none answers."""
     password = _password(settings) if settings.sentinel_auth else ""
     count = len(settings.servers)
-    for step in range(count):
-        host, port = settings.servers[(first + step) % count]
-        one = Endpoint(host, port, settings.ca_path, settings.username if password else "", password)
-        with contextlib.suppress(HubError):
-            return primary_of(one, settings.service, SHORT)
+    with contextlib.suppress(HubError):
+        asked = [_asked(settings, (first + step) % count, password) for step in range(count)]
+        return primary_of_some(asked, settings.service, SHORT)
     return None
+
+
+def _asked(settings: Settings, at: int, password: str) -> Endpoint:
+    """One of the servers of the settings, as a Sentinel is asked, which may know no users."""
+    host, port = settings.servers[at]
+    username = settings.username if settings.sentinel_auth else ""
+    return Endpoint(host, port, settings.ca_path, username, password if settings.sentinel_auth else "")
 
 
 def reach(settings: Settings, password: str = "", first: int = 0) -> Primary:
@@ -92,8 +98,7 @@ def reach(settings: Settings, password: str = "", first: int = 0) -> Primary:
         one = Endpoint(host, port, settings.ca_path, settings.username, password)
         try:
             if settings.service:
-                asked = one if settings.sentinel_auth else one._replace(username="", password="")
-                host, port = primary_of(asked, settings.service, patience)
+                host, port = primary_of(_asked(settings, at, password), settings.service, patience)
             # A Sentinel that was cut off may name one that is the primary no more: then the next one is asked.
             if (host, port) not in tried:
                 tried.add((host, port))

@@ -89,12 +89,12 @@ def number(info: t.Mapping[str, str], name: str) -> int:
     return int(value) if value.isdigit() else 0
 
 
-def primary(sentinels: t.Sequence[Endpoint], service: str) -> t.Tuple[str, int]:
+def primary(sentinels: t.Sequence[Endpoint], service: str, patience: float = wire.PATIENCE) -> t.Tuple[str, int]:
     """Where the Sentinels say that the primary is; the first that answers counts."""
     problems = []
     for one in sentinels:
         try:
-            return primary_of(one, service)
+            return primary_of(one, service, patience)
         except HubError as error:
             problems.append(str(error))
     raise HubError("no Sentinel tells where the primary is: " + "; ".join(problems))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.wssgate.nginx.plugins.module_utils._hub import client, following
+from ansible_collections.wssgate.nginx.plugins.module_utils._hub import client, connection, following
 from ansible_collections.wssgate.nginx.plugins.module_utils._hub.client import Primary
 from ansible_collections.wssgate.nginx.plugins.module_utils._hub.error import HubError
 from ansible_collections.wssgate.nginx.plugins.module_utils._hub.settings import Settings
@@ -254,7 +254,7 @@ def test_a_server_that_the_sentinels_have_replaced_is_left(inbox, monkeypatch, i
             raise HubError("no answer")
         return named
 
-    monkeypatch.setattr(client, "primary_of", primary_of)
+    monkeypatch.setattr(connection, "primary_of", primary_of)
     monkeypatch.setattr(client, "_password", lambda _settings: "password")
     settings = SETTINGS._replace(servers=(("first", 3), ("second", 3)), service="main")
     inbox.room("urgent", 100)
