@@ -101,8 +101,17 @@ class Stock:
 
 
 def places(source: random.Random) -> list[Place]:
-    """Each combination once, with other things around it in each run."""
-    return [_place(source, number, combination) for number, combination in enumerate(combinations())]
+    """Each combination once, with other things around it in each run.
+
+    Drawn again until some allow and some deny an address: without those nobody could miss either rule.
+    """
+    while True:
+        found = [_place(source, number, combination) for number, combination in enumerate(combinations())]
+        pairs = [(place, replace(place, deny=()), address) for place in found for address in ADDRESSES]
+        has_allow = any(not without.lets_in(address) for _all, without, address in pairs)
+        has_deny = any(without.lets_in(address) and not place.lets_in(address) for place, without, address in pairs)
+        if has_allow and has_deny:
+            return found
 
 
 def _place(source: random.Random, number: int, combination: Combination) -> Place:
