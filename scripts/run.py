@@ -4,8 +4,13 @@
 """Runs checks and molecule scenarios side by side: run.py [--jobs N] [--limit SECONDS] NAME…
 
 A NAME is a make target (`lint`), `molecule:SCENARIO`, or `molecule` for every scenario.
-Each job's output goes to .cache/logs/NAME.log; the end of a failed one is shown. Long jobs start first, so that all end
-together: .cache/durations.json has how long each took when it last passed.
+Each job's output goes to .cache/logs/NAME.log; the end of a failed one is shown, and once more at the end of all what
+failed in it. Long jobs start first, so that all end together: .cache/durations.json has how long each took when it last
+passed.
+
+Where no more than three jobs failed they run once more, alone; of a job that is tests only those that failed. What
+passes then depends on what runs beside it: it is told as such, and its first log stays as NAME.first.log. Random tests
+draw the same both times, by the seed WSSGATE_FUZZ_SEED, which is said at the start.
 """
 
 from __future__ import annotations
@@ -17,7 +22,9 @@ import fcntl
 import itertools
 import json
 import os
+import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -34,12 +41,20 @@ import docker
 
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / ".cache" / "logs"
+CACHES = ROOT / ".cache" / "pytest"
 DURATIONS = ROOT / ".cache" / "durations.json"
 TAIL_LINES = 120
 # pytest's closing line, wherever a job ran one.
 PYTEST_SUMMARY = re.compile(r"\d+ (?:passed|failed|error).* in [\d.]+s")
 # molecule says this at the start of each step of a scenario.
 MOLECULE_STEP = re.compile(rb"\[\S+ > (\w+)\] Executing\r?\n")
+
+# What failed, as pytest, Ansible and make say it.
+FAILURE = re.compile(r"^\s*(?:FAILED |ERROR |fatal: |failed: |make(?:\[\d+\])?: \*\*\* )")
+FAILURE_LINES, FAILURE_WIDTH = 12, 300
+# These take pytest's arguments.
+TESTS = re.compile(r"(?:functional(?:-\w+)?|roles|unit)\Z")
+REPEATED_AT_MOST = 3
 
 # In a scenario's folder: why it does not run with the others yet. By its name it does.
 PENDING = "PENDING"
@@ -75,9 +90,14 @@ class Job:
         return LOGS / f"{self.name.replace(':', '-')}.log"
 
     @property
-    def command(self) -> list[str]:
+    def first_log(self) -> Path:
+        return self.log.with_suffix(".first.log")
+
+    def command(self, is_second: bool = False) -> list[str]:
         if self.scenario is None:
-            return ["make", "--no-print-directory", self.name]
+            is_partial = is_second and TESTS.match(self.name)
+            failed = ["ARGS=--last-failed --last-failed-no-failures none"] if is_partial else []
+            return ["make", "--no-print-directory", self.name, *failed]
         base = str(ROOT / ".config" / "molecule" / "config.yml")
         # clear() removes the hosts, in a second instead of ten.
         return ["molecule", "--base-config", base, "test", "--destroy", "never", "--scenario-name", self.scenario]
@@ -100,6 +120,9 @@ class Job:
 
     def environment(self) -> dict[str, str]:
         environment = dict(os.environ, COLUMNS="160", ANSIBLE_FORCE_COLOR="0", NO_COLOR="1")
+        # What failed last is each job's own.
+        cache = f"-o {shlex.quote(f'cache_dir={CACHES / self.log.stem}')}"
+        environment["PYTEST_ADDOPTS"] = f"{environment.get('PYTEST_ADDOPTS', '')} {cache}".strip()
         if self.scenario is not None:
             environment |= {
                 "MOLECULE_GLOB": "molecule/*/molecule.yml",
@@ -128,13 +151,13 @@ class Runner:
             minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
             print(f"[{minutes:2d}:{seconds:02d}] {text}", flush=True)
 
-    def run(self, job: Job) -> bool:
+    def run(self, job: Job, is_second: bool = False) -> bool:
         with self._turn(job):
             if self._is_stopping:
                 return False
-            self.say(f"start  {job.name}")
+            self.say(f"{'again ' if is_second else 'start '} {job.name}")
             start = time.monotonic()
-            outcome = self._execute(job)
+            outcome = self._execute(job, is_second)
             seconds = self.seconds[job.name] = time.monotonic() - start
         summary = "; ".join(PYTEST_SUMMARY.findall(job.log.read_text(errors="replace")))
         details = "; ".join(part for part in (summary, self._seconds_of_steps(job)) if part)
@@ -177,18 +200,20 @@ class Runner:
             return False
         return True
 
-    def _execute(self, job: Job) -> str:
+    def _execute(self, job: Job, is_second: bool) -> str:
         """What went wrong, or nothing."""
         job.clear()
+        if is_second:
+            job.log.replace(job.first_log)
         try:
-            return self._call(job)
+            return self._call(job, is_second)
         finally:
             job.clear()
 
-    def _call(self, job: Job) -> str:
+    def _call(self, job: Job, is_second: bool) -> str:
         with job.log.open("wb") as log:
             child = subprocess.Popen(
-                job.command,
+                job.command(is_second),
                 cwd=ROOT,
                 env=job.environment(),
                 stdin=subprocess.DEVNULL,
@@ -236,12 +261,41 @@ class Runner:
                 child.wait(10)
                 return
 
+    @property
+    def is_stopping(self) -> bool:
+        return self._is_stopping
+
     def _show_end(self, job: Job, outcome: str) -> None:
         lines = job.log.read_text(errors="replace").splitlines()
         with self._print_lock:
-            print(f"----- {job.name}: {outcome}; the end of {job.log.relative_to(ROOT)}:")
+            print(f"----- {job.name}: {outcome}; the end of {shown(job.log)}:")
             print("\n".join(f"    {line}" for line in lines[-TAIL_LINES:]))
             print(f"----- end of {job.name}", flush=True)
+
+
+def shown(path: Path) -> Path:
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+def failures(log: str) -> list[str]:
+    """The last lines of a job's log that say what failed, each once."""
+    lines = (line.strip()[:FAILURE_WIDTH] for line in log.splitlines() if FAILURE.match(line))
+    return list(dict.fromkeys(lines))[-FAILURE_LINES:]
+
+
+def repeat(runner: Runner, failed: list[Job]) -> list[Job]:
+    """Run them again, one after the other. Those that pass then."""
+    if len(failed) > REPEATED_AT_MOST:
+        return []
+    return [job for job in failed if not runner.is_stopping and runner.run(job, is_second=True)]
+
+
+def tell(title: str, jobs: list[Job], runner: Runner) -> None:
+    for job in jobs:
+        log = job.first_log if job.first_log.exists() else job.log
+        runner.say(f"{title} {job.name}; {shown(log)}")
+        for line in failures(log.read_text(errors="replace")) if log.exists() else ():
+            print(f"    {line}", flush=True)
 
 
 def known_durations() -> dict[str, float]:
@@ -299,16 +353,25 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGHUP, stop)
 
-    runner.say(f"{len(jobs)} jobs, {arguments.jobs} at once; logs in {LOGS.relative_to(ROOT)}")
+    for job in jobs:
+        job.first_log.unlink(missing_ok=True)
+    seed = os.environ.setdefault("WSSGATE_FUZZ_SEED", str(random.SystemRandom().randrange(1 << 32)))
+    runner.say(
+        f"{len(jobs)} jobs, {arguments.jobs} at once; logs in {LOGS.relative_to(ROOT)}; WSSGATE_FUZZ_SEED={seed}"
+    )
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         outcomes = dict(zip(jobs, pool.map(runner.run, jobs), strict=True))
 
-    failed = [job.name for job, is_passed in outcomes.items() if not is_passed]
-    passed = {name: round(seconds) for name, seconds in runner.seconds.items() if name not in failed}
+    failed = [job for job, is_passed in outcomes.items() if not is_passed]
+    unsteady = repeat(runner, failed)
+    failed = [job for job in failed if job not in unsteady]
+    passed = {name: round(seconds) for name, seconds in runner.seconds.items() if Job(name) not in [*failed, *unsteady]}
     # Read again: another run may have ended meanwhile.
     DURATIONS.write_text(json.dumps(known_durations() | passed, indent=2, sort_keys=True) + "\n")
-    runner.say(f"Failed: {', '.join(failed)}" if failed else "Everything passed")
-    print(f"{len(jobs) - len(failed)} passed, {len(failed)} failed", flush=True)
+    tell("Passed alone, failed beside the others:", unsteady, runner)
+    tell("Failed:", failed, runner)
+    runner.say("Failed" if failed else "Everything passed")
+    print(f"{len(jobs) - len(failed)} passed, {len(unsteady)} of them alone, {len(failed)} failed", flush=True)
     return 1 if failed else 0
 
 
