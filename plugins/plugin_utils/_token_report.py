@@ -125,7 +125,10 @@ def lines(results: Mapping[str, Any]) -> list[str]:
 
 def _totals_text(totals: Mapping[str, int]) -> str:
     words = [f"{totals['valid']} valid of {totals['tokens']} tokens"]
-    words += [f"{totals[name]} {name}" for name in ("expired", "corrupt", "foreign") if totals.get(name)]
+    if totals.get("expired"):
+        # The gate looks whether the file is there.
+        words.append(f"{totals['expired']} expired (open the gate until they are removed)")
+    words += [f"{totals[name]} {name}" for name in ("corrupt", "foreign") if totals.get(name)]
     if totals.get("sessions") is not None:
         words.append(open_sessions(totals["sessions"]))
     return ", ".join(words)

@@ -84,6 +84,12 @@ def test_foreign_things_and_an_empty_store_are_told() -> None:
     assert text == ["No tokens.", "a: 0 valid of 0 tokens, 1 foreign", "a: symlink in the store, inode 7"]
 
 
+def test_ended_tokens_are_told_to_open_the_gate_until_they_are_removed() -> None:
+    totals = {**TOTALS, "tokens": 3, "valid": 1, "expired": 2}
+    (_none, text) = report.lines({"a": {"tokens": [], "totals": totals}})
+    assert text == "a: 1 valid of 3 tokens, 2 expired (open the gate until they are removed)"
+
+
 def test_a_result_of_something_else_is_refused_by_the_name_of_its_host() -> None:
     with pytest.raises(report.ReportError, match="b has no result"):
         report.merge({"a": {"tokens": [], "totals": TOTALS}, "b": {"msg": "failed"}})
