@@ -227,6 +227,8 @@ WHOLE: Options = {
                     "realm": "Operators (only)",
                     "idle_timeout": 600,
                     "connect_timeout": "5",
+                    "messages": "",
+                    "message_buffer_size": 16384,
                     "max_attempts_per_second": 5,
                     "max_sessions_per_address": 10,
                     "max_sessions_per_token": 1,

@@ -13,6 +13,10 @@ from .context import Gate
 from .options import LOCATION_DEFAULTS
 from .patterns import LOCATION_PATH, is_plain
 
+# Bytes each way; docs/performance.md has the curves.
+MESSAGES = {"small": 2048, "mixed": 4096, "large": 16384}
+MESSAGE_BUFFER = (1024, 1048576)
+
 
 def read(
     gate: Gate, where: str, server: t.Dict[str, t.Any], htpasswd_path: str, slug: str, item: t.Mapping[str, t.Any]
@@ -58,6 +62,7 @@ def read(
         {
             "idle_timeout": problems.number(where, "idle_timeout", options["idle_timeout"], 1, 10**7),
             "connect_timeout": problems.number(where, "connect_timeout", options["connect_timeout"], 1, 75),
+            "message_buffer_size": _message_buffer_size(gate, where, options),
             "client_ip_header": gate.header(where, "client_ip_header", options["client_ip_header"]),
             "forward_credentials": problems.flag(where, "forward_credentials", options["forward_credentials"]),
             "client_certificate_required": client_certificate.required(
@@ -82,3 +87,16 @@ def read(
     location.update(sessions.read(gate, where, server, kind, options))
     plain_http.warn(gate, where, location)
     return location
+
+
+def _message_buffer_size(gate: Gate, where: str, options: t.Mapping[str, t.Any]) -> int:
+    """Bytes that a session holds each way: the location's own, or what all have (wss_proxy_buffer_size)."""
+    problems = gate.problems
+    messages, size = options["messages"], options["message_buffer_size"]
+    if messages in (None, "") and str(size) == "0":
+        return gate.context["buffer_size"]
+    if messages in (None, ""):
+        return problems.number(where, "message_buffer_size", size, *MESSAGE_BUFFER)
+    if str(size) != "0":
+        problems.add(where, "messages and message_buffer_size both say how large the buffer is; give one of them")
+    return MESSAGES.get(problems.choice(where, "messages", messages, tuple(MESSAGES)), MESSAGE_BUFFER[0])

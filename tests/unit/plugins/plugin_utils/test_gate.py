@@ -620,6 +620,16 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         ("server 'wcs'", "client_max_body_size 'much' is not", "a size such as 500m"),
     ),
+    "messages of no known size": (
+        [server(location(messages="huge"))],
+        {},
+        ("server 'wcs', locations[0]", "messages 'huge' is none of", "small, mixed, large"),
+    ),
+    "messages and a size of their buffer": (
+        [server(location(messages="large", message_buffer_size=4096))],
+        {},
+        ("server 'wcs', locations[0]", "messages and message_buffer_size both say", "give one of them"),
+    ),
     "an option that is misspelt": (
         [server(server_name=["wcs.example.com"])],
         {},
@@ -1408,6 +1418,8 @@ SANE: t.Dict[str, t.Dict[str, t.Any]] = {
         "external_auth_url": "http://127.0.0.1:9000/check",
         "idle_timeout": 75,
         "connect_timeout": 5,
+        "messages": "",
+        "message_buffer_size": 4096,
         "max_attempts_per_second": 1,
         "max_sessions_per_address": 1,
         "max_sessions_per_token": 1,
@@ -1587,6 +1599,7 @@ BOUNDS = [
     ("client_certificates", "depth", 1, 10),
     ("location", "idle_timeout", 1, 10**7),
     ("location", "connect_timeout", 1, 75),
+    ("location", "message_buffer_size", 1024, 1048576),
     ("location", "max_attempts_per_second", 0, 10**6),
     ("location", "max_sessions_per_address", 0, 65535),
     ("location", "max_sessions_per_token", 0, 65535),
@@ -1778,6 +1791,7 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "forwarded": "",
                 "idle_timeout": 75,
                 "connect_timeout": 5,
+                "message_buffer_size": 4096,
                 "client_ip_header": "X-Client-IP",
                 "cleared_headers": ["X-Client-Subject", *_checks.TARGET_HEADERS],
                 "addresses": [],
@@ -2761,3 +2775,18 @@ def test_a_check_page_of_a_server_without_an_origin_of_its_own_and_with_no_cooki
     )
     found = errors(given)
     assert any("lets pages of this server connect; add cookie to the sources of one" in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ({}, 8192),
+        ({"messages": "small"}, 2048),
+        ({"messages": "mixed"}, 4096),
+        ({"messages": "large"}, 16384),
+        ({"message_buffer_size": 65536}, 65536),
+        ({"message_buffer_size": "1024"}, 1024),
+    ],
+)
+def test_a_location_holds_for_messages_what_it_says_or_what_all_do(options: Options, size: int) -> None:
+    assert only_location(location(**options), buffer_size=8192)["message_buffer_size"] == size
