@@ -22,15 +22,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 import yaml
-from ansible_collections.wssgate.nginx.plugins.plugin_utils import _metrics_port, _role_variables
-from ansible_collections.wssgate.nginx.plugins.plugin_utils._hub import acl
 
 from lib import local_hub, metrics, pki
 from lib.local_balancer import LocalBalancer, haproxy_binary
 from lib.local_gate import free_port
+from lib.monitored_hub import PASSWORD, USER, VARIABLES, MonitoredHub
 from lib.processes import end, wait_for
 
 EXPORTER = metrics.prometheus_program("prometheus-redis-exporter")
@@ -42,23 +40,14 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME, USER, PASSWORD = "metrics.example.com", "prometheus", "battery staple"
+NAME = "metrics.example.com"
 # The scraper's address, and one that is on no list.
 NEAR, FAR = "127.0.0.1", "127.0.0.7"
-FILE = "/etc/nginx/.htpasswd-metrics"
 AUTHORITY = pki.issue("authority", ca=True)
 SERVER = pki.issue(NAME, AUTHORITY, [NAME, "localhost"])
 CLIENT_AUTHORITY = pki.issue("authority of scrapers", ca=True)
 CLIENT = pki.issue("scraper", CLIENT_AUTHORITY)
 STRANGER = pki.issue("scraper", pki.issue("another authority", ca=True))
-VARIABLES: dict[str, Any] = {
-    "monitoring_enabled": True,
-    "monitoring_certificate": "front",
-    "monitoring_allow_from": [NEAR],
-    "monitoring_htpasswd_file": FILE,
-    "certificates_list": [{"name": "front"}],
-    "htpasswd_files": [{"path": FILE, "users": [{"name": USER, "password": PASSWORD}]}],
-}
 
 
 def answer(port: int, request: str = "GET /metrics", source: str = NEAR, identity: Path | None = None,
@@ -150,64 +139,21 @@ def balancer(alive: int) -> Iterator[tuple[LocalBalancer, Port]]:
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
-    """The exporter as its unit starts it, and HAProxy as role monitoring renders it."""
     folder = tmp_path_factory.mktemp("hub")
     with contextlib.ExitStack() as stack:
         (server,) = local_hub.make(folder / "server", name="localhost", **VARIABLES)
         stack.callback(server.stop)
         server.start()
         server.connect("monitor").close()
-        port, own = free_port(), free_port()
-        unit = (ROOT / "roles/monitoring/templates/hub-exporter.service.j2").read_text(encoding="utf-8")
-        environment = jinja2.Environment()
-        environment.filters["basename"] = os.path.basename
-        command = environment.from_string(unit.partition("ExecStart=")[2].partition("\nRestart=")[0]).render(
-            __monitoring_platform={"monitoring_hub": {"redis_exporter": {"program": EXPORTER}}},
-            __monitoring_hub_exporter_port=own,
-            __monitoring_hub_exporter_run=str(folder),
-            __monitoring_hub_server={
-                **server.model["exporter"], "password_path": acl.EXPORTER, "ca_path": "ca.pem"
-            },
-        ).replace("\\\n", "").split()  # fmt: skip
-        # What the unit hands over.
-        (folder / acl.EXPORTER).write_text((server.folder / acl.EXPORTER).read_text())
-        (folder / "ca.pem").write_bytes((server.credentials / "ca.pem").read_bytes())
-        (folder / "pair.pem").write_bytes(SERVER.pem + SERVER.key_pem)
-        (folder / "front.cfg").write_text(front_of("hub", port, str(folder / "pair.pem"), own))
-        log = stack.enter_context((folder / "log").open("wb"))
-        for words in (command, [str(haproxy_binary()), "-db", "-f", str(folder / "front.cfg")]):
-            process = subprocess.Popen(words, stdout=log, stderr=log)
-            stack.callback(process.wait)
-            stack.callback(end, [process.pid])
-        assert json.loads((folder / acl.EXPORTER).read_text())[server.model["exporter"]["url"]] not in str(command)
+        monitored = stack.enter_context(MonitoredHub(server, folder, SERVER.pem + SERVER.key_pem))
 
         def serves() -> bool:
             with contextlib.suppress(OSError):
-                return answer(port)[0] == 200
+                return answer(monitored.port)[0] == 200
             return False
 
         wait_for(serves, 20)
-        yield Port(port, ["redis_up 1", "redis_memory_used_bytes ", "redis_memory_max_bytes 2.68435456e+08"])
-
-
-def front_of(kind: str, port: int, pair: str, own: int, **variables: Any) -> str:
-    values = {
-        **{name: _role_variables.default_of(name) for name in _metrics_port.VARIABLES},
-        "certificates_directory": "/etc/nginx/certificates",
-        "monitoring_hub_exporter_port": own,
-        "monitoring_listen": [{"port": port}],
-        **VARIABLES,
-        **variables,
-    }
-    made = _metrics_port.read(kind, "hub1", [_metrics_port.GROUPS[kind]], values, is_hashed=True)
-    assert made["problems"] == []
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(ROOT / "roles/monitoring/templates")), trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    environment.filters["comment"] = lambda text: f"# {text}"
-    template = environment.get_template("front.cfg.j2")
-    return template.render(ansible_managed="", front=made, has_ipv6=False, pair=pair, ca="", crl="")
+        yield Port(monitored.port, ["redis_up 1", "redis_memory_used_bytes ", "redis_memory_max_bytes 2.68435456e+08"])
 
 
 @pytest.fixture(params=["balancer", "hub"])

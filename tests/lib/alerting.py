@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -123,20 +123,15 @@ class Watch:
 
     def _start(self) -> None:
         log = self._stack.enter_context((self.folder / "log").open("wb"))
-        process = subprocess.Popen(
-            [
-                str(metrics.prometheus_program("prometheus")),
-                f"--config.file={self.folder}/prometheus.yml",
-                f"--storage.tsdb.path={self.folder}/data",
-                f"--web.listen-address={self.url.removeprefix('http://')}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-        self._stack.callback(process.wait)
-        self._stack.callback(end, [process.pid])
-        wait_for(lambda: process.poll() is not None or _answers(f"{self.url}/-/ready"), 60)
-        assert process.poll() is None, (self.folder / "log").read_text()[-3000:]
+        run(self._stack, [str(metrics.prometheus_program("prometheus")), *self.arguments()], self.url, log)
+
+    def arguments(self) -> list[str]:
+        """Prometheus's command line."""
+        return [
+            f"--config.file={self.folder}/prometheus.yml",
+            f"--storage.tsdb.path={self.folder}/data",
+            f"--web.listen-address={self.url.removeprefix('http://')}",
+        ]
 
     def _get(self, path: str) -> Any:
         with urllib.request.urlopen(f"{self.url}/api/v1/{path}", timeout=10) as answer:
@@ -162,6 +157,15 @@ class Watch:
         except AssertionError:
             fired = f"fired: {self.fired.times()}; now: {self.alerts()}"
             raise AssertionError(f"{about()}; {fired}; scrapes: {self.errors()}") from None
+
+
+def run(stack: contextlib.ExitStack, command: list[str], url: str, log: BinaryIO) -> None:
+    """Start Prometheus or Alertmanager, until the stack is closed, and wait until it is ready."""
+    process = subprocess.Popen(command, stdout=log, stderr=log)
+    stack.callback(process.wait)
+    stack.callback(end, [process.pid])
+    wait_for(lambda: process.poll() is not None or _answers(f"{url}/-/ready"), 60)
+    assert process.poll() is None, Path(log.name).read_text()[-3000:]
 
 
 def _answers(url: str) -> bool:

@@ -87,6 +87,11 @@ class LocalBalancer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self.root)
+
+    def stop(self) -> None:
+        """End HAProxy; :meth:`apply` starts it again."""
         family = self.family()
         for number in (signal.SIGTERM, signal.SIGKILL):
             for pid in family:
@@ -95,7 +100,6 @@ class LocalBalancer:
             with contextlib.suppress(AssertionError):
                 wait_for(lambda: not any(map(is_running, family)), 5)
                 break
-        shutil.rmtree(self.root)
 
     def render(self) -> None:
         play, inventory = self.root / "play.yml", self.root / "inventory.json"

@@ -180,7 +180,7 @@ def test_the_reference_of_the_log_has_each_of_its_fields() -> None:
 
 def test_no_example_ships_the_log_that_has_tokens() -> None:
     """It is named once, where it says not to, and no example takes more than the one file."""
-    examples = re.findall(r"(?ms)^```(?:alloy|yaml|rsyslog|ini)$(.*?)^```$", DOCS.partition("## Ship the log")[2])
-    assert len(examples) == 5
+    examples = re.findall(r"(?ms)^```(?:alloy|yaml|rsyslog|conf|ini)$(.*?)^```$", DOCS.partition("## Ship the log")[2])
+    assert len(examples) == 6
     for example in examples:
         assert set(re.findall(r"/var/log/[^\s\"\],]+", example)) == {"/var/log/nginx/wss_access.log"}

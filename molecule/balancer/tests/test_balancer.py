@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from lib import wire
+from lib.molecule import scraping
 from lib.molecule.modules import run_playbook
 from lib.processes import wait_for
 
@@ -21,6 +22,8 @@ FRONTS = ("wssgate-balancer-front1", "wssgate-balancer-front2")
 GATE = "wssgate-balancer-gate1"
 LOG = "/var/log/nginx/wss_access.log"
 NAME, ORIGIN = "gate.example.com", "https://app.example.com"
+METRICS = "metrics.example.com"
+PORT = ("wssgate-metrics.cfg", "wssgate-metrics.pem")
 
 
 def run(name: str, *command: str, check: bool = True) -> str:
@@ -184,4 +187,45 @@ def test_the_check_of_keepalived_has_no_rights(address: str) -> None:
         assert run(name, "stat", "-c", "%U %a", "/usr/local/lib/wssgate/balancer-check").split() == ["root", "755"]
         assert run(name, "stat", "-c", "%U %a", "/run/haproxy/wssgate.sock").split() == ["root", "600"]
         listening = run(name, "ss", "-Hltn").split()
-        assert {port.rpartition(":")[2] for port in listening if re.fullmatch(r"\S*:[0-9]+", port)} == {"443"}
+        assert {port.rpartition(":")[2] for port in listening if re.fullmatch(r"\S*:[0-9]+", port)} == {"443", "9443"}
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_a_scraper_with_the_password_gets_the_metrics(name: str, tmp_path: Path) -> None:
+    ca_path = tmp_path / "metrics.pem"
+    ca_path.write_text(run(name, "cat", "/etc/nginx/certificates/metrics/fullchain.pem"))
+    assert scraping.scrape(name, METRICS, ca_path, "staple battery")[0] == 401
+    status, body = scraping.scrape(name, METRICS, ca_path)
+    assert status == 200 and f'haproxy_server_status{{proxy="wcs",server="{GATE}",state="UP"}} 1' in body
+    assert run(name, "stat", "-c", "%a %U", *(f"/etc/haproxy/wssgate.d/{file}" for file in PORT)).split("\n")[:-1] == [
+        "600 root"
+    ] * len(PORT)
+
+
+def test_metrics_that_are_not_wanted_any_more_go_and_sessions_stay(
+    address: str, ca_path: Path, tmp_path: Path, opened: list[wire.Session]
+) -> None:
+    """Last: what served them is not there any more."""
+    metrics_ca = {name: tmp_path / f"{name}.pem" for name in FRONTS}
+    for name, path in metrics_ca.items():
+        path.write_text(run(name, "cat", "/etc/nginx/certificates/metrics/fullchain.pem"))
+    masters = {name: run(name, "systemctl", "show", "-P", "MainPID", "haproxy") for name in FRONTS}
+
+    def site(*arguments: str) -> dict[str, int]:
+        run_ = run_playbook("wssgate.nginx.site", tmp_path, *arguments, monitoring_enabled=False)
+        assert run_.returncode == 0, run_.text[-3000:]
+        return {name: run_.stats(name)["changed"] for name in (*FRONTS, GATE)}
+
+    # A dry run tells of it, and does nothing.
+    expected = {**dict.fromkeys(FRONTS, 1), GATE: 0}
+    assert site("--check") == expected
+    for name, path in metrics_ca.items():
+        assert scraping.scrape(name, METRICS, path)[0] == 200
+    assert site() == expected
+    for name, path in metrics_ca.items():
+        wait_for(lambda name=name, path=path: scraping.is_closed(name, METRICS, path))
+        assert sorted(run(name, "ls", "/etc/haproxy/wssgate.d").split()) == ["wcs.cfg", "wcs.pem"]
+        assert run(name, "grep", "-rlE", "userlist|http-request auth", "/etc/haproxy", check=False) == ""
+    assert {name: run(name, "systemctl", "show", "-P", "MainPID", "haproxy") for name in FRONTS} == masters
+    assert all(session.echo() == "hello" for session in opened)
+    assert site() == dict.fromkeys((*FRONTS, GATE), 0)

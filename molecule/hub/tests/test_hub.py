@@ -10,17 +10,26 @@ import re
 
 import testinfra
 
+from lib.molecule import scraping
 from lib.molecule.modules import run_playbook
 from lib.processes import wait_for
 
 HUB, GATE = "wssgate-hub-debian13", "wssgate-hub-debian12"
 testinfra_hosts = [f"docker://{HUB}"]
 FOLDER = "/etc/wssgate/token_hub"
+METRICS = "metrics.example.com"
+METRICS_UNITS = ("wssgate-hub-exporter", "wssgate-hub-metrics")
+METRICS_FILES = (
+    *(f"/etc/systemd/system/{unit}.service" for unit in METRICS_UNITS),
+    "/etc/wssgate/monitoring",
+    f"{FOLDER}/passwords/exporter",
+)
 ROOT_ONLY = (
     "users.acl",
     "passwords/operator",
     "passwords/monitor",
     "passwords/issuer-app",
+    "passwords/exporter",
     "certificates/hub/privkey.pem",
 )
 CLI = (
@@ -55,7 +64,9 @@ def test_the_package_s_own_instance_was_never_started(host):
     assert host.run("systemctl is-active valkey-server").stdout.strip() == "inactive"
     assert host.run("systemctl is-enabled valkey-server").stdout.strip() == "disabled"
     assert not host.run("journalctl -u valkey-server -o cat | grep -i started").stdout
-    assert {line.split()[3].rpartition(":")[2] for line in host.run("ss -Hltn").stdout.splitlines()} == {"6380"}
+    assert {line.split()[3].rpartition(":")[2] for line in host.run("ss -Hltn").stdout.splitlines()} == {
+        *("6380", "9443", "9121")
+    }
     # Nor by UDP
     assert "6380" not in host.run("ss -Hlun").stdout
 
@@ -96,3 +107,55 @@ def test_playbooks_issue_and_revoke_on_a_host_of_the_hub(tmp_path):
     run = run_playbook("wssgate.nginx.token_revoke", tmp_path, fingerprint=told["fingerprints"][0])
     assert run.returncode == 0 and f"Revoked through the hub and confirmed: {GATE}" in run.text, run.text
     assert not gate.file(f"/var/lib/nginx/tokens/{token}").exists
+
+
+def metrics_ca(host, tmp_path):
+    path = tmp_path / "metrics.pem"
+    path.write_text(host.file("/etc/nginx/certificates/metrics/fullchain.pem").content_string)
+    return path
+
+
+def test_a_scraper_with_the_password_gets_the_metrics(host, tmp_path):
+    ca_path = metrics_ca(host, tmp_path)
+    assert scraping.scrape(HUB, METRICS, ca_path, "staple battery")[0] == 401
+    status, body = scraping.scrape(HUB, METRICS, ca_path)
+    assert status == 200 and "\nredis_up 1\n" in body and "\nredis_memory_max_bytes " in body
+    assert set(host.check_output(f"systemctl is-active {' '.join(METRICS_UNITS)}").split()) == {"active"}
+    for package in ("haproxy", "prometheus-redis-exporter"):
+        assert host.run(f"systemctl is-enabled {package}").stdout.strip() == "disabled"
+        assert host.run(f"systemctl is-active {package}").stdout.strip() == "inactive"
+    # From elsewhere nobody reaches the exporter, which asks for no password.
+    assert re.findall(r"(\S+):9121 ", host.check_output("ss -Hltn")) == ["127.0.0.1"]
+
+
+def test_metrics_that_are_not_wanted_any_more_go_and_the_hub_stays(host, tmp_path):
+    """Last: what served them is not there any more."""
+    ca_path = metrics_ca(host, tmp_path)
+    server = host.check_output("systemctl show -P MainPID wssgate-hub")
+    login = CLI.format(path=f"{FOLDER}/passwords/monitor", folder=FOLDER, hub=HUB)
+    password = host.check_output(f"cut -d '\"' -f 4 {FOLDER}/passwords/exporter").strip()
+
+    def site(*arguments: str) -> dict[str, int]:
+        run = run_playbook("wssgate.nginx.site", tmp_path, *arguments, monitoring_enabled=False)
+        assert run.returncode == 0, run.text[-3000:]
+        return {name: run.stats(name)["changed"] for name in (HUB, GATE)}
+
+    def logs_in() -> bool:
+        command = login.replace(f"$(cat {FOLDER}/passwords/monitor)", password)
+        return "redis_version" in host.run(f"{command} exporter info server").stdout
+
+    assert logs_in()
+    # A dry run tells of it, and does nothing.
+    told = site("--check")
+    assert told[HUB] > 0 and told[GATE] == 0
+    assert scraping.scrape(HUB, METRICS, ca_path)[0] == 200
+    assert all(host.file(path).exists for path in METRICS_FILES) and logs_in()
+    done = site()
+    assert done == told
+    assert not [path for path in METRICS_FILES if host.file(path).exists]
+    assert scraping.is_closed(HUB, METRICS, ca_path)
+    assert host.run("systemctl list-units --all --plain --no-legend 'wssgate-hub-*' | grep -v not-found").stdout == ""
+    assert "exporter" not in host.file(f"{FOLDER}/users.acl").content_string and not logs_in()
+    assert ask(host, "monitor", "ping") == "PONG"
+    assert host.check_output("systemctl show -P MainPID wssgate-hub") == server
+    assert site() == {HUB: 0, GATE: 0}
