@@ -111,7 +111,7 @@ def test_a_line_arrives_in_the_journal_and_from_there_elsewhere(host, endpoint, 
     name = Path(unit.name).name
     host.check_output(f"systemctl daemon-reload && systemctl enable --now {name}")
     # It begins with what comes from then on.
-    wait_for(lambda: LOG in host.run(f"ls -l /proc/$(systemctl show -P MainPID {name})/fd").stdout)
+    wait_for(lambda: refused(host, endpoint) and '"reason"' in host.run("journalctl -t wssgate -o cat").stdout)
     arrives(host, endpoint, lambda: host.check_output("journalctl -t wssgate -o cat"))
     command = next(block.content for block in guide.blocks(PAGE) if block.content.startswith("journalctl -t wssgate "))
     install(host, "jq", "systemd-journal-remote")
