@@ -104,12 +104,12 @@ SERVICES := $(filter-out $(PLAYS),$(wildcard $(addprefix tests/functional/test_,
 functional: venv ## The rendered gate on the newest nginx, on this machine: fuzzing, Autobahn, other readers
 	@echo "== Functional tests"
 	@WSSGATE_HAPROXY=$$(scripts/haproxy.sh) WSSGATE_PROMETHEUS=$$(scripts/prometheus.sh) \
-		$(WITH) pytest -q tests/functional $(ARGS)
+		WSSGATE_SHIPPERS=$$(scripts/shippers.sh) $(WITH) pytest -q tests/functional $(ARGS)
 
 functional-services: venv # agent, hub, balancer, monitoring, transaction
 	@echo "== Functional tests of what is beside nginx"
 	@WSSGATE_HAPROXY=$$(scripts/haproxy.sh) WSSGATE_PROMETHEUS=$$(scripts/prometheus.sh) \
-		$(WITH) pytest -q $(SERVICES) $(ARGS)
+		WSSGATE_SHIPPERS=$$(scripts/shippers.sh) $(WITH) pytest -q $(SERVICES) $(ARGS)
 
 functional-plays: venv # what ansible-playbook says and does
 	@echo "== Functional tests of plays"

@@ -11,16 +11,7 @@ folder=$CACHE/haproxy
 if [ ! -x "$folder/run" ]; then
     command -v apt-get >/dev/null 2>&1 || die "install HAProxy for the functional tests of balancers"
     say "Fetching haproxy (apt-get download)" >&2
-    # With those of the libraries that it needs and this machine lacks.
-    wanted() {
-        apt-cache depends --recurse --no-pre-depends --no-recommends --no-suggests --no-conflicts --no-breaks \
-            --no-replaces --no-enhances haproxy |
-            sed -n 's/^ *|\{0,1\}Depends: \([a-z0-9.+-]*\)$/\1/p' | grep '^lib' | sort -u | while read -r package; do
-            dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || echo "$package"
-        done
-        echo haproxy
-    }
-    unpack_packages "$folder" wanted
+    unpack_packages "$folder" with_libraries haproxy
     libraries=$(find "$folder/root" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd :)
     printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$libraries" "$folder/root/usr/sbin/haproxy" >"$folder/run"
     chmod 0755 "$folder/run"

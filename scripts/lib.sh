@@ -71,3 +71,13 @@ unpack_packages() {
     )
     rm -rf "$folder/packages"
 }
+
+# Names of Debian packages, and of those of the libraries that they need and this machine lacks: for unpack_packages.
+with_libraries() {
+    apt-cache depends --recurse --no-pre-depends --no-recommends --no-suggests --no-conflicts --no-breaks \
+        --no-replaces --no-enhances "$@" |
+        sed -n 's/^ *|\{0,1\}Depends: \([a-z0-9.+-]*\)$/\1/p' | grep '^lib' | sort -u | while read -r package; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || echo "$package"
+    done
+    printf '%s\n' "$@"
+}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socketserver
 import ssl
 import sys
@@ -13,7 +14,11 @@ import sys
 class _Handler(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         server: _Server = self.server  # type: ignore[assignment]
-        with server.context.wrap_socket(self.request, server_side=True) as connection:
+        # Whoever does not take the certificate goes away.
+        with (
+            contextlib.suppress(ssl.SSLError, ConnectionError),
+            server.context.wrap_socket(self.request, server_side=True) as connection,
+        ):
             while data := connection.recv(65536):
                 with open(server.output, "ab") as output:
                     output.write(data)
