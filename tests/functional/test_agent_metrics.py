@@ -240,6 +240,16 @@ def test_limits_certificates_and_the_agent_itself(site: Site, agent: AgentProces
     assert not values & {TOKEN, REMOVED, UNKNOWN, "127.0.0.1"}
 
 
+def test_a_path_that_is_no_utf8_ends_no_agent(site: Site, agent: AgentProcess) -> None:
+    other = site.gate.etc / "conf.d" / "latin.conf"
+    other.write_bytes(b"server { listen 127.0.0.1:9; ssl_certificate /srv/caf\xe9.pem; }\n")
+    try:
+        site.becomes(0, "certificate_not_after_timestamp_seconds", certificate="/srv/caf\\\\udce9.pem")
+        assert agent.is_running
+    finally:
+        other.unlink()
+
+
 def test_it_is_whole_whenever_it_is_read_and_for_those_who_may_read_it(site: Site, agent: AgentProcess) -> None:
     site.becomes(1, "agent_info")
     seen = set()

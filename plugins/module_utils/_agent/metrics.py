@@ -321,10 +321,15 @@ def text_of(figures: t.Iterable[Figure]) -> bytes:
         if name not in families:
             kind = core.CounterMetricFamily if name.endswith("_total") else core.GaugeMetricFamily
             families[name] = kind(PREFIX + name, HELP[name], labels=LABELS.get(name, ()))
-        families[name].add_metric([labels[label] for label in LABELS.get(name, ())], value)
+        families[name].add_metric([_shown(labels[label]) for label in LABELS.get(name, ())], value)
     registry = client.CollectorRegistry()
     registry.register(_Families(families.values()))
     return t.cast(bytes, client.generate_latest(registry))
+
+
+def _shown(text: str) -> str:
+    """A label's value. nginx takes any byte in a path, and the format UTF-8 alone."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class _Families:

@@ -11,7 +11,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.wssgate.nginx.plugins.module_utils._agent import gate_look
+from ansible_collections.wssgate.nginx.plugins.module_utils._agent import gate_look, metrics
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.gate_look import GateLook
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.settings import Metrics
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.process import Process
@@ -133,3 +133,11 @@ def test_the_worker_that_is_nearest_to_its_limit_counts(main: Path, monkeypatch:
     monkeypatch.setattr(gate_look, "descriptors", lambda pid: {11: 10000, 12: 50}[pid])
     found = look(main)
     assert (found.descriptors, found.descriptors_limit) == (40, 50)
+
+
+def test_a_path_that_is_no_utf8_can_be_told(main: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_look, "read_processes", list)
+    (main.parent / "conf.d" / "other.conf").write_bytes(b"server { ssl_certificate /srv/caf\xe9.pem; }\n")
+    paths = [metrics._shown(path) for path in look(main).certificates]
+    assert "/srv/caf\\udce9.pem" in paths
+    assert all(path.encode("utf-8") for path in paths)
