@@ -196,3 +196,33 @@ def test_a_port_of_another_program_is_found_on_balancers_and_hubs(
         role_value("__monitoring_front_taken", __monitoring_front=front, __monitoring_front_listening=listening)
         == taken
     )
+
+
+def tasks(name: str) -> t.List[t.Dict[str, t.Any]]:
+    """All tasks of a file, those of blocks behind the block that has them."""
+    found: t.List[t.Dict[str, t.Any]] = []
+    waiting = list(yaml.safe_load((ROLE / "tasks" / name).read_text(encoding="utf-8")))
+    while waiting:
+        task = waiting.pop(0)
+        found.append(task)
+        waiting = [*task.get("block", []), *task.get("rescue", []), *task.get("always", []), *waiting]
+    return found
+
+
+def test_a_unit_of_somebody_else_is_neither_hidden_nor_removed_nor_disabled() -> None:
+    found = tasks("install.yml")
+    (brought,) = [
+        task["vars"]["__monitoring_brought"] for task in found if "__monitoring_brought" in task.get("vars", {})
+    ]
+    looked = [
+        {"item": name, "stat": {"exists": exists}} for name, exists in (("own.service", True), ("new.service", False))
+    ]
+    ours = role_value("brought", brought=trust_as_template(brought), __monitoring_others={"results": looked})
+    assert ours == ["new.service"]
+    touching = [
+        task for task in found
+        if "__monitoring_units_directory }}/{{ item }}" in str(task.get("ansible.builtin.file"))
+        or "'disable'" in str(task.get("ansible.builtin.command"))
+    ]  # fmt: skip
+    assert len(touching) == 3
+    assert all("__monitoring_brought" in str(task) for task in touching)
