@@ -192,6 +192,25 @@ def test_a_state_that_cannot_be_read_is_none(logs: Logs, text: str) -> None:
     assert logs.got() == ["one"]
 
 
+def test_a_full_disk_has_nothing_passed_on_twice(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.write("before")
+    feed = logs.feed()
+    # As where the disk is full: the new state cannot be written.
+    blocked = logs.state.with_name("state.new")
+    blocked.mkdir()
+    for line in ("one", "two"):
+        logs.write(line)
+        feed.turn()
+        assert logs.got() == [line]
+    assert capsys.readouterr().err.count("cannot be written") == 1
+    # Written as soon as that can be, though nothing more is logged
+    blocked.rmdir()
+    feed.turn()
+    logs.write("three")
+    logs.feed().turn()
+    assert logs.got() == ["three"]
+
+
 def test_it_wants_the_pipe_of_systemd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("LISTEN_FDS", raising=False)
     assert feed_program.main(["log", "state"]) == 2

@@ -226,3 +226,24 @@ def test_a_unit_of_somebody_else_is_neither_hidden_nor_removed_nor_disabled() ->
     ]  # fmt: skip
     assert len(touching) == 3
     assert all("__monitoring_brought" in str(task) for task in touching)
+
+
+@pytest.mark.parametrize(
+    ("log", "empty", "hidden"),
+    [
+        ("/var/log/nginx/wss_access.log", "/var:ro", {"/boot", "/etc", "/media", "/mnt", "/opt", "/srv"}),
+        ("/srv/logs/wss.log", "/var:ro /srv:ro", {"/boot", "/etc", "/media", "/mnt", "/opt"}),
+        ("/data/logs/wss.log", "/var:ro", {"/boot", "/etc", "/media", "/mnt", "/opt", "/srv"}),
+    ],
+)
+def test_the_feed_sees_the_log_s_folder_wherever_it_is(log: str, empty: str, hidden: t.Set[str]) -> None:
+    path = ROLE / "templates/log-feed.service.j2"
+    unit = role_value(
+        f"lookup('ansible.builtin.template', '{path}', template_vars=__monitoring_header)", __monitoring_access_log=log
+    )
+    lines = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line and not line.startswith("#"))
+    assert lines["TemporaryFileSystem"] == empty
+    assert lines["BindReadOnlyPaths"] == log.rsplit("/", 1)[0]
+    # What is inaccessible has nothing bound below it; /home and /root are empty.
+    assert set(lines["InaccessiblePaths"].replace("-", "").split()) == hidden
+    assert lines["ProtectHome"] == "tmpfs"

@@ -83,6 +83,7 @@ class Feed:
         self.pipe = pipe
         self.logs: List[Log] = []
         self.is_over = False
+        self.is_saved = True
 
     def begin(self) -> None:
         """Go on where the last one ended, in logs that were rotated meanwhile, too."""
@@ -112,10 +113,18 @@ class Feed:
         return {}
 
     def save(self) -> None:
+        """Where that fails, as on a full disk, it goes on by what it knows: one that ended would pass all on anew."""
         text = json.dumps({identity(log.status): log.offset for log in self.logs})
-        with open(f"{self.state}.new", "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.replace(f"{self.state}.new", self.state)
+        try:
+            with open(f"{self.state}.new", "w", encoding="utf-8") as stream:
+                stream.write(text)
+            os.replace(f"{self.state}.new", self.state)
+        except OSError as error:
+            if self.is_saved:
+                print(f"{self.state} cannot be written: {error.strerror}", file=sys.stderr, flush=True)
+            self.is_saved = False
+        else:
+            self.is_saved = True
 
     def turn(self) -> bool:
         """Pass on what there is; whether there was anything."""
@@ -128,6 +137,8 @@ class Feed:
                 log.changed = time.monotonic()
                 self._pass_on(log, lines)
                 self.save()
+        if not self.is_saved:
+            self.save()
         return had_some
 
     def _follow(self) -> None:
