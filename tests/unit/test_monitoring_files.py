@@ -184,3 +184,10 @@ def test_no_example_ships_the_log_that_has_tokens() -> None:
     assert len(examples) == 6
     for example in examples:
         assert set(re.findall(r"/var/log/[^\s\"\],]+", example)) == {"/var/log/nginx/wss_access.log"}
+
+
+def test_the_alerts_are_for_the_jobs_of_the_role_s_readme() -> None:
+    text = (ROOT / "roles/monitoring/README.md").read_text(encoding="utf-8")
+    jobs = re.findall(r"job_name: *(\S+)", text)
+    (wanted,) = re.findall(r'job=~"([^"]+)"', ALERTS["WssgateNotScraped"]["expr"])
+    assert jobs and all(re.fullmatch(wanted, job) for job in jobs), jobs

@@ -247,3 +247,31 @@ def test_the_feed_sees_the_log_s_folder_wherever_it_is(log: str, empty: str, hid
     # What is inaccessible has nothing bound below it; /home and /root are empty.
     assert set(lines["InaccessiblePaths"].replace("-", "").split()) == hidden
     assert lines["ProtectHome"] == "tmpfs"
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "fails"),
+    [
+        (0, "", False),
+        (1, "Failed to disable unit: Unit prometheus.service does not exist", False),
+        (1, "Failed to disable unit: Unit file prometheus.service does not exist.", False),
+        (1, "Failed to connect to bus: No such file or directory", True),
+    ],
+)
+def test_prometheus_that_was_never_installed_is_taken_away_all_the_same(status: int, error: str, fails: bool) -> None:
+    (stop,) = [task for task in tasks("monitor_uninstall.yml") if "Stop the services" in task["name"]]
+    result = {"rc": status, "stderr": error}
+    assert role_value(f"({stop['failed_when']})", **{stop["register"]: result}) is fails
+
+
+def test_a_configuration_of_alertmanager_that_is_refused_says_so_and_comes_first() -> None:
+    names = [task["name"] for task in tasks("monitor_configure.yml")]
+    alertmanager = [number for number, name in enumerate(names) if name.endswith("of Alertmanager is there")]
+    prometheus = [
+        number for number, name in enumerate(names) if name.endswith(("of Prometheus is there", "alerts are there"))
+    ]
+    assert alertmanager[0] < min(prometheus)
+    (words,) = [
+        task["ansible.builtin.fail"]["msg"] for task in tasks("monitor_configure.yml") if "ansible.builtin.fail" in task
+    ]
+    assert "amtool check-config" in words and "monitoring_alertmanager_content" in words
