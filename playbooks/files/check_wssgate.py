@@ -137,8 +137,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         line = check(sys.argv[1:])
-    except UnknownError as error:
-        line = f"WSSGATE UNKNOWN - {' '.join(str(error).split()).replace('|', '/')}"
+    except Exception as error:  # without a folder for the report, say; Python would end with 1, which is a warning
+        words = str(error) if isinstance(error, UnknownError) else f"{type(error).__name__}: {error}"
+        line = f"WSSGATE UNKNOWN - {' '.join(words.split()).replace('|', '/')}"
+    # Whatever letters the terminal's encoding lacks
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     print(line)
     return CODES[line.split()[1]]
 

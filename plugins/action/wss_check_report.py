@@ -20,7 +20,7 @@ WRITERS: t.Dict[str, t.Callable[[t.Mapping[str, t.Any]], str]] = {
     "html": _check_page.page,
     "json": _check_summary.as_json,
     "nagios": lambda found: _check_summary.nagios_line(found) + "\n",
-    "text": lambda found: "\n".join(_check_summary.lines(found)) + "\n",
+    "text": lambda found: "".join(f"{_check_summary.plain(line)}\n" for line in _check_summary.lines(found)),
 }
 
 

@@ -93,6 +93,20 @@ def test_a_program_that_is_not_there_or_an_option_without_its_value_is_unknown(t
         assert (done.returncode, words in done.stdout) == (3, True), done
 
 
+def test_what_nobody_expected_is_unknown_in_one_line(tmp_path: Path) -> None:
+    """Python would end with 1, which is a warning."""
+    code, said = check(tmp_path, 'open(report, "wb").write(b"\\xff")')
+    assert code == 3 and said.startswith("WSSGATE UNKNOWN - UnicodeDecodeError: ") and said.count("\n") == 1
+
+
+def test_letters_that_the_encoding_lacks_are_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    body = 'open(report, "w", encoding="utf-8").write("WSSGATE CRITICAL - caf\u00e9 \u2026")'
+    assert check(tmp_path, body) == (2, "WSSGATE CRITICAL - caf\\xe9 \\u2026\n")
+
+
 def is_gone(path: Path) -> bool:
     """Whether the process that wrote its number there has ended."""
     number = path.read_text()

@@ -47,6 +47,15 @@ def test_each_output_is_written_for_its_owner_alone(tmp_path: Path, output: str,
     assert os.listdir(tmp_path) == ["report"]
 
 
+def test_text_has_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
+    words = "gone\x1b[2J\u202e"
+    summary = _check_summary.summary({"a": {"msg": words}}, {}, {}, 14)
+    write(tmp_path / "report", output="text", summary=summary)
+    text = (tmp_path / "report").read_text(encoding="utf-8")
+    assert "could not be asked: gone\\u001b[2J\\u202e\n" in text
+    assert all(line.isprintable() for line in text.splitlines())
+
+
 def test_a_report_that_is_there_is_replaced_as_a_whole_and_keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "report"
     path.write_text("old", encoding="utf-8")
