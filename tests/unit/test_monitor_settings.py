@@ -54,6 +54,8 @@ def problems(hosts: t.Optional[t.Dict[str, t.Any]] = None, **given: t.Any) -> t.
         {"monitoring_scrape_certificate_source": "/a.pem", "monitoring_scrape_key_source": "/a.key"},
         {"monitoring_prometheus_listen": "[::1]:9090", "monitoring_prometheus_retention": "2y"},
         {"monitoring_scrape_interval": "5"},
+        {"monitoring_prometheus_listen": "255.249.199.0:65535", "monitoring_alertmanager_listen": "localhost:1"},
+        {"monitoring_prometheus_retention": "99999d"},
     ],
 )
 def test_what_can_be_set(given: t.Dict[str, t.Any]) -> None:
@@ -71,6 +73,10 @@ def test_what_can_be_set(given: t.Dict[str, t.Any]) -> None:
         ({"monitoring_prometheus_retention": "30d\n"}, "monitoring_prometheus_retention is 30d"),
         ({"monitoring_alertmanager_listen": "127.0.0.1:9093\n"}, "monitoring_alertmanager_listen is 127.0.0.1:9093"),
         ({"monitoring_prometheus_retention": "0d"}, "monitoring_prometheus_retention is 0d"),
+        ({"monitoring_prometheus_retention": "293y"}, "monitoring_prometheus_retention is 293y"),
+        ({"monitoring_prometheus_listen": "127.0.0.1:65536"}, "monitoring_prometheus_listen is 127.0.0.1:65536"),
+        ({"monitoring_prometheus_listen": "127.0.0.256:1"}, "monitoring_prometheus_listen is 127.0.0.256:1"),
+        ({"monitoring_alertmanager_listen": "127.0.0.1:99999"}, "monitoring_alertmanager_listen is 127.0.0.1:99999"),
         ({"monitoring_prometheus_listen": ":9090"}, "monitoring_prometheus_listen is :9090"),
         ({"monitoring_prometheus_listen": "127.0.0.1"}, "monitoring_prometheus_listen is 127.0.0.1:"),
         ({"monitoring_prometheus_listen": "127.0.0.1:9090 --a"}, "monitoring_prometheus_listen is 127.0.0.1:9090 --a"),
