@@ -45,6 +45,7 @@ _list:
   elements: raw
 """
 
+import os
 import typing as t
 
 from ansible.errors import AnsibleError, AnsibleLookupError
@@ -56,6 +57,11 @@ from ..plugin_utils._certificates.reading import UnreadableError
 from ..plugin_utils._controller_file import controller_file_reader
 
 Variables = t.Mapping[str, t.Any]
+# What the same run would bring, but not before the balancers are checked.
+FETCHED_LATER = (
+    ". A run brings it from the gates, once they have the authority: run playbook site with --limit '!wss_balancers' "
+    "first"
+)
 ADDRESS_VARIABLES = ("ansible_host", "ansible_facts", "balancer_address", "balancer_gate_address")
 
 
@@ -125,8 +131,8 @@ class LookupModule(LookupBase):
                 raise AnsibleLookupError(f"{name} of {host} cannot be worked out: {error}") from error
         return found
 
-    def _authorities(self, _variables: Variables) -> t.List[t.Dict[str, t.Dict[str, str]]]:
-        read = controller_file_reader(self, dict(_variables))
+    def _authorities(self, variables: Variables) -> t.List[t.Dict[str, t.Dict[str, str]]]:
+        read = controller_file_reader(self, dict(variables))
         services = self.get_option("services")
         found: t.Dict[str, t.Dict[str, str]] = {}
         for service in services if isinstance(services, (list, tuple)) else []:
@@ -135,5 +141,18 @@ class LookupModule(LookupBase):
                 try:
                     found[str(source)] = {"content": read(str(source))}
                 except UnreadableError as error:
-                    found[str(source)] = {"problem": str(error)}
+                    hint = FETCHED_LATER if self._is_fetched(str(source), variables) else ""
+                    found[str(source)] = {"problem": f"{error}{hint}"}
         return [found]
+
+    def _is_fetched(self, source: str, variables: Variables) -> bool:
+        """Whether role certificates brings this file from a gate once the gate has the authority."""
+        names = ("certificates_authorities", "certificates_authorities_fetch_directory")
+        for gate in self._hosts(str(self._templar.template(variables.get("wssgate_hosts") or GATES)), variables):
+            own = self._of(gate, variables, *names)
+            authorities, folder = own.get(names[0]), own.get(names[1])
+            for authority in authorities if folder and isinstance(authorities, (list, tuple)) else []:
+                name = authority.get("name") if isinstance(authority, t.Mapping) else None
+                if os.path.normpath(source) == os.path.normpath(os.path.join(str(folder), f"{name}.pem")):
+                    return True
+        return False

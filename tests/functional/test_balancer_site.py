@@ -15,7 +15,7 @@ from typing import Any
 NAME, GATE_PORT = "gate.example.com", 8443
 
 
-def site(folder: Path, *arguments: str, **balancers: Any) -> tuple[int, str]:
+def site(folder: Path, *arguments: str, gates: dict[str, Any] | None = None, **balancers: Any) -> tuple[int, str]:
     """A dry run of playbook site for one balancer and one gate, both of them this machine."""
     host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     server = {
@@ -28,7 +28,9 @@ def site(folder: Path, *arguments: str, **balancers: Any) -> tuple[int, str]:
     groups = {
         "wss_balancers": {"hosts": {"front": {**host, "balancer_address": "192.0.2.2", **balancers}}},
         "wss_proxies": {
-            "hosts": {"gate": {**host, "balancer_gate_address": "192.0.2.21", "wss_proxy_servers": [server]}}
+            "hosts": {
+                "gate": {**host, "balancer_gate_address": "192.0.2.21", "wss_proxy_servers": [server], **(gates or {})}
+            }
         },
     }
     inventory = folder / "inventory.json"
@@ -66,3 +68,17 @@ def test_what_is_wrong_with_a_balancer_stops_the_run_before_a_gate_is_changed(tm
 def test_a_run_may_be_limited_to_the_balancers(tmp_path: Path) -> None:
     _status, output = site(tmp_path, "--limit", "front", balancer_services=[{"name": "wcs", "server": "wsc"}])
     assert "leaves none of the hosts" not in output and "has no server 'wsc'" in output, output[-2000:]
+
+
+def test_an_authority_that_gates_have_yet_to_make_is_told_from_a_file_that_is_missing(tmp_path: Path) -> None:
+    gates = {
+        "certificates_authorities": [{"name": "gates", "host": "gate"}],
+        "certificates_authorities_fetch_directory": str(tmp_path / "authorities"),
+    }
+    first = "run playbook site with --limit '!wss_balancers' first"
+    for name, is_fetched in (("gates", True), ("others", False)):
+        source = str(tmp_path / "authorities" / f"{name}.pem")
+        services = [{"name": "wcs", "ca_source": source}]
+        status, output = site(tmp_path, "--limit", "front", gates=gates, balancer_services=services)
+        assert status != 0 and f"{source} is not on the controller" in output, output[-2000:]
+        assert (first in output) == is_fetched, output[-2000:]
