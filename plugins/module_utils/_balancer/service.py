@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 import typing as t
@@ -23,6 +24,16 @@ _PAUSE = 0.05
 # At the end of its test keepalived 2.2.7 sends SIGTERM to its own process group where it has scripts, and with that to
 # itself, whatever it has found. Ignored, its exit status is the answer.
 _WITHOUT_SIGTERM = 'trap "" TERM; exec "$@"'
+
+# As HAProxy writes what ends it, with the number of the process; the second is of a process that was told to end.
+_ALERT = re.compile(r"\[ALERT\] +\(\d+\) : (.+)")
+_WAS_ENDED = "(Terminated)"
+
+
+def alerts(journal: str) -> t.List[str]:
+    """What HAProxy gave in its journal for the reason that it does not start, each once."""
+    found = (match.group(1).strip() for match in map(_ALERT.search, journal.splitlines()) if match)
+    return list(dict.fromkeys(line for line in found if not line.endswith(_WAS_ENDED)))
 
 
 def wait(condition: t.Callable[[], t.Any], seconds: float) -> t.Any:
@@ -42,9 +53,19 @@ class Systemd:
         self.name = name
 
     def call(self, *words: str) -> None:
+        """Have systemctl do it; the error has HAProxy's own reason, where its journal has one."""
+        began = int(time.time())
         done = run.run(["systemctl", *words], limit=SYSTEMCTL_LIMIT, joined=True)
         if done.status != 0:
-            raise BalancerError(f"systemctl {' '.join(words)} failed: {done.output.strip()}", done.output)
+            reason = "; ".join(self._alerts_since(began)) or done.output.strip()
+            raise BalancerError(f"systemctl {' '.join(words)} failed: {reason.rstrip('.')}", done.output)
+
+    def _alerts_since(self, second: int) -> t.List[str]:
+        command = ["journalctl", "--quiet", "--no-pager", "--output=cat", f"--unit={self.name}", f"--since=@{second}"]
+        try:
+            return alerts(run.run(command).output)
+        except run.ProgramError:
+            return []
 
     def show(self, key: str) -> str:
         try:
