@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ CHANGES = ("removed", "quarantined")
 SIGNED_CHANGES = ("created", "updated", "unchanged")
 FINGERPRINT_WIDTH = 12
 SHOWN_AT_MOST = 20
+# Ansible's folder for one task, in what it says of a host that it does not reach
+TASK_FOLDER = re.compile(r"ansible-tmp(-[0-9.]+)+")
 NUMBERS = ("issued_at", "expires_at", "seconds_left")
 
 
@@ -207,7 +210,7 @@ def _add_failure(failures: list[str], host: str, result: Any, known: bool) -> No
     """Note a proxy that did not do it all; what it told twice, once."""
     if not known or result.get("failed"):
         words = result.get("msg") if isinstance(result, Mapping) else None
-        failure = f"{host}: {words or 'no answer'}"
+        failure = f"{host}: {TASK_FOLDER.sub('ansible-tmp', str(words)) if words else 'no answer'}"
         if failure not in failures:
             failures.append(failure)
 

@@ -177,6 +177,12 @@ def test_a_fingerprint_of_a_signed_token_is_told_with_what_to_do() -> None:
 def test_a_failure_of_both_is_told_once() -> None:
     gone = {"unreachable": True, "msg": "gone"}
     assert report.changes({"a": gone}, {"a": gone})["failures"] == ["a: gone"]
+    # A container that is stopped is no unreachable host to its connection, and Ansible names a folder of each task.
+    said = [f"Failed to create temporary directory. mkdir ansible-tmp-17960003{n}.42-480-12645{n}" for n in (16, 21)]
+    stopped = [{"failed": True, "msg": words} for words in said]
+    assert report.changes({"a": stopped[0]}, {"a": stopped[1]})["failures"] == [
+        "a: Failed to create temporary directory. mkdir ansible-tmp"
+    ]
     failed = taken_back(failed=True, msg="1 open session(s) could not be ended: why")
     assert report.change_lines({}, {"a": failed})[-1] == "FAILED a: 1 open session(s) could not be ended: why"
 
