@@ -353,6 +353,28 @@ def test_a_flood_of_large_entries_keeps_no_revocation_out(tmp_path: Path) -> Non
         hub.kill()
 
 
+@pytest.mark.parametrize("entries", [[[b"a", b"b"] * 500_000], [[b"a", b"b" * 1_000_000]] * 40])
+def test_entries_that_are_too_much_for_one_reply_keep_nobody_from_what_others_issue(
+    tmp_path: Path, entries: list[list[bytes]]
+) -> None:
+    # As the role has it: replies of more than some 25 MB cost the connection.
+    hub = HubServer(tmp_path / "hub", [GATE], {"app": Rules(3600), "shop": Rules(600)})
+    hub.start()
+    gate = Gate(tmp_path, hub)
+    try:
+        wire = hub.enter(keys.issuer_user("app"))
+        wire.patience = 60
+        for fields in entries:
+            wire.call("XADD", keys.issue(FLEET, "app"), "*", *fields)
+        wire.close()
+        hub.issue("shop", victim("shop"), "vip", 600)
+        gate.agent.start()
+        wait_for(lambda: gate.names() == {victim("shop")}, 60)
+    finally:
+        gate.agent.kill()
+        hub.kill()
+
+
 def test_an_issuer_that_trims_its_own_stream_away_takes_nobody_s_token(world: World) -> None:
     hub, gate = world
     gate.start()

@@ -92,6 +92,13 @@ def test_a_reply_that_never_ends_takes_a_bounded_memory(monkeypatch: pytest.Monk
     ):
         with pytest.raises(HubError, match="more than 1048576 bytes at once"):
             replied(data)
+    # Items that are dropped take no memory, and are no more for that than a server can send.
+    many = b"*9999999999\r\n" + b"$1\r\na\r\n" * 100_000
+    monkeypatch.setattr(wire, "MOST_DROPPED", 50_000)
+    with pytest.raises(HubError, match="more than 50000 items at once"):
+        replied(many, fields_at=0)
+    monkeypatch.setattr(wire, "MOST_DROPPED", 200_000)
+    assert replied(many.replace(b"9999999999", b"100000", 1), fields_at=0) is TOO_LONG
 
 
 def test_a_reply_that_comes_byte_by_byte_takes_a_bounded_time() -> None:

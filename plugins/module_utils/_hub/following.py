@@ -204,6 +204,9 @@ class Reader(_Worker):
         self._shared = generation
         self._generation = 0
         self._with_standing = with_standing
+        # Entries of a stream that are asked for: one after a failure, as what somebody wrote there may be so large that
+        # the hub ends a connection which asks for many of them.
+        self._most = AT_A_TIME
         # The first entry of `operate`, where this one reads it
         self._operate = settings.key(records.OPERATE) if records.OPERATE in streams else ""
         self._first: t.Optional[Id] = None
@@ -211,6 +214,8 @@ class Reader(_Worker):
     def work(self, primary: Primary) -> None:
         wire, succession = primary.wire, Succession(self.settings, primary)
         last = self._last(wire)
+        # They may be large, and are read once.
+        targets: t.Optional[t.Dict[str, Id]] = last
         self._shared.look(primary.run, any(last[stream] < place for stream, place in self._places.items()))
         while not self.inbox.is_stopped.is_set():
             if self._generation != self._shared.number:
@@ -218,15 +223,20 @@ class Reader(_Worker):
                 # Another thread has found another primary. What this one has is not what that one has.
                 if number is None:
                     raise HubError("the hub is another server by now")
-                self._begin(wire, number)
-            self._read(wire)
+                self._begin(wire, number, targets or self._last(wire))
+            targets = None
+            try:
+                self._read(wire)
+            except HubError:
+                self._most = 1
+                raise
+            self._most = min(2 * self._most, AT_A_TIME)
             succession.look()
             self.worked()
 
-    def _begin(self, wire: Wire, number: int) -> None:
+    def _begin(self, wire: Wire, number: int, targets: t.Mapping[str, Id]) -> None:
         self._first = None
         self._places = dict.fromkeys(self._places, START)
-        targets = self._last(wire)
         now = _clock(wire.call("TIME"))
         mark = self._mark(wire) if self._with_standing else None
         self.inbox.put(self.who, Reading(self.who, number, now, targets=targets, mark=mark))
@@ -256,7 +266,7 @@ class Reader(_Worker):
 
     def _read(self, wire: Wire) -> None:
         places = [records.id_text(self._places[stream]) for stream in self._streams.values()]
-        count = _count(places)
+        count = min(_count(places), self._most)
         reply, clock, *first = wire.calls(
             [
                 ("XREAD", "COUNT", count, "BLOCK", int(BLOCK * 1000), "STREAMS", *self._streams, *places),

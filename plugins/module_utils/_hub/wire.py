@@ -35,6 +35,8 @@ _AGAIN = 0.05
 # Bytes that the replies to one call may take, with what each item costs beside its text
 MOST = 64 << 20
 _ITEM = 100
+# Items of such a reply that are dropped: one entry has no more, as a command has a million words at most.
+MOST_DROPPED = 1 << 21
 # The longest text that a server can send as it comes from its builders
 _LONGEST_SENT = 512 << 20
 # Bytes a second below which a reply does not end
@@ -44,6 +46,7 @@ _LONGEST_LINE = 1 << 16
 # X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL
 _HAS_EXPIRED = 10
 _INTEGER = re.compile(rb"-?[0-9]{1,19}\Z")
+_SHORT_TEXT = re.compile(rb"\$(?:" + b"|".join(rb"%d\r\n[\s\S]{%d}" % (size, size) for size in range(24)) + rb")\r\n")
 _CODE = re.compile(r"[A-Z]{1,20}\Z")
 
 
@@ -94,7 +97,7 @@ class Wire:
         self._socket = plain
         self.patience = patience
         self._buffer = bytearray()
-        self._room = 0
+        self._room = self._droppable = 0
         self._end = 0.0
 
     def certificate_end(self) -> int:
@@ -122,7 +125,8 @@ class Wire:
             self._socket.settimeout(self.patience)
             self._socket.sendall(b"".join(_encoded(words) for words in commands))
             self._socket.settimeout(self.patience + wait)
-            self._room, self._end = MOST, time.monotonic() + self.patience + wait
+            self._room, self._droppable = MOST, MOST_DROPPED
+            self._end = time.monotonic() + self.patience + wait
             replies = []
             for _command in commands:
                 replies.append(self._reply(0, longest, fields_at))
@@ -186,9 +190,17 @@ class Wire:
                 raise HubError("the hub sends what is no reply")
             self._more()
 
+    def _drop(self) -> None:
+        self._droppable -= 1
+        if self._droppable < 0:
+            raise HubError(f"the hub sends more than {MOST_DROPPED} items at once")
+
     def _reply(self, depth: int, longest: int, fields_at: int) -> Reply:
         line = self._line()
-        self._keep(len(line))
+        if longest:
+            self._keep(len(line))
+        else:
+            self._drop()
         kind, rest = line[:1], line[1:]
         if kind == b"+":
             return rest
@@ -205,20 +217,31 @@ class Wire:
     def _list(self, count: int, depth: int, longest: int, fields_at: int) -> Reply:
         if count < 0:
             return None
-        is_kept = depth < fields_at or count <= MOST_FIELDS
-        found = []
-        for _item in range(count):
-            item = self._reply(depth + 1, longest if is_kept else 0, fields_at)
-            if is_kept:
-                found.append(item)
-        return found if is_kept else TOO_LONG
+        if depth >= fields_at and count > MOST_FIELDS:
+            self._skip(count, depth, fields_at)
+            return TOO_LONG
+        return [self._reply(depth + 1, longest, fields_at) for _item in range(count)]
+
+    def _skip(self, count: int, depth: int, fields_at: int) -> None:
+        """Read past items. Of a million of them most are short texts that are there as a whole: no call for each."""
+        while count:
+            at = 0
+            for found in _SHORT_TEXT.finditer(bytes(self._buffer)) if count > MOST_FIELDS else ():
+                if found.start() != at or not count:
+                    break
+                self._drop()
+                at, count = found.end(), count - 1
+            del self._buffer[:at]
+            if count:
+                self._reply(depth + 1, 0, fields_at)
+                count -= 1
 
     def _text(self, size: int, longest: int) -> Reply:
         if size < 0:
             return None
         if size > _LONGEST_SENT:
             raise HubError("the hub sends what is no reply")
-        if size > longest:
+        if size > longest or not longest:
             left = size + 2
             while left:
                 if not self._buffer:
