@@ -219,11 +219,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._host.error import HostError
 from ..module_utils._hub import records
 from ..module_utils._hub.adopting import Adoption
-from ..module_utils._hub.client import reach
+from ..module_utils._hub.client import Primary, reach
 from ..module_utils._hub.error import HubError
 from ..module_utils._hub.merge import Rules
 from ..module_utils._hub.operating import Operator
 from ..module_utils._hub.parameters import connection_spec, settings_of
+from ..module_utils._hub.wire import RefusedError
 from ..module_utils._revocations.plan import Request as SignedRequest
 from ..module_utils._revocations.store import id_of_token
 from ..module_utils._tokens.plan import new_tokens
@@ -231,6 +232,8 @@ from ..module_utils._tokens.record import fingerprint, full_fingerprint
 from ..module_utils._tokens.request import Request, check_request
 
 MOST = 1000
+# Seconds within which a hub that was lost has to be back for what nobody has to be revoked
+WITHDRAWING = 10.0
 
 
 def argument_spec() -> t.Dict[str, t.Any]:
@@ -319,8 +322,10 @@ def _check_adoption(params: t.Mapping[str, t.Any]) -> None:
     adoptable(params["adopt"])
 
 
-def issue(params: t.Mapping[str, t.Any], operator: Operator, is_dry: bool) -> t.Dict[str, t.Any]:
-    """Issue new tokens."""
+def issue(
+    params: t.Mapping[str, t.Any], operator: Operator, is_dry: bool, again: t.Callable[[], Primary]
+) -> t.Dict[str, t.Any]:
+    """Issue new tokens. ``again`` connects anew: all or none are issued, as nobody would have some of them."""
     if is_dry:
         return {"changed": True, "fingerprints": []}
     tokens = new_tokens(params["generate"])
@@ -333,11 +338,10 @@ def issue(params: t.Mapping[str, t.Any], operator: Operator, is_dry: bool) -> t.
             done.append(token)
             if params["ttl"] is not None:
                 ends = min(-(-place[0] // 1000) + params["ttl"], ends or records.LAST_SECOND)
-    except HubError:
-        # All or none: nobody would have those that were issued.
-        for token in done:
-            operator.revoke(full_fingerprint(token))
-        raise
+    except HubError as error:
+        # What is refused was not issued. Of a lost answer nobody knows what it was about.
+        count = len(done) + (not isinstance(error, RefusedError))
+        raise HubError(f"{error}{withdrawn(tokens[:count], params['fleet'], again)}") from None
     return {
         "changed": True,
         "tokens": tokens,
@@ -345,6 +349,28 @@ def issue(params: t.Mapping[str, t.Any], operator: Operator, is_dry: bool) -> t.
         "expires_at": ends,
         "position": records.id_text(place),
     }
+
+
+def withdrawn(tokens: t.Sequence[str], fleet: str, again: t.Callable[[], Primary]) -> str:
+    """Revoke what may have been issued, by a new connection; return the words for what could not be."""
+    left = [full_fingerprint(token) for token in tokens]
+    until = time.monotonic() + WITHDRAWING
+    while left:
+        try:
+            wire = again().wire
+            try:
+                operator = Operator(wire, fleet)
+                while left:
+                    operator.revoke(left[-1])
+                    left.pop()
+            finally:
+                wire.close()
+        except HubError:
+            if time.monotonic() >= until:
+                break
+            time.sleep(0.2)
+    named = ", ".join(one[:12] for one in left)
+    return f"; these may have been issued all the same, and nobody has them, so revoke them: {named}" if left else ""
 
 
 def adoptable(text: str) -> t.List[t.Mapping[str, t.Any]]:
@@ -426,7 +452,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
             now = operator.now() / 1000
             if params["expires_at"] is not None and params["expires_at"] <= now:
                 raise HubError("expires_at is in the past, by the hub's clock")
-            result = issue(params, operator, module.check_mode)
+            result = issue(params, operator, module.check_mode, lambda: reach(settings, params["password"] or ""))
         if not module.check_mode:
             operator.trim(params["gates"])
         return result

@@ -10,12 +10,16 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._hub import keys, records
+from ansible_collections.wssgate.nginx.plugins.module_utils._hub.client import Primary
+from ansible_collections.wssgate.nginx.plugins.module_utils._hub.error import HubError
 from ansible_collections.wssgate.nginx.plugins.module_utils._hub.operating import Operator
 from ansible_collections.wssgate.nginx.plugins.module_utils._revocations import store as revocations
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import full_fingerprint
+from ansible_collections.wssgate.nginx.plugins.modules import wss_hub_token
 
 from lib.hub_fleet import Fleet
 from lib.hub_server import FLEET
@@ -188,3 +192,41 @@ def test_what_a_gate_has_revoked_that_leaves_the_fleet_is_told_by_those_that_sta
     fleet.start(fleet.two)
     wait_for(lambda: fleet.hub.call("XLEN", keys.revoked(FLEET, "g2")) == 1)
     assert fleet.two.tokens() == []
+
+
+class LosesAnAnswer(Operator):
+    """Its connection ends once a third token is in the hub, before that is told."""
+
+    count = 0
+
+    def issue(self, *arguments: Any) -> records.Id:
+        place = super().issue(*arguments)
+        self.count += 1
+        if self.count == 3:
+            raise HubError("the hub closes the connection")
+        return place
+
+
+def test_of_tokens_whose_answer_was_lost_none_is_left_that_nobody_has(
+    make: Callable[..., Fleet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = make()
+    params = {"generate": 5, "subject": "ann", "ttl": 600, "expires_at": None, "fleet": FLEET}
+    with pytest.raises(HubError, match="^the hub closes the connection$"):
+        wss_hub_token.issue(
+            params,
+            LosesAnAnswer(fleet.hub.enter(keys.OPERATOR), FLEET),
+            False,
+            lambda: Primary(fleet.hub.enter(keys.OPERATOR), ""),
+        )
+    merge = operator(fleet).merged({}, [])
+    assert len(list(merge.tokens())) == 3 and all(merge.is_barred(token) for token in merge.tokens())
+
+    def away() -> Primary:
+        raise HubError("cannot be reached")
+
+    # What cannot be revoked is named.
+    monkeypatch.setattr(wss_hub_token, "WITHDRAWING", 0.0)
+    losing = LosesAnAnswer(fleet.hub.enter(keys.OPERATOR), FLEET)
+    with pytest.raises(HubError, match="^the hub closes .* revoke them: ([0-9a-f]{12}(, |$)){3}"):
+        wss_hub_token.issue(params, losing, False, away)

@@ -62,7 +62,11 @@ class Operator:
             self._have_standing(place, token, subject, ends)
         except HubError:
             # A gate that comes in a year would not have it: nobody has.
-            self._append(records.revoke(full_fingerprint(token)))
+            try:
+                self._append(records.revoke(full_fingerprint(token)))
+            except HubError as error:
+                # Not as what was refused, and so not issued
+                raise HubError(str(error)) from None
             raise
         return place
 
