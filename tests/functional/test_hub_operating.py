@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,6 +75,19 @@ def test_a_signed_token_that_is_taken_back_anywhere_is_so_on_all_gates(make: Cal
     fleet.start(fleet.two)
     wait_for(fleet.two.marker.exists)
     assert three in fleet.two.taken_back()
+
+
+def test_a_gate_that_begins_to_take_signed_tokens_has_what_was_taken_back_before(make: Callable[..., Fleet]) -> None:
+    fleet = make()
+    name = f"{1:064x}"
+    place = operator(fleet).take_back(name)
+    shutil.rmtree(fleet.one.revoked)
+    fleet.start(fleet.one)
+    wait_for(lambda: fleet.confirmed(records.id_text(place), fleet.one))
+    # As role wss_proxy makes them, once the agent has read everything
+    for folder in ("", "jti", "sub"):
+        (fleet.one.revoked / folder).mkdir(mode=0o710)
+    wait_for(lambda: fleet.one.taken_back() == [name], 10)
 
 
 def test_a_gate_without_signed_tokens_confirms_all_the_same(make: Callable[..., Fleet]) -> None:

@@ -163,6 +163,9 @@ class FollowHub(Duty):
         now = time.monotonic()
         if not self._marker.is_made and (self._is_fresh() or now >= self._grace_is_over()):
             self._mark()
+        # The role makes the folders where a gate begins to take signed tokens, after an agent may have read all.
+        if self._signed.is_another():
+            self._taken_back.update(self._merge.signed)
         if self._taken_back:
             self._apply_signed()
         if identity_of(self._path) is None:

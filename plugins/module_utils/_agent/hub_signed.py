@@ -38,7 +38,16 @@ class SignedFolder:
     def __init__(self, path: str) -> None:
         self.path = path
         self._looked: t.Tuple[t.Any, ...] = ()
+        # Which folders had what the hub has; none where there were none
+        self._filled: t.Tuple[t.Any, ...] = ()
         self._known: t.Set[str] = set()
+
+    def is_another(self) -> bool:
+        """Whether the folders are others than when this was asked the last time, and have nothing of the hub's yet."""
+        found = tuple(one[:2] for one in self._times()) if self.path else ()
+        is_another = found != self._filled
+        self._filled = found
+        return is_another and bool(found)
 
     def apply(self, merge: Merge, keys: t.Iterable[Key]) -> None:
         """Have these entries there, as far as the hub has them and they are not over."""
