@@ -147,12 +147,24 @@ def under_way(path: str, rate: float) -> t.Optional[Order]:
 
 
 def drain(params: t.Mapping[str, t.Any], check_mode: bool) -> t.Dict[str, t.Any]:
-    """Refuse new sessions, and have the open ones ended where that is asked for."""
-    path, rate = params["path"], params["rate"]
-    check(path, rate)
-    changed = identity_of(path) is None
-    if changed and not check_mode:
+    """Refuse new sessions, and have the open ones ended where that is asked for. Both, or none of it."""
+    path = params["path"]
+    check(path, params["rate"])
+    is_new = identity_of(path) is None
+    if is_new and not check_mode:
         files.write(path, TEXT)
+    try:
+        return drained(params, check_mode, is_new)
+    except (HostError, OSError):
+        # Who called learns of a failure, and leaves the gate to what it does now.
+        if is_new and not check_mode:
+            files.remove(path)
+        raise
+
+
+def drained(params: t.Mapping[str, t.Any], check_mode: bool, changed: bool) -> t.Dict[str, t.Any]:
+    """Order the ends of sessions, with the file in place."""
+    path, rate = params["path"], params["rate"]
     # Who came before that is counted.
     found = clients_of(params["binary"], params["main_file"], params["pid_file"]) or Clients(0)
     order: t.Optional[Order] = None

@@ -66,6 +66,16 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return found
 
 
+def test_a_drain_that_fails_leaves_the_gate_as_it_was(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: Any) -> Order:
+        raise OSError(28, "No space left on device", "/var/lib/wssgate-agent/orders")
+
+    monkeypatch.setattr(orders, "place", full)
+    assert "No space left" in host.drain(rate=50)["msg"] and not host.flag.exists()
+    host.flag.touch()
+    assert host.drain(rate=50)["failed"] and host.flag.exists()
+
+
 def test_a_drain_writes_the_file_and_then_orders_what_it_names(host: Host) -> None:
     result = host.drain(rate=50)
     order = host.order()
