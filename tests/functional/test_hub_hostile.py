@@ -375,6 +375,30 @@ def test_entries_that_are_too_much_for_one_reply_keep_nobody_from_what_others_is
         hub.kill()
 
 
+def test_an_issuer_that_names_an_id_of_before_replaces_no_token(world: World) -> None:
+    hub, gate = world
+    gate.start()
+    place = records.parse_id(hub.issue("shop", victim("shop"), "vip", 600))
+    hub.operate(*records.issue(victim("operator"), "root", 86400))
+    names = {victim("shop"), victim("operator")}
+    wait_for(lambda: gate.names() == names)
+    before = {name: (gate.store / name).read_text() for name in names}
+    assert place is not None
+    # Shorter and longer ones than those that are there
+    hub.issue("app0", victim("operator"), "client-1", 2, f"{place[0] - 1000}-0")
+    hub.issue("app0", victim("shop"), "client-1", 100, f"{place[0] - 999}-0")
+    last = hub.issue("app0", victim("own"), "client-1", 60)
+    wait_for(lambda: hub.reported(GATE).get("issue:app0") == last)
+    time.sleep(2)
+    gate.agent.kill()
+    gate.start()
+    wait_for(lambda: gate.names() == {*names, victim("own")})
+    assert {name: (gate.store / name).read_text() for name in names} == before
+    # Whoever removes such a file revokes the token, as any other.
+    (gate.store / victim("shop")).unlink()
+    wait_for(lambda: hub.call("XLEN", keys.revoked(FLEET, GATE)) == 1)
+
+
 def test_an_issuer_that_trims_its_own_stream_away_takes_nobody_s_token(world: World) -> None:
     hub, gate = world
     gate.start()

@@ -166,6 +166,7 @@ def states(world: World, bounds: dict[str, Bounds], now: int) -> dict[str, Issue
             if all(
                 other.end <= one.id[0] or any(_after(one, stream, place) for stream, place in taken_back_by(other))
                 for other in mine[:number]
+                if one.stream != "operate" or other.stream == "operate"
             ):
                 result[token] = one
         result.setdefault(token, "barred")

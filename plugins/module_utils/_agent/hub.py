@@ -131,7 +131,9 @@ class FollowHub(Duty):
             # What has ended, and what was taken back already, is no news.
             if issue is None and self._merge.is_barred(name):
                 continue
-            if issue is None or issue.ends is None or issue.ends > now:
+            # The file may be of another stream's than the one that counts.
+            others = [one for one in self._merge.issues_of(name) if issue is not None and one.stream != issue.stream]
+            if issue is None or any(one.ends is None or one.ends > now for one in (issue, *others)):
                 self._removed.add([name])
 
     def turn(self) -> None:

@@ -6,6 +6,8 @@
 
 - An issue becomes a file, once all that may have revoked it has been read. A file of that name that the hub knows
   nothing of is left as it is.
+- A file that one issuer's issue has made is not replaced by an issue of another one while it lasts. That names an id of
+  before where it counts.
 - A token that the hub has adopted is what the hub says, whatever file of that name is there.
 - What is revoked has no file, whoever made it.
 - A token of the hub whose file somebody has removed is lost: it is to be revoked on all gates.
@@ -75,7 +77,7 @@ class HubStore:
                         lost.add(token)
                     else:
                         drafts.append(Draft(token, _document(issue)))
-                elif found is not NO_FILE and _is_of(found, issue):
+                elif found is not NO_FILE and (_is_of(found, issue) or _is_kept(found, issue, merge)):
                     self.written.add(token)
                 else:
                     self._correct(found, issue, merge, drafts)
@@ -160,6 +162,14 @@ class HubStore:
                 if (subjects is None or token.subject in subjects) and merge.is_cut_off(token.subject, token.issued_at):
                     found.append(name)
         self.take_out(store, found)
+
+
+def _is_kept(found: Token, issue: Issue, merge: Merge) -> bool:
+    """Whether a file is that of another issuer's issue than the one that counts by its id, and lasts."""
+    return issue.stream != OPERATE and any(
+        one.stream != issue.stream and _is_of(found, one) and not merge.is_taken_back(one)
+        for one in merge.issues_of(issue.token)
+    )
 
 
 def _expires_at(issue: Issue) -> t.Optional[int]:

@@ -11,7 +11,8 @@ A stream has its records in their order, and so they are fed. Between streams an
 - An issue that was adopted, of a token that was there before the hub, lifts no revocation, and counts for a cut-off as
   issued when it was.
 - An issue does not count while another one of the same token lasts that was there before, unless that had been taken
-  back by then. So no issue prolongs or replaces a token.
+  back by then. So no issue prolongs or replaces a token. An issuer may name an id of before: operators' issues go
+  before those of issuers, and a gate keeps a file that is there (see _agent/hub_store.py).
 - What an issuer issues beyond its bounds does not count. Its number of tokens is that of all that it issued within them
   and that have not ended, whether they count or not: it follows from the stream alone, from twice its longest lifetime.
 - From a place that was ahead of the hub's clock on, nothing of an issuer's stream counts, for any gate, ever.
@@ -290,7 +291,9 @@ class Merge:
             issue = issues[number]
             if self._is_taken_back(issue, revoked):
                 continue
-            if all(self._is_over(one, issue, revoked) for one in issues[:number]):
+            # What operators issue no issuer replaces, by an id of before.
+            before = [one for one in issues[:number] if one.stream == OPERATE or issue.stream != OPERATE]
+            if all(self._is_over(one, issue, revoked) for one in before):
                 return issue
         return None
 
@@ -435,6 +438,10 @@ class Merge:
         if not found:
             return None
         return Revoked(max(one.operated for one in found), max(one.millisecond for one in found))
+
+    def is_taken_back(self, issue: Issue) -> bool:
+        """Whether an issue was taken back, whether it counts or not."""
+        return self._is_taken_back(issue, self._revocation(full_fingerprint(issue.token)))
 
     def _is_taken_back(self, issue: Issue, revoked: t.Optional[Revoked]) -> bool:
         if revoked is not None and not _lifts(issue, revoked):
