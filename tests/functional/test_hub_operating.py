@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -206,6 +207,25 @@ def test_what_a_gate_has_revoked_that_leaves_the_fleet_is_told_by_those_that_sta
     fleet.start(fleet.two)
     wait_for(lambda: fleet.hub.call("XLEN", keys.revoked(FLEET, "g2")) == 1)
     assert fleet.two.tokens() == []
+
+
+FAST = "import time; real = time.time; time.time = lambda: real() + 300\n"
+
+
+def test_a_cut_off_ends_what_was_made_on_a_gate_whose_clock_is_ahead(make: Callable[..., Fleet]) -> None:
+    fleet = make()
+    gate = fleet.one
+    gate.agent.command[2] = FAST + gate.agent.command[2]
+    now = int(time.time()) + 300
+    for name, issued_at in ((TOKEN, now - 5), (OTHER, now + 3000)):
+        document = {"subject": "ann", "issued_at": issued_at, "expires_at": now + 3600}
+        (gate.store / name).write_text(json.dumps(document))
+    fleet.start(gate)
+    time.sleep(6)  # so that it knows the hub's clock
+    place = operator(fleet).cut_off("ann")
+    wait_for(lambda: fleet.confirmed(records.id_text(place), gate))
+    # The other one was made after it.
+    assert gate.tokens() == [OTHER]
 
 
 class LosesAnAnswer(Operator):

@@ -232,6 +232,7 @@ class FollowHub(Duty):
         if reading.generation > self._number:
             self._begin(reading.generation, reading.now)
         self._now = (reading.now, time.monotonic())
+        self._store.note_clock(reading.now)
         self._next_trim = min(self._next_trim, self._flood.take(reading.generation, reading.records))
         if reading.targets is not None:
             self._began.add(reading.reader)

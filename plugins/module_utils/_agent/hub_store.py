@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import collections
 import time
 import typing as t
 
@@ -54,6 +55,12 @@ class HubStore:
         self.before: t.Mapping[str, Id] = {}
         # Issues that are not done, because a file of the name is there
         self.foreign: t.Set[str] = set()
+        # Seconds by which this gate's clock seemed ahead of the hub's, with what the last answers took on their way
+        self._ahead: t.Deque[float] = collections.deque([0.0], 5)
+
+    def note_clock(self, now: int) -> None:
+        """Take note of the hub's clock, in milliseconds, by which a cut-off goes and a token that was made here not."""
+        self._ahead.append(time.time() - now / 1000)
 
     def bar_tokens(self, store: TokenStore, merge: Merge, tokens: t.Iterable[str]) -> None:
         """Take those of these tokens out of the store that may not be there."""
@@ -154,12 +161,14 @@ class HubStore:
     def bar_subjects(self, store: TokenStore, merge: Merge, subjects: t.Optional[t.Container[str]] = None) -> None:
         """Take tokens out of the store that were made on this gate and whose subject is cut off; None for all."""
         found = []
+        ahead = max(0, int(min(self._ahead)))
         for name in store.names():
             if merge.issue_of(name) is None:
                 token = self._look(store, name)
                 if token is None or token.form != MANAGED or token.subject is None:
                     continue
-                if (subjects is None or token.subject in subjects) and merge.is_cut_off(token.subject, token.issued_at):
+                at = None if token.issued_at is None else token.issued_at - ahead
+                if (subjects is None or token.subject in subjects) and merge.is_cut_off(token.subject, at):
                     found.append(name)
         self.take_out(store, found)
 

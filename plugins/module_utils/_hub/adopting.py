@@ -35,6 +35,8 @@ class Adoption:
             tokens.setdefault(found.token, []).append(found)
         for token, versions in tokens.items():
             found, why = _agreed(versions)
+            # By the hub's clock it was not issued later than now. A cut-off that comes is to be one of it.
+            found = found._replace(issued_at=min(found.issued_at, now))
             why = why or _known(found, merge, now)
             if why:
                 self.left_alone.append({"fingerprint": fingerprint(token), "reason": why})

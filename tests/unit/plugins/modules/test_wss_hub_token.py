@@ -74,6 +74,11 @@ def adopted(*given: t.Dict[str, t.Any], now: t.Optional[int] = None) -> Adoption
     return Adoption(given, Merge({"app": Rules(60)}), int(time.time()) if now is None else now)
 
 
+def test_a_token_of_a_clock_that_was_ahead_is_of_now() -> None:
+    one = {"token": TOKEN, "subject": "ann", "issued_at": 1500, "expires_at": None}
+    assert [item.issued_at for item in adopted(one, now=900).wanted] == [900]
+
+
 def test_gates_that_differ_agree_on_the_earliest_end_and_not_on_two_subjects() -> None:
     one = {"token": TOKEN, "subject": "ann", "issued_at": 5, "expires_at": None}
     found = adopted(one, {**one, "expires_at": 2000, "issued_at": 7}, {**one, "expires_at": 1000}, now=900)
