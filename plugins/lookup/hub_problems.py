@@ -63,6 +63,8 @@ class LookupModule(HubLookup):
                 continue
             hosts.server(fleet, host, problems, {})
             problems.found += self._engine_problems(fleet)
+            there = self.get_option("found").get(host.name) or {}
+            problems.found += hosts.left_out(fleet, str(there.get("users") or ""))
         return list(dict.fromkeys(problems.found))
 
     def _engine_problems(self, fleet: hosts.Fleet) -> t.List[str]:

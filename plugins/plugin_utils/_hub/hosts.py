@@ -82,9 +82,11 @@ class Host(t.NamedTuple):
 class Fleet:
     """The hubs and the gates of an inventory, and what token_store_hub is for all of them."""
 
-    def __init__(self, hubs: t.Sequence[Host], gates: t.Sequence[Host]) -> None:
+    def __init__(self, hubs: t.Sequence[Host], gates: t.Sequence[Host], others: t.Sequence[Host] = ()) -> None:
         self.hubs = list(hubs)
         self.gates = list(gates)
+        # Gates of the inventory that wssgate_hosts leaves out
+        self.others = list(others)
 
     def given(self, host: Host) -> t.Any:
         """token_store_hub of a host. A hub that has none takes that of the first gate, where it is usually set."""
@@ -255,6 +257,18 @@ def server(
         problems.add("token_hub_bind", "it is empty, so nobody could reach the hub; give addresses of this host")
     model.update(_users(fleet, host, known, is_replicated, kept, problems))
     return model
+
+
+def left_out(fleet: Fleet, kept: str) -> t.List[str]:
+    """One sentence where gates follow the hub by its file of users and would not be among these any more."""
+    users = {found[1] for found in map(_LINE.match, kept.splitlines()) if found}
+    names = [gate.name for gate in fleet.others if keys.gate_user(gate.gate()) in users]
+    if not names:
+        return []
+    return [
+        f"wssgate_hosts leaves out {', '.join(names)}, which follow this hub and could not log in any more; for a run "
+        "on some of the gates use --limit"
+    ]
 
 
 def _same_fleet(fleet: Fleet, known: t.Mapping[str, t.Any], problems: Problems) -> None:

@@ -31,7 +31,8 @@ class HubLookup(LookupBase):
         pattern = str(self._templar.template(variables.get("wssgate_hosts", "wss_proxies")))
         inventory = lookup_loader.get("ansible.builtin.inventory_hostnames", loader=self._loader, templar=self._templar)
         gates = inventory.run([pattern], variables=variables)
-        return Fleet(hosts(hubs), hosts(gates)), this
+        others = [name for name in variables.get("groups", {}).get("wss_proxies", []) if name not in gates]
+        return Fleet(hosts(hubs), hosts(gates), hosts(others)), this
 
     def _own(self, variables: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
         names = ("token_store_hub", "ansible_host", "token_hub_hashes", "ansible_facts", MONITORED)

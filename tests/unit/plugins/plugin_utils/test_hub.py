@@ -50,6 +50,16 @@ def test_one_host_of_the_group_is_all_that_a_gate_needs() -> None:
     assert (found["ca_path"], found["gates"]) == ("/etc/wssgate/hub/ca.pem", ["one", "two"])
 
 
+def test_gates_that_a_pattern_leaves_out_are_not_taken_from_the_users_of_a_hub() -> None:
+    given = fleet(gates=["one"])
+    given.others = [Host("two", {}), Host("Three", {})]
+    kept = f"user gate-one on #{ONE} -@all\nuser gate-three on #{TWO} -@all\n"
+    (words,) = hosts.left_out(given, kept)
+    assert words.startswith("wssgate_hosts leaves out Three, which follow this hub") and "--limit" in words
+    # Of a hub that is new, or does not know them, nobody is taken.
+    assert hosts.left_out(given, "") == [] == hosts.left_out(fleet(), kept)
+
+
 def test_three_are_found_by_their_sentinels() -> None:
     found, problems = client(fleet(hubs=3))
     assert problems == [] and found["server"] is None
