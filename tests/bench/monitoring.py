@@ -144,18 +144,18 @@ class Bench:
     def _fed(self, piped: mtail.Piped) -> dict[str, Any]:
         wanted, chance = max(STEPS * CHUNK, int(HOUR * self.scale)), random.Random(1)
         blocks = [mtail.log_lines(chance, CHUNK) for _number in range(200)]
-        steps, lines = [usage.memory_kib([piped.pid]) / 1024], 0
+        steps, lines = [usage.memory_kib([piped.pid], "Rss") / 1024], 0
         spent, begin = usage.cpu_seconds([piped.pid]), time.monotonic()
         while lines < wanted and time.monotonic() - begin < PATIENCE:
             for _block_number in range(wanted // STEPS // CHUNK):
                 piped.write(chance.choice(blocks))
                 lines += CHUNK
-            steps.append(usage.memory_kib([piped.pid]) / 1024)
+            steps.append(usage.memory_kib([piped.pid], "Rss") / 1024)
             self.say(f"memory: {lines:,} of {wanted:,} lines, {steps[-1]:.1f} MiB")
         seconds = time.monotonic() - begin
         return {
             "lines": lines,
-            "pss_mib": steps,
+            "rss_mib": steps,
             "lines_per_second": lines / seconds,
             "cpu_us_a_line": (usage.cpu_seconds([piped.pid]) - spent) / lines * 1e6,
         }
@@ -210,8 +210,8 @@ def tables(found: dict[str, Any]) -> str:
     if "memory" in found:
         memory = found["memory"]
         parts.append(
-            f"{memory['lines']:,} lines: {memory['pss_mib'][0]:.1f} MiB before, {max(memory['pss_mib']):.1f} at most, "
-            f"{memory['pss_mib'][-1]:.1f} at the end; {memory['lines_per_second']:,.0f} lines a second, "
+            f"{memory['lines']:,} lines: {memory['rss_mib'][0]:.1f} MiB before, {max(memory['rss_mib']):.1f} at most, "
+            f"{memory['rss_mib'][-1]:.1f} at the end; {memory['lines_per_second']:,.0f} lines a second, "
             f"{memory['cpu_us_a_line']:.1f} µs each"
         )
     if "instructions" in found:

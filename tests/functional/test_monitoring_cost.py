@@ -23,7 +23,7 @@ ORIGIN = "https://app.example.com"
 TOKEN = "Cost-token_0123456789"
 HANDSHAKES = 50
 # How many lines mtail has had when it has seen each label and its heap has its size, and how many come after that
-FIRST_LINES, MORE_LINES = 10_000, 40_000
+FIRST_LINES, MORE_LINES = 10_000, 20_000
 
 
 @pytest.fixture
@@ -67,13 +67,13 @@ def test_a_handshake_takes_the_same_system_calls_with_metrics_and_without(gate):
 
 
 def mib_after(piped: mtail.Piped, lines: int) -> float:
-    """mtail's memory then, the least of a few looks: what its collector is about to give back is not kept."""
+    """mtail's own memory then, the least of a few looks: what its collector is about to give back is not kept."""
     chance, found = random.Random(lines), []
     block = [mtail.log_lines(chance, 500) for _number in range(20)]
     for number in range(lines // 500):
         piped.write(block[number % len(block)])
     for _look in range(5):
-        found.append(usage.memory_kib([piped.pid]) / 1024)
+        found.append(usage.memory_kib([piped.pid], "Anonymous") / 1024)
         time.sleep(0.1)
     return min(found)
 
@@ -81,7 +81,8 @@ def mib_after(piped: mtail.Piped, lines: int) -> float:
 def growth(folder: Path, program: str) -> float:
     with mtail.Piped(folder, program) as piped:
         before = mib_after(piped, FIRST_LINES)
-        return mib_after(piped, MORE_LINES) / before
+        # A heap of a few MiB goes up and down by a tenth; what is kept of lines only goes up.
+        return min(mib_after(piped, MORE_LINES) for _round in range(3)) / before
 
 
 def test_the_memory_of_mtail_does_not_grow_with_the_lines(tmp_path: Path) -> None:
