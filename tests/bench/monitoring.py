@@ -147,11 +147,12 @@ class Bench:
         steps, lines = [usage.memory_kib([piped.pid], "Rss") / 1024], 0
         spent, begin = usage.cpu_seconds([piped.pid]), time.monotonic()
         while lines < wanted and time.monotonic() - begin < PATIENCE:
-            for _block_number in range(wanted // STEPS // CHUNK):
-                piped.write(chance.choice(blocks))
-                lines += CHUNK
-            steps.append(usage.memory_kib([piped.pid], "Rss") / 1024)
-            self.say(f"memory: {lines:,} of {wanted:,} lines, {steps[-1]:.1f} MiB")
+            piped.write(chance.choice(blocks))
+            lines += CHUNK
+            if lines % max(CHUNK, wanted // STEPS // CHUNK * CHUNK) == 0:
+                steps.append(usage.memory_kib([piped.pid], "Rss") / 1024)
+                self.say(f"memory: {lines:,} of {wanted:,} lines, {steps[-1]:.1f} MiB")
+        steps.append(usage.memory_kib([piped.pid], "Rss") / 1024)
         seconds = time.monotonic() - begin
         return {
             "lines": lines,
