@@ -3,13 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What monitoring costs a gate, on Debian's nginx. Prints tables for docs/monitoring.md, and JSON with --json FILE.
 
-    make bench NAME=monitoring                         # all parts, ten minutes
+    make bench NAME=monitoring                         # all parts, fifteen minutes
     make bench NAME=monitoring ARGS='--parts memory --scale 0.1'
 
+rest          The same processes while nobody comes, as a share of a core.
 cpu           Sessions that come and go as fast as clients make them, then refusals over connections that stay: the time
               on a processor of what counts (mtail, what feeds it, the agent, which also ends sessions of revoked
               tokens) as a share of nginx's.
 memory        3,600,000 lines, which is an hour of 1,000 a second, as fast as mtail reads them: its memory on the way.
+              It is over after ten minutes in any case, and tells how many lines there were.
 instructions  nginx's own instructions outside the kernel for a handshake, by callgrind, with metrics and without.
 """
 
@@ -20,8 +22,8 @@ import json
 import os
 import platform
 import random
+import signal
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,20 +31,20 @@ from typing import Any
 
 from lib import load, mtail, usage
 from lib.collection import install_loader
-from lib.processes import end, wait_for
+from lib.processes import wait_for
 
 PARTS = ("cpu", "memory", "instructions")
+PROCESSES = ("mtail", "feed", "agent")
 ROUNDS = 3
 SECONDS = 20.0
+REST = 30.0
 CLIENTS = 2
 HOUR = 3_600_000
 # Lines between two looks at mtail's memory
 STEPS = 10
 CHUNK = 500
-PLACES = [
-    (f"{name}.example.com", path) for name in ("wss", "chat", "files", "admin") for path in ("/wss", "/a/", "/b/")
-]
-REASONS = ("token", "origin", "limit", "path", "upstream_unreachable")
+# Seconds for all lines
+PATIENCE = 600.0
 
 
 class Bench:
@@ -68,21 +70,33 @@ class Bench:
         with MonitoredGate([location], quick=False, nginx_sessions=8000) as gate:
             gate.issue(self.contenders.TOKEN)
             target = load.Target(gate.port, origin=self.contenders.ORIGIN, cookie=self.contenders.COOKIE, name=NAME)
-            wait_for(lambda: self.contenders.answers(target), 20)
+            wait_for(lambda: self.contenders.answers(target), 60)
+            self.say("the gate is up")
+            found["rest"] = self._at_rest(gate)
             refused = load.Target(gate.port, origin=self.contenders.ORIGIN, name=NAME)
             for name, work, aim in (("handshakes", load.handshakes, target), ("refusals", load.refusals, refused)):
                 found[name] = [self._share(gate, name, work, aim) for _round in range(ROUNDS)]
         return found
 
+    @staticmethod
+    def _processes(gate: Any) -> dict[str, list[int]]:
+        return {"mtail": [gate.mtail.pid], "feed": [gate.feed.pid], "agent": [gate.agent.pid]}
+
+    def _at_rest(self, gate: Any) -> dict[str, float]:
+        """Shares of a core while nobody comes."""
+        self._until_counted(gate)
+        before = {one: usage.cpu_seconds(pids) for one, pids in self._processes(gate).items()}
+        begin = time.monotonic()
+        time.sleep(max(2.0, REST * self.scale))
+        seconds = time.monotonic() - begin
+        found = {one: (usage.cpu_seconds(pids) - before[one]) / seconds for one, pids in self._processes(gate).items()}
+        self.say(f"at rest: {json.dumps({key: round(value, 4) for key, value in found.items()})}")
+        return found
+
     def _share(
         self, gate: Any, name: str, work: Callable[..., dict[str, Any]], target: load.Target
     ) -> dict[str, float]:
-        processes = {
-            "nginx": usage.family(gate.master() or 0),
-            "mtail": [gate.mtail.pid],
-            "feed": [gate.feed.pid],
-            "agent": [gate.agent.pid],
-        }
+        processes = {"nginx": usage.family(gate.master() or 0), **self._processes(gate)}
         before = {one: usage.cpu_seconds(pids) for one, pids in processes.items()}
         lines = gate.access_log.stat().st_size
         begin = time.monotonic()
@@ -98,8 +112,8 @@ class Bench:
             "behind_seconds": time.monotonic() - begin - seconds,
             "bytes_a_line": (gate.access_log.stat().st_size - lines) / count,
             "nginx_us": spent["nginx"] / count * 1e6,
-            **{f"{one}_us": spent[one] / count * 1e6 for one in ("mtail", "feed", "agent")},
-            **{f"{one}_share": spent[one] / spent["nginx"] for one in ("mtail", "feed", "agent")},
+            **{f"{one}_us": spent[one] / count * 1e6 for one in PROCESSES},
+            **{f"{one}_share": spent[one] / spent["nginx"] for one in PROCESSES},
         }
         self.say(f"{name}: {json.dumps({key: round(value, 3) for key, value in figures.items()})}")
         return figures
@@ -113,52 +127,38 @@ class Bench:
             return bool(list(state.values())[-1:] == [gate.access_log.stat().st_size])
 
         wait_for(is_read, 300)
+        # What looks each millisecond is never quite at rest.
         spent = -1.0
-        while spent != (spent := usage.cpu_seconds([gate.mtail.pid])):
+        while (now := usage.cpu_seconds([gate.mtail.pid])) - spent > 0.1:
+            spent = now
             time.sleep(0.5)
 
     # -- memory
 
     def memory(self) -> dict[str, Any]:
         folder = self.shared.root / "memory"
-        programs, pipe = folder / "progs", folder / "pipe"
-        programs.mkdir(parents=True)
-        (programs / "wssgate.mtail").write_text(mtail.rendered())
-        os.mkfifo(pipe)
-        # Open for both, as systemd has it.
-        handle = os.open(pipe, os.O_RDWR)
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [mtail.binary(), "-progs", str(programs), "-logs", str(pipe), "-unix_socket", str(folder / "socket"),
-                 "-emit_prog_label=false", "-logtostderr", "-poll_interval=1ms"],
-                stdout=log, stderr=log,
-            )  # fmt: skip
-        try:
-            wait_for((folder / "socket").exists, 20)
-            return self._fed(process.pid, handle)
-        finally:
-            end([process.pid])
-            process.wait()
-            os.close(handle)
+        folder.mkdir()
+        with mtail.Piped(folder) as piped:
+            return self._fed(piped)
 
-    def _fed(self, pid: int, handle: int) -> dict[str, Any]:
-        lines, chance = max(STEPS * CHUNK, int(HOUR * self.scale)), random.Random(1)
-        blocks = [_block(chance) for _number in range(200)]
-        steps = [usage.memory_kib([pid]) / 1024]
-        spent, begin = usage.cpu_seconds([pid]), time.monotonic()
-        for _step in range(STEPS):
-            for _block_number in range(lines // STEPS // CHUNK):
-                rest = memoryview(chance.choice(blocks))
-                while rest:
-                    rest = rest[os.write(handle, rest) :]
-            steps.append(usage.memory_kib([pid]) / 1024)
-            self.say(f"memory: {steps[-1]:.1f} MiB")
+    def _fed(self, piped: mtail.Piped) -> dict[str, Any]:
+        wanted, chance = max(STEPS * CHUNK, int(HOUR * self.scale)), random.Random(1)
+        blocks = [mtail.log_lines(chance, CHUNK) for _number in range(200)]
+        steps, lines = [usage.memory_kib([piped.pid], "Rss") / 1024], 0
+        spent, begin = usage.cpu_seconds([piped.pid]), time.monotonic()
+        while lines < wanted and time.monotonic() - begin < PATIENCE:
+            piped.write(chance.choice(blocks))
+            lines += CHUNK
+            if lines % max(CHUNK, wanted // STEPS // CHUNK * CHUNK) == 0:
+                steps.append(usage.memory_kib([piped.pid], "Rss") / 1024)
+                self.say(f"memory: {lines:,} of {wanted:,} lines, {steps[-1]:.1f} MiB")
+        steps.append(usage.memory_kib([piped.pid], "Rss") / 1024)
         seconds = time.monotonic() - begin
         return {
             "lines": lines,
-            "pss_mib": steps,
+            "rss_mib": steps,
             "lines_per_second": lines / seconds,
-            "cpu_us_a_line": (usage.cpu_seconds([pid]) - spent) / lines * 1e6,
+            "cpu_us_a_line": (usage.cpu_seconds([piped.pid]) - spent) / lines * 1e6,
         }
 
     # -- instructions
@@ -195,44 +195,24 @@ class Bench:
         return found
 
 
-def _block(chance: random.Random) -> bytes:
-    """Lines of the gate's log, as nginx writes them."""
-    lines = []
-    for _number in range(CHUNK):
-        server, location = chance.choice(PLACES)
-        is_session = chance.random() < 0.5
-        one = {
-            "time": "2026-11-29T16:00:00+00:00",
-            "client": f"203.0.113.{chance.randrange(256)}",
-            "server": server,
-            "location": location,
-            "status": 101 if is_session else 403,
-            "reason": "" if is_session else chance.choice(REASONS),
-        }
-        head = json.dumps(one, separators=(",", ":"))[:-1]
-        duration, sent = f"{chance.random() * 4000:.3f}", chance.randrange(1 << 20)
-        upstream = ("127.0.0.1:8080", "101") if is_session else ("", "")
-        lines.append(
-            f'{head},"duration":{duration},"bytes_from_client":{sent},"bytes_to_client":{sent},'
-            f'"upstream":"{upstream[0]}","upstream_status":"{upstream[1]}","connection":{chance.randrange(10**7)}}}\n'
-        )
-    return "".join(lines).encode()
-
-
 def tables(found: dict[str, Any]) -> str:
     """The figures as docs/monitoring.md has them."""
     parts = []
     if "cpu" in found:
-        parts.append("| load | a second | nginx µs | mtail | feed | agent |\n|---|---:|---:|---:|---:|---:|")
-        for name, rounds in found["cpu"].items():
+        rest = found["cpu"]["rest"]
+        rows = ["| load | a second | nginx | mtail | feed | agent |", "|---|---:|---:|---:|---:|---:|"]
+        for name in ("handshakes", "refusals"):
+            rounds = found["cpu"][name]
             middle = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
-            shares = " | ".join(f"{middle[f'{one}_share']:.1%} ({middle[f'{one}_us']:.0f} µs)" for one in PROCESSES)
-            parts.append(f"| {name} | {middle['per_second']:,.0f} | {middle['nginx_us']:.0f} | {shares} |")
+            shares = " | ".join(f"{middle[f'{one}_us']:.0f} µs, {middle[f'{one}_share']:.1%}" for one in PROCESSES)
+            rows.append(f"| {name} | {middle['per_second']:,.0f} | {middle['nginx_us']:.0f} µs | {shares} |")
+        rows.append("| nobody comes | 0 | | " + " | ".join(f"{rest[one]:.1%} of a core" for one in PROCESSES) + " |")
+        parts.append("\n".join(rows))
     if "memory" in found:
         memory = found["memory"]
         parts.append(
-            f"{memory['lines']:,} lines: {memory['pss_mib'][0]:.1f} MiB before, {max(memory['pss_mib']):.1f} at most, "
-            f"{memory['pss_mib'][-1]:.1f} at the end; {memory['lines_per_second']:,.0f} lines a second, "
+            f"{memory['lines']:,} lines: {memory['rss_mib'][0]:.1f} MiB before, {max(memory['rss_mib']):.1f} at most, "
+            f"{memory['rss_mib'][-1]:.1f} at the end; {memory['lines_per_second']:,.0f} lines a second, "
             f"{memory['cpu_us_a_line']:.1f} µs each"
         )
     if "instructions" in found:
@@ -244,9 +224,6 @@ def tables(found: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-PROCESSES = ("mtail", "feed", "agent")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
@@ -254,6 +231,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the figures go as well")
     arguments = parser.parse_args()
     begin = time.monotonic()
+    # What was started ends with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def say(text: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - begin), 60)

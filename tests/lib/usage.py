@@ -42,13 +42,15 @@ def cpu_seconds(pids: list[int]) -> float:
     return total / 1e9
 
 
-def memory_kib(pids: list[int]) -> int:
-    """Proportional set size: a page that several processes share counts once."""
+def memory_kib(pids: list[int], kind: str = "Pss") -> int:
+    """Proportional set size: a page that several processes share counts once. Or another line of smaps_rollup: `Rss`,
+    or `Anonymous`, on which programs beside it have no influence.
+    """
     total = 0
     for pid in pids:
         with suppress(OSError):
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
+                if line.startswith(f"{kind}:"):
                     total += int(line.split()[1])
     return total
 
