@@ -96,7 +96,7 @@ roles: venv ## The part of the unit tests that ansible-test does not know: what 
 
 # What waits for programs beside nginx, and what mostly waits for ansible-playbook: in jobs of their own.
 PLAYS := $(wildcard $(addprefix tests/functional/test_,disconnect.py hub_playbooks.py limits_reload.py \
-	upstream_headers.py variables.py))
+	site_refused.py upstream_headers.py variables.py))
 SERVICES := $(filter-out $(PLAYS),$(wildcard $(addprefix tests/functional/test_,agent*.py balancer*.py faults.py \
 	hub*.py jwt_revocation.py key_sets.py monitoring*.py transaction*.py)))
 
