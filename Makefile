@@ -178,7 +178,8 @@ endif
 .PHONY: chaos
 chaos: venv ## A hub of three and three gates in trouble: make chaos [SECONDS=1800] [SEED=…], or [PLANT=all]
 	@echo "== A fleet in trouble$(if $(PLANT),, for $(SECONDS) seconds)"
-	@$(PROGRAM) bench.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(PLANT),--plant $(PLANT)) $(ARGS)
+	@WSSGATE_HAPROXY=$$(scripts/haproxy.sh) $(PROGRAM) bench.chaos --seconds $(SECONDS) \
+		$(if $(SEED),--seed $(SEED)) $(if $(PLANT),--plant $(PLANT)) $(ARGS)
 
 .PHONY: alerts
 alerts: venv ## Each fault of a gate by itself has its alert fire, once, and no other (ten minutes)
