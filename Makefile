@@ -96,7 +96,7 @@ roles: venv ## The part of the unit tests that ansible-test does not know: what 
 
 # What waits for programs beside nginx, and what mostly waits for ansible-playbook: in jobs of their own.
 PLAYS := $(wildcard $(addprefix tests/functional/test_,disconnect.py hub_playbooks.py limits_reload.py \
-	upstream_headers.py variables.py))
+	site_refused.py upstream_headers.py variables.py))
 SERVICES := $(filter-out $(PLAYS),$(wildcard $(addprefix tests/functional/test_,agent*.py balancer*.py faults.py \
 	hub*.py jwt_revocation.py key_sets.py monitoring*.py transaction*.py)))
 
@@ -178,7 +178,8 @@ endif
 .PHONY: chaos
 chaos: venv ## A hub of three and three gates in trouble: make chaos [SECONDS=1800] [SEED=…], or [PLANT=all]
 	@echo "== A fleet in trouble$(if $(PLANT),, for $(SECONDS) seconds)"
-	@$(PROGRAM) bench.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(PLANT),--plant $(PLANT)) $(ARGS)
+	@WSSGATE_HAPROXY=$$(scripts/haproxy.sh) $(PROGRAM) bench.chaos --seconds $(SECONDS) \
+		$(if $(SEED),--seed $(SEED)) $(if $(PLANT),--plant $(PLANT)) $(ARGS)
 
 .PHONY: alerts
 alerts: venv ## Each fault of a gate by itself has its alert fire, once, and no other (ten minutes)

@@ -367,7 +367,12 @@ class Front:
     states: dict[str, list[str]]
 
     def shown(self) -> str:
-        return ", ".join(f"{count} on {gate}" for gate, count in sorted(self.sessions.items()))
+        """Of gates that get sessions: those of a dead one stand there until their clients have gone."""
+        return ", ".join(
+            f"{count} on {gate}"
+            for gate, count in sorted(self.sessions.items())
+            if any(state.startswith("UP") for state in self.states[gate])
+        )
 
 
 def front() -> Front:
@@ -379,8 +384,11 @@ def front() -> Front:
     return found
 
 
+def holders() -> list[str]:
+    """The balancers that have the address: one, unless they do not reach each other."""
+    return [host for host in ports() if f" {vip()}/" in docker("exec", container(host), "ip", "-4", "address").stdout]
+
+
 def holder() -> str:
     """The balancer that has the address."""
-    return next(
-        (host for host in ports() if f" {vip()}/" in docker("exec", container(host), "ip", "-4", "address").stdout), ""
-    )
+    return next(iter(holders()), "")

@@ -5,7 +5,8 @@
 
 python -m bench.chaos [--seconds 1800] [--seed N] [--history FILE] [--plant NAME|all]. Three hub servers with Sentinel
 and three gates run on this machine, each gate an nginx and an agent. Applications issue by XADD, operators issue and
-revoke by the code of module wss_hub_token, clients connect and echo. Meanwhile servers of the hub are killed, hang and
+revoke by the code of module wss_hub_token, clients connect and echo, some of them through a HAProxy before the gates,
+which is killed and started again. Meanwhile servers of the hub are killed, hang and
 come back as if nothing had happened, fail over and are restored from an old backup, also while every agent is down,
 gates are cut off from the hub, killed and rebooted, agents are killed, stopped and have a wrong clock, streams are
 trimmed, and an issuer floods its stream. Everything that happens is recorded, and :mod:`lib.hub_history` judges the
@@ -45,7 +46,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._hub.operating impor
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import full_fingerprint  # noqa: E402
 
 from bench import chaos_plants  # noqa: E402
-from lib import chaos_fleet  # noqa: E402
+from lib import chaos_fleet, chaos_front  # noqa: E402
 from lib.chaos_fleet import ADMIN, APP, FLEET, FLOODER, Gate, is_replicated  # noqa: E402
 
 HANDSHAKE_LIMIT = 20.0
@@ -70,8 +71,10 @@ WAYS = frozenset({"cut off", "trimmed"})
 class Chaos:
     """What is done to a fleet, and the record of it."""
 
-    def __init__(self, hubs: chaos_fleet.Hubs, gates: dict[str, Gate], seed: int) -> None:
-        self.hubs, self.gates = hubs, gates
+    def __init__(
+        self, hubs: chaos_fleet.Hubs, gates: dict[str, Gate], seed: int, front: chaos_front.Front | None = None
+    ) -> None:
+        self.hubs, self.gates, self.front = hubs, gates, front
         self.random = random.Random(seed)
         self.history = history.History()
         # The same seed in the same fleet has other tokens.
@@ -202,19 +205,20 @@ class Chaos:
     async def connect(self) -> None:
         token = self.pick()
         if token:
-            self.come(token, self.random.randrange(len(self.gates)))
+            self.come(token, self.random.randrange(len(self.gates) + (self.front is not None)))
 
     async def knock(self) -> None:
         """With a token that was revoked, at each gate."""
         if self.gone:
             token = self.random.choice(self.gone[-30:])
-            for number in range(len(self.gates)):
+            for number in range(len(self.gates) + (self.front is not None)):
                 self.come(token, number)
 
     def come(self, token: str, number: int) -> None:
+        """To that gate, or with the number after the last one's by the balancer."""
         if len(self.held) < SESSIONS and not self.is_over:
             self.number += 1
-            gate = self.gates[sorted(self.gates)[number % len(self.gates)]]
+            gate = self.gates[sorted(self.gates)[number]] if number < len(self.gates) else None
             name = f"session {self.number} of {token}"
             self.held[name] = asyncio.ensure_future(self._session(name, token, gate, self.random.choice([10, 60, 300])))
 
@@ -222,11 +226,18 @@ class Chaos:
         if len(self.held) > SESSIONS // 2:
             self.held[self.random.choice(sorted(self.held))].cancel()
 
-    async def _session(self, name: str, token: str, gate: Gate, span: float) -> None:
+    async def _session(self, name: str, token: str, gate: Gate | None, span: float) -> None:
         request = wire.Request("/wss", host=chaos_fleet.NAME).origin(chaos_fleet.ORIGIN).token(token)
-        one = HeldSession(name, request, self.history, self.problems, HANDSHAKE_LIMIT, token=token, gate=gate.name)
+        one = HeldSession(name, request, self.history, self.problems, HANDSHAKE_LIMIT, token=token)
+        if gate is not None:
+            one.facts |= {"gate": gate.name}
+            port = gate.port
+        else:
+            assert self.front is not None
+            one.facts |= {"via": True}
+            one.learn, port = lambda head: {"gate": chaos_front.gate_of(head)}, self.front.port
         try:
-            await one.hold(gate.port, span)
+            await one.hold(port, span)
         finally:
             self.held.pop(name, None)
 
@@ -422,6 +433,16 @@ class Chaos:
             await asyncio.to_thread(gate.agent.start)
             await asyncio.to_thread(wait_for, gate.marker.exists, REPAIR)
 
+    async def kill_balancer(self) -> None:
+        """Those who came through it come again; nobody else notices."""
+        assert self.front is not None
+        pause = self.random.choice([0, 1, 4])
+        async with self.fault("balancer killed", via=True, cuts=True, refuses=True):
+            await asyncio.to_thread(self.front.kill)
+            await asyncio.sleep(pause)
+            await asyncio.to_thread(self.front.start)
+            await asyncio.to_thread(wait_for, self.front.takes, REPAIR)
+
     async def skew(self) -> None:
         gate, seconds = self._gate(), self.random.choice([-30, -2, 2, 30])
         async with self.fault("wrong clock", gate):
@@ -443,6 +464,7 @@ class Chaos:
             "restored unseen": (self.restore_unseen, 3), "cut off": (self.cut_off, 8), "trimmed": (self.trim, 1),
             "flood": (self.flood, 2), "agent killed": (self.kill_agent, 6), "agent stopped": (self.stop_agent, 4),
             "gate rebooted": (self.reboot, 3), "wrong clock": (self.skew, 3),
+            **({"balancer killed": (self.kill_balancer, 4)} if self.front else {}),
         }  # fmt: skip
 
     def _begin_some_fault(self) -> None:
@@ -594,11 +616,12 @@ def run(
     keep: Path | None = None,
     bug: str = "",
     script: Script | None = None,
+    front: chaos_front.Front | None = None,
 ) -> dict[str, Any]:
     """Let a fleet have it, for so long, or a script and then so long; what became of it."""
     hubs, nginx, ports = standing
     gates = {name: Gate(name, one, ports[name], hubs, sorted(nginx), bug) for name, one in nginx.items()}
-    chaos = Chaos(hubs, gates, seed)
+    chaos = Chaos(hubs, gates, seed, front)
 
     async def scripted() -> hub_history.Verdict:
         await chaos.begin()
@@ -641,7 +664,8 @@ def main() -> int:
             names = list(chaos_plants.PLANTS) if options.plant == "all" else [options.plant]
             return max([_plant(fleet, name, options.history) for name in names])
         print(f"seed {seed}", flush=True)
-        outcome = run(fleet, options.seconds, seed, options.history)
+        with chaos_fleet.front(fleet[1]) if chaos_front.is_installed() else contextlib.nullcontext() as front:
+            outcome = run(fleet, options.seconds, seed, options.history, front=front)
     print(json.dumps(outcome, indent=2))
     return 1 if outcome["problems"] else 0
 

@@ -3,14 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How many sessions are cut when a part of the front fails or is taken out, and within how long they are back.
 
-    make bench NAME=front                           # about ten minutes, the half of it until the hosts are there
+    make bench NAME=front                           # a quarter of an hour, the half of it until the hosts are there
     make bench NAME=front ARGS='--write docs'       # docs/front-figures.md and .json
     make bench NAME=front ARGS='--keep'             # leaves the hosts; --on takes them
 
 Three gates and two balancers with one address, in containers, deployed by playbook `site`. Each session echoes twice a
 second, and one that is cut connects again at once and, where that fails, every tenth of a second. Besides somebody new
-comes ten times a second. Playbook `roll` installs nginx's packages anew on gate after gate, a gate is drained and taken
-back, HAProxy is killed, and the whole balancer.
+comes ten times a second. Playbook `roll` installs nginx's packages anew on gate after gate, `site` changes an option
+of all gates, a gate is drained and taken back, HAProxy is killed, and the whole balancer. What is happening is printed
+every 15 seconds, and after --minutes the whole of it is given up.
 """
 
 from __future__ import annotations
@@ -32,14 +33,12 @@ from typing import Any
 
 from lib import crowd, pki, wire
 from lib.processes import wait_for
-from lib.prose import wrapped
 
-from .agent_report import table, told
 from .controller import Hosts
+from .front_report import JSON, PAGE, RATE, page
 from .gate import machine
 
 ROOT = Path(__file__).resolve().parents[2]
-JSON, PAGE = "front-figures.json", "front-figures.md"
 GATES = Hosts("front-gate", 3, "wssgate-test:debian12-nginx", [f"--volume={ROOT}/tests/lib:/mnt/tests/lib:ro"])
 FRONTS = Hosts("front-balancer", 2, "wssgate-test:debian12")
 NAME, ORIGIN, TOKEN = "gate.example.com", "https://app.example.com", "token-of-the-bench-of-the-front"
@@ -47,8 +46,10 @@ STORE = "/var/lib/nginx/tokens"
 PAUSE, RETRY, KNOCK = 0.5, 0.1, 0.1
 # A session that is silent for so long is as good as cut.
 SILENT = 3.0
-# Sessions that `roll` ends a second
-RATE = 50
+# Seconds between two lines while something happens, and after which a playbook is given up
+TELL, PATIENCE = 15.0, 600.0
+# What `site` changes
+IDLE_TIMEOUT = 300
 NGINX = ("nginx", "nginx-common")
 REINSTALL = f"""\
 - name: Install nginx's packages anew
@@ -96,14 +97,18 @@ class Front:
         self.folder, self.address = folder, address
         self.chain, self.key = folder / "fullchain.pem", folder / "privkey.pem"
         self.inventory = folder / "inventory.json"
+        self.killed = ""
 
-    def write(self) -> None:
+    def write(self, **location_options: Any) -> None:
         """Inventory and certificate; the latter stays for those who come again."""
         if not self.chain.exists():
             pki.self_signed(self.folder, NAME)
             self.key.chmod(0o600)
         (self.folder / "reinstall.yml").write_text(REINSTALL)
-        location = {"path": "/wss", "upstream": "http://127.0.0.1:8080", "auth": "token", "origins": [ORIGIN]}
+        location = {
+            "path": "/wss", "upstream": "http://127.0.0.1:8080", "auth": "token", "origins": [ORIGIN],
+            **location_options,
+        }  # fmt: skip
         gates = {
             "certificates_list": [
                 {
@@ -142,7 +147,7 @@ class Front:
         done = subprocess.run(
             ["ansible-playbook", "-i", str(self.inventory), f"wssgate.nginx.{playbook}", *arguments],
             env={**os.environ, "ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_FORCE_COLOR": "0"},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=900,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=PATIENCE,
         )  # fmt: skip
         (self.folder / f"{playbook}.log").write_text(done.stdout)
         if done.returncode:
@@ -177,6 +182,11 @@ class Front:
             "-e", f"drain_rate={RATE}", "-e", "drain_interval=1", "-e", "drain_deadline=120",
         )  # fmt: skip
 
+    def change(self) -> None:
+        """Another option of the location, on each gate, a gate at a time."""
+        self.write(idle_timeout=IDLE_TIMEOUT)
+        self.play("site", "--tags", "gate", "-e", "wssgate_serial=1")
+
     def drain(self) -> None:
         self.play("drain", "--limit", GATES.names[0], "-e", "drain_deadline=0", "-e", "drain_required=false")
 
@@ -187,7 +197,19 @@ class Front:
         run(self.holder(), "systemctl", "kill", "--signal=KILL", "haproxy")
 
     def kill_balancer(self) -> None:
-        subprocess.run(["docker", "kill", self.holder()], check=True, capture_output=True, timeout=60)
+        self.killed = self.holder()
+        subprocess.run(["docker", "kill", self.killed], check=True, capture_output=True, timeout=60)
+
+    def start_balancer(self) -> None:
+        """The one that was killed, until its HAProxy serves."""
+        subprocess.run(["docker", "start", self.killed], check=True, capture_output=True, timeout=60)
+
+        def serves() -> bool:
+            with contextlib.suppress(RuntimeError):
+                return run(self.killed, "systemctl", "is-active", "haproxy", "keepalived").split() == ["active"] * 2
+            return False
+
+        wait_for(serves, 120)
 
 
 class Client:
@@ -196,8 +218,9 @@ class Client:
     def __init__(self, opener: crowd.Crowd) -> None:
         self.opener = opener
         self.session: crowd.Session | None = None
-        self.cuts: list[float] = []
-        self.refused = 0
+        # When a session was cut, and when there was one again
+        self.cuts: list[tuple[float, float]] = []
+        self.refused = self.silent = 0
 
     async def open(self) -> None:
         while self.session is None:
@@ -214,12 +237,14 @@ class Client:
                 assert self.session is not None
                 async with asyncio.timeout(SILENT):
                     await self.session.echo()
-            except (OSError, EOFError):
+            except (OSError, EOFError) as error:
+                cut = time.monotonic()
+                self.silent += isinstance(error, TimeoutError)
                 if self.session is not None:
                     self.session.drop()
                 self.session = None
                 await self.open()
-                self.cuts.append(time.monotonic())
+                self.cuts.append((cut, time.monotonic()))
 
 
 class Bench:
@@ -230,6 +255,7 @@ class Bench:
         self.clients: list[Client] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.knocked = self.failed = 0
+        self.found: list[dict[str, Any]] = []
 
     def opener(self) -> crowd.Crowd:
         return crowd.Crowd(443, self.request, self.tls, 5, host=self.front.address)
@@ -263,23 +289,31 @@ class Bench:
         while not self.are_all_there() and time.monotonic() < end:
             await asyncio.sleep(0.1)
 
-    async def event(self, what: str, act: Callable[[], object], watch: float) -> dict[str, Any]:
-        """Do it; what became of the sessions until ``watch`` seconds after it and until all are back."""
+    async def event(self, what: str, act: Callable[[], object], watch: float) -> None:
+        """Do it, and note what became of the sessions until ``watch`` seconds after it and until all are back."""
         for client in self.clients:
-            client.cuts, client.refused = [], 0
+            client.cuts, client.refused, client.silent = [], 0, 0
         self.knocked = self.failed = 0
         start = time.monotonic()
-        await asyncio.to_thread(act)
-        took = time.monotonic() - start
-        await asyncio.sleep(watch)
-        await self.all_back(60)
-        ends = sorted(back - start for client in self.clients for back in client.cuts)
+        telling = asyncio.create_task(self.tell(what))
+        try:
+            await asyncio.to_thread(act)
+            took = time.monotonic() - start
+            await asyncio.sleep(watch)
+            await self.all_back(60)
+        finally:
+            telling.cancel()
+        cuts = [one for client in self.clients for one in client.cuts]
+        ends = sorted(back - start for _cut, back in cuts)
         found = {
             "what": what,
             "sessions": len(self.clients),
             "took_s": round(took, 1),
             "cut": sum(bool(client.cuts) for client in self.clients),
-            "cuts": len(ends),
+            "cuts": len(cuts),
+            "cuts_in_a_second": most_in_a_second([cut for cut, _back in cuts]),
+            "silent": sum(client.silent for client in self.clients),
+            "longest_away_s": round(max(back - cut for cut, back in cuts), 1) if cuts else None,
             "half_back_s": round(ends[len(ends) // 2], 1) if ends else None,
             "all_back_s": round(ends[-1], 1) if ends else None,
             "attempts_failed": sum(client.refused for client in self.clients),
@@ -288,67 +322,73 @@ class Bench:
             "are_all_back": self.are_all_there(),
         }
         self.say(json.dumps(found))
-        return found
+        self.found.append(found)
 
-    async def go(self, sessions: int, rolled: int) -> list[dict[str, Any]]:
-        front, found = self.front, []
-        self.tasks.append(asyncio.create_task(self.knock()))
-        await self.grow(rolled)
-        found.append(await self.event("`roll` installs nginx's packages anew on three gates", front.roll, 3))
-        await self.grow(sessions)
-        found.append(await self.event("a gate is drained by playbook `drain`", front.drain, 5))
-        found.append(await self.event("and taken back by `undrain`", front.undrain, 5))
-        found.append(await self.event("HAProxy is killed on the balancer with the address", front.kill_haproxy, 15))
-        found.append(await self.event("the balancer with the address is killed", front.kill_balancer, 20))
-        for task in self.tasks:
+    async def tell(self, what: str) -> None:
+        """How far it is, again and again."""
+        while True:
+            await asyncio.sleep(TELL)
+            there = sum(client.session is not None for client in self.clients)
+            cuts = sum(len(client.cuts) for client in self.clients)
+            self.say(
+                f"{what}: {there} sessions are open, {cuts} were cut; {self.failed} of {self.knocked} newcomers failed"
+            )
+
+    async def shrink(self, count: int) -> None:
+        """To so many clients."""
+        for client, task in list(zip(self.clients, self.tasks, strict=True))[count:]:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-        return found
+            await asyncio.gather(task, return_exceptions=True)
+            if client.session is not None:
+                client.session.drop()
+        del self.clients[count:], self.tasks[count:]
+
+    async def go(self, sessions: int, rolled: int) -> None:
+        """All that happens, what is over soon first; what came of it is in ``found``."""
+        front = self.front
+        knocking = asyncio.create_task(self.knock())
+        try:
+            await self.grow(sessions)
+            await self.event("a gate is drained by playbook `drain`", front.drain, 5)
+            await self.event("and taken back by `undrain`", front.undrain, 5)
+            await self.event("HAProxy is killed on the balancer with the address", front.kill_haproxy, 15)
+            await self.event("the balancer with the address is killed", front.kill_balancer, 20)
+            await asyncio.to_thread(front.start_balancer)
+            await self.event("`site` changes an option of three gates", front.change, 5)
+            await self.shrink(rolled)
+            await self.event("`roll` installs nginx's packages anew on three gates", front.roll, 3)
+        finally:
+            for task in (knocking, *self.tasks):
+                task.cancel()
+            await asyncio.gather(knocking, *self.tasks, return_exceptions=True)
 
 
-def page(results: dict[str, Any]) -> str:
-    about, part = results["machine"], results["front"]
+def most_in_a_second(moments: list[float]) -> int:
+    """How many of them lie within one second."""
+    ordered, first, most = sorted(moments), 0, 0
+    for last, moment in enumerate(ordered):
+        while ordered[first] < moment - 1:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
 
-    def seconds(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1f} s"
 
-    rows = [
-        [
-            one["what"], one["sessions"], one["cut"], seconds(one["half_back_s"]), seconds(one["all_back_s"]),
-            one["attempts_failed"], f"{one['newcomers_failed']} of {one['newcomers']}",
-            "all" if one["are_all_back"] else "**not all**",
-        ]
-        for one in part["figures"]
-    ]  # fmt: skip
-    lines = [
-        "# The front: figures",
-        "",
-        "Made by `make bench NAME=front`; do not edit.",
-        "",
-        f"{about['cpu']}, {about['cores']} cores, {about['system']}, Linux {about['kernel']}: three gates and two "
-        "balancers of Debian 12 in containers, and all clients, share them. Each session echoes twice a second; one "
-        "that is cut connects again at once. One that has heard nothing for three seconds counts as cut. Besides "
-        f"somebody new comes ten times a second. {told(part)}",
-        "",
-        *table(
-            [
-                "what happens", "sessions", "cut", "half are back after", "all after", "attempts that failed",
-                "newcomers that failed", "back",
-            ],
-            rows,
-        ),
-        "Times are from the beginning of what happens; of `roll` it is the run of the playbook, "
-        f"{part['figures'][0]['took_s']:.0f} s in all. `roll` drains each gate, ends {RATE} of its sessions a second, "
-        "as it was told to, restarts nginx and goes on when the balancers send the gate new sessions again.",
-        "",
-    ]  # fmt: skip
-    return wrapped("\n".join(lines))
+async def in_time(bench: Bench, sessions: int, rolled: int, minutes: float) -> bool:
+    """Whether all of it is over in time. What has begun by then is given up."""
+    try:
+        async with asyncio.timeout(minutes * 60):
+            await bench.go(sessions, rolled)
+            return True
+    except (TimeoutError, RuntimeError, subprocess.SubprocessError, AssertionError) as error:
+        bench.say(f"given up: {error or type(error).__name__}")
+        return False
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=500)
     parser.add_argument("--rolled", type=int, default=300, help="sessions while playbook roll runs")
+    parser.add_argument("--minutes", type=float, default=25, help="after which what is measured is given up")
     parser.add_argument("--keep", action="store_true", help="leave the hosts")
     parser.add_argument("--on", action="store_true", help="take the hosts of an earlier run")
     parser.add_argument("--write", type=Path, metavar="DOCS", help="write the page and the figures to this folder")
@@ -378,9 +418,11 @@ def main() -> int:
             front.deploy()
         say(f"{given.sessions} sessions through {front.address}, which {front.holder()} has")
         start, before = time.monotonic(), os.getloadavg()[0]
-        figures = asyncio.run(Bench(front, say).go(given.sessions, given.rolled))
+        bench = Bench(front, say)
+        is_whole = asyncio.run(in_time(bench, given.sessions, given.rolled, given.minutes))
         part = {
-            "figures": figures,
+            "figures": bench.found,
+            "is_whole": is_whole,
             "seconds": round(time.monotonic() - start),
             "scale": 1 if (given.sessions, given.rolled) == (500, 300) else round(given.sessions / 500, 2),
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -395,7 +437,7 @@ def main() -> int:
         if not given.keep:
             GATES.__exit__()
             FRONTS.__exit__()
-    return 0
+    return 0 if is_whole else 1
 
 
 if __name__ == "__main__":

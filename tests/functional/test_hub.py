@@ -695,3 +695,29 @@ def test_three_servers_choose_another_primary_and_have_what_was_confirmed(tmp_pa
     finally:
         for hub in hubs:
             hub.stop()
+
+
+def test_one_server_that_is_left_of_three_takes_nothing_and_tells_why(tmp_path: Path) -> None:
+    hubs = local_hub.make(tmp_path, 3)
+    first = hubs[0]
+    try:
+        for hub in hubs:
+            hub.start()
+        with first.connect("operator") as operator, first.connect("gate-one") as gate:
+
+            def replicas() -> int:
+                return int(info.facts(parse_info(gate.ask("INFO")))["replicas"])
+
+            wait_for(lambda: replicas() == 2, 60)
+            kept = operator.ask("XADD", OPERATE, "*", "revoke", "e" * 64)
+            for hub in hubs[1:]:
+                hub.kill()
+            wait_for(lambda: replicas() == 0, 60)
+            with pytest.raises(Refused) as refused:
+                operator.ask("XADD", OPERATE, "*", "revoke", "f" * 64)
+            assert refused.value.kind == "NOREPLICAS"
+            # Whoever reads goes on.
+            assert [entry[0] for entry in gate.ask("XRANGE", OPERATE, "-", "+")] == [kept]
+    finally:
+        for hub in hubs:
+            hub.stop()

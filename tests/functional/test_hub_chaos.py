@@ -9,6 +9,7 @@ same gates `make bench NAME=hub` is tried with small numbers.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Iterator
@@ -20,8 +21,10 @@ from bench import chaos, hub_report
 from bench import hub as hub_bench
 from bench.chaos_plants import PLANTS, come_back_unseen
 from bench.gate import machine
-from lib import chaos_fleet, hub_history, local_hub
+from lib import chaos_fleet, chaos_front, hub_history, local_hub
+from lib.history import ADMITTED, CLOSED, LEFT
 from lib.hub_history import AGREE_WITHIN
+from lib.processes import wait_for
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="closing the sockets of others is for root"),
@@ -66,6 +69,34 @@ def test_nothing_comes_back_where_the_hub_is_restored_while_every_gate_is_down(s
     outcome = chaos.run(standing, AGREE_WITHIN, seed=1, script=come_back_unseen)
     assert outcome["problems"] == []
     assert outcome["revoked"] == 3 and outcome["confirmed by gates"] > 3 and outcome["fault: restored unseen"] == 1
+
+
+@pytest.mark.skipif(not chaos_front.is_installed(), reason="make functional fetches HAProxy (WSSGATE_HAPROXY)")
+def test_a_killed_balancer_cuts_those_who_came_through_it_and_nobody_else(standing: Any) -> None:
+    ends: dict[str, list[bool]] = {CLOSED: [], LEFT: []}
+
+    async def script(one: chaos.Chaos) -> None:
+        await one._issue(by_operator=True, ttl=None, sessions=0)
+        token = min(one.valid)
+        await asyncio.to_thread(wait_for, lambda: all((gate.store / token).exists() for gate in one.gates.values()))
+        # The last number is the balancer's.
+        for number in range(len(one.gates) + 1):
+            one.come(token, number)
+            one.come(token, number)
+        await asyncio.sleep(3)
+        await one.kill_balancer()
+        one.come(token, len(one.gates))
+        await asyncio.sleep(2)
+        via = {event.name: event.facts.get("via", False) for event in one.history.events if event.kind == ADMITTED}
+        assert sorted(via.values()) == [False] * 4 + [True] * 3
+        for event in one.history.events:
+            if event.kind in ends:
+                ends[event.kind].append(via[event.name])
+
+    with chaos_fleet.front(standing[1]) as front:
+        outcome = chaos.run(standing, AGREE_WITHIN, seed=1, script=script, front=front)
+    assert outcome["problems"] == [] and outcome["fault: balancer killed"] == 1
+    assert ends == {CLOSED: [True, True], LEFT: []}
 
 
 @pytest.mark.parametrize("name", ["late-confirmation", "cut-bystander", "forgotten-revocations"])

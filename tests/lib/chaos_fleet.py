@@ -12,6 +12,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._hub.merge import Ru
 from ansible_collections.wssgate.nginx.plugins.module_utils._hub.wire import Wire, connect
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.protection import release
 
-from . import local_hub
+from . import chaos_front, local_hub
 from .agent_process import AgentProcess
 from .forwarder import Forwarder
 from .local_gate import GateCopy, LocalGate, LocalNginx, free_port
@@ -248,6 +249,17 @@ Standing = tuple[Hubs, dict[str, LocalNginx], dict[str, int]]
 
 
 @contextlib.contextmanager
+def front(gates: dict[str, LocalNginx]) -> Iterator[chaos_front.Front]:
+    """A balancer before them."""
+    found = re.findall(
+        rf"{re.escape(chaos_front.address(0))}:(\d+)", "".join(next(iter(gates.values())).configuration().values())
+    )
+    check = {"server_name": NAME, "path": "/wss", "origin": ORIGIN}
+    with chaos_front.Front(list(gates), int(found[0]), check).running() as made:
+        yield made
+
+
+@contextlib.contextmanager
 def standing(root: Path, names: Sequence[str] = ("one", "two", "three")) -> Iterator[Standing]:
     """The hub, and an nginx for each gate; agents are not there yet."""
     hubs = Hubs(root, names)
@@ -263,36 +275,53 @@ def standing(root: Path, names: Sequence[str] = ("one", "two", "three")) -> Iter
 
 @contextlib.contextmanager
 def nginxes(names: Sequence[str]) -> Iterator[tuple[dict[str, LocalNginx], dict[str, int]]]:
-    """An nginx for each gate, that waits for the marker of its agent, and the port of each."""
-    port, echo_port = free_port(), free_port()
+    """An nginx for each gate, that waits for the marker of its agent, and the port of each.
+
+    Each has a listener for balancers besides, at an address of its own: :mod:`lib.chaos_front`.
+    """
+    port, echo_port, front_port = free_port(), free_port(), free_port()
     server = {
         "name": "gate",
         "server_names": [NAME],
-        "listen": [{"address": "127.0.0.1", "port": port, "tls": False}],
-        "locations": [{"path": "/wss", "upstream": f"http://127.0.0.1:{echo_port}", "origins": [ORIGIN]}],
+        "listen": [{"address": "127.0.0.1", "port": port, "tls": False}, chaos_front.listener(0, front_port)],
+        "locations": [
+            {
+                "path": "/wss",
+                "upstream": f"http://127.0.0.1:{echo_port}",
+                "origins": [ORIGIN],
+                "extra_directives": chaos_front.header_of(names[0]),
+            }
+        ],
     }
     with contextlib.ExitStack() as stack:
         stack.enter_context(running("load_echo_server", str(echo_port)))
         first = LocalGate([server])
         (first.root / "hub").mkdir()
         first.variables["wss_proxy_hub_marker_path"] = str(first.root / "hub" / "caught-up")
+        first.variables["wss_proxy_balancers"] = [chaos_front.OWN_ADDRESS]
         stack.enter_context(first)
         stack.callback(release, str(first.session_log))
         gates: dict[str, LocalNginx] = {names[0]: first}
         ports = {names[0]: port}
-        for name in names[1:]:
+        for number, name in enumerate(names[1:], 1):
             ports[name] = free_port()
-            gates[name] = _copy(first, {port: ports[name]})
+            words = {
+                chaos_front.address(0): chaos_front.address(number),
+                chaos_front.header_of(names[0]): chaos_front.header_of(name),
+            }
+            gates[name] = _copy(first, {port: ports[name]}, words)
             stack.enter_context(gates[name])
             stack.callback(release, str(gates[name].session_log))
         yield gates, ports
 
 
-def _copy(first: LocalGate, ports: dict[int, int]) -> GateCopy:
+def _copy(first: LocalGate, ports: dict[int, int], words: dict[str, str]) -> GateCopy:
     """The same gate with a store of its own."""
     copy = first.copy(lambda _name, text: text, ports)
     for name, text in copy.configuration().items():
-        (copy.etc / name).write_text(text.replace(str(first.tokens), str(copy.root / "tokens")))
+        for old, new in {str(first.tokens): str(copy.root / "tokens"), **words}.items():
+            text = text.replace(old, new)
+        (copy.etc / name).write_text(text)
     copy.tokens = copy.root / "tokens"
     (copy.root / "hub").mkdir()
     copy.tokens.mkdir(mode=0o710)

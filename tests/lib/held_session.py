@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 from . import crowd, history, wire
@@ -16,13 +17,23 @@ HEAD_END = b"\r\n\r\n"
 
 
 class HeldSession:
-    """One by this name. ``facts`` stand beside its admission or refusal, ``limit`` is in seconds."""
+    """One by this name. ``facts`` stand beside its admission or refusal, ``limit`` is in seconds.
+
+    ``learn`` has more facts from the head of the answer, which is empty where there is none.
+    """
 
     def __init__(
-        self, name: str, request: wire.Request, record: history.History, problems: list[str], limit: float, **facts: Any
+        self,
+        name: str,
+        request: wire.Request,
+        record: history.History,
+        problems: list[str],
+        limit: float,
+        learn: Callable[[bytes], dict[str, Any]] = lambda head: {},
+        **facts: Any,
     ) -> None:
         self.name, self.request, self.record, self.problems = name, request, record, problems
-        self.limit, self.facts = limit, facts
+        self.limit, self.facts, self.learn = limit, facts, learn
 
     async def hold(self, port: int, span: float) -> None:
         """From the handshake on, for ``span`` seconds at most."""
@@ -35,7 +46,7 @@ class HeldSession:
                 writer.transport.abort()
 
     async def _handshake(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        since, writer = time.monotonic(), None
+        since, writer, head = time.monotonic(), None, b""
         try:
             async with asyncio.timeout(self.limit):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -44,12 +55,14 @@ class HeldSession:
         except (OSError, EOFError) as error:
             why = type(error).__name__
         else:
+            self.facts |= self.learn(head)
             if head.startswith(b"HTTP/1.1 101 "):
                 self.record.note(history.ADMITTED, self.name, since=since, **self.facts)
                 return reader, writer
             why = head.split(b"\r\n")[0].decode("latin-1")
         if writer is not None:
             writer.transport.abort()
+        self.facts |= self.learn(head)
         self.record.note(history.REFUSED, self.name, since=since, **self.facts, why=why)
         return None
 

@@ -10,6 +10,9 @@
 5. No token appears that nobody has issued.
 6. Sessions on gates that were not touched are not cut.
 
+A session may come ``via`` a balancer: a fault of that one concerns such sessions alone, and no gate. Who is refused
+there by no gate at all is refused by each of them.
+
 A test records what it did and what it saw, in a :class:`lib.history.History`; :func:`judge` knows nothing of how gates
 work. Times are those of the monotonic clock of one process. ``since`` is when something was begun, or when it was last
 seen otherwise; ``at`` is when it was done, or seen. What is said of a token's issue or revocation, in its facts:
@@ -75,7 +78,10 @@ class Presence:
 
 @dataclass
 class Fault:
-    """``gates``: which it concerns, None for all. Without an ``agent`` no session can be ended."""
+    """``gates``: which it concerns, None for all. Without an ``agent`` no session can be ended.
+
+    ``via``: it is a balancer's, and concerns whoever comes through that one.
+    """
 
     name: str
     begin: float
@@ -83,6 +89,7 @@ class Fault:
     agent: bool = False
     cuts: bool = False
     refuses: bool = False
+    via: bool = False
     end: float = NEVER
     grace: float = AGREE_WITHIN
 
@@ -100,6 +107,7 @@ class Session:
     closed: float = NEVER
     left: float = NEVER
     echoed: float = -NEVER
+    via: bool = False
 
 
 @dataclass
@@ -162,8 +170,9 @@ class Judge:
             self._see(event)
         elif event.kind == ADMITTED:
             self.sessions[event.name] = Session(
-                event.name, event.facts["token"], event.facts["gate"], event.since, event.at
-            )
+                event.name, event.facts["token"], event.facts["gate"], event.since, event.at,
+                via=event.facts.get("via", False),
+            )  # fmt: skip
         elif event.kind == REFUSED:
             self.refused.append(event)
         elif event.kind == ECHOED:
@@ -208,6 +217,7 @@ class Judge:
                 fault.end + fault.grace
                 for fault in self.faults
                 if fault.concerns(gate)
+                and not fault.via
                 and (fault.agent or not only_agent)
                 and fault.begin < due
                 and moment < fault.end + fault.grace
@@ -302,12 +312,16 @@ class Judge:
         elif token.is_revoked() and session.since > self.due(session.gate, token.revoked_at, AGREE_WITHIN):
             verdict.add(4, f"{session.name} was admitted by gate {session.gate} long after its token was revoked")
         if session.closed < min(session.left, token.is_valid_until()) and not self._is_excused(
-            session.gate, session.closed, session.closed, "cuts"
+            session.gate, session.closed, session.closed, "cuts", session.via
         ):
             verdict.add(6, f"{session.name} on gate {session.gate} was cut although its token was valid")
         until = min(session.closed, session.left, token.is_valid_until(), self.end)
         last = max(session.echoed, session.at)
-        if until == self.end and until - last > SILENCE and not self._is_excused(session.gate, last, until, "cuts"):
+        if (
+            until == self.end
+            and until - last > SILENCE
+            and not self._is_excused(session.gate, last, until, "cuts", session.via)
+        ):
             verdict.add(6, f"{session.name} on gate {session.gate} has not echoed for {until - last:.0f} s")
 
     def _judge_refusal(self, event: Event, verdict: Verdict) -> None:
@@ -315,17 +329,25 @@ class Judge:
         token, gate = self.tokens.get(event.facts["token"]), event.facts["gate"]
         if token is None or event.at >= token.is_valid_until():
             return
-        was_there = any(
-            one.seen < event.since and event.at < one.gone for one in self.files.get((gate, token.name), ())
+        via = event.facts.get("via", False)
+        # A balancer refuses where it finds no gate, and any trouble may have kept it from that.
+        what, gates = ("refuses", [gate]) if gate else ("", self.gates)
+        was_there = all(
+            any(one.seen < event.since and event.at < one.gone for one in self.files.get((one_gate, token.name), ()))
+            for one_gate in gates
         )
-        if was_there and not self._is_excused(gate, event.since, event.at, "refuses"):
-            verdict.add(
-                2, f"{event.name} was refused by gate {gate} ({event.facts['why']}) although its token is valid"
-            )
+        if was_there and not any(self._is_excused(one, event.since, event.at, what, via) for one in gates):
+            who = f"gate {gate}" if gate else "the balancer"
+            verdict.add(2, f"{event.name} was refused by {who} ({event.facts['why']}) although its token is valid")
 
-    def _is_excused(self, gate: str, since: float, at: float, what: str) -> bool:
+    def _is_excused(self, gate: str, since: float, at: float, what: str, via: bool) -> bool:
+        """Whether a fault that cuts or refuses, or for '' any, was then at this gate, or at the balancer."""
         return any(
-            getattr(fault, what) and fault.concerns(gate) and fault.begin <= at and since <= fault.end + fault.grace
+            (not what or getattr(fault, what))
+            and (via or not fault.via)
+            and fault.concerns(gate)
+            and fault.begin <= at
+            and since <= fault.end + fault.grace
             for fault in self.faults
         )
 

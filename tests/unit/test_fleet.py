@@ -66,6 +66,11 @@ def test_the_rolling_change_is_of_one_option() -> None:
     assert after == before
 
 
+def test_sessions_of_a_dead_gate_are_not_shown_as_if_it_got_any() -> None:
+    found = machine.Front({"gate1": 7, "gate2": 3}, {"gate1": ["UP", "DOWN"], "gate2": ["DOWN", "DOWN"]})
+    assert found.shown() == "7 on gate1"
+
+
 def test_without_docker_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(machine.FleetError, match="no command docker.*apt install docker.io"):

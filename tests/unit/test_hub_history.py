@@ -230,3 +230,42 @@ def test_a_session_that_stops_echoing_is_found() -> None:
     history.admit("silent", OTHER, "one", 50)
     history.echo("silent", at=60)
     assert history.rules() == {6}
+
+
+# By a balancer
+
+
+class Balanced(Planted):
+    """With one more session, that came through a balancer and is cut at 100.3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.note(ADMITTED, "guest", at=50, since=49.9, token=OTHER, gate="one", via=True)
+        self.note(CLOSED, "guest", at=100.3)
+
+
+def test_a_balancer_that_is_killed_cuts_those_who_came_through_it_alone() -> None:
+    history = Balanced()
+    assert history.rules() == {6}
+    history.fault(100, 101, via=True, cuts=True)
+    assert history.rules() == set()
+    history.note(CLOSED, f"one {OTHER}", at=100.4)
+    assert history.rules() == {6}
+
+
+def test_a_balancer_that_is_killed_gives_no_gate_more_time() -> None:
+    history = Planted(without="end on one")
+    history.note(VANISHED, MINE, at=100.2, since=100, gate="one")
+    history.note(CLOSED, f"one {MINE}", at=102)
+    history.fault(100.5, 101, via=True, agent=True)
+    assert history.rules() == {1}
+
+
+def test_whoever_is_refused_by_a_balancer_in_quiet_times_is_found() -> None:
+    history = Planted()
+    history.note(REFUSED, "guest", at=50, since=49.9, token=OTHER, via=True, gate="", why="ConnectionResetError")
+    assert history.rules() == {2}
+    history.fault(49, 50, "two")
+    assert history.rules() == set(), "it may have sent the client where the trouble was"
+    history.refuse(OTHER, "one", 50)
+    assert history.rules() == {2}, "a gate that refuses is no matter of the balancer"
