@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 PLAYBOOK = """\
-- hosts: localhost
+# The lookup loads the filters once for all tasks.
+- hosts: "{{ query('wssgate.nginx.gate_hosts', 'localhost') }}"
   connection: local
   gather_subset: ['!all', min, network]
   tasks:

@@ -403,7 +403,7 @@ def test_a_part_of_site_runs_by_its_tag_with_all_that_it_needs(inventory: Invent
 
 def test_tags_of_one_s_own_keep_the_roles_together(inventory: Inventory) -> None:
     play = """\
-- hosts: gate
+- hosts: "{{ query('wssgate.nginx.gate_hosts', 'gate') }}"
   gather_subset: ['!all', min, network]
   roles:
     - {role: wssgate.nginx.nginx, tags: [base]}

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Playbook site asks the hub where there is one, and nowhere else."""
+"""Playbook site checks each role once and before all changes, and asks the hub where there is one."""
 
 from __future__ import annotations
 
@@ -72,3 +72,48 @@ def test_how_many_gates_get_a_change_at_once_is_a_number_or_a_share(value: t.Any
     condition = task["ansible.builtin.assert"]["that"]
     templar = Templar(loader=DataLoader(), variables={"wssgate_serial": value})
     assert templar.template(trust_as_template("{{ " + condition + " }}")) is is_taken
+
+
+# -- the checks: once, and before the first change
+
+CHECKED = ("nginx", "certificates", "htpasswd", "monitoring", "token_store", "wss_proxy")
+IMPORT = "ansible.builtin.import_role"
+
+
+def loaded(name: str) -> t.Any:
+    return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+
+
+def imports(tasks: t.Iterable[t.Dict[str, t.Any]], tasks_from: str) -> t.List[t.Tuple[str, t.List[str]]]:
+    """The roles of which tasks import this file, each with its tags. None of them has a condition."""
+    found = [task for task in tasks if task.get(IMPORT, {}).get("tasks_from") == tasks_from]
+    assert [task for task in found if set(task) != {"name", IMPORT, "tags"}] == []
+    return [(task[IMPORT]["name"].rpartition(".")[2], task["tags"]) for task in found]
+
+
+def test_what_a_play_deploys_without_checks_it_has_checked_before_whatever_the_tags_are() -> None:
+    (play,) = [play for play in loaded("playbooks/site.yml") if imports(play.get("tasks", []), "deploy")]
+    assert "roles" not in play
+    assert sorted(imports(play["pre_tasks"], "preflight")) == [(role, ["always"]) for role in sorted(CHECKED)]
+    deployed = imports(play["tasks"], "deploy")
+    assert len(deployed) == len(play["tasks"])
+    assert sorted(role for role, _tags in deployed) == sorted(CHECKED)
+
+
+def test_no_other_play_of_the_collection_deploys_without_checks() -> None:
+    files = [*(ROOT / "playbooks").rglob("*.yml"), *(ROOT / "roles").glob("*/tasks/*.yml")]
+    found = [path for path in files if "tasks_from: deploy" in path.read_text(encoding="utf-8")]
+    assert [path.relative_to(ROOT).as_posix() for path in found] == ["playbooks/site.yml"]
+
+
+@pytest.mark.parametrize("role", CHECKED)
+def test_a_role_by_itself_checks_and_takes_the_same_variables(role: str) -> None:
+    preflight, deploy = loaded(f"roles/{role}/tasks/main.yml")
+    assert preflight["ansible.builtin.import_tasks"] == "preflight.yml" and preflight["tags"] == ["always"]
+    assert deploy["ansible.builtin.import_tasks"] == "deploy.yml" and set(preflight) | set(deploy) <= {
+        "name",
+        "ansible.builtin.import_tasks",
+        "tags",
+    }
+    specs = loaded(f"roles/{role}/meta/argument_specs.yml")["argument_specs"]
+    assert specs["deploy"]["options"] == specs["main"]["options"] != {}

@@ -13,8 +13,9 @@ import pytest
 from lib.molecule.gate import Gate
 from lib.molecule.modules import Run, run_playbook
 
+# The lookup loads the filters once for all tasks.
 PLAY = """
-- hosts: wss_proxies
+- hosts: "{{ query('wssgate.nginx.gate_hosts', 'wss_proxies') }}"
   gather_subset: ['!all', min, network]
   roles: {roles}
 """
