@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,13 @@ def quicker_alertmanager(text: str, factor: int) -> str:
     return yaml.safe_dump(settings)
 
 
+def _writing(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The arguments of modules that write a file."""
+    for task in tasks:
+        yield from _writing(task.get("block", []))
+        yield from (args for args in task.values() if isinstance(args, dict) and "dest" in args)
+
+
 class Told:
     """What the receiver was told: for each alert, by its labels, the words ``firing`` and ``resolved`` in order."""
 
@@ -144,8 +152,7 @@ class Monitor(alerting.Watch):
 
     def _render(self, inventory: dict[str, Any]) -> None:
         tasks = yaml.safe_load((ROLE / "tasks/monitor_configure.yml").read_text(encoding="utf-8"))
-        modules = [args for one in tasks for args in one.values() if isinstance(args, dict) and "dest" in args]
-        task = {Path(args["dest"]).name: args for args in modules}
+        task = {Path(args["dest"]).name: args for args in _writing(tasks)}
         alertmanager = {"content": json.dumps(task["alertmanager.yml"]["content"])}
         # The very words of the role's own tasks
         play = PLAY.format(role=ROLE, prometheus=task["prometheus.yml"], alertmanager=alertmanager)

@@ -16,7 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "tasks").is_dir())
 # Each of an entry point of its own, which no run has beside the other's.
-APART = {"__monitoring_info", "__token_hub_passwords"}
+APART = {"__monitoring_info", "__monitoring_stopped", "__token_hub_passwords"}
 
 
 class Loader(yaml.SafeLoader):
