@@ -11,6 +11,7 @@ loaded they have, too. A play's ``hosts`` are worked out there.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 from pathlib import Path
 
@@ -28,3 +29,5 @@ def load() -> None:
             with contextlib.suppress(ImportError):
                 importlib.import_module(f"{package}.{kind}.{path.stem}")
     _role_variables.known_names()
+    # What is there by now stays: the collector of each process would look at it all, and copy its pages by that.
+    gc.freeze()
