@@ -174,12 +174,13 @@ class Matrix:
         return found
 
     def run(self) -> str:
-        groups = [self.jobs_of_cores(), self.jobs_of_hosts(), self.jobs_of_modules()]
+        # What everybody sees first comes first.
+        groups = [self.jobs_of_hosts(), self.jobs_of_cores(), self.jobs_of_modules()]
         jobs = [job for group in groups for job in group]
         results = self.together(Job.result, jobs)
         self.failed += [job.name for job, result in zip(jobs, results, strict=True) if not result.is_passed]
         ends = [sum(len(group) for group in groups[:count]) for count in range(4)]
-        cores, hosts, modules = (results[low:high] for low, high in zip(ends, ends[1:], strict=False))
+        hosts, cores, modules = (results[low:high] for low, high in zip(ends, ends[1:], strict=False))
         return table.text(cores, hosts, modules, self.left_out)
 
     def remove(self) -> None:
