@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from plan import MODULE_PYTHONS, PRE_RELEASE, Core, Interpreter
 
@@ -31,8 +35,48 @@ class MatrixError(Exception):
     """What went wrong, for a person."""
 
 
+class Children:
+    """Processes that run, each with its own group, so that an interruption ends them all."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self.is_stopping = False
+
+    def run(self, command: list[str], timeout: float, **arguments: Any) -> int:
+        """The exit code; raises subprocess.TimeoutExpired after `timeout` seconds."""
+        with self._lock:
+            if self.is_stopping:
+                raise MatrixError("interrupted")
+            child = subprocess.Popen(command, start_new_session=True, **arguments)
+            self._running.add(child)
+        try:
+            return child.wait(timeout)
+        finally:
+            self._kill(child)
+            with self._lock:
+                self._running.discard(child)
+
+    def stop(self) -> None:
+        with self._lock:
+            self.is_stopping = True
+            for child in self._running:
+                self._kill(child)
+
+    @staticmethod
+    def _kill(child: subprocess.Popen[bytes]) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGTERM)
+
+
+CHILDREN = Children()
+
+
 def docker(*arguments: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    found = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+    try:
+        found = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        raise MatrixError(f"docker {arguments[0]} has not ended after {timeout:.0f} s") from None
     if check and found.returncode:
         raise MatrixError(f"docker {arguments[0]}: {found.stderr.strip()[-2000:]}")
     return found
@@ -95,12 +139,13 @@ class Controller:
             file.flush()
             start = file.tell()
             try:
-                code = subprocess.run(
+                code = CHILDREN.run(
                     self._wrapped(command, variables),
+                    timeout,
                     **{"stdout": file, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL},
-                    **{"env": {**os.environ, **variables, "PATH": f"{self.venv}/bin:{os.environ['PATH']}"}},
-                    **{"cwd": self.work, "timeout": timeout, "check": False},
-                ).returncode
+                    **{"env": {**os.environ, "PATH": f"{self.venv}/bin:{os.environ['PATH']}", **variables}},
+                    cwd=self.work,
+                )
             except subprocess.TimeoutExpired:
                 raise MatrixError(f"{Path(command[0]).name} has not ended after {timeout:.0f} s; log: {path}") from None
         text = path.read_text(errors="replace")[start:]
@@ -164,14 +209,14 @@ class Controller:
         self.pythons = tuple(one for one in found if one in MODULE_PYTHONS)
 
 
-def build_image(release: str) -> None:
-    """A host and controller of a Debian release, from the one that molecule's hosts start from."""
-    if docker("image", "inspect", f"wssgate-test:debian{release}", check=False).returncode:
-        log = LOGS / f"image-debian{release}.log"
-        with log.open("w") as file:
-            command = [str(ROOT / "scripts" / "images.sh"), release]
-            if subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode:
-                raise MatrixError(f"No image of Debian {release} could be built; whole log: {log}")
-    base = f"--build-arg=BASE=wssgate-test:debian{release}"
-    folder = str(ROOT / "scripts" / "matrix")
-    docker("build", "--quiet", base, f"--tag={IMAGE}{release}", folder, timeout=900)
+def build_images(releases: list[str]) -> None:
+    """A host and controller of each Debian release, from the one that molecule's hosts start from."""
+    log = LOGS / "images.log"
+    with log.open("w") as file:
+        command = [str(ROOT / "scripts" / "images.sh"), *releases]
+        if CHILDREN.run(command, 3600, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL):
+            raise MatrixError(f"The images could not be built; whole log: {log}")
+    for release in releases:
+        base = f"--build-arg=BASE=wssgate-test:debian{release}"
+        folder = str(ROOT / "scripts" / "matrix")
+        docker("build", "--quiet", base, f"--tag={IMAGE}{release}", folder, timeout=1800)

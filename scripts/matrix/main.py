@@ -14,6 +14,7 @@ import argparse
 import concurrent.futures
 import fcntl
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 import checks
 import plan
 import table
-from controllers import FOLDER, LOGS, ROOT, TREE, Controller, MatrixError, build_image
+from controllers import CHILDREN, FOLDER, LOGS, ROOT, TREE, Controller, MatrixError, build_images
 from hosts import Host
 from table import Result
 
@@ -90,8 +91,7 @@ class Matrix:
 
     def prepare(self) -> None:
         say("Images of Debian " + ", ".join(self.releases()))
-        for release in self.releases():
-            build_image(release)
+        build_images(self.releases())
         say("Virtual environments: " + ", ".join(controller.name for controller in self.controllers))
         self.together(self._prepare, self.controllers)
         self.controllers = [one for one in self.controllers if one.version]
@@ -203,6 +203,13 @@ def main() -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
+
+    def stop(*_arguments: object) -> None:
+        # Not in the handler itself: what it interrupts may hold the lock that it needs.
+        threading.Thread(target=CHILDREN.stop).start()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
     with (FOLDER / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
