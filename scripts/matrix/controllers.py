@@ -148,7 +148,7 @@ class Controller:
                 )
             except subprocess.TimeoutExpired:
                 raise MatrixError(f"{Path(command[0]).name} has not ended after {timeout:.0f} s; log: {path}") from None
-        text = path.read_text(errors="replace")[start:]
+        text = path.read_bytes()[start:].decode(errors="replace")
         if check and code:
             raise MatrixError(f"{' '.join(Path(one).name for one in command[:3])} failed; whole log: {path}")
         return code, text
