@@ -144,6 +144,10 @@ images: ## Build the hosts' images, if what they are made of changed (FORCE=1: a
 
 ##@ Prove, for long
 
+.PHONY: matrix
+matrix: venv ## Every ansible-core, on a Python of its own, against Debian 11 to 14: make matrix [ARGS='--only 2.21']
+	@scripts/matrix.sh $(ARGS)
+
 .PHONY: mutants
 mutants: venv ## Take out the gate's guards and directives, and the code's checks, one by one; a test must miss each
 	@echo "== Guards and directives of the gate taken out, one by one"

@@ -43,16 +43,18 @@ else:
 PYTHON
 
 # ansible-test tries every pythonX.Y that it finds. pyenv's shims answer to names that they
-# cannot run: its real interpreters instead, where there are any.
+# cannot run: its real interpreters instead, where there are any, and unless WSSGATE_OWN_PYTHON_ONLY is set.
 path=$(printf '%s' "$PATH" | tr ':' '\n' | grep -v '/\.pyenv/' | paste -sd :)
 one_cpu=()
 # Unit tests need pytest, which only the virtual environment has.
 if [ "$command" = sanity ]; then
     # pylint starts a process for each CPU that it sees, and each works out anew what another has.
     one_cpu=(taskset --cpu-list "$(taskset --cpu-list --pid $$ | sed 's/.*[ ,-]//')")
-    for directory in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin; do
-        if [ -d "$directory" ]; then path=$path:$directory; fi
-    done
+    if [ -z "${WSSGATE_OWN_PYTHON_ONLY:-}" ]; then
+        for directory in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin; do
+            if [ -d "$directory" ]; then path=$path:$directory; fi
+        done
+    fi
 fi
 
 cd "$copy"

@@ -132,7 +132,13 @@ def test_the_versions_of_tls_are_those_that_it_speaks(tls_gate: Gate) -> None:
 def test_the_group_of_the_key_exchange_is_the_one_that_the_server_chooses(
     tls_gate: Gate, curve: str, group: str
 ) -> None:
-    tls_gate.context.set_ecdh_curve(curve)
+    try:
+        tls_gate.context.set_ecdh_curve(curve)
+    except ssl.SSLError:
+        # Older Pythons make a key of the curve first, which that one is not for.
+        if curve != "X25519":
+            raise
+        pytest.skip("this Python's servers do not know X25519 by name")
     assert check.key_exchange_group(tls_gate.address, 5) == group
 
 

@@ -14,7 +14,6 @@ import pytest
 
 pytest.importorskip("cryptography")
 
-from ansible.module_utils.testing import patch_module_args
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -22,6 +21,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._agent import key_ac
 from ansible_collections.wssgate.nginx.plugins.module_utils._issuers import jwk, key_sets, report, state
 from ansible_collections.wssgate.nginx.plugins.module_utils._issuers.key_sets import Known, Source
 from ansible_collections.wssgate.nginx.plugins.modules import wss_key_set_info
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 
 URL = "https://id.example.com/jwks.json"
 PRIVATE = {

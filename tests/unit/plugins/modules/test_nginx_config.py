@@ -7,10 +7,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.error import NginxError
 from ansible_collections.wssgate.nginx.plugins.modules import nginx_config, nginx_info
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 
 MARK = "# wssgate.nginx\n"
 

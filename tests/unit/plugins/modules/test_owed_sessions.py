@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import run as host_run
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import prune as _prune
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import record
@@ -32,6 +31,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record impor
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.owed import ENDED
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import QUARANTINE_PREFIX, open_store
 from ansible_collections.wssgate.nginx.plugins.modules import wss_token, wss_token_info
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 
 TOKENS = [f"{word}-token-of-16-ch" for word in ("first", "second", "third", "fourth", "fifth", "sixth")]
 ONE, TWO, THREE = TOKENS[:3]

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import hook
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import shipped
 from ansible_collections.wssgate.nginx.plugins.modules import wss_certbot_hook
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 
 PYTHON = shipped.choose_python(sys.executable)
 SOURCES = Path(__file__).resolve().parents[4] / "plugins/module_utils"

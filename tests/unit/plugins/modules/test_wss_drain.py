@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import orders
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.orders import Order, OrderError, Result
 from ansible_collections.wssgate.nginx.plugins.module_utils._nginx.connections import Clients
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.log import Session
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.selection import Selection
 from ansible_collections.wssgate.nginx.plugins.modules import wss_drain, wss_order_info, wss_rebalance
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 
 PORTS = frozenset({("192.0.2.1", 443), ("2001:db8::1", 443)})
 

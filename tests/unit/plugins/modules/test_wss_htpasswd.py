@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.modules import wss_htpasswd
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 
 HASH = "$6$salt$hidden-hash-of-a-password"
 CONTENT = f"# A header\noperator:{HASH}\n"

@@ -12,10 +12,10 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._hub.adopting import Adoption
 from ansible_collections.wssgate.nginx.plugins.module_utils._hub.merge import Merge, Rules
 from ansible_collections.wssgate.nginx.plugins.modules import wss_hub_token
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 
 TOKEN = "token-of-before-the-hub"
 WHERE = {"server": {"host": "127.0.0.1", "port": 1}, "password": "operator" * 3}

@@ -18,11 +18,11 @@ import jwt
 import joserfc.jwk
 import joserfc.jwt
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._jwt import keys, token as tokens
 from ansible_collections.wssgate.nginx.plugins.modules import wss_jwt
 from ansible_collections.wssgate.nginx.plugins.module_utils._issuers import jwk
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import public_keys
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 

@@ -26,7 +26,6 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._handshake import probe as probe_utils
 from ansible_collections.wssgate.nginx.plugins.module_utils._handshake.tls_facts import facts_of_der, facts_of_verified
 from ansible_collections.wssgate.nginx.plugins.module_utils._handshake.probe import (
@@ -35,6 +34,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._handshake.probe imp
     parse_target,
 )
 from ansible_collections.wssgate.nginx.plugins.modules import wss_probe
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec

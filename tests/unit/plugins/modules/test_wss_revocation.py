@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import locks
 from ansible_collections.wssgate.nginx.plugins.module_utils._revocations import store
 from ansible_collections.wssgate.nginx.plugins.modules import wss_revocation, wss_revocation_info
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 
 ISSUER, OTHER = "https://id.example.com", "https://other.example.com"
 TOKEN_ID = "ab" * 32

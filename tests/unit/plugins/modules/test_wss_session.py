@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import run as host_run
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import criteria, sockets
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions.listing import end_connections
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import fingerprint
 from ansible_collections.wssgate.nginx.plugins.modules import wss_session, wss_session_info
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 
 ONE, TWO = "first-token-of-16-ch", "second-token-of-16-ch"
 Answer = dict[str, Any]

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import store as _token_store
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import fingerprint
 from ansible_collections.wssgate.nginx.plugins.modules import wss_token, wss_token_info
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 
 ONE = "one-token-of-16ch"
 TWO = "two-token-of-16ch"

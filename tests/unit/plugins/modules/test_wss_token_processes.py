@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import LEFT_SOMETHING
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent.prune import main as prune
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.writing import STAGING
 from ansible_collections.wssgate.nginx.plugins.modules import wss_token
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 
 ENDS = 4_000_000_000
 BATCH = [f"batch-token-{number:06d}" for number in range(400)]

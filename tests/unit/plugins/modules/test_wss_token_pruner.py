@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wssgate.nginx.plugins.module_utils._host import run as host_run
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import install as pruner
 from ansible_collections.wssgate.nginx.plugins.module_utils._agent import metrics_settings
@@ -37,6 +36,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record impor
 )
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.store import open_store
 from ansible_collections.wssgate.nginx.plugins.modules import wss_token_pruner, wss_token_pruner_info
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 
 ENDED = "ended-token-of-16"
 LASTING = "lasting-token-of-16"
