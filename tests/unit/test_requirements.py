@@ -33,8 +33,8 @@ def test_a_task_file_that_calls_another_collection_is_read_only_where_it_is_need
     # The quickstart has ansible-core alone: an import would have it look for every module that might be called.
     for path in SHIPPED:
         if CALLED.search(path.read_text(encoding="utf-8")):
-            main = (path.parent / "main.yml").read_text(encoding="utf-8")
-            assert f"ansible.builtin.include_tasks: {path.name}\n" in main
+            deploy = (path.parent / "deploy.yml").read_text(encoding="utf-8")
+            assert f"ansible.builtin.include_tasks: {path.name}\n" in deploy
 
 
 def test_an_execution_environment_may_have_any_websockets_that_the_probe_works_with() -> None:
