@@ -172,7 +172,7 @@ issuers:
     issuer:
       description: The claim C(iss) of its tokens.
       type: str
-    keys:
+    key_count:
       description: Number of its keys that nginx has.
       type: int
     kids:

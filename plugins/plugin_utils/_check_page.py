@@ -116,7 +116,7 @@ def _gate_items(found: Mapping[str, Any], host: str) -> Iterator[Item]:
     for issuer in found["issuers"].get(host, []):
         facts = [
             ("Issuer", issuer["issuer"]),
-            ("Keys", f"{issuer['keys']}" + "".join(f", {kid}" for kid in issuer["kids"] if kid)),
+            ("Keys", f"{issuer['key_count']}" + "".join(f", {kid}" for kid in issuer["kids"] if kid)),
             ("Algorithms", " ".join(issuer["algorithms"])),
             ("Fetched", gates.fetched_text(issuer)),
         ]

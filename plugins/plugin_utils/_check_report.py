@@ -175,7 +175,7 @@ def _host_problems(result: Mapping[str, Any]) -> list[Finding]:
     """What is wrong beside the servers."""
     found = [
         # Without a key every token of the issuer is refused; else those that nginx has go on.
-        Finding(WARNING if issuer["keys"] else CRITICAL, "issuer", issuer["name"], problem)
+        Finding(WARNING if issuer["key_count"] else CRITICAL, "issuer", issuer["name"], problem)
         for issuer in result.get("issuers", [])
         for problem in issuer["problems"]
     ]
@@ -261,7 +261,7 @@ def _issuer_row(host: str, issuer: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         host,
         issuer["name"],
-        f"{issuer['keys']}" + (f" ({_shortened(kids)})" if kids else ""),
+        f"{issuer['key_count']}" + (f" ({_shortened(kids)})" if kids else ""),
         " ".join(issuer["algorithms"]),
         fetched_text(issuer),
     )

@@ -63,7 +63,7 @@ def issuer(**changes: Any) -> dict[str, Any]:
     return {
         "name": "main",
         "issuer": "https://id.example.com",
-        "keys": 2,
+        "key_count": 2,
         "kids": ["2026-10", "2026-11"],
         "algorithms": ["ES256"],
         "jwks_url": "https://id.example.com/jwks.json",

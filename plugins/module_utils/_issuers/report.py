@@ -29,7 +29,7 @@ def report(directory: str, folder: str) -> t.List[t.Dict[str, t.Any]]:
             one: t.Dict[str, t.Any] = {
                 "name": name,
                 "issuer": str(issuers[name]["issuer"]),
-                "keys": len(keys),
+                "key_count": len(keys),
                 "kids": [str(key["kid"]) for key in keys],
                 "algorithms": sorted({str(algorithm) for key in keys for algorithm in key["algorithms"]}),
                 "jwks_url": "",

@@ -376,7 +376,7 @@ def test_the_report_has_issuers_of_both_kinds(tmp_path: t.Any) -> None:
     )
     state.save_result(str(tmp_path), "nginx refuses this configuration")
     main, other = report.report(str(tmp_path), str(tmp_path))
-    assert (main["keys"], main["kids"], main["algorithms"]) == (2, ["a", "c"], ["ES256", "PS256", "RS256"])
+    assert (main["key_count"], main["kids"], main["algorithms"]) == (2, ["a", "c"], ["ES256", "PS256", "RS256"])
     assert main["jwks_url"] == URL and 1000 <= main["fetched_seconds_ago"] < 1060
     assert main["problems"] == [
         "issuer main: answers with 500, so its keys stay as they were",
