@@ -120,10 +120,11 @@ class Job:
 
     def environment(self) -> dict[str, str]:
         environment = dict(os.environ, COLUMNS="160", ANSIBLE_FORCE_COLOR="0", NO_COLOR="1")
-        # What failed last is each job's own.
-        cache = f"-o {shlex.quote(f'cache_dir={CACHES / self.log.stem}')}"
-        environment["PYTEST_ADDOPTS"] = f"{environment.get('PYTEST_ADDOPTS', '')} {cache}".strip()
-        if self.scenario is not None:
+        if self.scenario is None:
+            # What failed last is each job's own.
+            cache = f"-o {shlex.quote(f'cache_dir={CACHES / self.log.stem}')}"
+            environment["PYTEST_ADDOPTS"] = f"{environment.get('PYTEST_ADDOPTS', '')} {cache}".strip()
+        else:
             environment |= {
                 "MOLECULE_GLOB": "molecule/*/molecule.yml",
                 "MOLECULE_COMMAND_BORDERS": "false",

@@ -95,7 +95,7 @@ def test_of_tests_those_that_failed_run_again_and_of_the_rest_everything() -> No
 
 
 def test_each_job_has_its_own_note_of_what_failed() -> None:
-    caches = {Job(name).environment()["PYTEST_ADDOPTS"] for name in ("roles", "functional-gate", "molecule:default")}
+    caches = {Job(name).environment()["PYTEST_ADDOPTS"] for name in ("roles", "functional-gate", "functional-plays")}
     assert len(caches) == 3
 
 
