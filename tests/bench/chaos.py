@@ -214,13 +214,15 @@ class Chaos:
             for number in range(len(self.gates) + (self.front is not None)):
                 self.come(token, number)
 
-    def come(self, token: str, number: int) -> None:
-        """To that gate, or with the number after the last one's by the balancer."""
+    def come(self, token: str, number: int, span: float = 0.0) -> None:
+        """To that gate, or with the number after the last one's by the balancer. For so many seconds, or for some."""
         if len(self.held) < SESSIONS and not self.is_over:
             self.number += 1
             gate = self.gates[sorted(self.gates)[number]] if number < len(self.gates) else None
             name = f"session {self.number} of {token}"
-            self.held[name] = asyncio.ensure_future(self._session(name, token, gate, self.random.choice([10, 60, 300])))
+            self.held[name] = asyncio.ensure_future(
+                self._session(name, token, gate, span or self.random.choice([10, 60, 300]))
+            )
 
     async def leave(self) -> None:
         if len(self.held) > SESSIONS // 2:

@@ -32,6 +32,10 @@ pytestmark = [
 ]
 
 
+# Seconds that a client stays, which is longer than a test takes
+SPAN = 600.0
+
+
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with chaos_fleet.standing(tmp_path_factory.mktemp("chaos"), ("one", "two")) as found:
@@ -79,16 +83,22 @@ def test_a_killed_balancer_cuts_those_who_came_through_it_and_nobody_else(standi
         await one._issue(by_operator=True, ttl=None, sessions=0)
         token = min(one.valid)
         await asyncio.to_thread(wait_for, lambda: all((gate.store / token).exists() for gate in one.gates.values()))
+        await asyncio.to_thread(wait_for, front.takes)
+        via: dict[str, bool] = {}
+
+        def are_admitted(directly: int, by_balancer: int) -> bool:
+            events = [event for event in one.history.events if event.kind == ADMITTED]
+            via.update({event.name: event.facts.get("via", False) for event in events})
+            return sorted(via.values()) == [False] * directly + [True] * by_balancer
+
         # The last number is the balancer's.
         for number in range(len(one.gates) + 1):
-            one.come(token, number)
-            one.come(token, number)
-        await asyncio.sleep(3)
+            one.come(token, number, SPAN)
+            one.come(token, number, SPAN)
+        await asyncio.to_thread(wait_for, lambda: are_admitted(4, 2))
         await one.kill_balancer()
-        one.come(token, len(one.gates))
-        await asyncio.sleep(2)
-        via = {event.name: event.facts.get("via", False) for event in one.history.events if event.kind == ADMITTED}
-        assert sorted(via.values()) == [False] * 4 + [True] * 3
+        one.come(token, len(one.gates), SPAN)
+        await asyncio.to_thread(wait_for, lambda: are_admitted(4, 3))
         for event in one.history.events:
             if event.kind in ends:
                 ends[event.kind].append(via[event.name])

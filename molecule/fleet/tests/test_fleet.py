@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import testinfra
 from lib import wire
+from lib.molecule import scraping
 from lib.molecule.modules import run_module
 from lib.processes import wait_for
 
@@ -61,16 +61,7 @@ SCRAPED = {
 
 def scraped(address: str, path: str, ca_path: Path, password: str = "") -> tuple[int, str]:
     endpoint = wire.Endpoint(host=address, port=9443, server_name=NAME, ca_path=ca_path)
-    lines = [f"GET {path} HTTP/1.1", f"Host: {NAME}", "Connection: close"]
-    if password:
-        lines.append("Authorization: Basic " + base64.b64encode(f"prometheus:{password}".encode()).decode())
-    found = b""
-    with endpoint.connect() as connection:
-        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        while data := connection.recv(65536):
-            found += data
-    head, _, body = found.partition(b"\r\n\r\n")
-    return int(head.split()[1]), body.decode()
+    return scraping.get(endpoint, NAME, path, *([scraping.basic("prometheus", password)] if password else []))
 
 
 @pytest.mark.parametrize("name", SCRAPED)

@@ -14,6 +14,7 @@ import time
 import pytest
 
 from lib import wire
+from lib.molecule import scraping
 
 HOST = "wcs.example.com"
 ORIGIN = "https://app.example.com"
@@ -53,14 +54,7 @@ def request(path: str = "/wss", **changes) -> wire.Request:
 
 
 def scrape(scraper, path: str, *headers: str) -> tuple[int, str]:
-    lines = [f"GET {path} HTTP/1.1", f"Host: {HOST}", "Connection: close", *headers]
-    found = b""
-    with scraper.connect() as connection:
-        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        while data := connection.recv(65536):
-            found += data
-    head, _, body = found.partition(b"\r\n\r\n")
-    return int(head.split()[1]), body.decode()
+    return scraping.get(scraper, HOST, path, *headers)
 
 
 def metrics(scraper, path: str = "/metrics/log") -> dict[tuple[str, str], float]:

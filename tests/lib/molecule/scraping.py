@@ -21,6 +21,23 @@ def inside(name: str, *command: str, check: bool = True) -> str:
     return done.stdout
 
 
+def get(endpoint: wire.Endpoint, host: str, path: str, *headers: str) -> tuple[int, str]:
+    """Status and body of a request."""
+    lines = [f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: close", *headers]
+    found = b""
+    with endpoint.connect() as connection:
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        while data := connection.recv(65536):
+            found += data
+    head, _, body = found.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body.decode()
+
+
+def basic(user: str, password: str) -> str:
+    """The header that has a password."""
+    return "Authorization: Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
 def scrape(name: str, server_name: str, ca_path: Path, password: str = PASSWORD) -> tuple[int, str]:
     """Status and body of /metrics at port 9443 of the container.
 
@@ -29,15 +46,7 @@ def scrape(name: str, server_name: str, ca_path: Path, password: str = PASSWORD)
     """
     address = inside(name, "hostname", "-i").split()[0]
     endpoint = wire.Endpoint(host=address, port=9443, server_name=server_name, ca_path=ca_path)
-    lines = ["GET /metrics HTTP/1.1", f"Host: {server_name}", "Connection: close"]
-    lines.append("Authorization: Basic " + base64.b64encode(f"{USER}:{password}".encode()).decode())
-    found = b""
-    with endpoint.connect() as connection:
-        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        while data := connection.recv(65536):
-            found += data
-    head, _, body = found.partition(b"\r\n\r\n")
-    return int(head.split()[1]), body.decode()
+    return get(endpoint, server_name, "/metrics", basic(USER, password))
 
 
 def is_closed(name: str, server_name: str, ca_path: Path) -> bool:
