@@ -660,7 +660,8 @@ def main() -> int:
     seed = random.randrange(1 << 32) if options.seed is None else options.seed
     crowd.raise_limit()
     # Whoever ends it leaves nothing behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="wssgate-chaos-") as folder, chaos_fleet.standing(Path(folder)) as fleet:
         if options.plant:
             names = list(chaos_plants.PLANTS) if options.plant == "all" else [options.plant]

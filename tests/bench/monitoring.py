@@ -232,7 +232,8 @@ def main() -> None:
     arguments = parser.parse_args()
     begin = time.monotonic()
     # What was started ends with it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
 
     def say(text: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - begin), 60)
