@@ -201,7 +201,8 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     given = arguments()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(LOGS, ignore_errors=True)
+    if LOGS.exists():
+        shutil.rmtree(LOGS)
     LOGS.mkdir(parents=True)
 
     def stop(*_arguments: object) -> None:

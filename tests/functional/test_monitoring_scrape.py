@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from lib import metrics, pki
+from lib.monitor import PLAY_OF_ROLE
 
 TOOL = metrics.prometheus_program("promtool")
 AMTOOL = metrics.prometheus_program("amtool")
@@ -45,17 +46,9 @@ INVENTORY = {
     "wss_hubs": {"hosts": {"hub1": {"monitoring_scrape_exporter_port": 9121}}},
 }
 # The whole file of a monitor, by the role's own template and variables.
-RENDER = f"""\
-- name: Render what a monitor gets
-  hosts: localhost
-  connection: local
-  gather_facts: false
-  tasks:
-    - name: Have the variables of the role
-      ansible.builtin.include_role:
-        name: wssgate.nginx.monitoring
-        tasks_from: scrape_config
-        public: true
+RENDER = (
+    PLAY_OF_ROLE
+    + f"""\
     - name: Render them
       ansible.builtin.copy:
         content: "{{{{ lookup('ansible.builtin.template', '{ROOT}/roles/monitoring/templates/prometheus.yml.j2',
@@ -68,6 +61,7 @@ RENDER = f"""\
         dest: "{{{{ playbook_dir }}}}/alertmanager.yml"
         mode: '0644'
 """
+)
 
 
 def play(folder: Path, playbook: Path, inventory: dict[str, Any], *arguments: str) -> str:

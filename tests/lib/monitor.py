@@ -31,7 +31,8 @@ TEMPLATE = Path("/usr/share/prometheus/alertmanager/default.tmpl")
 # Alertmanager's own, where its configuration names none, in seconds: how long it waits for more alerts of a group, and
 # until it tells of what changed in it.
 WAITS = {"group_wait": 30, "group_interval": 300, "repeat_interval": 4 * 3600}
-PLAY = """\
+# A play that has the variables of the role; tasks follow.
+PLAY_OF_ROLE = """\
 - name: Render what a monitor gets
   hosts: localhost
   connection: local
@@ -42,6 +43,10 @@ PLAY = """\
         name: wssgate.nginx.monitoring
         tasks_from: scrape_config
         public: true
+"""
+PLAY = (
+    PLAY_OF_ROLE
+    + """\
     - name: Render them
       ansible.builtin.template:
         src: {role}/templates/{prometheus[src]}
@@ -60,6 +65,7 @@ PLAY = """\
         dest: "{{{{ playbook_dir }}}}/services.json"
         mode: '0644'
 """
+)
 
 
 def alertmanager() -> list[str]:

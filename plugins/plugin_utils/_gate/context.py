@@ -42,6 +42,8 @@ GATE_HEADERS = (
 
 # /var/lib/revoked, and not /var/lib.
 OWN_FOLDER_DEPTH = 3
+# Bytes that a session may hold each way for messages, at least and at most
+MESSAGE_BUFFER = (1024, 1048576)
 
 
 class Gate:
@@ -95,7 +97,11 @@ class Gate:
             )
         for key in ("ipv6", "http_redirect_enabled"):
             context[key] = self.problems.flag(where, key, context[key])
-        for key, low, high in (("drain_retry_after", 1, 86400), ("buffer_size", 1024, 1048576), ("tls_tickets", 0, 10)):
+        for key, low, high in (
+            ("drain_retry_after", 1, 86400),
+            ("buffer_size", *MESSAGE_BUFFER),
+            ("tls_tickets", 0, 10),
+        ):
             context[key] = self.problems.number(where, key, context[key], low, high)
         context["tls_profile"] = self.problems.choice(where, "tls_profile", context["tls_profile"], TLS_PROFILES)
         return context

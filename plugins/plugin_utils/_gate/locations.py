@@ -9,13 +9,12 @@ import typing as t
 
 from . import addresses, auth, limits, origins, plain_http, sessions, upstream_headers, upstreams
 from .auth import client_certificate
-from .context import Gate
+from .context import MESSAGE_BUFFER, Gate
 from .options import LOCATION_DEFAULTS
 from .patterns import LOCATION_PATH, is_plain
 
-# Bytes each way; docs/performance.md has the curves.
+# Bytes each way; docs/performance.md has what each costs.
 MESSAGES = {"small": 2048, "mixed": 4096, "large": 16384}
-MESSAGE_BUFFER = (1024, 1048576)
 
 
 def read(
