@@ -63,7 +63,7 @@ def in_rotation(hosts: Sequence[str], found: Mapping[str, Any]) -> list[str]:
 
 def _is_good(gate: Mapping[str, Any]) -> bool:
     # The last check counts as well: it takes some that fail until HAProxy takes a gate out of rotation.
-    return gate["state"] == "up" and gate["check"].startswith(("L4OK", "L6OK", "L7OK/"))
+    return gate["state"] == "up" and gate["check"].partition("/")[0] in ("L4OK", "L6OK", "L7OK")
 
 
 def worse_gates(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -436,6 +436,7 @@ wcs,FRONTEND,7,OPEN,,,,
 wcs,gate1,5,UP,100,L7OK,403,
 wcs,gate2,2,NOLB,100,L7OKC,503,
 wcs,gate3,0,DOWN 1/2,100,* L4CON,,
+wcs,gate4,0,UP,100,* L7OK,0,
 wcs,BACKEND,7,UP,200,,,
 """
 
@@ -448,6 +449,7 @@ def test_haproxy_s_words_are_understood(monkeypatch: pytest.MonkeyPatch) -> None
         ("up", "L7OK/403", 5),
         ("draining", "L7OKC/503", 2),
         ("down", "L4CON", 0),
+        ("up", "L7OK", 0),
     ]
 
 

@@ -161,7 +161,8 @@ def test_check_tells_of_each_balancer_in_a_line(address: str, tmp_path: Path) ->
     lines = {text.partition(":")[0]: text for text in shown if text.startswith("wssgate-balancer-front")}
     assert sorted(lines) == sorted(FRONTS), run_.text[-3000:]
     for name, line in lines.items():
-        assert f"{GATE} up L7OK/403" in line and "keepalived runs" in line
+        # Without a code while a check is under way.
+        assert re.search(rf"{GATE} up L7OK(/403)? ", line) and "keepalived runs" in line
         assert (f"has {address}" in line) == (name == holder)
 
 

@@ -59,6 +59,11 @@ def _kind(status: str) -> str:
     return DRAINING if word in ("NOLB", "DRAIN") else DOWN
 
 
+def _check(status: str, code: str) -> str:
+    # While a check is under way the code is 0, and the status that of the one before.
+    return status.lstrip("* ") + (f"/{code}" if code not in ("", "0") else "")
+
+
 def services(path: str) -> t.List[t.Dict[str, t.Any]]:
     """Each service with its gates: whether they are in rotation, why, and how many sessions they have."""
     answer = ask(path, "show stat")
@@ -76,9 +81,7 @@ def services(path: str) -> t.List[t.Dict[str, t.Any]]:
                     "state": _kind(row["status"]),
                     "status": row["status"],
                     # As HAProxy puts it, such as L7OK/403 or L6RSP: its manual, 9.1, check_status.
-                    "check": "/".join(
-                        part for part in (row["check_status"].lstrip("* "), row["check_code"].strip()) if part != ""
-                    ),
+                    "check": _check(row["check_status"], row["check_code"].strip()),
                     # Whether a check is under way, so that what is told is that of the one before.
                     "checking": row["check_status"].startswith("*"),
                     "sessions": int(row["scur"] or 0),
