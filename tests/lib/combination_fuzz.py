@@ -5,7 +5,8 @@
 
 `combinations` has what has to come of a credential that is good, bad or absent. Here is what comes before: where which
 kind of token may stand, which of several things a client has brought is one, addresses, origins, plain requests.
-Worked out from README's table of answers and its part on several credentials, and from nothing of the collection.
+Worked out from role wss_proxy's table of answers and its part on several credentials, and from nothing of the
+collection.
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ def _carrying(found: Asked, where: str, name: str) -> Asked:
 
 
 def verdict(request: Asked, stock: Stock) -> Expected:
-    """In the order of README's table."""
+    """In the order of that table."""
     place, combination = request.place, request.place.combination
     if request.certificate == BAD:
         return Expected(400, "client_certificate")

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Any or all of several methods: which there are, what a client may bring to each, and what has to come of it.
 
-Worked out from README's table of answers and from nothing of the collection.
+Worked out from role wss_proxy's table of answers and from nothing of the collection.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from lib import mtail
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "roles/wss_proxy/templates/gate.conf.j2"
 SERVER, PLACE = "wcs.example.com", "/wss"
-# README's table of answers, in its order, by what the log has of each
+# Role wss_proxy's table of answers, in its order, by what the log has of each
 ANSWERS = [
     (403, "proxy_header"),
     (400, "protocol"),
