@@ -367,8 +367,9 @@ def adoption(result: Mapping[str, Any], exports: Mapping[str, Any], is_dry: bool
     reasons: dict[str, list[str]] = {}
     for one in left:
         reasons.setdefault(one["reason"], []).append(one["fingerprint"])
-    text = [f"{host}: {count} tokens" for host, count in sorted(read.items())]
-    text.append(f"{len(adopted)} {'would be' if is_dry else 'were'} adopted" + _some(adopted))
+    text = [f"{host}: {count} token{'' if count == 1 else 's'}" for host, count in sorted(read.items())]
+    were = "would be" if is_dry else "was" if len(adopted) == 1 else "were"
+    text.append(f"{len(adopted)} {were} adopted" + _some(adopted))
     text += [f"{len(some)} left alone: {reason}{_some(some)}" for reason, some in sorted(reasons.items())]
     text += [f"FAILED {failure}" for failure in failures]
     return {"proxies": read, "adopted": adopted, "left_alone": left, "failures": failures, "lines": text}

@@ -72,7 +72,7 @@ def test_what_was_adopted_is_told_by_fingerprints_and_what_was_not_by_its_reason
     assert found["proxies"] == {"gate-a": 3}
     assert found["lines"] == [
         "gate-a: 3 tokens",
-        "1 were adopted (ef)",
+        "1 was adopted (ef)",
         "2 left alone: the hub has it (ab, cd)",
         "FAILED gate-b: no route; run this again once it is there",
     ]
