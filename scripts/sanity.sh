@@ -42,8 +42,11 @@ else:
     ensurepip.bootstrap()
 PYTHON
 
-# ansible-test tries every pythonX.Y that it finds. pyenv's shims answer to names that they
-# cannot run: its real interpreters instead, where there are any, and unless WSSGATE_OWN_PYTHON_ONLY is set.
+# ansible-test tries every pythonX.Y that it finds. pyenv's shims answer to names that they cannot run: its real
+# interpreters instead, where there are any, and unless WSSGATE_OWN_PYTHON_ONLY is set. Of these it gets the oldest and
+# the newest that it knows: syntax and modules only come and go with Python's versions, so what those two compile and
+# import, those between them do, too, and each more costs the imports of all files once more. WSSGATE_EVERY_PYTHON=1, as
+# `make matrix` sets it for one ansible-core, has it try all.
 path=$(printf '%s' "$PATH" | tr ':' '\n' | grep -v '/\.pyenv/' | paste -sd :)
 one_cpu=()
 # Unit tests need pytest, which only the virtual environment has.
@@ -51,9 +54,18 @@ if [ "$command" = sanity ]; then
     # pylint starts a process for each CPU that it sees, and each works out anew what another has.
     one_cpu=(taskset --cpu-list "$(taskset --cpu-list --pid $$ | sed 's/.*[ ,-]//')")
     if [ -z "${WSSGATE_OWN_PYTHON_ONLY:-}" ]; then
-        for directory in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin; do
-            if [ -d "$directory" ]; then path=$path:$directory; fi
+        known=$("$VENV/bin/python" -c 'from ansible_test._util.target.common import constants
+print(*constants.REMOTE_ONLY_PYTHON_VERSIONS, *constants.CONTROLLER_PYTHON_VERSIONS)')
+        found=()
+        for version in $known; do
+            # Older ones are none of this collection's: tests/config.yml.
+            case $version in 2.* | 3.[5-7]) continue ;; esac
+            for directory in "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin; do
+                if [ -d "$directory" ]; then found+=("$directory"); fi
+            done
         done
+        if [ -z "${WSSGATE_EVERY_PYTHON:-}" ] && [ ${#found[@]} -gt 2 ]; then found=("${found[0]}" "${found[-1]}"); fi
+        for directory in "${found[@]}"; do path=$path:$directory; done
     fi
 fi
 
