@@ -51,7 +51,7 @@ def site(folder: Path, *arguments: str, gates: dict[str, Any] | None = None, **b
         env={**os.environ, "ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_NOCOWS": "1", "ANSIBLE_FORCE_COLOR": "0"},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
         check=False,
     )
     return done.returncode, " ".join((done.stdout + done.stderr).split())

@@ -70,7 +70,7 @@ class Fleet:
             },
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=600,
             check=False,
         )
         return done.returncode, " ".join((done.stdout + done.stderr).split())

@@ -45,7 +45,7 @@ def refusal(folder: Path, **variables: Any) -> tuple[int, list[str]]:
          str(folder / "play.yml")],
         env={**os.environ, "ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_NOCOWS": "1", "ANSIBLE_FORCE_COLOR": "0",
              "ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
-        cwd=folder, capture_output=True, text=True, timeout=180, check=False,
+        cwd=folder, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert "changed=0" in done.stdout, done.stdout + done.stderr
     return done.returncode, [

@@ -62,7 +62,7 @@ class Inventory:
             ),
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=600,
             check=False,
         )
         return done.returncode, " ".join((done.stdout + done.stderr).split())

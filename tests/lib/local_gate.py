@@ -41,6 +41,9 @@ PLAYBOOK = """\
 """
 
 
+# Seconds that a run of the roles may take, ten of which it needs on a machine with nothing else to do.
+APPLY_LIMIT = 600
+
 # Below those that the kernel gives to clients: nobody's connection takes one before nginx listens on it.
 PORTS = range(20_000, 32_000)
 _given: set[int] = set()
@@ -238,7 +241,7 @@ class LocalGate(LocalNginx):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=APPLY_LIMIT,
             check=False,
         )
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
