@@ -19,9 +19,9 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Dict
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
@@ -187,7 +187,7 @@ def until_gone(connection: socket.socket) -> None:
 # The module
 
 
-class Result(dict[str, Any]):
+class Result(Dict[str, Any]):
     text: str
 
 
