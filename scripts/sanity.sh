@@ -49,7 +49,8 @@ one_cpu=()
 # Unit tests need pytest, which only the virtual environment has.
 if [ "$command" = sanity ]; then
     # pylint starts a process for each CPU that it sees, and each works out anew what another has.
-    one_cpu=(taskset --cpu-list "$(taskset --cpu-list --pid $$ | sed 's/.*[ ,-]//')")
+    cpu=${WSSGATE_CPU:-$(taskset --cpu-list --pid $$ | sed 's/.*[ ,-]//')}
+    one_cpu=(taskset --cpu-list "$cpu")
     if [ -z "${WSSGATE_OWN_PYTHON_ONLY:-}" ]; then
         for directory in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin; do
             if [ -d "$directory" ]; then path=$path:$directory; fi

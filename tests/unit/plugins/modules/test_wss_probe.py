@@ -94,12 +94,13 @@ class Echo:
         self.port = self._listener.getsockname()[1]
         self._options = {"sock": self._listener, "ssl": tls, "process_request": self._keep, **options}
         self._loop = asyncio.new_event_loop()
-        self._is_over = asyncio.Event()
+        # Of that loop: an asyncio.Event of Python 3.8 belongs to the one of the thread that makes it.
+        self._is_over: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
 
     async def _serve(self) -> None:
         async with serve(self._converse, **self._options):
-            await self._is_over.wait()
+            await self._is_over
 
     def _keep(self, _connection: ServerConnection, request: Any) -> None:
         self.requests.append(request)
@@ -118,7 +119,7 @@ class Echo:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._loop.call_soon_threadsafe(self._is_over.set)
+        self._loop.call_soon_threadsafe(self._is_over.set_result, None)
         self._thread.join()
         self._loop.close()
 
