@@ -64,7 +64,8 @@ class Job:
         except (MatrixError, OSError, subprocess.SubprocessError) as error:
             outcome, is_passed = str(error), False
         seconds = time.monotonic() - start
-        say(f"{'passed' if is_passed else 'FAILED'} {self.name} in {seconds:.0f} s: {outcome}")
+        if not CHILDREN.is_stopping:
+            say(f"{'passed' if is_passed else 'FAILED'} {self.name} in {seconds:.0f} s: {outcome}")
         return Result(self.row(), self.check, outcome, seconds, is_passed)
 
 
