@@ -187,9 +187,9 @@ def test_an_interruption_ends_what_runs_also_what_does_not_want_to_and_starts_no
 def test_what_a_program_leaves_behind_is_ended_whatever_its_group_and_its_parent(
     children: processes.Children, tmp_path: Path
 ) -> None:
-    script = f"setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 60' </dev/null >/dev/null 2>&1 &"
+    script = f"""setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 60' </dev/null >/dev/null 2>&1 &
+        until [ -s {tmp_path}/pid ]; do sleep 0.05; done"""
     assert children.run(["sh", "-c", script], 60) == 0
-    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
     assert children.end_leftovers() == [int((tmp_path / "pid").read_text())]
     other = subprocess.Popen(["sleep", "60"])
     assert children.end_leftovers() == [] and other.poll() is None
