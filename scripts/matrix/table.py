@@ -62,17 +62,20 @@ class Sheet:
 
     @classmethod
     def read(cls, content: str) -> Sheet:
-        """What has been written before; a table with other heads is of an older form, and none of it is kept."""
+        """What has been written before, also in a form of before: cells go by their columns' heads."""
         found = cls(left_out=[line[2:] for line in content.splitlines() if line.startswith("- ")])
-        rows: list[Row] = []
+        known = {heads[0]: heads for heads in TABLES}
+        now: Row = ()
         for line in content.splitlines():
-            cells = tuple(cell.strip() for cell in line.strip().strip("|").split("|"))
+            cells = tuple(cell.strip() for cell in line.strip()[1:-1].split("|"))
             if not line.startswith("|"):
-                rows = []
-            elif cells in found.rows:
-                rows = found.rows[cells]
-            elif not line.startswith("|---"):
-                rows.append(cells)
+                now = ()
+            elif not now:
+                now = cells
+            elif now[0] in known and not line.startswith("|---"):
+                row = dict(zip(now, cells, strict=False))
+                heads = known[now[0]]
+                found.rows[heads].append(tuple(row.get(head, "") for head in heads))
         return found
 
     def replace(self, other: Sheet, names: Collection[str]) -> Sheet:
@@ -94,9 +97,9 @@ class Sheet:
     def text(self) -> str:
         parts = []
         for heads, rows in self.rows.items():
-            lines = [heads, ("---",) * len(heads), *rows]
             if rows:
-                parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
+                lines = ["| " + " | ".join(cells) + " |" for cells in (heads, *rows)]
+                parts.append("\n".join([lines[0], "|---" * len(heads) + "|", *lines[1:]]))
         if self.left_out:
             parts.append("\n".join([LEFT_OUT, "", *(f"- {one}" for one in self.left_out)]))
         return "\n\n".join(parts)

@@ -139,10 +139,15 @@ def test_what_is_written_replaces_the_rows_of_its_versions_and_of_no_other(tmp_p
     assert f"kept\n- ansible-core {plan.PRE_RELEASE}: there is none\n" in path.read_text()
 
 
-def test_rows_of_a_table_that_has_other_columns_now_go_when_one_is_written(tmp_path: Path) -> None:
-    path = support(tmp_path, "| ansible-core | its Python |\n|---|---|\n| 2.16.1 | 3.10 |")
+def test_rows_of_a_table_that_had_other_columns_are_kept_by_their_heads(tmp_path: Path) -> None:
+    before = (
+        "| ansible-core | gone | its Python | sanity |\n|---|---|---|---|\n| 2.16.1 | x | 3.10 |  |\n| 2.18.1 |||old|"
+    )
+    path = support(tmp_path, before)
     table.write(path, table.Sheet.of([core("2.18.2", "sanity")], []), ["2.18"])
-    assert "2.16.1" not in path.read_text()
+    text = path.read_text()
+    assert "| 2.16.1 | 3.10 |  |  |  |  |\n| 2.18.2 | 3.12 | 2026-01-02 |  | 24 tests, 61 s |  |\n" in text
+    assert "2.18.1" not in text
     path.write_text("no markers")
     with pytest.raises(ValueError, match="has no markers"):
         table.write(path, table.Sheet(), [])
