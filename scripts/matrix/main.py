@@ -127,7 +127,9 @@ class Matrix:
 
     @staticmethod
     def _log(controller: Controller) -> str:
-        return (LOGS / f"{controller.core.name}-install.log").read_text(errors="replace")
+        path = LOGS / f"{controller.core.name}-install.log"
+        # Without its container it has not come as far as that.
+        return path.read_text(errors="replace") if path.exists() else ""
 
     # -- jobs: the long ones first
 
