@@ -25,6 +25,12 @@ mypy_plugins() {
     (cd "$CACHE/collections" && mypy --config-file "$ROOT/mypy.ini" ansible_collections/wssgate/nginx/plugins)
 }
 
+# Names of the standard library that hosts' Python may not have: ruff knows syntax alone. Tests of it run there, too.
+vermin_of_hosts() {
+    vermin --quiet --no-tips --violations --target=3.8- tests/unit/conftest.py \
+        {,tests/unit/}plugins/module{s,_utils}
+}
+
 # Where Debian has Node's modules, a Node from elsewhere does not look.
 javascript() {
     NODE_PATH=/usr/share/nodejs eslint --format unix --max-warnings 0 roles/wss_proxy/files tests/lib
@@ -37,6 +43,7 @@ code() {
     check ruff check --quiet .
     check ruff format --quiet --check .
     check mypy_plugins
+    check vermin_of_hosts
     check yamllint --strict .
     check ansible_lint
     check javascript

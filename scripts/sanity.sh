@@ -52,7 +52,8 @@ one_cpu=()
 # Unit tests need pytest, which only the virtual environment has.
 if [ "$command" = sanity ]; then
     # pylint starts a process for each CPU that it sees, and each works out anew what another has.
-    one_cpu=(taskset --cpu-list "$(taskset --cpu-list --pid $$ | sed 's/.*[ ,-]//')")
+    cpu=${WSSGATE_CPU:-$(taskset --cpu-list --pid $$ | sed 's/.*[ ,-]//')}
+    one_cpu=(taskset --cpu-list "$cpu")
     if [ -z "${WSSGATE_OWN_PYTHON_ONLY:-}" ]; then
         known=$("$VENV/bin/python" -c 'from ansible_test._util.target.common import constants
 print(*constants.REMOTE_ONLY_PYTHON_VERSIONS, *constants.CONTROLLER_PYTHON_VERSIONS)')

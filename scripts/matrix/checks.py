@@ -5,14 +5,21 @@
 
 from __future__ import annotations
 
+import os
+import queue
 import re
 from pathlib import Path
 
-from controllers import FOLDER, ROOT, TREE, Controller, MatrixError
+from controllers import FOLDER, TREE, Controller
 from hosts import Host, wait_for
 from plan import OLDEST_HOSTS
+from processes import ROOT, MatrixError
 
 SANITY = str(TREE / "scripts" / "sanity.sh")
+# pylint is held to one processor; two that are at work are not to share it.
+PROCESSORS: queue.SimpleQueue[int] = queue.SimpleQueue()
+for _one in sorted(os.sched_getaffinity(0)):
+    PROCESSORS.put(_one)
 SUMMARY = re.compile(r"(\d+) passed")
 
 
@@ -48,7 +55,12 @@ def sanity(controller: Controller) -> str:
         raise MatrixError(f"There is no tests/sanity/{ignored.name}")
     # One of them compiles and imports on each Python that this machine has.
     which = "WSSGATE_EVERY_PYTHON" if controller.core.name == OLDEST_HOSTS else "WSSGATE_OWN_PYTHON_ONLY"
-    _code, text = controller.run(f"{controller.core.name}-sanity", "bash", SANITY, "sanity", **{which: "1"})
+    processor = PROCESSORS.get()
+    try:
+        log = f"{controller.core.name}-sanity"
+        _code, text = controller.run(log, "bash", SANITY, "sanity", **{which: "1"}, WSSGATE_CPU=str(processor))
+    finally:
+        PROCESSORS.put(processor)
     return f"{len(set(re.findall(r'^Running sanity test ([a-z0-9-]+)', text, re.MULTILINE)))} tests"
 
 
@@ -69,7 +81,7 @@ class Deployment:
     def __init__(self, controller: Controller, host: Host) -> None:
         self._controller = controller
         self._host = host
-        self._log = f"{controller.core.name}-{host.name}"
+        self._log = host.name
 
     def run(self) -> str:
         try:

@@ -5,81 +5,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import signal
 import subprocess
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from plan import MODULE_PYTHONS, PRE_RELEASE, Core, Interpreter
+from processes import CHILDREN, LABEL, ROOT, MatrixError, docker, remove_container
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ["CACHE"]) / "matrix"
 # The collection as it would be committed, where a collection belongs
 COLLECTIONS = FOLDER / "tree"
 TREE = COLLECTIONS / "ansible_collections" / "wssgate" / "nginx"
 LOGS = ROOT / ".cache" / "logs" / "matrix"
-LABEL = "wssgate.nginx.matrix"
 IMAGE = "wssgate-test:matrix-debian"
 # What ansible-test runs unit tests by, and what those import
 REQUIREMENTS = ("pytest", "pytest-xdist", "pytest-forked", "pytest-mock", "mock")
 A_DAY = 24 * 3600
-
-
-class MatrixError(Exception):
-    """What went wrong, for a person."""
-
-
-class Children:
-    """Processes that run, each with its own group, so that an interruption ends them all."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self.is_stopping = False
-
-    def run(self, command: list[str], timeout: float, **arguments: Any) -> int:
-        """The exit code; raises subprocess.TimeoutExpired after `timeout` seconds."""
-        with self._lock:
-            if self.is_stopping:
-                raise MatrixError("interrupted")
-            child = subprocess.Popen(command, start_new_session=True, **arguments)
-            self._running.add(child)
-        try:
-            return child.wait(timeout)
-        finally:
-            self._kill(child)
-            with self._lock:
-                self._running.discard(child)
-
-    def stop(self) -> None:
-        with self._lock:
-            self.is_stopping = True
-            for child in self._running:
-                self._kill(child)
-
-    @staticmethod
-    def _kill(child: subprocess.Popen[bytes]) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGTERM)
-
-
-CHILDREN = Children()
-
-
-def docker(*arguments: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    try:
-        found = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False)
-    except subprocess.TimeoutExpired:
-        raise MatrixError(f"docker {arguments[0]} has not ended after {timeout:.0f} s") from None
-    if check and found.returncode:
-        raise MatrixError(f"docker {arguments[0]}: {found.stderr.strip()[-2000:]}")
-    return found
 
 
 def settings_of_pip() -> tuple[list[str], list[str]]:
@@ -165,16 +109,16 @@ class Controller:
         """Have the container, where one is needed. It shares this machine's network, and our folder."""
         if not self.interpreter.release:
             return
-        docker("rm", "--force", "--volumes", self.container, check=False)
+        remove_container(self.container)
         docker(
-            *("run", "--detach", "--init", f"--name={self.container}", f"--label={LABEL}={ROOT}", "--network=host"),
+            *("run", "--detach", "--init", f"--name={self.container}", f"--label={LABEL}", "--network=host"),
             *(f"--volume={FOLDER}:{FOLDER}", *settings_of_pip()[1]),
             *(f"{IMAGE}{self.interpreter.release}", "sleep", "infinity"),
         )
 
     def stop(self) -> None:
         if self.interpreter.release:
-            docker("rm", "--force", "--volumes", self.container, check=False)
+            remove_container(self.container)
 
     def install(self) -> None:
         """Fill the virtual environment, anew after a day: the newest fixes are part of what is proven."""
@@ -219,4 +163,7 @@ def build_images(releases: list[str]) -> None:
     for release in releases:
         base = f"--build-arg=BASE=wssgate-test:debian{release}"
         folder = str(ROOT / "scripts" / "matrix")
-        docker("build", "--quiet", base, f"--tag={IMAGE}{release}", folder, timeout=1800)
+        with log.open("a") as file:
+            command = ["docker", "build", "--quiet", base, f"--tag={IMAGE}{release}", folder]
+            if CHILDREN.run(command, 1800, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL):
+                raise MatrixError(f"The image of Debian {release} could not be built; whole log: {log}")

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controllers import FOLDER, IMAGE, LABEL, ROOT, MatrixError, docker
+from controllers import FOLDER, IMAGE
 from lib import wire
+from processes import CHILDREN, LABEL, ROOT, MatrixError, docker, remove_container
 
 NAME, ORIGIN = "wcs.example.com", "https://app.example.com"
 USER = "deploy"
@@ -56,6 +57,7 @@ def cgroup(release: str) -> str:
 def wait_for(what: str, condition: Callable[[], Any], seconds: float = 120.0) -> Any:
     end = time.monotonic() + seconds
     while not (found := condition()):
+        CHILDREN.go_on()
         if time.monotonic() > end:
             raise MatrixError(f"Waited {seconds:.0f} seconds in vain: {what}")
         time.sleep(0.3)
@@ -86,7 +88,7 @@ class Host:
     def start(self) -> None:
         self.remove()
         docker(
-            *("run", "--detach", f"--name={self.container}", f"--hostname={self.name}", f"--label={LABEL}={ROOT}"),
+            *("run", "--detach", f"--name={self.container}", f"--hostname={self.name}", f"--label={LABEL}"),
             *("--publish=127.0.0.1::22", "--publish=127.0.0.1::443"),
             *("--cap-add=SYS_ADMIN", "--cap-add=NET_ADMIN", "--security-opt=seccomp=unconfined", "--cgroupns=host"),
             *(f"--volume={cgroup(self.release)}:/sys/fs/cgroup:rw", f"--volume={ROOT}/tests/lib:/mnt/tests/lib:ro"),
@@ -107,7 +109,7 @@ class Host:
         self.nginx = text.strip().rpartition("/")[2]
 
     def remove(self) -> None:
-        docker("rm", "--force", "--volumes", self.container, check=False)
+        remove_container(self.container)
 
     def _has_booted(self) -> bool:
         # A unit that failed at boot, none of ours, leaves it degraded.

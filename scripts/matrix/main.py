@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
+import datetime
 import fcntl
 import shutil
 import signal
@@ -25,18 +27,21 @@ from dataclasses import dataclass, field
 import checks
 import plan
 import table
-from controllers import CHILDREN, FOLDER, LOGS, ROOT, TREE, Controller, MatrixError, build_images
+from controllers import FOLDER, LOGS, TREE, Controller, build_images
 from hosts import Host
-from table import Result
+from processes import CHILDREN, ROOT, MatrixError, remove_containers
+from table import Result, Sheet
 
 SUPPORT = ROOT / "docs" / "support.md"
 START = time.monotonic()
+TODAY = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
 PRINTING = threading.Lock()
 
 
 def say(text: str) -> None:
     minutes, seconds = divmod(int(time.monotonic() - START), 60)
-    with PRINTING:
+    # A terminal that is gone must not keep containers from being removed.
+    with PRINTING, contextlib.suppress(OSError):
         print(f"[{minutes:2d}:{seconds:02d}] {text}", flush=True)
 
 
@@ -44,20 +49,23 @@ def say(text: str) -> None:
 class Job:
     """One check of one row; `row` is asked when it is done, for what only it has found out."""
 
+    core: str
     name: str
     check: str
     row: Callable[[], tuple[str, ...]]
     run: Callable[[], str]
 
     def result(self) -> Result:
-        say(f"start  {self.name}")
         start = time.monotonic()
         try:
+            CHILDREN.go_on()
+            say(f"start  {self.name}")
             outcome, is_passed = self.run(), True
         except (MatrixError, OSError, subprocess.SubprocessError) as error:
             outcome, is_passed = str(error), False
         seconds = time.monotonic() - start
-        say(f"{'passed' if is_passed else 'FAILED'} {self.name} in {seconds:.0f} s: {outcome}")
+        if not CHILDREN.is_stopping:
+            say(f"{'passed' if is_passed else 'FAILED'} {self.name} in {seconds:.0f} s: {outcome}")
         return Result(self.row(), self.check, outcome, seconds, is_passed)
 
 
@@ -68,16 +76,24 @@ class Matrix:
     machine: dict[str, plan.Interpreter]
     jobs_at_once: int
     left_out: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    # What failed, by the version's name
+    failed: dict[str, list[str]] = field(default_factory=dict)
+    cores: list[plan.Core] = field(default_factory=list)
     controllers: list[Controller] = field(default_factory=list)
 
+    def fail(self, core: str, what: str) -> None:
+        self.failed.setdefault(core, []).append(what)
+
+    @property
+    def passed(self) -> list[str]:
+        """Versions whose rows may be written."""
+        return [core.name for core in self.cores if core.name not in self.failed]
+
     def choose(self, names: list[str]) -> None:
-        for core in plan.CORES:
-            if names and core.name not in names:
-                continue
+        self.cores = [core for core in plan.CORES if not names or core.name in names]
+        for core in self.cores:
             if (interpreter := plan.choose(core, self.machine)) is None:
-                self.left_out.append(f"ansible-core {core.name}: wants Python {' or '.join(core.pythons)}")
-                self.failed.append(core.name)
+                self.fail(core.name, f"ansible-core {core.name}: wants Python {' or '.join(core.pythons)}")
                 continue
             self.controllers.append(Controller(core, interpreter))
 
@@ -104,14 +120,16 @@ class Matrix:
         except MatrixError as error:
             # A pre-release is not always there.
             if controller.core.name == plan.PRE_RELEASE and "No matching distribution" in self._log(controller):
-                self.left_out.append(f"a pre-release of ansible-core: there is none newer than {plan.MAIN}")
+                self.left_out.append(f"ansible-core {plan.PRE_RELEASE}: there is none newer than {plan.MAIN}")
             else:
                 say(f"FAILED ansible-core {controller.core.name}: {error}")
-                self.failed.append(f"ansible-core {controller.core.name}")
+                self.fail(controller.core.name, f"ansible-core {controller.core.name}: its environment")
 
     @staticmethod
     def _log(controller: Controller) -> str:
-        return (LOGS / f"{controller.core.name}-install.log").read_text(errors="replace")
+        path = LOGS / f"{controller.core.name}-install.log"
+        # Without its container it has not come as far as that.
+        return path.read_text(errors="replace") if path.exists() else ""
 
     # -- jobs: the long ones first
 
@@ -119,9 +137,9 @@ class Matrix:
         found = []
         for check, run in (("sanity", checks.sanity), ("unit tests", checks.units), ("syntax", checks.syntax)):
             for one in self.controllers:
-                row = (one.version, f"{one.interpreter.version} ({one.interpreter.place})")
+                row = (one.version, f"{one.interpreter.version} ({one.interpreter.place})", TODAY)
                 name = f"ansible-core {one.version}: {check}"
-                found.append(Job(name, check, lambda row=row: row, lambda one=one, run=run: run(one)))
+                found.append(Job(one.core.name, name, check, lambda row=row: row, lambda one=one, run=run: run(one)))
         return found
 
     def jobs_of_hosts(self) -> list[Job]:
@@ -129,14 +147,16 @@ class Matrix:
         for one in self.controllers:
             for release in one.core.hosts:
                 if reason := plan.excess_of_the_host(release, one.pythons):
-                    self.left_out.append(f"ansible-core {one.version} with a host of Debian {release}: {reason}")
+                    self.left_out.append(f"ansible-core {one.version}, a host of Debian {release}: {reason}")
                     continue
                 found.append(self._job_of_host(one, Host(f"{one.core.name}-debian{release}", release)))
             if one.core.is_docker and not one.interpreter.release:
                 release = one.core.hosts[0]
                 found.append(self._job_of_host(one, Host(f"{one.core.name}-docker", release, is_docker=True)))
             elif one.core.is_docker:
-                self.left_out.append(f"ansible-core {one.version} by the Docker connection: it runs in a container")
+                self.left_out.append(
+                    f"ansible-core {one.version}, the Docker connection: it runs in a container itself"
+                )
         return found
 
     @staticmethod
@@ -147,7 +167,7 @@ class Matrix:
             return (f"Debian {host.release}", host.nginx, python, one.version, host.way)
 
         name = f"ansible-core {one.version}: Debian {host.release} by {host.way}"
-        return Job(name, "site to drain", row, checks.Deployment(one, host).run)
+        return Job(one.core.name, name, "site to drain", row, checks.Deployment(one, host).run)
 
     def jobs_of_modules(self) -> list[Job]:
         """Pythons that only hosts have. The others have run these tests as a controller's."""
@@ -155,33 +175,35 @@ class Matrix:
         if one is None:
             return []
         found = []
-        controllers = {version for core in plan.CORES for version in core.pythons}
-        for version in plan.MODULE_PYTHONS:
-            if version in controllers:
+        for version in plan.pythons_of_hosts_alone(self.machine):
+            if reason := self._why_no_modules(one, version):
+                self.left_out.append(f"ansible-core {one.version}, unit tests of modules on Python {version}: {reason}")
                 continue
-            if one.interpreter.release or version not in self.machine:
-                self.left_out.append(f"unit tests of modules on Python {version}: this machine has none")
-                continue
-            program = self.machine[version].program
+            name, program = f"Python {version}: unit tests of modules", self.machine[version].program
             found.append(
                 Job(
-                    f"Python {version}: unit tests of modules",
-                    "unit tests of modules",
+                    *(one.core.name, name, "unit tests of modules"),
                     lambda version=version: (version, one.version),
                     lambda version=version, program=program: checks.units_of_modules(one, version, program),
                 )
             )
         return found
 
-    def run(self) -> str:
-        # What everybody sees first comes first.
-        groups = [self.jobs_of_hosts(), self.jobs_of_cores(), self.jobs_of_modules()]
-        jobs = [job for group in groups for job in group]
+    def _why_no_modules(self, one: Controller, version: str) -> str:
+        if version not in one.pythons:
+            return f"it knows Python {one.pythons[0]} to {one.pythons[-1]}"
+        if one.interpreter.release:
+            return "it runs in a container, which has another one"
+        return "" if version in self.machine else "this machine has none"
+
+    def run(self) -> Sheet:
+        # The long ones first
+        jobs = [*self.jobs_of_hosts(), *self.jobs_of_cores(), *self.jobs_of_modules()]
         results = self.together(Job.result, jobs)
-        self.failed += [job.name for job, result in zip(jobs, results, strict=True) if not result.is_passed]
-        ends = [sum(len(group) for group in groups[:count]) for count in range(4)]
-        hosts, cores, modules = (results[low:high] for low, high in zip(ends, ends[1:], strict=False))
-        return table.text(cores, hosts, modules, self.left_out)
+        for job, result in zip(jobs, results, strict=True):
+            if not result.is_passed:
+                self.fail(job.core, job.name)
+        return Sheet.of(results, self.left_out)
 
     def remove(self) -> None:
         for one in self.controllers:
@@ -193,22 +215,65 @@ def arguments() -> argparse.Namespace:
     names = [core.name for core in plan.CORES]
     parser.add_argument("--only", nargs="+", choices=names, metavar="CORE", default=[], help=", ".join(names))
     parser.add_argument("--containers", action="store_true", help="use no interpreter of this machine")
-    parser.add_argument("--jobs", type=int, default=2, help="how many at once (2)")
-    parser.add_argument("--write", action="store_true", help="write the table into docs/support.md, if all passed")
+    parser.add_argument("--jobs", type=int, default=3, help="how many at once (3)")
+    parser.add_argument("--write", action="store_true", help="write what passed into docs/support.md")
     return parser.parse_args()
+
+
+def clear_logs(names: list[str]) -> None:
+    """Those of the versions that are to run."""
+    if not names:
+        shutil.rmtree(LOGS, ignore_errors=True)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        for path in LOGS.glob(f"{name}-*.log"):
+            path.unlink()
+
+
+def stop(*_arguments: object) -> None:
+    # Not in the handler itself: what it interrupts may hold the lock that it needs.
+    threading.Thread(target=CHILDREN.stop).start()
+
+
+def run(given: argparse.Namespace) -> int:
+    """The exit code. Whatever happens, no container and no program is left."""
+    matrix = Matrix({} if given.containers else plan.on_this_machine(), given.jobs)
+    try:
+        remove_containers()
+        if CHILDREN.run([str(ROOT / "scripts" / "copy.sh"), str(TREE)], 120):
+            raise MatrixError(f"The collection could not be copied to {TREE}")
+        matrix.choose(given.only)
+        matrix.prepare()
+        sheet = matrix.run()
+    except MatrixError as error:
+        say(str(error))
+        return 130 if CHILDREN.is_stopping else 1
+    finally:
+        matrix.remove()
+        remove_containers()
+        CHILDREN.end_leftovers()
+    return report(matrix, sheet, given.write)
+
+
+def report(matrix: Matrix, sheet: Sheet, is_writing: bool) -> int:
+    if CHILDREN.is_stopping:
+        say("Interrupted; nothing was written")
+        return 130
+    print(f"\n{sheet.text}\n", flush=True)
+    if is_writing and matrix.passed:
+        table.write(SUPPORT, sheet, matrix.passed)
+        say(f"Written into {SUPPORT.relative_to(ROOT)}: {', '.join(matrix.passed)}")
+    if matrix.failed:
+        failed = ", ".join(one for found in matrix.failed.values() for one in found)
+        say(f"Failed: {failed}; logs in {LOGS.relative_to(ROOT)}")
+        return 1
+    say("Everything passed")
+    return 0
 
 
 def main() -> int:
     given = arguments()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    if LOGS.exists():
-        shutil.rmtree(LOGS)
-    LOGS.mkdir(parents=True)
-
-    def stop(*_arguments: object) -> None:
-        # Not in the handler itself: what it interrupts may hold the lock that it needs.
-        threading.Thread(target=CHILDREN.stop).start()
-
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     with (FOLDER / "lock").open("w") as lock:
@@ -217,25 +282,8 @@ def main() -> int:
         except BlockingIOError:
             print("== Another `make matrix` of this checkout is at work", file=sys.stderr)
             return 1
-        subprocess.run([str(ROOT / "scripts" / "copy.sh"), str(TREE)], check=True)
-        matrix = Matrix({} if given.containers else plan.on_this_machine(), given.jobs)
-        matrix.choose(given.only)
-        try:
-            matrix.prepare()
-            text = matrix.run()
-        except MatrixError as error:
-            print(f"== {error}", file=sys.stderr)
-            return 1
-        finally:
-            matrix.remove()
-    print(f"\n{text}\n", flush=True)
-    if matrix.failed:
-        say(f"Failed: {', '.join(matrix.failed)}; logs in {LOGS.relative_to(ROOT)}")
-        return 1
-    if given.write and not given.only:
-        table.write(SUPPORT, text)
-    say("Everything passed")
-    return 0
+        clear_logs(given.only)
+        return run(given)
 
 
 if __name__ == "__main__":

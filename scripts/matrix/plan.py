@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -42,6 +43,16 @@ CORES = (
     Core(MAIN, f"ansible-core~={MAIN}.0", ("3.14", "3.13", "3.12"), ("11", "12", "13", "14")),
     Core(PRE_RELEASE, f"ansible-core>{MAIN}.999", ("3.13", "3.14"), ("13",)),
 )
+
+
+def core_of(version: str) -> str:
+    """Whose row it is, by a version such as 2.21.3 or a name; empty where no row is of it."""
+    names = [core.name for core in CORES]
+    minor = ".".join(version.split(".")[:2])
+    if minor in names:
+        return minor
+    is_newer = tuple(int(part) for part in re.findall(r"\d+", minor)) > tuple(int(part) for part in MAIN.split("."))
+    return PRE_RELEASE if is_newer else ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,12 @@ def choose(core: Core, machine: Mapping[str, Interpreter]) -> Interpreter | None
     """The first of the wanted ones that this machine has, or a container."""
     containers = {version: Interpreter(version, release=release) for release, version in DEBIAN_PYTHONS.items()}
     return next((found for one in core.pythons if (found := machine.get(one) or containers.get(one))), None)
+
+
+def pythons_of_hosts_alone(machine: Mapping[str, Interpreter]) -> list[str]:
+    """Those that no controller runs on, whose unit tests would be those of modules, too."""
+    chosen = {found.version for core in CORES if (found := choose(core, machine))}
+    return [version for version in MODULE_PYTHONS if version not in chosen]
 
 
 def excess_of_the_host(release: str, target_pythons: tuple[str, ...]) -> str:

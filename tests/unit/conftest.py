@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What unit tests share: session logs that are append-only only where a test asks for that."""
+"""What unit tests share: names without random keys, session logs that are append-only only where a test asks for it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Keys and certificates are made anew in each process: in a test's name, no two of pytest-xdist's would agree."""
+    return argname if isinstance(val, str) and "-----BEGIN " in val else None
 
 
 @pytest.fixture

@@ -5,8 +5,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +20,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "matrix"))
 import plan  # noqa: E402 (they are programs beside each other, no package)
+import processes  # noqa: E402
 import table  # noqa: E402
 
 SUPPORT = (ROOT / "docs" / "support.md").read_text(encoding="utf-8")
@@ -89,21 +95,118 @@ def test_a_host_whose_python_a_version_does_not_know_is_left_out_with_the_reason
     )
 
 
-def test_the_table_has_a_row_a_pair_a_column_a_check_and_names_what_failed(tmp_path: Path) -> None:
-    first = [table.Result(("2.16.1", "3.10"), "sanity", "24 tests", 61.4)]
-    first += [table.Result(("2.16.1", "3.10"), "syntax", "no", 2, is_passed=False)]
-    first += [table.Result(("2.18.2", "3.11"), "sanity", "25 tests", 60)]
-    text = table.text(first, [], [], ["this with that: because"])
-    assert "| 2.16.1 | 3.10 |  | 24 tests, 61 s | FAILED, 2 s |\n| 2.18.2 | 3.11 |  | 25 tests, 60 s |  |" in text
-    assert text.endswith("Left out:\n\n- this with that: because")
-    path = tmp_path / "support.md"
-    path.write_text(f"above\n{table.BEGIN}\nold\n{table.END}\nbelow\n")
-    table.write(path, text)
-    table.write(path, text)
-    assert path.read_text() == f"above\n{table.BEGIN}\n{table.NOTE}\n\n{text}\n\n{table.END}\nbelow\n"
+def core(version: str, check: str, outcome: str = "24 tests", is_passed: bool = True) -> table.Result:
+    return table.Result((version, "3.12", "2026-01-02"), check, outcome, 61.4, is_passed)
+
+
+def host(version: str, release: str) -> table.Result:
+    return table.Result((f"Debian {release}", "1.2", "3.1", version, "SSH"), "site to drain", "SSH", 90)
+
+
+def support(folder: Path, content: str = "old") -> Path:
+    path = folder / "support.md"
+    path.write_text(f"above\n{table.BEGIN}\n{content}\n{table.END}\nbelow\n")
+    return path
+
+
+def test_the_table_has_a_row_a_pair_a_column_a_check_and_names_what_failed() -> None:
+    results = [core("2.16.1", "sanity"), core("2.16.1", "syntax", "no", is_passed=False), core("2.18.2", "sanity")]
+    text = table.Sheet.of(results, ["ansible-core 2.16.1, this: because"]).text
+    assert "| 2.16.1 | 3.12 | 2026-01-02 |  | 24 tests, 61 s | FAILED, 61 s |\n" in text
+    assert "| 2.18.2 | 3.12 | 2026-01-02 |  | 24 tests, 61 s |  |" in text
+    assert text.endswith("Left out:\n\n- ansible-core 2.16.1, this: because")
+
+
+def test_what_is_written_replaces_the_rows_of_its_versions_and_of_no_other(tmp_path: Path) -> None:
+    path = support(tmp_path)
+    older = [core("2.18.1", "sanity", "old"), core("2.16.1", "sanity", "kept"), host("2.18.1", "12")]
+    older += [host("2.18.1", "13"), host("2.16.1", "11"), core("2.9.1", "sanity", "of no plan")]
+    newer_core = plan.MAIN.replace("2.", "2.9")
+    older.append(core(f"{newer_core}.0rc1", "sanity", "a pre-release"))
+    left_out = ["ansible-core 2.16.1, this: kept", "ansible-core 2.18.1, that: old"]
+    table.write(path, table.Sheet.of(older, left_out), [one.name for one in plan.CORES])
+    table.write(path, table.Sheet.of([core("2.18.2", "sanity", "new"), host("2.18.2", "12")], []), ["2.18"])
+    text = path.read_text()
+    assert text.startswith(f"above\n{table.BEGIN}\n{table.NOTE}\n\n| ansible-core |")
+    assert text.endswith(f"- ansible-core 2.16.1, this: kept\n\n{table.END}\nbelow\n")
+    assert re.findall(r"\| (\S+) \| 3\.12 .*\| (.*), 61 s", text) == [
+        ("2.16.1", "kept"), ("2.18.2", "new"), (f"{newer_core}.0rc1", "a pre-release")
+    ]  # fmt: skip
+    assert re.findall(r"\| Debian (\d+) .*\| (2\.1\S+) ", text) == [("11", "2.16.1"), ("12", "2.18.2")]
+    # A pre-release that is there no more takes its row with it.
+    table.write(path, table.Sheet.of([], [f"ansible-core {plan.PRE_RELEASE}: there is none"]), [plan.PRE_RELEASE])
+    assert "a pre-release" not in path.read_text()
+    assert f"kept\n- ansible-core {plan.PRE_RELEASE}: there is none\n" in path.read_text()
+
+
+def test_rows_of_a_table_that_had_other_columns_are_kept_by_their_heads(tmp_path: Path) -> None:
+    before = (
+        "| ansible-core | gone | its Python | sanity |\n|---|---|---|---|\n| 2.16.1 | x | 3.10 |  |\n| 2.18.1 |||old|"
+    )
+    path = support(tmp_path, before)
+    table.write(path, table.Sheet.of([core("2.18.2", "sanity")], []), ["2.18"])
+    text = path.read_text()
+    assert "| 2.16.1 | 3.10 |  |  |  |  |\n| 2.18.2 | 3.12 | 2026-01-02 |  | 24 tests, 61 s |  |\n" in text
+    assert "2.18.1" not in text
     path.write_text("no markers")
     with pytest.raises(ValueError, match="has no markers"):
-        table.write(path, text)
+        table.write(path, table.Sheet(), [])
+
+
+def test_a_row_belongs_to_a_version_of_the_plan_or_to_the_pre_release() -> None:
+    assert plan.core_of("2.18.19") == "2.18"
+    assert plan.core_of("3.0.0b1") == plan.core_of(plan.PRE_RELEASE) == plan.PRE_RELEASE
+    assert plan.core_of("2.9.27") == ""
+
+
+def test_unit_tests_run_on_each_python_of_hosts_and_modules_on_those_that_no_controller_has() -> None:
+    machine = {version: plan.Interpreter(version, program=version) for version in ("3.8", "3.9", "3.10", "3.12")}
+    assert plan.pythons_of_hosts_alone(machine) == ["3.8", "3.9"]
+    assert plan.pythons_of_hosts_alone({}) == ["3.8", "3.9", "3.10", "3.12"]
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> Iterator[processes.Children]:
+    monkeypatch.setattr(processes, "SECONDS_TO_END", 0.5)
+    found = processes.Children(f"test-{os.getpid()}")
+    yield found
+    found.end_leftovers()
+
+
+def test_an_interruption_ends_what_runs_also_what_does_not_want_to_and_starts_no_more(
+    children: processes.Children, tmp_path: Path
+) -> None:
+    script = f"trap '' TERM; touch {tmp_path}/ready; while :; do sleep 0.1; done"
+    runner = threading.Thread(target=children.run, args=(["sh", "-c", script], 60))
+    runner.start()
+    wait_until((tmp_path / "ready").exists)
+    children.stop()
+    runner.join(10)
+    assert not runner.is_alive()
+    assert children.end_leftovers() == []
+    with pytest.raises(processes.MatrixError, match="interrupted"):
+        children.run(["touch", str(tmp_path / "later")], 60)
+    assert not (tmp_path / "later").exists()
+
+
+def test_what_a_program_leaves_behind_is_ended_whatever_its_group_and_its_parent(
+    children: processes.Children, tmp_path: Path
+) -> None:
+    script = f"""setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 60' </dev/null >/dev/null 2>&1 &
+        until [ -s {tmp_path}/pid ]; do sleep 0.05; done"""
+    assert children.run(["sh", "-c", script], 60) == 0
+    assert children.end_leftovers() == [int((tmp_path / "pid").read_text())]
+    other = subprocess.Popen(["sleep", "60"])
+    assert children.end_leftovers() == [] and other.poll() is None
+    other.kill()
+    other.wait()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_every_version_has_its_own_list_of_what_sanity_tests_let_pass() -> None:

@@ -375,7 +375,7 @@ def test_what_a_record_changes_is_found() -> None:
             found = {token for one in touched for token in one.tokens} | set(state.tokens_of(touched))
             # Of a token that the hub never had, the fingerprint alone is known.
             named = tuple(one.fingerprint for one in touched if one.fingerprint)
-            for token, was in zip(tokens, before, strict=True):
+            for token, was in zip(tokens, before):
                 if (state.issue_of(token), state.is_barred(token)) != was:
                     assert token in found or merge.full_fingerprint(token).startswith(named), f"{number}: {world}"
 

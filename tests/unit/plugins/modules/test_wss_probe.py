@@ -19,9 +19,9 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Dict
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
@@ -94,12 +94,13 @@ class Echo:
         self.port = self._listener.getsockname()[1]
         self._options = {"sock": self._listener, "ssl": tls, "process_request": self._keep, **options}
         self._loop = asyncio.new_event_loop()
-        self._is_over = asyncio.Event()
+        # Of that loop: an asyncio.Event of Python 3.8 belongs to the one of the thread that makes it.
+        self._is_over: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
 
     async def _serve(self) -> None:
         async with serve(self._converse, **self._options):
-            await self._is_over.wait()
+            await self._is_over
 
     def _keep(self, _connection: ServerConnection, request: Any) -> None:
         self.requests.append(request)
@@ -118,7 +119,7 @@ class Echo:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._loop.call_soon_threadsafe(self._is_over.set)
+        self._loop.call_soon_threadsafe(self._is_over.set_result, None)
         self._thread.join()
         self._loop.close()
 
@@ -187,7 +188,7 @@ def until_gone(connection: socket.socket) -> None:
 # The module
 
 
-class Result(dict[str, Any]):
+class Result(Dict[str, Any]):
     text: str
 
 

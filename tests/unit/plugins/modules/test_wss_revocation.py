@@ -12,7 +12,7 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict
 
 import pytest
 import yaml
@@ -26,7 +26,7 @@ TOKEN_ID = "ab" * 32
 NOW = int(time.time())
 # Not over before the last test has begun
 SOON = NOW + 86400
-Answer = dict[str, Any]
+Answer = Dict[str, Any]
 
 
 class Host:

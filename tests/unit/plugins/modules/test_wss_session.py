@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict
 
 import pytest
 import yaml
@@ -27,7 +27,7 @@ from ansible_collections.wssgate.nginx.plugins.modules import wss_session, wss_s
 from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
 
 ONE, TWO = "first-token-of-16-ch", "second-token-of-16-ch"
-Answer = dict[str, Any]
+Answer = Dict[str, Any]
 
 
 class Gate:

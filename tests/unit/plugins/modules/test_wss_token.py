@@ -10,7 +10,7 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
     return store
 
 
-class Answer(dict[str, Any]):
+class Answer(Dict[str, Any]):
     text: str
 
 

@@ -200,11 +200,11 @@ class Machine:
             if words[2] == SERVICE:
                 if self.under_way:  # nobody knows yet how it ends
                     self.under_way -= 1
-                    found |= {"ActiveState": "activating", "Result": "success", "ExecMainStatus": "0"}
+                    found.update(ActiveState="activating", Result="success", ExecMainStatus="0")
                 else:
                     found["ActiveState"] = "inactive"
             if words[2] == AGENT:
-                found |= self.agent
+                found.update(self.agent)
             wanted = words[3].partition("=")[2].split(",")
             return host_run.Finished(0, "".join(f"{name}={found[name]}\n" for name in wanted))
         if verb in ("is-enabled", "is-active"):
@@ -427,7 +427,7 @@ def test_the_agent_runs_before_the_timer_whose_place_it_takes_is_stopped(machine
 
 def test_the_timer_stays_when_the_agent_does_not_start(machine: Machine, run: Any) -> None:
     run(scheduler="systemd")
-    machine.agent |= {"ActiveState": "failed", "Result": "exit-code", "ExecMainStatus": "1"}
+    machine.agent.update(ActiveState="failed", Result="exit-code", ExecMainStatus="1")
     machine.journal = ["another agent is at work"]
     answer = run(scheduler="agent")
     assert answer["failed"] and "another agent is at work" in answer["msg"]
