@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..module_utils._balancer.rotation import BY_ORDER
 from . import _check_levels as levels
 from ._check_levels import CRITICAL, WARNING, Finding
 
@@ -40,6 +41,10 @@ def _problems(result: t.Mapping[str, t.Any]) -> t.List[Finding]:
             if gate["state"] == "down":
                 words = f"service {name}: gate {gate['name']} is down ({gate['check'] or gate['status']})"
                 # The others have its sessions; where there are none, the next finding is the critical one.
+                found.append(Finding(WARNING, "service", name, words))
+            elif gate["status"].startswith(BY_ORDER):
+                words = f"service {name}: gate {gate['name']} gets no new sessions, by an order that no check lifts"
+                words += f" ({gate['status']}): playbook undrain for {gate['name']} takes it back"
                 found.append(Finding(WARNING, "service", name, words))
         if not any(gate["state"] == "up" for gate in service["gates"]):
             found.append(Finding(CRITICAL, "service", name, f"service {name}: no gate takes new sessions"))

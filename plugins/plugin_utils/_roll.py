@@ -99,17 +99,36 @@ def worse_answers(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[s
     return found
 
 
-def problem(batch: Sequence[str], connections: Mapping[str, int], capacities: Mapping[str, int]) -> str:
+def takes_sessions(look: Mapping[str, Any]) -> bool:
+    """Whether clients are answered well by one location at least, by a result of wss_gate_info; true without any."""
+    answers = [location["without_token"] for target in look.get("targets", []) for location in target["locations"]]
+    return not answers or not all(map(is_bad, answers))
+
+
+def problem(
+    batch: Sequence[str],
+    connections: Mapping[str, int],
+    capacities: Mapping[str, int],
+    looks: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
     """Why the other hosts cannot take over the sessions of a batch; empty where they can, or where nobody knows.
 
     connections: how many clients each host has. capacities: how many sessions each of them was asked to carry, 0 where
-    it was not asked.
+    it was not asked. looks: the last result of wss_gate_info of each host. One that is drained or fails has no room.
     """
+    taking = {host for host in connections if takes_sessions((looks or {}).get(host, {}))}
     others = [host for host in connections if host not in batch]
+    ready = [host for host in others if host in taking]
+    if others and not ready and taking.intersection(batch):
+        return (
+            f"none of the other gates takes new sessions ({', '.join(others)} are drained or do not answer), so that "
+            f"clients would have nowhere to go without {', '.join(batch)}: take them back (playbook undrain) or repair "
+            "them first (playbook check tells what is wrong), or set roll_capacity_required: false"
+        )
     wanted = sum(connections[host] for host in batch if host in connections)
-    if not wanted or any(not capacities.get(host) for host in others):
+    if not wanted or any(not capacities.get(host) for host in ready):
         return ""
-    room = sum(max(0, capacities[host] - connections[host]) for host in others)
+    room = sum(max(0, capacities[host] - connections[host]) for host in ready)
     if wanted <= room:
         return ""
     return (

@@ -209,8 +209,8 @@ def moved(address: str) -> str:
     return str(network()[int(ipaddress.IPv4Address(address)) & 0xFF])
 
 
-def overlay(idle_timeout: int | None = None) -> dict[str, Any]:
-    """What only holds for the containers, as a second inventory."""
+def overlay(**location: object) -> dict[str, Any]:
+    """What only holds for the containers, as a second inventory; with these options of the gates' location, if any."""
     found: dict[str, Any] = {
         "all": {
             "vars": {
@@ -234,16 +234,16 @@ def overlay(idle_timeout: int | None = None) -> dict[str, Any]:
         "balancer_max_connections": 2000,
         "balancer_addresses": [{"address": vip()}],
     }
-    if idle_timeout is not None:
+    if location:
         servers = example()["wss_proxies"]["vars"]["wss_proxy_servers"]
-        servers[0]["locations"][0]["idle_timeout"] = idle_timeout
+        servers[0]["locations"][0].update(location)
         found["wss_proxies"]["vars"]["wss_proxy_servers"] = servers
     return found
 
 
-def write_overlay(idle_timeout: int | None = None) -> None:
+def write_overlay(**location: object) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    OVERLAY.write_text(yaml.safe_dump(overlay(idle_timeout), sort_keys=False))
+    OVERLAY.write_text(yaml.safe_dump(overlay(**location), sort_keys=False))
 
 
 def vip() -> str:

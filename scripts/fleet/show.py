@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
+import subprocess
 import threading
 import time
 
@@ -16,6 +19,12 @@ from machine import FleetError, docker, say, wait_for
 
 STAYS, GOES = "client-stays", "client-goes"
 CLIENTS = 6
+# As a run gives it that is about to drain gate1
+ORDER = """
+import socket
+s = socket.socket(socket.AF_UNIX); s.connect("/run/haproxy/wssgate.sock")
+s.sendall(b"set server wss/gate1 state drain\\n"); s.recv(1024)
+"""
 
 
 class Client(threading.Thread):
@@ -291,6 +300,66 @@ def show_parted(first: str, other: str, stays: str) -> None:
         for here, there in ways:
             docker("exec", machine.container(here), "ip", "neigh", "del", there, "dev", "eth0")
     wait_for("one of them has the address again", lambda: len(machine.holders()) == 1)
+
+
+def trees() -> dict[str, str]:
+    """Names and content of all that nginx has, by gate."""
+    words = "cd /etc/nginx && find . | sort && find . -type f -print0 | sort -z | xargs -0 sha256sum"
+    gates = [host for host in machine.IMAGES if host.startswith("gate")]
+    return {gate: docker("exec", machine.container(gate), "sh", "-c", words).stdout for gate in gates}
+
+
+def change_is_taken_back() -> None:
+    say("A change that makes the first gate worse: it gets back what it had, and the others are left alone")
+    before, has = trees(), machine.OVERLAY.read_text()
+    machine.write_overlay(upstream="http://127.0.0.1:9", auth="none")
+    try:
+        expect(not machine.play("worse", "wssgate.nginx.site", check=False), "site reports success")
+    finally:
+        machine.OVERLAY.write_text(has)
+    log = " ".join((machine.LOGS / "fleet-worse.log").read_text().split())
+    told = "/wss answered 403 before and 502 now. What was there before was put back and is live"
+    expect(told in log, f"site does not tell what is worse: {machine.LOGS}/fleet-worse.log")
+    expect(trees() == before, "A gate has not what it had before")
+    expect(all_are_up(), "A balancer has taken a gate out")
+
+
+def roll_is_interrupted() -> None:
+    say("Ctrl-C in roll, while gate1 is out of service: it stays drained, and undrain takes it back")
+    tasks, log = machine.FOLDER / "wait.yml", machine.LOGS / "fleet-interrupted.log"
+    tasks.write_text("- ansible.builtin.command: sleep 600\n")
+    command = [str(machine.ROOT / "scripts/fleet.sh"), "wssgate.nginx.roll", "-e", f"roll_tasks={tasks}"]
+    command += ["-e", "drain_deadline=0", "-e", "drain_required=false"]
+    with log.open("w") as file:
+        run_ = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        wait_for("gate1 is out of service", lambda: "Do what the file says" in log.read_text(), 300)
+    finally:
+        # As a terminal does: to all that it has started.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run_.pid, signal.SIGINT)
+        run_.wait(60)
+    drained = docker("exec", machine.container("gate1"), "test", "-e", "/etc/nginx/wssgate.drain", check=False)
+    expect(drained.returncode == 0, "gate1 takes sessions again without anybody's word")
+    expect([is_up(gate) for gate in ("gate1", "gate2", "gate3")] == [False, True, True], "Others are out, too")
+    machine.play("undrain", "wssgate.nginx.undrain", "--limit", "gate1")
+    wait_for("the balancers send sessions to gate1 again", all_are_up)
+
+
+def order_is_left_behind() -> None:
+    say("An order of a run that was killed keeps gate1 out at HAProxy: check names it, and roll takes it back")
+    for host in machine.ports():
+        docker("exec", machine.container(host), "python3", "-c", ORDER)
+    expect(not machine.play("check-order", "wssgate.nginx.check", check=False), "check finds nothing wrong")
+    log = " ".join((machine.LOGS / "fleet-check-order.log").read_text().split())
+    expect("gate gate1 gets no new sessions, by an order that no check lifts" in log, "check does not name the order")
+    tasks = machine.FOLDER / "nothing.yml"
+    tasks.write_text("- ansible.builtin.command: 'true'\n")
+    options = (f"roll_tasks={tasks}", "drain_deadline=0", "drain_required=false")
+    machine.play("roll-order", "wssgate.nginx.roll", *(word for one in options for word in ("-e", one)))
+    expect(all_are_up(), "gate1 is still out")
 
 
 def next_steps() -> str:

@@ -511,6 +511,20 @@ def test_what_is_wrong_with_balancers_is_told(results: Options, words: t.List[st
     assert [problem["problem"] for problem in _balancer_report.report(results)["problems"]] == words
 
 
+def test_a_gate_that_an_order_keeps_out_is_named_and_one_that_is_drained_is_not() -> None:
+    """The order of a run that was killed; no check of the gate lifts it, and nobody would miss the gate."""
+    found = state(True, gate_state="draining")
+    ((gate,),) = (service["gates"] for service in found["haproxy"]["services"])
+    gate["status"] = "DRAIN"
+    told = [problem["problem"] for problem in _balancer_report.report({"a": found})["problems"]]
+    assert told[0] == (
+        "service wcs: gate gate1 gets no new sessions, by an order that no check lifts (DRAIN): playbook undrain for "
+        "gate1 takes it back"
+    )
+    gate["status"] = "NOLB 1/2"
+    assert len(_balancer_report.report({"a": found})["problems"]) == len(told) - 1
+
+
 def test_a_gate_that_is_down_is_a_warning_while_others_take_its_sessions() -> None:
     def levels(found: Options) -> t.List[str]:
         return [problem["level"] for problem in _balancer_report.report({"a": found})["problems"]]

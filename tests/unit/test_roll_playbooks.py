@@ -87,7 +87,8 @@ def site(folder: Path, when: str, **variables: object) -> tuple[int, dict[str, l
     step = STEP.replace("STEP", "{{ " + kind + " }}").replace("SPOILT", f"{kind} == '{when}'")
     (folder / "transaction.yml").write_text(
         step + "- name: Note\n  ansible.builtin.set_fact:\n    __nginx_config:\n"
-        '      {deferred: "{{ __nginx_is_deferred }}", started: false, restarted: false, kept_former: true,\n'
+        '      {deferred: "{{ __nginx_is_deferred }}", started: false, restarted: false,\n'
+        '       kept_former: "{{ not __nginx_is_deferred }}",\n'
         '       answering: "{{ inventory_hostname not in silent | default([]) }}"}\n'
     )
     settings = {"__nginx_allow_restart": False, "nginx_service": "", "__nginx_drop_in_path": "", "nginx_pid_path": ""}
@@ -168,6 +169,13 @@ def test_a_gate_that_a_balancer_finds_worse_gets_back_what_it_had(tmp_path: Path
     after = seen(one=check, two="L7OK/403", three="L7OK/403")
     status, found = site(tmp_path, "", **{**FRONT, "seen_after": after})
     assert (status != 0, found["live"], found["former"], "settled" in found) == (True, ["one"], ["one"], False)
+
+
+@pytest.mark.parametrize("kind", ["failing", "lost"])
+def test_those_of_the_same_turn_are_judged_though_one_of_them_fails(tmp_path: Path, kind: str) -> None:
+    """Else they would run a change that nobody had looked at, with what they had before beside it."""
+    status, found = site(tmp_path, "live", **{**FRONT, "nginx_serial": "100%", kind: ["two"]})
+    assert status != 0 and found["live"] == found["settled"] == ["one", "three"] and "former" not in found
 
 
 def test_a_gate_that_balancers_give_no_sessions_is_no_canary(tmp_path: Path) -> None:

@@ -96,3 +96,31 @@ def test_the_other_gates_have_to_have_room(
     assert bool(told) is is_told
     if is_told:
         assert f"carry {sum(connections[host] for host in batch)} sessions" in told and "roll_serial" in told
+
+
+@pytest.mark.parametrize(
+    ("batch", "answers", "is_told"),
+    [
+        (["a"], {"a": 403, "b": 503, "c": -1}, True),
+        (["a", "b"], {"a": 403, "b": 403, "c": 503}, True),
+        # One that answers is enough, and so is one of which nobody knows.
+        (["a"], {"a": 403, "b": 503, "c": 403}, False),
+        (["a"], {"a": 403, "b": 503}, False),
+        # Nobody loses by it: it is drained itself, or all are taken out at once as was asked for.
+        (["a"], {"a": 503, "b": 503, "c": 503}, False),
+        (["a", "b", "c"], {"a": 403, "b": 403, "c": 403}, False),
+    ],
+)
+def test_the_last_gate_that_takes_sessions_is_not_taken_out(
+    batch: list[str], answers: dict[str, int], is_told: bool
+) -> None:
+    looks = {host: looked(wss=status) for host, status in answers.items()}
+    told = _roll.problem(batch, dict.fromkeys("abc", 0), {}, looks)
+    assert ("none of the other gates takes new sessions" in told) is is_told
+
+
+def test_a_gate_that_answers_nobody_has_no_room() -> None:
+    connections, capacities = {"a": 50, "b": 0, "c": 0}, {"a": 100, "b": 100, "c": 40}
+    assert not _roll.problem(["a"], connections, capacities)
+    looks = {"a": looked(wss=403), "b": looked(wss=503), "c": looked(wss=403, other=503)}
+    assert "have room for 40 by nginx_sessions" in _roll.problem(["a"], connections, capacities, looks)
