@@ -47,11 +47,12 @@ OWN_PREFIXES = ("token_store", "token_hub", "wss_proxy", "wcs")
 # Read by the playbooks' plays, so in no role's specification.
 PLAY_VARIABLES = ("wssgate_hosts", "wssgate_hosts_required", "wssgate_serial")
 # Facts that the roles set for later roles and for playbooks: what role nginx found on the host, what check looks at,
-# and which sessions the agent cannot count.
+# which sessions the agent cannot count, and whose questions nobody does.
 RESULTS = (
     "nginx_found",
     "wss_proxy_targets",
     "wss_proxy_unseen_locations",
+    "wss_proxy_uncounted_addresses",
     "token_hub_hashes",
     "token_hub_authority",
     "token_hub_state",

@@ -42,13 +42,15 @@ def binary() -> str:
     return done.stdout.strip()
 
 
-def rendered(unseen: Sequence[Mapping[str, str]] = ()) -> str:
-    """The program; ``unseen`` are the locations whose sessions the agent does not see."""
+def rendered(unseen: Sequence[Mapping[str, str]] = (), balancers: Sequence[str] = ()) -> str:
+    """The program; ``unseen`` are the locations whose sessions the agent does not see, ``balancers`` addresses."""
     environment = jinja2.Environment(
         trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined, autoescape=False
     )
     environment.filters["comment"] = lambda text: f"# {text}"
-    return environment.from_string(PROGRAM.read_text()).render(ansible_managed="managed", __monitoring_unseen=unseen)
+    return environment.from_string(PROGRAM.read_text()).render(
+        ansible_managed="managed", __monitoring_unseen=unseen, __monitoring_balancers=balancers
+    )
 
 
 def samples(text: str) -> dict[tuple[str, Labels], float]:
@@ -63,11 +65,13 @@ def samples(text: str) -> dict[tuple[str, Labels], float]:
     return found
 
 
-def counted(folder: Path, log: Path, unseen: Sequence[Mapping[str, str]] = ()) -> dict[tuple[str, Labels], float]:
+def counted(
+    folder: Path, log: Path, unseen: Sequence[Mapping[str, str]] = (), balancers: Sequence[str] = ()
+) -> dict[tuple[str, Labels], float]:
     """What mtail counts of a log that is whole."""
     programs = folder / "mtail"
     programs.mkdir(exist_ok=True)
-    (programs / "wssgate.mtail").write_text(rendered(unseen))
+    (programs / "wssgate.mtail").write_text(rendered(unseen, balancers))
     done = subprocess.run(
         [
             binary(), "--one_shot", "--one_shot_format=prometheus", "--emit_prog_label=false", "--logtostderr",

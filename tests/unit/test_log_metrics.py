@@ -136,6 +136,19 @@ def test_a_session_counts_as_a_handshake_only_where_the_agent_does_not_see_it(tm
     assert handshakes(counted(tmp_path, lines, unseen=unseen)) == {("b.example.com", "/open", "101", ""): 1}
 
 
+def test_what_balancers_ask_by_themselves_is_nobodys_handshake(tmp_path: Path) -> None:
+    balancers = ["192.0.2.11", "2001:db8::11"]
+    asked = [line(remote_addr=address, wss_reason="origin") for address in (*balancers, "192.0.2.111", "203.0.113.7")]
+    asked += [session(remote_addr="192.0.2.11", wss_location="/open")]
+    unseen = [{"server": SERVER, "location": "/open"}]
+    found = counted(tmp_path, asked, unseen=unseen, balancers=balancers)
+    assert handshakes(found) == {(SERVER, PLACE, "403", "origin"): 2}
+    assert not [labels for _name, labels in found if ("location", "/open") in labels]
+    assert handshakes(counted(tmp_path, asked, unseen=unseen)) == {
+        (SERVER, PLACE, "403", "origin"): 4, (SERVER, "/open", "101", ""): 1
+    }  # fmt: skip
+
+
 def test_a_plain_request_that_passed_is_neither_a_handshake_nor_a_session(tmp_path: Path) -> None:
     form = log_format(has_http=True)
     lines = [line(form, status=200, wss_reason="", wss_kind="http", wss_bytes_from_client=7, bytes_sent=11)]

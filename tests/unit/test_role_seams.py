@@ -102,6 +102,7 @@ CROSSING: t.Dict[str, t.Dict[str, str]] = {
         "token_store_pruner": "whether there is an agent, which counts what is open",
         "wss_proxy_access_log_path": "what mtail counts",
         "wss_proxy_unseen_locations": "whose sessions it counts, as the agent cannot",
+        "wss_proxy_uncounted_addresses": "which balancers ask by themselves whether the gate is alive",
     },
     "balancer": {},
     "wcs": {},

@@ -11,7 +11,7 @@ import typing as t
 from . import addresses, listeners, tls
 from .auth import basic
 from .context import Gate
-from .patterns import SERVER_NAME
+from .patterns import SERVER_NAME, is_address
 
 WHERE = "monitoring"
 DEFAULTS: t.Dict[str, t.Any] = {
@@ -65,6 +65,12 @@ def read(gate: Gate) -> t.Optional[t.Dict[str, t.Any]]:
         "agent_file": gate.path(WHERE, "agent_file", options["agent_file"]),
         "upstreams": [{"path": "/metrics/log", "url": f"http://unix:{LOG_SOCKET}:/metrics"}],
         "status_socket": "",
+        # Whose own questions the log's reader passes over
+        "balancers": [
+            str(ipaddress.ip_address(str(item)))
+            for item in gate.problems.items(WHERE, "balancers", gate.context["balancers"])
+            if is_address(str(item))
+        ],
         # Locations whose sessions the session log does not have, so that the agent cannot count them: the log's reader
         # does when they end. By the name that nginx has for the server.
         "unseen": [

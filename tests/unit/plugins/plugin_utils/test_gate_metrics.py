@@ -106,6 +106,13 @@ def test_a_path_of_the_gate_s_own_is_no_matter_and_a_second_server_there_is() ->
     )
 
 
+def test_balancers_are_named_for_the_reader_of_the_log() -> None:
+    assert gate_model([SERVER], context())["metrics"]["balancers"] == []
+    # One whose address is not known yet is passed over.
+    given = {**context(), "balancers": ["192.0.2.11", "2001:DB8:0::11", "front3"]}
+    assert gate_model([SERVER], given)["metrics"]["balancers"] == ["192.0.2.11", "2001:db8::11"]
+
+
 def test_what_the_agent_does_not_see_is_named_for_the_reader_of_the_log() -> None:
     locations = [
         {**LOCATION, "path": "/token"},
