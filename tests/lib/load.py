@@ -318,6 +318,11 @@ class Client:
         except (OSError, Refused) as error:
             pipe.send({"error": f"{type(error).__name__}: {error}"})
 
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
     def told(self) -> Any:
         """What it says next."""
         if not self.pipe.poll(120):
