@@ -107,9 +107,7 @@ class Bench:
         self._stack.callback(self._end_module)
         self.say(f"the gate is rendered for {self.plan.sessions:,} sessions on {self.plan.workers} workers")
         self.gate.apply()
-        self.agent = self._stack.enter_context(
-            AgentProcess(self.gate.root, self.gate.tokens, self.gate.session_log)
-        )
+        self.agent = self._stack.enter_context(AgentProcess(self.gate.root, self.gate.tokens, self.gate.session_log))
         self._issue()
 
     def _client(self, work: Callable[..., dict[str, Any]], target: load.Target, **options: Any) -> load.Client:
@@ -281,17 +279,14 @@ class Bench:
         if opened:
             raise RuntimeError(f"{opened} sessions are open before the herd comes; part revoke has to be before it")
         self.take()
-        half = 0.0
         with Peak(self.nginx_mib) as peak:
             begin = time.monotonic()
             self._open(range(self.plan.sessions), self.plan.sessions)
-            self._wait(self.plan.sessions // 2)
-            half = time.monotonic() - begin
             self._wait(self.plan.sessions)
             took = time.monotonic() - begin
         times, _echoes, _closed_at, failed = self.take()
         self.found["herd"] = {
-            "half_s": round(half, 1), "all_s": round(took, 1), "a_second": round(self.plan.sessions / took),
+            "all_s": round(took, 1), "a_second": round(self.plan.sessions / took),
             "failed": failed, "most_mib": peak.most, "after_mib": self.nginx_mib(),
             "spread": spread(self.gate.workers()), **percentiles(times),
         }  # fmt: skip

@@ -98,8 +98,8 @@ def herd(figures: dict[str, Any]) -> list[str]:
     part = figures["herd"]
     return [
         "## The herd comes back", "",
-        f"All {figures['sessions']:,} clients begin at the same moment. Half of them are in after {part['half_s']} s, "
-        f"all after {part['all_s']} s: {part['a_second']} a second; one waits {part['p50_ms'] / 1000:.1f} s (p50), "
+        f"All {figures['sessions']:,} clients begin at the same moment. All are in after {part['all_s']} s: "
+        f"{part['a_second']:,} a second; one waits {part['p50_ms'] / 1000:.1f} s (p50), "
         f"{part['p99_ms'] / 1000:.1f} s (p99). {failures(part['failed'])} nginx takes {part['most_mib']:,.0f} MiB at "
         f"most and {part['after_mib']:,.0f} afterwards, and its workers have {evenly(part['spread'])}.", "",
     ]  # fmt: skip
