@@ -34,7 +34,8 @@ def evenly(spread: dict[str, int]) -> str:
 def ramp(figures: dict[str, Any]) -> list[str]:
     part = figures["ramp"]
     rows = [
-        [f"{one['sessions']:,}", f"{one['mib']:,.0f}", f"{(one['mib'] - part['fresh_mib']) * 1024 / one['sessions']:.1f}",
+        [f"{one['sessions']:,}", f"{one['mib']:,.0f}",
+         f"{(one['mib'] - part['fresh_mib']) * 1024 / one['sessions']:.1f}",
          one["a_second"], one["p50_ms"], one["p99_ms"]]
         for one in part["steps"]
     ]  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import string
+import sys
 import typing as t
 
 import pytest
@@ -15,6 +16,9 @@ from hypothesis import strategies as st
 
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._cookie_patterns import cookie_patterns
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate.patterns import SLUG_MAX_LENGTH
+
+if sys.version_info < (3, 11):
+    pytest.skip("nginx's PCRE has possessive quantifiers (*+), Python since 3.11", allow_module_level=True)
 
 TOKEN = "ABCDEF1234565789"
 OTHER_TOKEN = "zyxwvu-_98765432"
