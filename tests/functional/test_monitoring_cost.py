@@ -80,8 +80,8 @@ def mib_after(piped: mtail.Piped, lines: int) -> float:
 
 def growth(folder: Path, program: str) -> float:
     with mtail.Piped(folder, program) as piped:
-        before = mib_after(piped, FIRST_LINES)
         # A heap of a few MiB goes up and down by a tenth; what is kept of lines only goes up.
+        before = max(mib_after(piped, FIRST_LINES) for _round in range(3))
         return min(mib_after(piped, MORE_LINES) for _round in range(3)) / before
 
 
@@ -91,7 +91,6 @@ def test_the_memory_of_mtail_does_not_grow_with_the_lines(tmp_path: Path) -> Non
 
 def test_what_keeps_something_of_each_client_would_be_seen(tmp_path: Path) -> None:
     """A label of which there are as many values as lines, which the role's program has none of."""
-    kept = mtail.rendered().replace('/"upstream":"[^"\\\\]*"', '/"upstream":"(?P<kept>[^"\\\\]*)"')
-    kept = kept.replace('"connection":\\d+/', '"connection":(?P<client>\\d+)/').replace("(?P<kept>", "(?:")
-    kept = kept.replace('[$location]["in"]', '[$client]["in"]')
-    assert "[$client]" in kept and growth(tmp_path, kept) > 1.1
+    kept = mtail.rendered().replace('"connection":\\d+/', '"connection":(?P<number>\\d+)/')
+    kept = kept.replace('[$location]["in"]', '[$number]["in"]')
+    assert "(?P<number>" in kept and "[$number]" in kept and growth(tmp_path, kept) > 1.1
