@@ -113,17 +113,26 @@ def has_proxy_protocol(given: t.Any) -> bool:
     )
 
 
+def balancers_by_address(gate: Gate) -> t.Tuple[t.List[str], t.List[str]]:
+    """The balancers of the inventory: addresses, and names of those whose address is not known."""
+    given = gate.context["balancers"] if isinstance(gate.context["balancers"], (list, tuple)) else []
+    known: t.List[str] = []
+    unknown: t.List[str] = []
+    for item in map(str, given):
+        (known if is_address(item) else unknown).append(item)
+    return known, unknown
+
+
 def balancers(gate: Gate, where: str) -> t.List[str]:
     """The balancers of the inventory, which a server trusts that names nobody."""
-    given = gate.context["balancers"] if isinstance(gate.context["balancers"], (list, tuple)) else []
-    unknown = [str(item) for item in given if not is_address(str(item))]
+    known, unknown = balancers_by_address(gate)
     if unknown:
         gate.problems.add(
             where,
             f"where {', '.join(unknown)} comes from is not known, and the PROXY protocol is believed from there; set "
             "balancer_address for it, run without --limit, so that its facts are gathered, or set trusted_proxies",
         )
-    return [str(item) for item in given if is_address(str(item))]
+    return known
 
 
 def trusted_proxies(gate: Gate, where: str, given: t.Any) -> t.List[str]:

@@ -11,7 +11,7 @@ import typing as t
 from . import addresses, listeners, tls
 from .auth import basic
 from .context import Gate
-from .patterns import SERVER_NAME, is_address
+from .patterns import SERVER_NAME
 
 WHERE = "monitoring"
 DEFAULTS: t.Dict[str, t.Any] = {
@@ -66,11 +66,7 @@ def read(gate: Gate) -> t.Optional[t.Dict[str, t.Any]]:
         "upstreams": [{"path": "/metrics/log", "url": f"http://unix:{LOG_SOCKET}:/metrics"}],
         "status_socket": "",
         # Whose own questions the log's reader passes over
-        "balancers": [
-            str(ipaddress.ip_address(str(item)))
-            for item in gate.problems.items(WHERE, "balancers", gate.context["balancers"])
-            if is_address(str(item))
-        ],
+        "balancers": [str(ipaddress.ip_address(item.strip("[]"))) for item in listeners.balancers_by_address(gate)[0]],
         # Locations whose sessions the session log does not have, so that the agent cannot count them: the log's reader
         # does when they end. By the name that nginx has for the server.
         "unseen": [
