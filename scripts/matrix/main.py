@@ -222,8 +222,8 @@ def arguments() -> argparse.Namespace:
 
 def clear_logs(names: list[str]) -> None:
     """Those of the versions that are to run."""
-    if not names:
-        shutil.rmtree(LOGS, ignore_errors=True)
+    if not names and LOGS.exists():
+        shutil.rmtree(LOGS)
     LOGS.mkdir(parents=True, exist_ok=True)
     for name in names:
         for path in LOGS.glob(f"{name}-*.log"):

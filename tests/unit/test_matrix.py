@@ -20,8 +20,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "matrix"))
 import plan  # noqa: E402 (they are programs beside each other, no package)
-import processes  # noqa: E402
-import table  # noqa: E402
+import processes  # noqa: E402 (the same)
+import table  # noqa: E402 (the same)
 
 SUPPORT = (ROOT / "docs" / "support.md").read_text(encoding="utf-8")
 BLOCK = SUPPORT.split(table.BEGIN)[1].split(table.END)[0]
