@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from lib.prose import wrapped
+
+from .drawing import draw
 
 JSON, PAGE, PICTURE = "agent-figures.json", "agent-figures.md", "agent-figures.svg"
 # The part of this page between the two marks is written anew.
@@ -307,8 +307,6 @@ def write(folder: Path, is_drawn: bool = True) -> list[Path]:
         written.append(guide)
     if is_drawn and "growth" in results:
         picture = panels(results["growth"]["figures"]) | {"path": str(folder / PICTURE)}
-        python = Path(os.environ["CACHE"]) / "venv-bench" / "bin" / "python"
-        drawer = [str(python), str(Path(__file__).with_name("plots.py"))]
-        subprocess.run(drawer, input=json.dumps([picture]), text=True, check=True)
+        draw([picture])
         written.append(folder / PICTURE)
     return written

@@ -26,6 +26,7 @@ import signal
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,13 +166,12 @@ class Bench:
         """Times of handshakes and echoes, moments of ends, failures by their names, since the last time."""
         self._tell("take")
         times, echoes, closed = [], [], []
-        failed: dict[str, int] = {}
+        failed: Counter[str] = Counter()
         for client in self.crowd:
             more = client.told()
             for all_of, of_one in zip((times, echoes, closed), more, strict=False):
                 all_of += of_one
-            for name, count in more[3].items():
-                failed[name] = failed.get(name, 0) + count
+            failed.update(more[3])
         return times, echoes, closed, failed
 
     def _open(self, numbers: range, at_once: int) -> None:
@@ -201,7 +201,7 @@ class Bench:
         found: dict[str, Any] = {"fresh_mib": self.nginx_mib(), "steps": []}
         self.found["ramp"] = found
         all_times: list[float] = []
-        failures: dict[str, int] = {}
+        failures: Counter[str] = Counter()
         seconds, there = 0.0, 0
         for step in sorted({step for step in STEPS if step < self.plan.sessions} | {self.plan.sessions}):
             begin = time.monotonic()
@@ -211,8 +211,7 @@ class Bench:
             seconds += took
             times, _echoes, _closed, failed = self.take()
             all_times += times
-            for name, count in failed.items():
-                failures[name] = failures.get(name, 0) + count
+            failures.update(failed)
             figures = {"sessions": step, "mib": self.nginx_mib(), "a_second": round((step - there) / took)}
             found["steps"].append(figures | percentiles(times))
             self.say(f"ramp: {json.dumps(found['steps'][-1])}")

@@ -10,9 +10,7 @@ its descriptor.
 
 from __future__ import annotations
 
-import base64
 import ctypes
-import hashlib
 import os
 import re
 import select
@@ -25,10 +23,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from lib import crowd, load
+from lib import crowd, load, wire
 
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
-GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 KEY = re.compile(rb"\r\nsec-websocket-key: *([^\r ]+)", re.IGNORECASE)
 # An attempt that has no answer after this time has failed.
 PATIENCE = 90.0
@@ -232,7 +229,7 @@ def answer_to(head: bytes) -> bytes:
     found = KEY.search(head)
     if not found:
         return b""
-    accept = base64.b64encode(hashlib.sha1(found.group(1) + GUID, usedforsecurity=False).digest())
+    accept = wire.accept_of(found.group(1).decode("latin-1")).encode()
     return b"\r\n".join(
         (
             b"HTTP/1.1 101 Switching Protocols", b"Upgrade: websocket", b"Connection: Upgrade",

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from lib.prose import wrapped
 
 from .agent_report import table, told
+from .drawing import draw
 
 JSON, PAGE, PICTURE = "crowd-figures.json", "crowd-figures.md", "crowd-figures.svg"
 
@@ -149,7 +148,4 @@ def write(folder: Path, is_drawn: bool = True) -> None:
     results = json.loads((folder / JSON).read_text())
     (folder / PAGE).write_text(page(results))
     if is_drawn and results["crowd"]["figures"].get("ramp", {}).get("steps"):
-        python = Path(os.environ["CACHE"]) / "venv-bench" / "bin" / "python"
-        asked = json.dumps([picture(results, folder / PICTURE)])
-        program = Path(__file__).with_name("plots.py")
-        subprocess.run([str(python), str(program)], input=asked, text=True, check=True)
+        draw([picture(results, folder / PICTURE)])

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from .measures import percentile
+
 
 class Peak:
     """The greatest value that a look has had, twice a second, while this is entered."""
@@ -36,10 +38,9 @@ class Peak:
 
 def percentiles(seconds: list[float]) -> dict[str, float]:
     """p50, p99 and the greatest, in milliseconds; nothing of nothing."""
-    ordered = sorted(seconds)
-    if not ordered:
+    if not seconds:
         return {}
-    found = [ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (0.5, 0.99, 1.0)]
+    found = [percentile(seconds, share) for share in (0.5, 0.99, 1.0)]
     return dict(zip(("p50_ms", "p99_ms", "max_ms"), (round(one * 1e3, 1) for one in found), strict=True))
 
 

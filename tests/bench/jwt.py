@@ -21,7 +21,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -38,6 +37,7 @@ from lib.prose import wrapped
 
 from . import counts
 from .contenders import CACHE, DEBIAN_NGINX, NAME, ORIGIN, PEERS, Contender, Envoy, Gate, HAProxy, Nginx, Shared
+from .drawing import draw
 from .gate import machine
 from .measures import COUNTED_ROUNDS, Bench, percentile, ratio
 
@@ -521,9 +521,7 @@ def write(results: dict[str, Any], folder: Path) -> list[Path]:
         )
     (folder / "performance").mkdir(exist_ok=True)
     (folder / PAGE).write_text(wrapped(text))
-    python = Path(os.environ["CACHE"]) / "venv-bench" / "bin" / "python"
-    drawer = [str(python), str(Path(__file__).with_name("plots.py"))]
-    subprocess.run(drawer, input=json.dumps(drawn), text=True, check=True)
+    draw(drawn)
     return [folder / PAGE, *(Path(picture["path"]) for picture in drawn)]
 
 

@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from lib.prose import wrapped
 
 from .counts import spread
+from .drawing import draw
 
 Results = dict[str, Any]
 ORDER = [
@@ -640,8 +638,5 @@ def write(results: Results, folder: Path) -> list[Path]:
     path = folder / "performance.md"
     path.write_text(wrapped(page.text()))
     (folder / "performance").mkdir(exist_ok=True)
-    python = Path(os.environ["CACHE"]) / "venv-bench" / "bin" / "python"
-    subprocess.run(
-        [str(python), str(Path(__file__).with_name("plots.py"))], input=json.dumps(page.pictures), text=True, check=True
-    )
+    draw(page.pictures)
     return [path, *(Path(picture["path"]) for picture in page.pictures)]
