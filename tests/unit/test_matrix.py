@@ -19,7 +19,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "matrix"))
-import plan  # noqa: E402 (they are programs beside each other, no package)
+import checks  # noqa: E402 (they are programs beside each other, no package)
+import plan  # noqa: E402 (the same)
 import processes  # noqa: E402 (the same)
 import table  # noqa: E402 (the same)
 
@@ -207,6 +208,22 @@ def wait_until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Running sanity test "ignores"\nRunning sanity test "pep8"\n',
+        "Running sanity test pep8\nRunning sanity test ignores on",
+    ],
+)
+def test_sanity_tests_are_counted_however_ansible_test_writes_their_names(text: str) -> None:
+    assert checks.count_of_sanity_tests(text) == "2 tests"
+
+
+def test_a_sanity_run_without_a_test_is_none() -> None:
+    with pytest.raises(processes.MatrixError, match="no sanity test"):
+        checks.count_of_sanity_tests("Installing requirements\n")
 
 
 def test_every_version_has_its_own_list_of_what_sanity_tests_let_pass() -> None:
