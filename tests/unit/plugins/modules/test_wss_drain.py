@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -272,7 +273,8 @@ def test_with_the_agent_the_orders_go(host: Host) -> None:
 @pytest.mark.parametrize("state", ["present", "absent"])
 def test_a_path_that_no_file_can_have_is_told(host: Host, state: str) -> None:
     result = host.run(wss_drain, path="/etc/nginx/wssgate\0drain", state=state)
-    assert result["failed"] and "no file can be called that" in result["msg"]
+    # From 2.19 ansible-core cannot log such a call, and says so before the module sees it.
+    assert result["failed"] and re.search("no file can be called that|embedded null character", result["msg"])
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from ansible_collections.wssgate.nginx.plugins.module_utils._jwt import keys, to
 from ansible_collections.wssgate.nginx.plugins.modules import wss_jwt
 from ansible_collections.wssgate.nginx.plugins.module_utils._issuers import jwk
 from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import public_keys
-from ansible_collections.wssgate.nginx.tests.lib.module_arguments import patch_module_args
+from ansible_collections.wssgate.nginx.tests.lib.module_arguments import IS_MASKED_BY_CONTROLLER, patch_module_args
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
@@ -206,6 +206,7 @@ def test_what_is_signed_here_and_what_a_gate_takes_are_the_same() -> None:
 # ---- Keys
 
 
+@pytest.mark.skipif(IS_MASKED_BY_CONTROLLER, reason="ansible-core hides what is short itself")
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("kind", KEYS)
 def test_a_key_is_read_from_a_file_encrypted_or_not(run: Any, tmp_path: Path, kind: str, form: str) -> None:
@@ -236,6 +237,7 @@ def test_what_openssl_makes_is_read(run: Any, command: list[str]) -> None:
     assert run(key=made)["token"]
 
 
+@pytest.mark.skipif(IS_MASKED_BY_CONTROLLER, reason="ansible-core hides what is short itself")
 def test_the_invocation_has_no_secret(run: Any) -> None:
     result = run(key=pem(KEYS["P-256"], PASSPHRASE), key_passphrase=PASSPHRASE)
     arguments = result["invocation"]["module_args"]
@@ -274,12 +276,12 @@ BROKEN = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0w\
         (lambda: openssh(KEYS["P-256"]), None, "it is a key for SSH"),
         (lambda: BROKEN, None, "it cannot be read as a private key"),
         (lambda: pem(KEYS["P-256"]) + pem(KEYS["RSA"]), None, "it has 2 private keys"),
-        (lambda: pem(KEYS["P-256"], "right"), None, "it is encrypted; give its passphrase"),
-        (lambda: pem(KEYS["P-256"], "right"), "", "it is encrypted; give its passphrase"),
-        (lambda: pem(KEYS["P-256"], "right"), "wrong", "is key_passphrase right"),
-        (lambda: pem(KEYS["RSA"], "right", "traditional"), "wrong", "is key_passphrase right"),
-        (lambda: pem(KEYS["RSA"], "right", "traditional"), None, "it is encrypted; give its passphrase"),
-        (lambda: pem(KEYS["P-256"]), "right", "it is not encrypted; leave key_passphrase out"),
+        (lambda: pem(KEYS["P-256"], "correct horse"), None, "it is encrypted; give its passphrase"),
+        (lambda: pem(KEYS["P-256"], "correct horse"), "", "it is encrypted; give its passphrase"),
+        (lambda: pem(KEYS["P-256"], "correct horse"), "battery staple", "is key_passphrase right"),
+        (lambda: pem(KEYS["RSA"], "correct horse", "traditional"), "battery staple", "is key_passphrase right"),
+        (lambda: pem(KEYS["RSA"], "correct horse", "traditional"), None, "it is encrypted; give its passphrase"),
+        (lambda: pem(KEYS["P-256"]), "correct horse", "it is not encrypted; leave key_passphrase out"),
         (lambda: pem(ec.generate_private_key(ec.SECP256K1())), None, "it is on the curve secp256k1"),
         (lambda: pem(ec.generate_private_key(ec.SECP521R1())), None, "it is on the curve secp521r1"),
         (lambda: pem(rsa.generate_private_key(65537, 1024)), None, "it is RSA with 1024 bits"),
@@ -337,7 +339,7 @@ def test_a_file_that_is_none_is_refused(run: Any, tmp_path: Path) -> None:
         ({"audience": ["wss", ""]}, "audience '' must be"),
         ({"subject": ""}, "subject must be text without control characters"),
         ({"subject": "a\nb"}, "subject must be text without control characters"),
-        ({"subject": "a\x00"}, "subject must be text without control characters"),
+        ({"subject": "a\x01"}, "subject must be text without control characters"),
         ({"subject": "a" * 257}, "subject is longer than 256"),
         ({"subject": "ö" * 43}, "subject is longer than 256"),
         ({"jti": "a\x7f"}, "jti must be text without control characters"),
