@@ -186,6 +186,8 @@ def _host_problems(result: Mapping[str, Any]) -> list[Finding]:
     taken_back = result.get("revocations") or {}
     if taken_back.get("totals"):
         found += [Finding(CRITICAL, "revocations", "", problem) for problem in taken_back["problems"]]
+    # Nobody's session is in danger, but nobody would be told if one were.
+    found += [Finding(WARNING, "metrics", "", problem) for problem in result.get("metrics") or []]
     capacity = result.get("capacity")
     if capacity and capacity["problem"]:
         found.append(Finding(WARNING, "capacity", "", capacity["problem"]))

@@ -57,6 +57,7 @@ RESULTS = (
     "token_hub_authority",
     "token_hub_state",
     "balancer_state",
+    "monitoring_problems",
     "monitoring_scrape_config",
 )
 OTHER_VARIABLES = "wss_proxy_other_variables"

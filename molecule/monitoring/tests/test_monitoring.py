@@ -15,6 +15,7 @@ import pytest
 
 from lib import wire
 from lib.molecule import scraping
+from lib.molecule.modules import run_playbook
 
 HOST = "wcs.example.com"
 ORIGIN = "https://app.example.com"
@@ -287,3 +288,13 @@ def test_the_units_are_shut_in(host):
 @pytest.mark.parametrize("path", ["/metrics/log", "/metrics/agent", "/metrics/nginx", "/metrics/node"])
 def test_the_gate_s_own_port_serves_none(endpoint, path):
     assert scrape(endpoint, path, f"Authorization: Basic {SCRAPER}")[0] == 404
+
+
+def test_playbook_check_tells_what_does_not_count(host, tmp_path):
+    host.check_output("systemctl stop wssgate-mtail")
+    try:
+        told = run_playbook("wssgate.nginx.check", tmp_path, with_token=False).text
+    finally:
+        host.check_output("systemctl start wssgate-mtail")
+    assert "wssgate-mtail.service is inactive, so that metrics are missing" in told
+    assert "wssgate-nginx-exporter.service is" not in told

@@ -24,6 +24,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--server-name", help="name of the gates")
     parser.add_argument("--ca-path", help="file of authorities; without it, no TLS")
     parser.add_argument("--origin")
+    parser.add_argument(
+        "--address", default="127.0.0.1", help="of this host, to ask at and from: gates know the balancer's own by it"
+    )
     return parser.parse_args()
 
 
@@ -50,7 +53,8 @@ def status(connection: socket.socket, arguments: argparse.Namespace) -> bytes:
 def main() -> int:
     arguments = parsed()
     try:
-        with socket.create_connection(("127.0.0.1", arguments.port), timeout=TIMEOUT) as plain:
+        at, source = (arguments.address, arguments.port), (arguments.address, 0)
+        with socket.create_connection(at, timeout=TIMEOUT, source_address=source) as plain:
             if not arguments.path:
                 return 0
             if not arguments.ca_path:

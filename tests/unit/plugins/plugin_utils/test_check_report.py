@@ -84,6 +84,7 @@ def of_certificate(**changes: t.Any) -> list[tuple[str, str, str]]:
         (of_server(locations=[{**LOCATION, "without_token": 503, "with_token": 503}]), ("warning", "location", "/wss")),
         (levels({"targets": [], "pruner": {"problems": ["it does not run"]}}), ("critical", "agent", "")),
         (levels({"targets": [], "capacity": {"problem": "too few"}}), ("warning", "capacity", "")),
+        (levels({"targets": [], "metrics": ["mtail is failed"]}), ("warning", "metrics", "")),
         (levels({"targets": [], "revocations": {"totals": {"a": 1}, "problems": ["b"]}}),
          ("critical", "revocations", "")),
         (levels({"targets": [], "issuers": [{"name": "main", "key_count": 2, "problems": ["its keys stay"]}]}),
