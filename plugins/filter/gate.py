@@ -16,32 +16,39 @@ from ..plugin_utils import _check_report
 from ..plugin_utils._gate import model, needs, probes
 
 
-def gate_errors(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.List[str]:
+Context = t.Optional[t.Mapping[str, t.Any]]
+
+
+def _read_once(context: Context) -> t.Dict[str, t.Any]:
+    """The context, whose values Ansible else works out whenever they are looked at."""
+    return dict((context or {}).items())
+
+
+def gate_errors(servers: t.Any, context: Context = None) -> t.List[str]:
+    context = _read_once(context)
     for warning in model.gate_warnings(servers, context):
         Display().warning(warning)
     return model.gate_errors(servers, context)
 
 
-def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
+def gate_model(servers: t.Any, context: Context = None) -> t.Dict[str, t.Any]:
     try:
-        return model.gate_model(servers, context)
+        return model.gate_model(servers, _read_once(context))
     except model.GateError as error:
         raise AnsibleFilterError(str(error)) from error
 
 
-def gate_needs(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
-    return needs.gate_needs(servers, context)
+def gate_needs(servers: t.Any, context: Context = None) -> t.Dict[str, t.Any]:
+    return needs.gate_needs(servers, _read_once(context))
 
 
 def gate_probes(model_of_gate: t.Mapping[str, t.Any]) -> t.List[t.Dict[str, t.Any]]:
     return probes.probes_of(_check_report.targets(model_of_gate, [], "/"))
 
 
-def gate_upstream_headers(
-    servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
-) -> t.List[t.Dict[str, t.Any]]:
+def gate_upstream_headers(servers: t.Any, context: Context = None) -> t.List[t.Dict[str, t.Any]]:
     try:
-        return model.gate_upstream_headers(servers, context)
+        return model.gate_upstream_headers(servers, _read_once(context))
     except model.GateError as error:
         raise AnsibleFilterError(str(error)) from error
 

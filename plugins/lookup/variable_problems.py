@@ -11,7 +11,8 @@ version_added: 1.1.0
 author:
   - wssgate contributors (@wssgate)
 description:
-  - Checks, for a role, that its variables have the types and choices of its C(argument_specs.yml), that the play has
+  - Checks, for a role, that its variables have the types and choices of its C(argument_specs.yml), in all that
+    ansible-core itself would check when a play comes to the role, that the play has
     gathered the facts that it needs, that the role knows the operating system, and that no variable of the host is
     probably one of the role's misspelt.
   - Warns about other variables that begin with C(token_store_), C(wss_proxy_) or C(wcs_), for which nobody else has a
@@ -76,6 +77,8 @@ class LookupModule(LookupBase):
             problems += _role_variables.platform_problems(role, found)
             problems += _role_variables.misspelt_names(role, found, template)
             problems += _role_variables.value_problems(role, found, template)
+            problems += [] if problems else _role_variables.shape_problems(role, found, template)
+            problems += _role_variables.serial_problems(found, template) if role == "wss_proxy" else []
             for name in _role_variables.unknown_names(role, found, template):
                 display.warning(
                     f"{name} is no variable of role {role} and counts for nothing. If it is yours, name it in "

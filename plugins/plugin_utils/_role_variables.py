@@ -18,6 +18,7 @@ from pathlib import Path
 
 import yaml
 from ansible.errors import AnsibleUndefinedVariable
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.validation import check_type_bool, check_type_int
 
 from . import _platforms
@@ -260,6 +261,38 @@ def value_problems(role: str, variables: t.Mapping[str, t.Any], template: Templa
         elif "choices" in spec:
             problems += choice_problems(template(variables[name]), spec["choices"], name)
     return problems
+
+
+def shape_problems(role: str, variables: t.Mapping[str, t.Any], template: Template) -> t.List[str]:
+    """What ansible-core finds wrong with the role's lists and dictionaries, in its words.
+
+    It would look only when a play comes to the role, which is after other roles have changed something.
+    """
+    specification, given = {}, {}
+    for name, spec in options_of(role).items():
+        if spec["type"] not in ("list", "dict") or name not in variables or variables[name] == spec.get("default"):
+            continue
+        try:
+            given[name] = template(variables[name])
+        except Exception:  # noqa: BLE001
+            # For the task that reads it: it may need what is not known yet.
+            continue
+        specification[name] = spec
+    return list(ArgumentSpecValidator(specification).validate(given).error_messages) if given else []
+
+
+_SERIAL = re.compile(r"([1-9][0-9]{0,3}|([1-9][0-9]?|100)%)\Z")
+
+
+def serial_problems(variables: t.Mapping[str, t.Any], template: Template) -> t.List[str]:
+    """What is wrong with how many gates get a change at once."""
+    if "wssgate_serial" not in variables:
+        return []
+    value = template(variables["wssgate_serial"])
+    if _SERIAL.match(str(value)):
+        return []
+    shown = "" if value is None else value
+    return [f"wssgate_serial is {shown}: it has to be a number of gates, 1 or more, or a share of them such as 25%."]
 
 
 # What the roles read of ansible_facts before they gather anything themselves.

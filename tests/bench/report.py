@@ -542,10 +542,11 @@ class Page:
             "## The controller's side\n\nRuns on containers of this machine, the last of them on "
             f"{self.results['controller']['date']}. Those that change nothing were made in turns: medians of "
             f"the seconds by the clock and "
-            "of the controller's processors, tasks in the play's output, and commands run on each host (connections)."
+            "of the controller's processors, tasks in the play's output, processes that Ansible forks for each host, "
+            "and commands run on each host (connections)."
         )
         rows = []
-        for hosts, figures in sorted(found.items(), key=lambda item: int(item[0])):
+        for hosts, figures in sorted(found.items(), key=lambda item: (" " in item[0], int(item[0].split()[0]))):
             base = figures.get("geerlingguy_nginx")
             for one in figures.values():
                 cells = []
@@ -562,6 +563,7 @@ class Page:
                         len(one["second_s"]),
                         *cells,
                         one["tasks"],
+                        one.get("forks", ""),
                         one["connections"],
                     ]
                 )
@@ -577,6 +579,7 @@ class Page:
                     "CPU s",
                     "ratio",
                     "tasks",
+                    "processes a host",
                     "connections a host",
                 ],
                 rows,

@@ -397,7 +397,7 @@ def test_a_part_of_site_runs_by_its_tag_with_all_that_it_needs(inventory: Invent
     for name in absent:
         assert f": {name}" not in output, name
     for role in ("nginx", "certificates", "htpasswd", "token_store", "wss_proxy"):
-        assert f"wssgate.nginx.{role} : Preflight | Check the types" in output
+        assert f"wssgate.nginx.{role} : Preflight | Check the settings" in output
     assert "wssgate.nginx.nginx : Detect | Look at the nginx that is installed" in output
 
 

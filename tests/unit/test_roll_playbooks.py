@@ -64,7 +64,8 @@ def run(
 
 def site(folder: Path, when: str, **variables: object) -> tuple[int, dict[str, list[str]]]:
     """Role nginx's way to bring a configuration live; ``when`` (test or live) is the step at which gates are spoilt."""
-    for name in ("activate", "restart", "roll", "roll_turn", "roll_front", "roll_judgement"):
+    parts = ("activate", "activate_more", "restart_due", "restart")
+    for name in (*parts, "roll", "roll_turn", "roll_front", "roll_judgement"):
         shutil.copy(ROOT / f"roles/nginx/tasks/{name}.yml", folder)
     front = yaml.safe_load((folder / "roll_front.yml").read_text())
     if "seen_before" in variables:

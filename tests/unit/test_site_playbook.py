@@ -21,6 +21,8 @@ except ImportError:  # ansible-core before 2.19
         return value
 
 
+from ansible_collections.wssgate.nginx.plugins.plugin_utils import _role_variables
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -69,9 +71,13 @@ def test_a_hub_is_asked_where_there_is_one(variables: t.Dict[str, t.Any], is_ask
 def test_how_many_gates_get_a_change_at_once_is_a_number_or_a_share(value: t.Any, is_taken: bool) -> None:
     with open(ROOT / "playbooks/tasks/check_serial.yml", encoding="utf-8") as stream:
         (task,) = yaml.safe_load(stream)
-    condition = task["ansible.builtin.assert"]["that"]
+    check = task["ansible.builtin.assert"]
     templar = Templar(loader=DataLoader(), variables={"wssgate_serial": value})
-    assert templar.template(trust_as_template("{{ " + condition + " }}")) is is_taken
+    assert templar.template(trust_as_template("{{ " + check["that"] + " }}")) is is_taken
+    # Where there is no hub role wss_proxy checks it, in the same words.
+    words = templar.template(trust_as_template(check["fail_msg"]))
+    found = _role_variables.serial_problems({"wssgate_serial": value}, templar.template)
+    assert found == ([] if is_taken else [words])
 
 
 # -- the checks: once, and before the first change
@@ -85,8 +91,11 @@ def loaded(name: str) -> t.Any:
 
 
 def imports(tasks: t.Iterable[t.Dict[str, t.Any]], tasks_from: str) -> t.List[t.Tuple[str, t.List[str]]]:
-    """The roles of which tasks import this file, each with its tags. None of them has a condition."""
+    """The roles of which tasks import this file, each with its tags. None of them has a condition, and none has
+    Ansible check the types once more, for which it would start a process for each host.
+    """
     found = [task for task in tasks if task.get(IMPORT, {}).get("tasks_from") == tasks_from]
+    assert {task[IMPORT].get("rolespec_validate") for task in found} <= {False}
     assert [task for task in found if set(task) != {"name", IMPORT, "tags"}] == []
     return [(task[IMPORT]["name"].rpartition(".")[2], task["tags"]) for task in found]
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 from pathlib import Path
 
@@ -24,26 +25,29 @@ except ImportError:  # ansible-core before 2.19 trusts every variable
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "token_store"
 
 
-def words_for(service_mgr: str, named: str = "reach the paths", **given: t.Any) -> str | None:
-    """What the task of the preflight so named says; None where it passes or is skipped."""
-    tasks = yaml.safe_load((ROLE / "tasks" / "preflight.yml").read_text(encoding="utf-8"))
-    (task,) = [task for task in tasks if named in task["name"]]
+def words_for(service_mgr: str, named: str = "the pruner that systemd runs", **given: t.Any) -> str | None:
+    """The words of the rule that has these in it; None where it is kept."""
+    found = [words for words in rules_broken("__token_store_rules", service_mgr, **given) if named in words]
+    return found[0] if found else None
+
+
+def rules_broken(name: str, service_mgr: str, **given: t.Any) -> list[str]:
+    """What is wrong with the settings by these rules."""
     variables = {
         **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8")),
-        **{name: trust_as_template(value) for name, value in task.get("vars", {}).items()},
+        **{name: trusted(value) for name, value in role_variables().items()},
         "ansible_facts": {"service_mgr": service_mgr},
         "inventory_hostname": "gate",
+        "token_store_group": "www-data",
+        "token_store_metrics_file": "",
         **given,
     }
     templar = Templar(loader=DataLoader(), variables=variables)
+    return [rule["words"] for rule in templar.template(variables[name]) if rule["is_broken"]]
 
-    def value(expression: str) -> t.Any:
-        return templar.template(trust_as_template(f"{{{{ ({expression}) | bool }}}}"))
 
-    that = task["ansible.builtin.assert"]["that"]
-    if not value(task["when"]) or all(map(value, [that] if isinstance(that, str) else that)):
-        return None
-    return templar.template(trust_as_template(task["ansible.builtin.assert"]["fail_msg"]))
+def role_variables() -> dict[str, t.Any]:
+    return yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("path", ["/root/tokens", "/home/gate/tokens", "/home", "//home/tokens", "/run/user/0/tokens"])
@@ -82,7 +86,7 @@ METRICS = "/run/wssgate-metrics/agent.prom"
     ],
 )
 def test_metrics_without_the_agent_are_refused(service_mgr: str, pruner: str, is_refused: bool) -> None:
-    named = "the agent is there that writes metrics"
+    named = "token_store_metrics_file needs the agent"
     words = words_for(service_mgr, named, token_store_pruner=pruner, token_store_metrics_file=METRICS)
     assert (words is not None) == is_refused
     assert words is None or words.startswith("token_store_metrics_file needs the agent")
@@ -95,25 +99,7 @@ TOLD = {"token_store_notify_url": "https://app.example.com/ending", "token_store
 
 def notify_words(service_mgr: str = "systemd", **given: t.Any) -> list[str]:
     """What is wrong with the settings of notifications."""
-    variables = {
-        **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8")),
-        **{name: trusted(value) for name, value in loaded_vars().items()},
-        "ansible_facts": {"service_mgr": service_mgr},
-        "inventory_hostname": "gate",
-        **given,
-    }
-    variables["__token_store_notify_grace"] = variables["token_store_notify_grace"]
-    templar = Templar(loader=DataLoader(), variables=variables)
-    rules = templar.template(variables["__token_store_notify_rules"])
-    return [rule["words"] for rule in rules if rule["is_broken"]]
-
-
-def loaded_vars() -> dict[str, t.Any]:
-    return {
-        name: value
-        for name, value in yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8")).items()
-        if name == "__token_store_notify_rules"
-    }
+    return rules_broken("__token_store_notify_rules", service_mgr, **given)
 
 
 def trusted(value: t.Any) -> t.Any:
@@ -121,7 +107,7 @@ def trusted(value: t.Any) -> t.Any:
         return [trusted(one) for one in value]
     if isinstance(value, dict):
         return {name: trusted(one) for name, one in value.items()}
-    return trust_as_template(value)
+    return trust_as_template(value) if isinstance(value, str) else value
 
 
 @pytest.mark.parametrize(
@@ -158,3 +144,33 @@ def test_an_application_may_be_told_over_tcp_over_tls_and_through_a_unix_socket(
     for url in ("http://127.0.0.1:8080", "https://[::1]/x?y=%20", "http://unix:/run/app.sock:/ending"):
         assert notify_words(**{**TOLD, "token_store_notify_url": url, "token_store_notify_grace": 60}) == []
     assert notify_words(**TOLD, token_store_notify_ca_path="/etc/ssl/own.pem") == []
+
+
+@pytest.mark.parametrize("name", ["token_store_path", "token_store_session_log", "token_store_metrics_file"])
+@pytest.mark.parametrize(
+    "path", ["tokens", "//", "/", "/var/../etc", "/var/tokens/..", "/var/lib/my tokens", "/tokens\n", " /tokens", "/\t"]
+)
+def test_a_path_is_absolute_and_leads_nowhere_else(name: str, path: str) -> None:
+    words = f"{name} must be an absolute path without blanks and '..', not {json.dumps(path)}."
+    assert words in rules_broken("__token_store_rules", "systemd", **{name: path})
+
+
+@pytest.mark.parametrize("path", ["/srv/tokens", "/srv/..tokens", "/srv/tokens..", "/srv/a..b/tokens", "/a"])
+def test_other_paths_are_fine(path: str) -> None:
+    assert rules_broken("__token_store_rules", "systemd", token_store_path=path) == []
+
+
+def test_a_store_without_a_path_is_none() -> None:
+    (words,) = rules_broken("__token_store_rules", "systemd", token_store_path="")
+    assert words == "token_store_path must be an absolute path without blanks and '..', not \"empty\"."
+    # A session log and metrics there need not be.
+    assert rules_broken("__token_store_rules", "systemd", token_store_session_log="") == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"token_store_owner": ""}, {"token_store_group": ""}, *({"token_store_mode": m} for m in ("0777", "0731"))],
+)
+def test_a_store_that_others_may_write_is_refused(given: dict[str, str]) -> None:
+    (words,) = rules_broken("__token_store_rules", "systemd", **given)
+    assert "must be octal digits in quotes" in words

@@ -26,7 +26,7 @@ except ImportError:  # ansible-core before 2.19 trusts every variable
 
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "wss_proxy"
-TASKS = yaml.safe_load((ROLE / "tasks" / "preflight.yml").read_text(encoding="utf-8"))
+TASKS = yaml.safe_load((ROLE / "tasks" / "lifetimes.yml").read_text(encoding="utf-8"))
 WITH_STORE = ("wssgate.nginx.nginx", "wssgate.nginx.token_store", "wssgate.nginx.wss_proxy")
 WITHOUT_STORE = ("wssgate.nginx.nginx", "wssgate.nginx.wss_proxy")
 # What each task that looks registers, where it runs.
@@ -61,7 +61,7 @@ def words_for(
         (task,) = [task for task in TASKS if task.get("register") == name]
         variables[name] = found if all(value(condition) for condition in task["when"]) else {"skipped": True}
     (task,) = [task for task in TASKS if "an agent ends sessions in time" in task["name"]]
-    if not value(task["when"]) or value(task["ansible.builtin.assert"]["that"]):
+    if not lifetimes or value(task["ansible.builtin.assert"]["that"]):
         return None
     words = Templar(loader=DataLoader(), variables=variables).template(
         trust_as_template(task["ansible.builtin.assert"]["fail_msg"])
@@ -111,7 +111,18 @@ def signed_tokens_made_ready(folder: Path, *arguments: str, packages: t.Sequence
     play = {
         "hosts": "localhost",
         "gather_facts": False,
-        "tasks": [{"ansible.builtin.include_role": {"name": "wssgate.nginx.wss_proxy", "tasks_from": "jwt"}}],
+        "tasks": [
+            {
+                "ansible.builtin.include_role": {"name": "wssgate.nginx.wss_proxy", "tasks_from": "jwt"},
+                "vars": {
+                    "__wss_proxy_model": {
+                        "jwt_socket_path": f"{folder}/wssgate/jwt.sock",
+                        "revocations_path": f"{folder}/revoked",
+                        "jwt": {"key_sets": {}},
+                    }
+                },
+            }
+        ],
         "vars": {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
@@ -119,11 +130,6 @@ def signed_tokens_made_ready(folder: Path, *arguments: str, packages: t.Sequence
             "nginx_group": os.getgid(),
             "nginx_javascript_packages": ["libnginx-mod-http-js"],
             "nginx_found": {"packages": list(packages)},
-            "__wss_proxy_gate": {
-                "jwt_socket_path": f"{folder}/wssgate/jwt.sock",
-                "revocations_path": f"{folder}/revoked",
-                "jwt": {"key_sets": {}},
-            },
             **variables,
         },
     }
