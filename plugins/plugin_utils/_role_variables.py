@@ -264,23 +264,29 @@ def value_problems(role: str, variables: t.Mapping[str, t.Any], template: Templa
 
 
 def shape_problems(role: str, variables: t.Mapping[str, t.Any], template: Template) -> t.List[str]:
-    """What ansible-core finds wrong with the role's lists and dictionaries, in its words.
+    """What is wrong with the role's dictionaries, and what ansible-core finds wrong with lists and dictionaries.
 
     It would look only when a play comes to the role, which is after other roles have changed something.
     """
-    specification, given = {}, {}
+    problems, specification, given = [], {}, {}
     for name, spec in options_of(role).items():
         if spec["type"] not in ("list", "dict") or name not in variables or variables[name] == spec.get("default"):
             continue
         try:
-            given[name] = template(variables[name])
+            value = template(variables[name])
         except Exception:  # noqa: BLE001
             # For the task that reads it: it may need what is not known yet.
             continue
-        specification[name] = spec
-    return list(ArgumentSpecValidator(specification).validate(given).error_messages) if given else []
+        if spec["type"] == "dict" and value is not None and not isinstance(value, t.Mapping):
+            # ansible-core would take it for key=value, and fails with a traceback for a number.
+            kind = next((words for type_, words in _KINDS.items() if isinstance(value, type_)), "a text")
+            problems.append(f"{name} is {kind}; it must be a dictionary")
+        else:
+            specification[name], given[name] = spec, value
+    return problems + (list(ArgumentSpecValidator(specification).validate(given).error_messages) if given else [])
 
 
+_KINDS: t.Mapping[type, str] = {bool: "true or false", int: "a number", float: "a number", list: "a list"}
 _SERIAL = re.compile(r"([1-9][0-9]{0,3}|([1-9][0-9]?|100)%)\Z")
 
 

@@ -514,6 +514,36 @@ def test_a_lone_text_is_no_list(role: str, name: str, given: t.Any, shown: str) 
     assert _role_variables.value_problems(role, {name: ["nginx"]}, lambda value: value) == []
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"), [("sockets=/run/a", "a text"), (7, "a number"), (True, "true or false"), (["a"], "a list")]
+)
+def test_what_has_to_be_a_dictionary_is_one(given: t.Any, shown: str) -> None:
+    found = _role_variables.shape_problems("nginx", {"nginx_needs": given}, lambda value: value)
+    assert found == [f"nginx_needs is {shown}; it must be a dictionary"]
+    assert _role_variables.shape_problems("nginx", {"nginx_needs": {}}, lambda value: value) == []
+
+
+def test_what_ansible_finds_wrong_with_a_list_is_told_before_the_first_change() -> None:
+    (problem,) = _role_variables.shape_problems("nginx", {"nginx_paths_besides": {"a": 1}}, lambda value: value)
+    assert "nginx_paths_besides" in problem and "list" in problem
+
+
+def test_a_value_that_is_not_known_yet_is_left_to_the_task_that_reads_it() -> None:
+    variables = {"nginx_needs": trust_as_template("{{ registered_later }}")}
+    template = Templar(DataLoader(), variables=variables).template
+    assert _role_variables.shape_problems("nginx", variables, template) == []
+
+
+@pytest.mark.parametrize("role", _role_variables.ROLE_NAMES)
+def test_the_lookup_checks_every_list_and_dictionary(role: str) -> None:
+    """Playbook site has Ansible itself check nothing any more."""
+    for name, spec in options_of(role).items():
+        if spec["type"] in ("list", "dict"):
+            given = {name: 7 if spec["type"] == "dict" else {"a": 1}}
+            found = [_role_variables.value_problems, _role_variables.shape_problems]
+            assert any(check(role, given, lambda value: value) for check in found), name
+
+
 def problems_of(role: str, **given: t.Any) -> t.List[str]:
     """What is wrong with variables as an inventory gives them, templates in them and all."""
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,9 @@ LOCAL_ACTIONS = (
 )
 # Facts, a look at nginx, certificates, password files, the store with its pruner, the transaction.
 MOST_TASKS = 6
+# Ansible starts one for each task and host, also for a task that is skipped or stays on the controller.
+MOST_PROCESSES = 30
+CALLBACKS = Path(__file__).resolve().parents[3] / "tests" / "bench" / "callback"
 SECRETS = ("correct horse battery staple", "PRIVATE KEY-----")
 
 
@@ -41,11 +45,30 @@ def run_site(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 
 
 @pytest.fixture(scope="module")
-def second_run():
-    run = run_site("-vvv", "--diff", ANSIBLE_STDOUT_CALLBACK="ansible.posix.json")
+def costs(tmp_path_factory):
+    """Where the run's processes are counted."""
+    return tmp_path_factory.mktemp("costs") / "costs.json"
+
+
+@pytest.fixture(scope="module")
+def second_run(costs):
+    run = run_site(
+        "-vvv",
+        "--diff",
+        ANSIBLE_STDOUT_CALLBACK="ansible.posix.json",
+        ANSIBLE_CALLBACK_PLUGINS=str(CALLBACKS),
+        ANSIBLE_CALLBACKS_ENABLED="task_costs",
+        WSSGATE_TASK_COSTS=str(costs),
+    )
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
     start = run.stdout.index("{\n")
     return json.JSONDecoder().raw_decode(run.stdout[start:])[0], run.stdout + run.stderr
+
+
+def test_it_starts_few_processes_for_a_host(host, second_run, costs):
+    name = host.backend.get_pytest_id().rpartition("://")[2]
+    started = [task["task"] for task in json.loads(costs.read_text()) for _fork in range(task["forks"].get(name, 0))]
+    assert 1 < len(started) <= MOST_PROCESSES, started
 
 
 def test_it_changes_nothing_and_sends_few_tasks_to_a_host(host, second_run):
