@@ -333,14 +333,11 @@ class _Planner:
         wanted = list(dict.fromkeys(self.request.fingerprints or ()))
         if not wanted:
             return []
-        starts = tuple(wanted)
         found: t.Dict[str, t.List[str]] = {value: [] for value in wanted}
-        for name in self.store.names():
-            digest = full_fingerprint(name)
-            if digest.startswith(starts):
-                for value in wanted:
-                    if digest.startswith(value):
-                        found[value].append(name)
+        for name, digest in self.store.like(wanted):
+            for value in wanted:
+                if digest.startswith(value):
+                    found[value].append(name)
         for value, names in found.items():
             if len(names) > 1:
                 raise StoreError(
