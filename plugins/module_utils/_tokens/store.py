@@ -138,8 +138,13 @@ class TokenStore(OwedRecords, TokenWriter):
 
         A file that cannot be read is an error, or with a list for problems one more line in it.
         """
-        tokens: t.List[Token] = []
         foreign: t.List[Foreign] = []
+        return list(self.each(foreign, skip, problems)), foreign
+
+    def each(
+        self, foreign: t.List[Foreign], skip: t.Container[str] = (), problems: t.Optional[t.List[str]] = None
+    ) -> t.Iterator[Token]:
+        """Yield what :meth:`scan` returns one after the other, and add to ``foreign`` what else is there."""
         for name, found in self._entries(problems):
             if not stat.S_ISREG(found.st_mode):
                 foreign.append(Foreign(fingerprint(name), _kind(found.st_mode), found.st_ino))
@@ -155,8 +160,7 @@ class TokenStore(OwedRecords, TokenWriter):
                     problems.append(str(error))
                     continue
                 if token is not None:
-                    tokens.append(token)
-        return tokens, foreign
+                    yield token
 
     def due(self, now: float, problems: t.Optional[t.List[str]] = None) -> t.Tuple[t.List[Token], t.List[Token]]:
         """Return the expired and the corrupt tokens: one stat a file, a read only for what looks due.

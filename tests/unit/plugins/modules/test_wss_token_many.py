@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
 from collections import Counter
 from pathlib import Path
 from typing import Any, Iterator
@@ -149,12 +150,39 @@ def test_of_a_large_store_no_more_is_listed_than_what_some_names_are_worth(
     assert answer["created"] == 100 and asked["listed"] == 50 and asked["stat"] < 100
 
 
-def test_no_more_is_kept_of_a_store_than_what_is_asked_for(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("limits", [{"subjects": ["client-7"]}, {"limit": 1}, {"limit": 0}], ids=str)
+def test_of_a_store_no_more_is_kept_than_what_is_to_be_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any]
 ) -> None:
-    path = filled(tmp_path / "tokens", 50)
-    with patch_module_args({"path": str(path), "subjects": ["client-7"]}), pytest.raises(SystemExit):
+    path = filled(tmp_path / "tokens", 200)
+    soon = LATER - 1000
+    (path / name(7)).write_text(json.dumps({"subject": "client-7", "issued_at": 1, "expires_at": soon}))
+    most = 0
+    each = token_store.TokenStore.each
+
+    def watched(self: Any, *arguments: Any) -> Iterator[Any]:
+        nonlocal most
+        seen = []
+        for token in each(self, *arguments):
+            seen.append(weakref.ref(token.name))
+            most = max(most, sum(1 for one in seen if one() is not None))
+            yield token
+            del token
+
+    class Holder(str):
+        """A name that can be watched for being let go."""
+
+    made = token_store.Token
+    monkeypatch.setattr(token_store, "Token", lambda name_, *fields: made(Holder(name_), *fields))
+    monkeypatch.setattr(token_store.TokenStore, "each", watched)
+    answer, _asked = asked_of(Counter(), capsys, wss_token_info, path=str(path), **limits)
+    assert [token["subject"] for token in answer["tokens"]] == ([] if limits.get("limit") == 0 else ["client-7"])
+    assert answer["totals"]["tokens"] == answer["totals"]["subjects"] == 200
+    # The one that is kept, the one that is looked at, and the one before.
+    assert most <= 3
+
+
+def test_a_limit_below_zero_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with patch_module_args({"path": str(filled(tmp_path / "tokens", 1)), "limit": -1}), pytest.raises(SystemExit):
         wss_token_info.main()
-    answer = json.loads(capsys.readouterr().out)
-    assert [token["subject"] for token in answer["tokens"]] == ["client-7"]
-    assert answer["totals"]["tokens"] == 50
+    assert json.loads(capsys.readouterr().out)["msg"] == "limit must be 0 or more, not -1"
