@@ -121,8 +121,8 @@ def end_present(
     """End those of the open sessions that are meant; return them, and those of them that remain.
 
     What begins after the first look is left alone: a client whose token is valid may be back at once. Without
-    ``only_present`` a session that a worker logs in that moment is ended as well. ``concerns``: of which tokens sessions
-    may be meant.
+    ``only_present`` a session that a worker logs in that moment is ended as well. ``concerns``: which tokens may be
+    meant.
     """
     with open_logs(path) as files:
         if not dry:

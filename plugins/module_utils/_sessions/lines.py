@@ -87,6 +87,7 @@ def subject_of(text: str) -> str:
 # Passing over lines
 
 _PORT = "(?:0|[1-9][0-9]{0,4})"
+_ISSUED = "(?:-|[0-9]{1,12})"
 _ANY = "[!-~]+"
 # Whole lines as nginx writes them, and no others: of one that was torn, the fields behind the tear are of another kind
 # than those that stand here. Whatever does not look so is read with care.
@@ -96,7 +97,8 @@ _PLAIN = re.compile(
         r"(?:"
         rf"(?:[0-9A-Fa-f.:]+|unix:[!-~]*) (-|{_PORT}) (?:[0-9A-Fa-f.:]+|unix:[!-~]*) (-|{_PORT}) {_ANY} "
         rf"({TOKEN_PATTERN}|-)"
-        rf"(?: {_ANY}(?: {_ANY}(?: (?:-|[0-9]+-[0-9]+)(?: (-|[0-9a-f]{{64}})(?: (?:-|[0-9]{{1,12}})(?: {_ANY})?)?)?)?)?)?"
+        # Server, location, lifetime, id of a signed token, when it was made, its subject
+        rf"(?: {_ANY}(?: {_ANY}(?: (?:-|[0-9]+-[0-9]+)(?: (-|[0-9a-f]{{64}})(?: {_ISSUED}(?: {_ANY})?)?)?)?)?)?"
         r"|([0-9]{3}))\Z"
     ).encode("ascii")
 )

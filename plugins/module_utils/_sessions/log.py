@@ -157,9 +157,9 @@ class Log:
             return False
         kind, key = found
         if kind == ENDED:
+            # Its start may be written again behind it, when the log is shortened.
             self._note_end(key)
-            return True
-        return key not in self._ended and key not in self._ended_before
+        return True
 
     def _start(self, start: Start, line: bytes) -> None:
         if not _MOMENT.match(start.msec):

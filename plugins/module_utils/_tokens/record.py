@@ -37,7 +37,8 @@ LAST_SECOND = 253402300799  # the end of the year 9999, beyond which neither fil
 
 # As this collection writes it, which is most of a store. json takes several times as long.
 _PLAIN_DOCUMENT = re.compile(
-    rb'{"subject":(?:null|"([ !#-\[\]-~]*)"),"issued_at":(?:null|([0-9]{1,11})),"expires_at":(?:null|([0-9]{1,11}))}\n?\Z'
+    rb'{"subject":(?:null|"([ !#-\[\]-~]*)"),'
+    rb'"issued_at":(?:null|([0-9]{1,11})),"expires_at":(?:null|([0-9]{1,11}))}\n?\Z'
 )
 _TOKEN = re.compile(TOKEN_PATTERN + r"\Z")
 
