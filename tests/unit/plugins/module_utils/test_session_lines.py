@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import random
 from pathlib import Path
+from typing import Callable
 
 import pytest
 from ansible_collections.wssgate.nginx.plugins.module_utils._sessions import log as session_log
@@ -171,3 +173,17 @@ def test_a_signed_token_is_found_among_others_by_its_line_alone(busy: Path, read
         )
     assert signed_like(str(busy), [SIGNED_ID[:12]]) == {SIGNED_ID: 1}
     assert read_with_care == ["5000"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0.0.0.0", "255.255.255.255", "10.0.0.1", "1.2.3", "1.2.3.4.", "1.2.3.256", "01.2.3.4", "1.2.3.4\n", "1.2.3.4.5"],
+)
+def test_an_ipv4_address_is_spelled_as_ipaddress_spells_it(text: str) -> None:
+    def spelled(read: Callable[[str], object]) -> str:
+        try:
+            return str(read(text))
+        except ValueError:
+            return "refused"
+
+    assert spelled(sockets.plain_address) == spelled(ipaddress.ip_address)

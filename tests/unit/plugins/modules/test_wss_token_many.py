@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
+from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import record
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens import store as token_store
 from ansible_collections.wssgate.nginx.plugins.module_utils._tokens.record import fingerprint
 from ansible_collections.wssgate.nginx.plugins.modules import wss_token, wss_token_info
@@ -186,3 +187,41 @@ def test_a_limit_below_zero_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
     with patch_module_args({"path": str(filled(tmp_path / "tokens", 1)), "limit": -1}), pytest.raises(SystemExit):
         wss_token_info.main()
     assert json.loads(capsys.readouterr().out)["msg"] == "limit must be 0 or more, not -1"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        '{"subject":"client-7","issued_at":1,"expires_at":4000000000}',
+        '{"subject":null,"issued_at":null,"expires_at":null}',
+        '{"subject":"","issued_at":0,"expires_at":99999999999}',
+        '{"subject":"a\\u00e9 \\"b\\" \\\\","issued_at":1,"expires_at":2}',
+        '{"subject":"tab\there","issued_at":1,"expires_at":2}',
+        '{"subject":"é","issued_at":1,"expires_at":2}',
+        '{"subject":"a","issued_at":01,"expires_at":2}',
+        '{"subject":"a","issued_at":1,"expires_at":00}',
+        '{"subject":"a","issued_at":1,"expires_at":10000000000000000000}',
+        '{"subject":"a","issued_at":1,"expires_at":-1}',
+        '{"subject":"a","issued_at":1,"expires_at":2}}',
+        '{"subject":"a","issued_at":1,"expires_at":2',
+    ],
+)
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "x"])
+def test_a_document_says_the_same_whether_json_reads_it_or_not(document: str, end: str) -> None:
+    plainly = record.parse_document((document + end).encode())
+    # A blank in front, which JSON lets pass, is not how this collection writes it.
+    assert record._PLAIN_DOCUMENT.match(b" " + document.encode()) is None
+    assert record.parse_document(b" " + (document + end).encode()) == plainly
+
+
+def test_by_subject_no_token_of_another_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_arguments: Any, **_options: Any) -> Any:
+        raise AssertionError("a list of all tokens")
+
+    monkeypatch.setattr(token_store.TokenStore, "scan", refused)
+    path = str(filled(tmp_path / "tokens", 20))
+    for arguments in ({"state": "absent"}, {"ttl": 60}):
+        answer, _asked = asked_of(Counter(), capsys, wss_token, path=path, subject="client-7", **arguments)
+        assert (answer["removed"], answer["created"]) == ((1, 0) if "state" in arguments else (0, 1))
