@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -36,16 +35,9 @@ from lib.prose import wrapped
 from . import tokens_large, tokens_ssh
 from .tokens_handshake import handshakes
 from .tokens_report import handshake_table, machine, markdown, memory_table, picture, ssh_table, table
-from .tokens_store import Bench, child, collections_tree, file_loop, install_loader, memory
+from .tokens_store import Bench, child, collections_tree, file_loop, file_system, install_loader, memory
 
 PARTS = ("memory", "store", "playbook", "handshake", "large", "ssh")
-
-
-def file_system(directory: Path) -> str:
-    done = subprocess.run(
-        ["stat", "--file-system", "--format=%T", str(directory)], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from lib import usage
 from lib.head_echo import HeadEcho
 from lib.local_gate import LocalGate, free_port
 
-from .tokens_store import bare_loop, names
+from .tokens_store import bare_loop, file_system, names
 
 HANDSHAKES = 60
 
@@ -54,10 +54,11 @@ def handshakes(counts: list[int], rounds: int) -> list[dict[str, Any]]:
                     spent.setdefault((str(status), files), []).append(
                         (usage.cpu_seconds(local_gate.workers()) - before) / HANDSHAKES
                     )
+        kind = file_system(gates[0][2].tokens)
     head_echo.close()
     return [
         {
-            "status": int(status), "files": files, "handshakes": len(found),
+            "status": int(status), "files": files, "file_system": kind, "handshakes": len(found),
             "median_us": round(statistics.median(found) * 1e6, 1),
             "processor_us": round(statistics.median(spent[status, files]) * 1e6, 1),
             "quartiles_us": [round(value * 1e6, 1) for value in statistics.quantiles(found, n=4)],

@@ -314,3 +314,10 @@ def memory(counts: list[int], parent: Path | None) -> list[dict[str, Any]]:
 
 def install_loader(tree: Path) -> None:
     _AnsibleCollectionFinder(paths=[str(tree)])._install()
+
+
+def file_system(directory: Path) -> str:
+    done = subprocess.run(
+        ["stat", "--file-system", "--format=%T", str(directory)], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
