@@ -42,6 +42,14 @@ options:
     description:
       - List only tokens with this many seconds left, or fewer. One that is expired has none left.
     type: int
+  limit:
+    description:
+      - How many tokens to list at most, those that end first. RV(totals) has the numbers of the whole store all the
+        same.
+      - Each takes some 200 bytes of the result. Ansible holds all of it in memory several times, on the host and on the
+        controller, which for a million tokens are gigabytes. So in a large store set it, or list by a filter.
+    type: int
+    version_added: 1.1.0
   sessions:
     description:
       - Count the open sessions of each token. It needs the session log that the gate writes and C(ss) of iproute2.
@@ -68,6 +76,11 @@ EXAMPLES = r"""
     subjects: [client-42]
     expires_within: 3600
   register: ending_tokens
+
+- name: Count the tokens of a large store, and list none
+  wssgate.nginx.wss_token_info:
+    limit: 0
+  register: token_numbers
 """
 
 RETURN = r"""
@@ -175,6 +188,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._host.error import HostError, attempted, unnamed
 from ..module_utils._sessions.ending import open_sessions
+from ..module_utils._tokens.record import StoreError
 from ..module_utils._tokens.report import Filters, count_sessions, listing
 from ..module_utils._tokens.request import check_fingerprints
 from ..module_utils._tokens.store import open_store
@@ -188,6 +202,7 @@ def argument_spec() -> t.Dict[str, t.Any]:
         "forms": {"type": "list", "elements": "str", "choices": ["touched", "managed", "corrupt"]},
         "status": {"type": "str", "choices": ["any", "valid", "invalid"], "default": "any"},
         "expires_within": {"type": "int"},
+        "limit": {"type": "int"},
         "sessions": {"type": "bool", "default": False},
         "session_log": {"type": "path", "default": "/var/log/nginx/wssgate/sessions.log"},
     }
@@ -196,6 +211,8 @@ def argument_spec() -> t.Dict[str, t.Any]:
 def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
     params = module.params
     check_fingerprints(params["fingerprints"] or ())
+    if params["limit"] is not None and params["limit"] < 0:
+        raise StoreError(f"limit must be 0 or more, not {params['limit']}")
     filters = Filters(
         subjects=params["subjects"],
         fingerprints=params["fingerprints"],
@@ -210,7 +227,7 @@ def run(module: AnsibleModule) -> t.Dict[str, t.Any]:
         except HostError as error:
             module.warn(f"open sessions are not counted: {error}")
     with open_store(params["path"], write=False, missing_ok=module.check_mode) as store:
-        result = listing(store, filters, int(time.time()), sessions)
+        result = listing(store, filters, int(time.time()), sessions, params["limit"])
     for token in result["tokens"]:
         if token["form"] == "corrupt":
             module.warn(f"token {token['fingerprint']} holds no readable JSON")

@@ -29,7 +29,6 @@ from .._tokens.record import (
     MANAGED,
     Owed,
     fingerprint,
-    full_fingerprint,
 )
 from .._tokens.store import LOCK_WAIT, TokenStore, open_store
 from .revoking import end_in_grace, end_void, sessions_before
@@ -59,7 +58,7 @@ class Named(t.NamedTuple):
         if self.subject is not None:
             tokens, _foreign = store.scan(problems=problems)
             return [token.name for token in tokens if token.form == MANAGED and token.subject == self.subject]
-        return [name for name in store.names() if full_fingerprint(name).startswith(self.fingerprints)]
+        return [name for name, _digest in store.like(self.fingerprints)]
 
 
 DUE = Named()  # nobody is named: what has expired goes

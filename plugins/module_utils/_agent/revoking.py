@@ -44,7 +44,7 @@ def sessions_before(store: str, session_log: str, wanted: Wanted) -> t.FrozenSet
     if not session_log or not wanted or not grace_of(store, STATE):
         return frozenset()
     try:
-        follower = Follower(session_log)
+        follower = Follower(session_log, concerns=wanted.concerns)
         follower.read()
         return frozenset(session.key for session in _alive(follower, wanted))
     except HostError:  # who ends them reports it
@@ -89,6 +89,10 @@ class TakenBack(Wanted):
     def __bool__(self) -> bool:
         return bool(self._token_ids or self._subjects)
 
+    def concerns(self, token: str, token_id: str = "") -> bool:
+        # A line has the subject in another spelling.
+        return bool(self._subjects) or token_id in self._token_ids
+
     def covers(self, session: Session) -> bool:
         if session.token_id and session.token_id in self._token_ids:
             return True
@@ -96,10 +100,10 @@ class TakenBack(Wanted):
         return before is not None and (session.issued is None or session.issued < before)
 
 
-def open_sessions_of(session_log: str, wanted: Wanted) -> t.FrozenSet[Key]:
+def open_sessions_of(session_log: str, wanted: TakenBack) -> t.FrozenSet[Key]:
     """The open sessions of these tokens, as far as that can be told."""
     try:
-        follower = Follower(session_log)
+        follower = Follower(session_log, concerns=wanted.concerns)
         follower.read()
         return frozenset(session.key for session in _alive(follower, wanted))
     except HostError:  # who ends them reports it
@@ -117,7 +121,7 @@ def end_taken_back(store: str, session_log: str, wanted: TakenBack, before: t.Fr
         grace = 0 if dry else grace_of(store, STATE)
         if grace:
             _wait(session_log, wanted, grace + PATIENCE, seen)
-        ended, found, _left = end_present(session_log, wanted.covers, dry, only_present=False)
+        ended, found, _left = end_present(session_log, wanted.covers, dry, False, wanted.concerns)
     except HostError as error:
         return Ended(reason=str(error), tokens=None)
     seen.update(session.key for session in found)
@@ -140,7 +144,7 @@ def end_void(session_log: str, folder: Revocations) -> Ended:
 
 def _wait(session_log: str, wanted: Wanted, seconds: float, seen: t.Set[Key]) -> int:
     """Wait until the sessions are over, at most so long; return how many are left. They are added to ``seen``."""
-    follower = Follower(session_log)
+    follower = Follower(session_log, concerns=wanted.concerns)
     began = time.monotonic()
     next_look = began
     while True:

@@ -149,13 +149,14 @@ def read(path: str, most: int = READ_LIMIT, folder: t.Optional[int] = None, foll
     parts: t.List[bytes] = []
     left = most + 1
     try:
-        with _about(path):
-            while left:
-                part = os.read(handle, left)
-                if not part:
-                    return b"".join(parts)
-                parts.append(part)
-                left -= len(part)
+        while left:
+            part = os.read(handle, left)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+            left -= len(part)
+    except OSError as error:  # and not _about(): a store of a million files is read by this
+        raise OSError(error.errno, error.strerror, path) from error
     finally:
         os.close(handle)
     raise FileError(path, SIZE, f"holds more than {most} bytes")

@@ -14,6 +14,7 @@ from collections import Counter
 from .._host.error import HostError
 from .._tokens.record import full_fingerprint
 from . import sockets
+from .lines import Concerns
 from .log import Key, Log, LogFile, Session, open_logs, ports_of, still_open
 from .sockets import SocketError
 
@@ -38,9 +39,9 @@ class Ended(t.NamedTuple):
         return {"found": self.found, "ended": self.ended, "remaining": self.remaining}
 
 
-def open_sessions(path: str) -> t.List[Session]:
-    """The sessions that are open now, oldest first."""
-    log = Log()
+def open_sessions(path: str, concerns: t.Optional[Concerns] = None) -> t.List[Session]:
+    """The sessions that are open now, oldest first. ``concerns``: those of certain tokens, and perhaps some others."""
+    log = Log(concerns=concerns)
     with open_logs(path) as files:
         for file in files:
             for part in file.parts():
@@ -54,11 +55,12 @@ def signed_like(path: str, fingerprints: t.Sequence[str]) -> t.Dict[str, int]:
     """The ids of signed tokens that begin so, with how many of their sessions are open; none where nobody can look."""
     if not path or not fingerprints:
         return {}
+    starts = tuple(fingerprints)
     try:
-        sessions = open_sessions(path)
+        sessions = open_sessions(path, lambda _token, token_id: token_id.startswith(starts))
     except HostError:  # who ends sessions reports it
         return {}
-    return dict(Counter(session.token_id for session in sessions if session.token_id.startswith(tuple(fingerprints))))
+    return dict(Counter(session.token_id for session in sessions if session.token_id.startswith(starts)))
 
 
 class Wanted:
@@ -85,6 +87,10 @@ class Wanted:
             return False
         return session.token in self or session.started_at <= self.until.get(session.token, float("-inf"))
 
+    def concerns(self, token: str, token_id: str = "") -> bool:
+        """Whether sessions of this token may be covered: of others, the session log's lines need not be read."""
+        return bool(token) and (token in self.until or token in self)
+
     def __contains__(self, token: str) -> bool:
         if token in self.names:
             return True
@@ -100,31 +106,40 @@ def end_sessions(path: str, wanted: Wanted, dry: bool = False) -> Ended:
             if not dry:
                 with contextlib.suppress(OSError):
                     files[-1].secure()
-            return _end_sessions(files, wanted.covers, dry)[0]
+            return _end_sessions(files, wanted.covers, dry, concerns=wanted.concerns)[0]
     except HostError as error:
         return Ended(reason=str(error), tokens=None)
 
 
 def end_present(
-    path: str, is_meant: t.Callable[[Session], bool], dry: bool = False, only_present: bool = True
+    path: str,
+    is_meant: t.Callable[[Session], bool],
+    dry: bool = False,
+    only_present: bool = True,
+    concerns: t.Optional[Concerns] = None,
 ) -> t.Tuple[Ended, t.List[Session], t.List[Session]]:
     """End those of the open sessions that are meant; return them, and those of them that remain.
 
     What begins after the first look is left alone: a client whose token is valid may be back at once. Without
-    ``only_present`` a session that a worker logs in that moment is ended as well.
+    ``only_present`` a session that a worker logs in that moment is ended as well. ``concerns``: which tokens may be
+    meant.
     """
     with open_logs(path) as files:
         if not dry:
             with contextlib.suppress(OSError):
                 files[-1].secure()
-        return _end_sessions(files, is_meant, dry, only_present)
+        return _end_sessions(files, is_meant, dry, only_present, concerns)
 
 
 def _end_sessions(
-    files: t.Sequence[LogFile], is_meant: t.Callable[[Session], bool], dry: bool, only_present: bool = False
+    files: t.Sequence[LogFile],
+    is_meant: t.Callable[[Session], bool],
+    dry: bool,
+    only_present: bool = False,
+    concerns: t.Optional[Concerns] = None,
 ) -> t.Tuple[Ended, t.List[Session], t.List[Session]]:
     """What became of them, the sessions that were found, and those that remain."""
-    log = Log()
+    log = Log(concerns=concerns)
     seen: t.Dict[Key, Session] = {}
     present: t.Optional[t.Set[Key]] = None
     reason = ""

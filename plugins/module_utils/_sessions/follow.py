@@ -11,6 +11,7 @@ import contextlib
 import os
 import typing as t
 
+from .lines import Concerns
 from .log import LOCK_WAIT, Log, LogFile, MissingLog, Session, Watcher, open_logs, still_open
 from .sockets import live_pairs
 
@@ -26,16 +27,20 @@ class _Place(t.NamedTuple):
 
 
 class Follower:
-    """The sessions that a token has let in and that have no end yet, brought up to date by :meth:`read`."""
+    """The sessions that a token has let in and that have no end yet, brought up to date by :meth:`read`.
 
-    def __init__(self, path: str, wait: float = LOCK_WAIT) -> None:
+    ``concerns``: those of certain tokens, and perhaps some others.
+    """
+
+    def __init__(self, path: str, wait: float = LOCK_WAIT, concerns: t.Optional[Concerns] = None) -> None:
         self.path = path
         self.wait = wait
         self.size = 0
         self.is_known = False  # whether the log was read once, or found not to be there
         self._places: t.Dict[t.Tuple[int, int], _Place] = {}
         self._started: t.List[Session] = []
-        self._log = Log(self._started)
+        self._concerns = concerns
+        self._log = Log(self._started, concerns=concerns)
         # Set it before the first reading: that is of what somebody may have seen before.
         self.watcher: t.Optional[Watcher] = None
         # Called again and again while a long log is read
@@ -78,7 +83,7 @@ class Follower:
     def _read_anew(self, files: t.Sequence[LogFile]) -> None:
         """Read all of it. What was known of it may no longer stand there: it was shortened, or somebody emptied it."""
         started: t.List[Session] = []
-        log = Log(started, self.watcher, is_again=True)
+        log = Log(started, self.watcher, is_again=True, concerns=self._concerns)
         for file in files:
             self._feed(log, file, started)
         log.is_again = False

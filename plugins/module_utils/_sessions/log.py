@@ -39,17 +39,10 @@ from .._host.error import HostError, reason
 from .._host.locks import hold
 from .._tokens.record import StoreError, is_token
 from . import sockets
+from .lines import ENDED, KEPT, NONE, STARTED, Concerns, End, Sieve, Start, are_of, lifetime_of, subject_of
 from .protection import former_logs, secure, set_append_only
 from .sockets import Pair, SocketError, end_of
 from .workers import started_at
-
-# Kinds of lines. Each is one byte, so that one can be put in the place of another.
-STARTED = "S"
-ENDED = "E"
-KEPT = "K"
-
-# A field that says nothing
-NONE = "-"
 
 LOG_LIMIT = 4 * 1024 * 1024
 LOCK_WAIT = 30.0
@@ -62,8 +55,6 @@ START_MARGIN = 1.0
 _KEEP_SIZE = 0x01
 _PUNCH_HOLE = 0x02
 _COLLAPSE_RANGE = 0x08
-# What isdigit() takes for one may be no number to others.
-_LIFETIME = re.compile(r"([0-9]{1,10})-([0-9]{1,10})\Z")
 # On a full disk a line is written in part, and the next one comes right behind it. No field holds such a beginning.
 _TORN = re.compile(rb".+([SEK] [0-9]+\.[0-9]{3} [0-9]+ [0-9]+ [0-9]+ .*)", re.DOTALL)
 _KEY = re.compile(r"[0-9]{1,10} [0-9]{1,20} [0-9]{1,10}\Z")
@@ -72,45 +63,7 @@ _MOMENT = re.compile(r"[0-9]{1,11}(\.[0-9]{1,6})?\Z")
 LINE_LIMIT = 1 << 15
 _TOKEN_ID = re.compile(r"[0-9a-f]{64}\Z")
 _ISSUED = re.compile(r"[0-9]{1,12}\Z")
-# By jwt.js, and what nginx makes of " and \ in a log
-_ENCODED = re.compile(rb"(?:%|\\x)([0-9A-Fa-f]{2})")
 Key = t.Tuple[str, str, str]  # worker, connection, request
-
-
-class Start(t.NamedTuple):
-    """The fields of a line for a token that has let a client in, in their order.
-
-    A field that is added comes last and has a default: lines of sessions that began before it stand without.
-    """
-
-    kind: str
-    msec: str
-    worker: str
-    connection: str
-    request: str
-    client: str
-    client_port: str
-    server: str
-    server_port: str
-    visitor: str
-    token: str
-    server_name: str = NONE
-    location: str = NONE
-    lifetime: str = NONE
-    token_id: str = NONE
-    issued: str = NONE
-    subject: str = NONE
-
-
-class End(t.NamedTuple):
-    """The fields of a line for a request that is over, in their order."""
-
-    kind: str
-    msec: str
-    worker: str
-    connection: str
-    request: str
-    status: str
 
 
 class Session(t.NamedTuple):
@@ -136,21 +89,6 @@ class Session(t.NamedTuple):
         return bool(self.token_id or self.subject)
 
 
-def _are_of(line: t.Type[t.Any], fields: t.Sequence[str]) -> bool:
-    return len(line._fields) - len(line._field_defaults) <= len(fields) <= len(line._fields)
-
-
-def _lifetime(text: str) -> t.Optional[t.Tuple[int, int]]:
-    found = _LIFETIME.match(text)
-    return (int(found.group(1)), int(found.group(2))) if found else None
-
-
-def _subject(text: str) -> str:
-    if text in (NONE, ""):
-        return ""
-    return _ENCODED.sub(lambda found: bytes([int(found.group(1), 16)]), text.encode("utf-8")).decode("utf-8", "replace")
-
-
 def _text(key: Key) -> bytes:
     return " ".join(key).encode("utf-8", "surrogateescape")
 
@@ -166,10 +104,17 @@ class Watcher(t.Protocol):
 
 
 class Log:
-    """Reads lines of the session log and knows which sessions have no end yet."""
+    """Reads lines of the session log and knows which sessions have no end yet.
+
+    With ``concerns`` it knows those of the tokens for which that is true; of others it may know some.
+    """
 
     def __init__(
-        self, started: t.Optional[t.List[Session]] = None, watcher: t.Optional[Watcher] = None, is_again: bool = False
+        self,
+        started: t.Optional[t.List[Session]] = None,
+        watcher: t.Optional[Watcher] = None,
+        is_again: bool = False,
+        concerns: t.Optional[Concerns] = None,
     ) -> None:
         self.open: t.Dict[Key, Session] = {}
         # Sessions are added to it as they are read, where somebody wants to look at each.
@@ -182,12 +127,15 @@ class Log:
         self._ended: t.Set[bytes] = set()
         self._ended_before: t.Set[bytes] = set()
         self._rest = b""
+        self._sieve = None if concerns is None else Sieve(concerns)
 
     def feed(self, data: bytes) -> None:
         """Read more of the log. What nginx never writes is passed over: a worker that was taken over may write it."""
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()[-LINE_LIMIT:]
         for line in lines:
+            if self._sieve is not None and self._is_passed_over(self._sieve, line):
+                continue
             line = line[-LINE_LIMIT:]
             torn = _TORN.match(line)
             line = torn.group(1) if torn else line.lstrip(b"\0")
@@ -198,10 +146,20 @@ class Log:
             fields = text.split(" ")
             if not _KEY.match(" ".join(fields[2:5])):
                 continue
-            if fields[0] in (STARTED, KEPT) and _are_of(Start, fields):
+            if fields[0] in (STARTED, KEPT) and are_of(Start, fields):
                 self._start(Start(*fields), line)
-            elif fields[0] == ENDED and _are_of(End, fields):
+            elif fields[0] == ENDED and are_of(End, fields):
                 self._end(End(*fields))
+
+    def _is_passed_over(self, sieve: Sieve, line: bytes) -> bool:
+        found = sieve.unconcerned(line)
+        if found is None:
+            return False
+        kind, key = found
+        if kind == ENDED:
+            # Its start may be written again behind it, when the log is shortened.
+            self._note_end(key)
+        return True
 
     def _start(self, start: Start, line: bytes) -> None:
         if not _MOMENT.match(start.msec):
@@ -230,27 +188,31 @@ class Log:
         self._ended.discard(_text(key))
         self._ended_before.discard(_text(key))
         server_name, location = ("" if text == NONE else text for text in (start.server_name, start.location))
-        lifetime = _lifetime(start.lifetime)
+        lifetime = lifetime_of(start.lifetime)
         session = Session(key, float(start.msec), pair, start.visitor, token, line, server_name, location, lifetime)
         if start.token_id != NONE or start.subject != NONE:
             session = session._replace(
                 token_id=start.token_id if _TOKEN_ID.match(start.token_id) else "",
-                subject=_subject(start.subject),
+                subject=subject_of(start.subject),
                 issued=int(start.issued) if _ISSUED.match(start.issued) else None,
             )
-        self.open[key] = session
+        self._open(session)
         if self.started is not None:
             self.started.append(session)
         if self.watcher is not None:
             self.watcher.began(session, self.is_again)
-        if pair is not None:
-            self._by_pair.setdefault(pair, set()).add(key)
+
+    def _open(self, session: Session) -> None:
+        self.open[session.key] = session
+        if session.pair is not None:
+            self._by_pair.setdefault(session.pair, set()).add(session.key)
+        if self._sieve is not None:
+            self._sieve.note(_text(session.key), session.pair)
 
     def keep(self, session: Session) -> None:
         """Know a session on although its line is gone; not where its end was logged, or another has its ports."""
         if session.pair is not None and session.pair not in self._by_pair and not self._is_over(session.key):
-            self.open[session.key] = session
-            self._by_pair[session.pair] = {session.key}
+            self._open(session)
 
     def _end(self, end: End) -> None:
         key = (end.worker, end.connection, end.request)
@@ -258,7 +220,10 @@ class Log:
         if session is not None and self.watcher is not None:
             self.watcher.ended(session, end.status, self.is_again)
         self._close(key)
-        self._ended.add(_text(key))
+        self._note_end(_text(key))
+
+    def _note_end(self, key: bytes) -> None:
+        self._ended.add(key)
         if len(self._ended) >= ENDS_KEPT:
             self._ended, self._ended_before = set(), self._ended
 

@@ -28,6 +28,8 @@ Address = t.Tuple[str, int]
 Pair = t.Tuple[Address, Address]  # the gate's end and the client's end of a connection
 
 _ESTABLISHED = "ESTAB"
+# Spelled in one way only. ipaddress takes many times as long.
+_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!\Z)|\Z)){4}\Z")
 _COUNT = re.compile(r"\bbytes_(sent|received):([0-9]{1,20})(?=\s|\Z)")
 
 
@@ -48,6 +50,8 @@ class SocketError(HostError):
 @functools.lru_cache(maxsize=4096)
 def plain_address(text: str) -> str:
     """One spelling for each address: no brackets, no interface, IPv4 also where it came over an IPv6 socket."""
+    if _IPV4.match(text):
+        return text
     address = ipaddress.ip_address(text.replace("[", "").replace("]", "").partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return str(mapped or address)

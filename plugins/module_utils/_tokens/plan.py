@@ -238,9 +238,7 @@ class _Planner:
 
     def _subject(self) -> None:
         request = self.request
-        tokens, self.plan.foreign = self.store.scan()
-        self._check_clock(tokens)
-        mine = [token for token in tokens if token.form == MANAGED and token.subject == request.subject]
+        mine = self._of_subject()
         lasting = [token for token in mine if token.is_valid(self.now) and self._lasts(token)]
         lasting.sort(key=_longest_first)
         count = request.count or 1
@@ -304,6 +302,19 @@ class _Planner:
             )
         self.plan.warnings.append(words)
 
+    def _of_subject(self, problems: t.Optional[t.List[str]] = None) -> t.List[Token]:
+        """The tokens of the subject. Each file is read, and of the others nothing is kept: there may be a million."""
+        mine: t.List[Token] = []
+
+        def noted() -> t.Iterator[Token]:
+            for token in self.store.each(self.plan.foreign, problems=problems):
+                if token.form == MANAGED and token.subject == self.request.subject:
+                    mine.append(token)
+                yield token
+
+        self._check_clock(noted())
+        return mine
+
     # absent
 
     def _absent(self) -> None:
@@ -312,9 +323,7 @@ class _Planner:
             self.plan.remove, self.plan.quarantine = self.store.due(self.now, self.plan.failures)
             return
         if request.subject is not None:
-            tokens, self.plan.foreign = self.store.scan(problems=self.plan.failures)
-            self._check_clock(tokens)
-            self.plan.remove = [token for token in tokens if token.form == MANAGED and token.subject == request.subject]
+            self.plan.remove = self._of_subject(self.plan.failures)
             return
         names = dict.fromkeys(request.tokens or ())
         names.update(dict.fromkeys(self._by_fingerprint()))
@@ -333,14 +342,11 @@ class _Planner:
         wanted = list(dict.fromkeys(self.request.fingerprints or ()))
         if not wanted:
             return []
-        starts = tuple(wanted)
         found: t.Dict[str, t.List[str]] = {value: [] for value in wanted}
-        for name in self.store.names():
-            digest = full_fingerprint(name)
-            if digest.startswith(starts):
-                for value in wanted:
-                    if digest.startswith(value):
-                        found[value].append(name)
+        for name, digest in self.store.like(wanted):
+            for value in wanted:
+                if digest.startswith(value):
+                    found[value].append(name)
         for value, names in found.items():
             if len(names) > 1:
                 raise StoreError(

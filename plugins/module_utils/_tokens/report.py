@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import typing as t
+from heapq import nsmallest
 
 from .._sessions.log import Session
 from .record import (
     CORRUPT,
     MANAGED,
     TOUCHED,
+    Foreign,
     Token,
     full_fingerprint,
 )
@@ -52,13 +54,23 @@ def count_sessions(sessions: t.Iterable[Session]) -> t.Dict[str, int]:
 
 
 def listing(
-    store: TokenStore, filters: Filters, now: int, sessions: t.Optional[t.Mapping[str, int]] = None
+    store: TokenStore,
+    filters: Filters,
+    now: int,
+    sessions: t.Optional[t.Mapping[str, int]] = None,
+    limit: t.Optional[int] = None,
 ) -> t.Dict[str, t.Any]:
-    tokens, foreign = store.scan()
-    listed = [token for token in tokens if filters.passes(token, now)]
-    listed.sort(key=_soonest_first)
+    """The tokens that pass, those that end first in front and at most so many; what else the store holds is counted."""
+    foreign: t.List[Foreign] = []
+    totals = _Totals(now)
+    passing = (token for token in totals.of_each(store.each(foreign)) if filters.passes(token, now))
+    if limit is None:
+        listed = sorted(passing, key=_soonest_first)
+    else:
+        # Of none nsmallest() would look at none, and nothing would be counted.
+        listed = nsmallest(limit or 1, passing, key=_soonest_first)[:limit]
     described = [describe(token, now) for token in listed]
-    total: t.Dict[str, int] = totals(tokens, len(foreign), now)
+    total = totals.as_dict(len(foreign))
     if sessions is not None:
         for entry, token in zip(described, listed):
             entry["sessions"] = sessions.get(token.name, 0)
@@ -83,18 +95,35 @@ def describe(token: Token, now: int) -> t.Dict[str, t.Any]:
     }
 
 
-def totals(tokens: t.Sequence[Token], foreign: int, now: int) -> t.Dict[str, int]:
-    forms = [token.form for token in tokens]
-    return {
-        "tokens": len(tokens),
-        "touched": forms.count(TOUCHED),
-        "managed": forms.count(MANAGED),
-        "corrupt": forms.count(CORRUPT),
-        "expired": sum(1 for token in tokens if token.is_expired(now)),
-        "valid": sum(1 for token in tokens if token.is_valid(now)),
-        "subjects": len({token.subject for token in tokens if token.subject is not None}),
-        "foreign": foreign,
-    }
+class _Totals:
+    """Numbers of a store whose tokens pass by: of a million no more is kept than their subjects."""
+
+    def __init__(self, now: int) -> None:
+        self._now = now
+        self._forms = dict.fromkeys((TOUCHED, MANAGED, CORRUPT), 0)
+        self._expired = self._valid = 0
+        self._subjects: t.Set[str] = set()
+
+    def of_each(self, tokens: t.Iterable[Token]) -> t.Iterator[Token]:
+        for token in tokens:
+            self._forms[token.form] += 1
+            self._expired += token.is_expired(self._now)
+            self._valid += token.is_valid(self._now)
+            if token.subject is not None:
+                self._subjects.add(token.subject)
+            yield token
+
+    def as_dict(self, foreign: int) -> t.Dict[str, int]:
+        return {
+            "tokens": sum(self._forms.values()),
+            "touched": self._forms[TOUCHED],
+            "managed": self._forms[MANAGED],
+            "corrupt": self._forms[CORRUPT],
+            "expired": self._expired,
+            "valid": self._valid,
+            "subjects": len(self._subjects),
+            "foreign": foreign,
+        }
 
 
 def _soonest_first(token: Token) -> t.Tuple[float, str, str]:

@@ -16,6 +16,7 @@ host without Ansible is the same code.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import stat
 import time
@@ -30,6 +31,7 @@ from .record import (
     CORRUPT,
     DOCUMENT_LIMIT,
     EXPIRING,
+    HEAD_DIGITS,
     MANAGED,
     NO_EXPIRY_MTIME,
     PERMANENT,
@@ -41,7 +43,9 @@ from .record import (
     StoreError,
     Token,
     fingerprint,
+    full_fingerprint,
     is_token,
+    names_with_heads,
     parse_document,
 )
 from .writing import STAGING, TokenWriter
@@ -51,6 +55,8 @@ QUARANTINE_GRACE = 10  # seconds: somebody may be writing the file by hand right
 LOCK_WAIT = 60.0
 # From here on one listing of the store is cheaper than asking for each name, of which most may be new.
 LIST_FROM = 1000
+# Names that may be listed for each that is asked for. Asking takes as long as listing some ten.
+LISTED_AT_MOST = 4
 # A disk that is not in memory and slow gives some hundred files a second.
 PROGRESS_EVERY = 500
 _KINDS = (
@@ -93,9 +99,13 @@ class TokenStore(OwedRecords, TokenWriter):
             )
         return self._token(name, found)
 
-    def _listed(self) -> t.Set[str]:
-        with telling("list the store"):
-            return set(os.listdir(self.fd))
+    def _listed(self, wanted: int) -> t.Optional[t.Set[str]]:
+        """All names, where so many are asked for that a listing is cheaper; None where the store holds far more."""
+        if wanted < LIST_FROM:
+            return None
+        with telling("list the store"), os.scandir(self.fd) as entries:
+            names = {entry.name for entry in itertools.islice(entries, wanted * LISTED_AT_MOST)}
+            return names if next(entries, None) is None else None
 
     def count_empty(self, names: t.Collection[str]) -> t.Tuple[int, t.List[str], t.List[str]]:
         """Return how many of the names are empty files, the names of other things and the names that are not there."""
@@ -103,7 +113,7 @@ class TokenStore(OwedRecords, TokenWriter):
         missing: t.List[str] = []
         count = 0
         fd = self.fd
-        there = self._listed() if len(names) >= LIST_FROM else None
+        there = self._listed(len(names))
         for name in names:
             if there is not None and name not in there:
                 missing.append(name)
@@ -128,8 +138,13 @@ class TokenStore(OwedRecords, TokenWriter):
 
         A file that cannot be read is an error, or with a list for problems one more line in it.
         """
-        tokens: t.List[Token] = []
         foreign: t.List[Foreign] = []
+        return list(self.each(foreign, skip, problems)), foreign
+
+    def each(
+        self, foreign: t.List[Foreign], skip: t.Container[str] = (), problems: t.Optional[t.List[str]] = None
+    ) -> t.Iterator[Token]:
+        """Yield what :meth:`scan` returns one after the other, and add to ``foreign`` what else is there."""
         for name, found in self._entries(problems):
             if not stat.S_ISREG(found.st_mode):
                 foreign.append(Foreign(fingerprint(name), _kind(found.st_mode), found.st_ino))
@@ -137,12 +152,15 @@ class TokenStore(OwedRecords, TokenWriter):
                 kind = "quarantined token" if name.startswith(QUARANTINE_PREFIX) else "foreign name"
                 foreign.append(Foreign(fingerprint(name), kind, found.st_ino))
             elif name not in skip:
-                token = None
-                with noting(problems):
+                try:
                     token = self._token(name, found)
+                except StoreError as error:
+                    if problems is None:
+                        raise
+                    problems.append(str(error))
+                    continue
                 if token is not None:
-                    tokens.append(token)
-        return tokens, foreign
+                    yield token
 
     def due(self, now: float, problems: t.Optional[t.List[str]] = None) -> t.Tuple[t.List[Token], t.List[Token]]:
         """Return the expired and the corrupt tokens: one stat a file, a read only for what looks due.
@@ -230,6 +248,19 @@ class TokenStore(OwedRecords, TokenWriter):
                     if is_token(entry.name):
                         yield entry.name
 
+    def like(self, starts: t.Iterable[str]) -> t.Iterator[t.Tuple[str, str]]:
+        """The tokens whose fingerprint begins so, by 8 digits at least, each with all its digits.
+
+        Each name is listed, and no file is looked at.
+        """
+        begins = tuple(starts)
+        heads = {bytes.fromhex(one[:HEAD_DIGITS]) for one in begins}
+        with telling("list the store"), os.scandir(self.fd) as entries:
+            for name in names_with_heads((entry.name for entry in entries), heads):
+                digest = full_fingerprint(name)
+                if is_token(name) and digest.startswith(begins):
+                    yield name, digest
+
     def _entries(self, problems: t.Optional[t.List[str]] = None) -> t.Iterator[t.Tuple[str, os.stat_result]]:
         with telling("list the store"):
             with os.scandir(self.fd) as entries:
@@ -273,12 +304,12 @@ class TokenStore(OwedRecords, TokenWriter):
         )
 
     def _read(self, name: str) -> t.Optional[bytes]:
-        with telling("read", name):
-            try:
-                return files.read(name, DOCUMENT_LIMIT, self.fd)
-            except files.FileError as error:
-                if error.why == files.SIZE:
-                    return b"too long"
+        try:
+            return files.read(name, DOCUMENT_LIMIT, self.fd)
+        except (OSError, files.FileError) as error:
+            if isinstance(error, files.FileError) and error.why == files.SIZE:
+                return b"too long"
+            with telling("read", name):
                 raise
 
     # Changing
@@ -394,6 +425,9 @@ class MissingStore(TokenStore):
         return 0, [], list(names)
 
     def names(self) -> t.Iterator[str]:
+        return iter(())
+
+    def like(self, starts: t.Iterable[str]) -> t.Iterator[t.Tuple[str, str]]:
         return iter(())
 
     def owed(self) -> t.List[Owed]:

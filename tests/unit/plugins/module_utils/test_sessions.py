@@ -459,8 +459,8 @@ def test_an_address_that_comes_again_is_not_read_again(monkeypatch: pytest.Monke
     read = []
     real = sockets.ipaddress.ip_address
     monkeypatch.setattr(sockets.ipaddress, "ip_address", lambda text: read.append(text) or real(text))
-    tokens_of(*(start(ONE, number, 50000 + number, client="203.0.113.77") for number in range(1, 6)))
-    assert read.count("203.0.113.77") == 1
+    tokens_of(*(start(ONE, number, 50000 + number, client="2001:db8::77") for number in range(1, 6)))
+    assert read.count("2001:db8::77") == 1
 
 
 def test_a_dry_run_counts_and_closes_nothing(log: Path, kernel: Kernel) -> None:

@@ -147,6 +147,7 @@ CODE = {
     "_revocations/store.py",
     "_sessions/__init__.py",
     "_sessions/ending.py",
+    "_sessions/lines.py",
     "_sessions/follow.py",
     "_sessions/log.py",
     "_sessions/sockets.py",
