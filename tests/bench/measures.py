@@ -175,7 +175,7 @@ class Bench:
         return found
 
     def _idle(self, contender: Contender, steps: list[int], calm: float = 1) -> dict[str, float]:
-        """KiB of a contender that had no session yet: before, with so many, and three seconds after they are gone."""
+        """KiB of a contender that had no session yet: before, with so many, and a while after they are gone."""
         load.together(1, load.handshakes, contender.target, count=50)
         time.sleep(calm)
         figures = {"0": float(contender.memory())}
@@ -516,7 +516,8 @@ class BareLikeGate(Bare):
 def sizes_of(gate: Gate) -> list[type[Contender]]:
     """The bare one with the gate's sizes, and tunnel buffers so small that messages suffer: the lowest for nginx."""
     server = "".join(text for name, text in gate.local_gate.configuration().items() if "server_" in name)
-    given = " ".join(re.findall(r"^ *((?:ssl_buffer_size|request_pool_size) [^;]*;)", server, flags=re.M))
+    sizes = "ssl_buffer_size|request_pool_size|connection_pool_size"
+    given = " ".join(re.findall(rf"^ *((?:{sizes}) [^;]*;)", server, flags=re.M))
 
     class BareSized(Bare):
         name, title = "bare_sized", "the bare one with this gate's sizes"

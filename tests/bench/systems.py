@@ -60,6 +60,9 @@ class Systems(Bench):
     def __init__(self, given: argparse.Namespace, shared: Shared, say: Callable[[str], None]) -> None:
         super().__init__(shared, ["none of its own"], given.rounds, given.scale, say)
         self.given = given
+        self.sizes = {size: SIZES[size] for size in given.sizes}
+        # Seconds until what has opened or ended is at rest.
+        self.calm = min(0.7, max(0.3, given.scale))
         self.versions: dict[str, dict[str, str]] = {}
         self.systems: dict[str, System] = {}
         self.gates: dict[str, SystemGate] = {}
@@ -81,7 +84,7 @@ class Systems(Bench):
             system = System(release, with_haproxy=not self.given.no_haproxy)
             self.systems[release] = self._stack.enter_context(system)
             self.versions[release] = system.versions()
-            self.say(f"{system.title}: nginx {self.versions[release]['nginx']}")
+            self.say(f"{system.title}: nginx {self.versions[release]['nginx']} in container {system.container}")
             self.gates[release] = SystemGate(self.shared, system)
             self.gates[release].prepare()
         # ansible-playbook waits more than it works.
@@ -108,7 +111,7 @@ class Systems(Bench):
     def handshakes(self) -> Figures:
         with ExitStack() as stack:
             running = self._all(stack, ("mixed",))
-            return self._each_round(running, "full handshakes", self._full, slices=4)
+            return self._each_round(running, "full handshakes", self._full, slices=2)
 
     def _full(self, contender: Contender) -> dict[str, float]:
         return self._handshake(contender, resume=False)
@@ -117,9 +120,9 @@ class Systems(Bench):
         found = {}
         with ExitStack() as stack:
             running = self._all(stack, PROFILES)
-            for size, (count, _rate) in SIZES.items():
+            for size, (count, _rate) in self.sizes.items():
                 found[str(size)] = self._each_round(
-                    running, f"messages of {size} bytes", lambda c, s=size, n=count: self._echo(c, s, n), slices=2
+                    running, f"messages of {size} bytes", lambda c, s=size, n=count: self._echo(c, s, n)
                 )
         return found
 
@@ -127,7 +130,7 @@ class Systems(Bench):
         found = {}
         with ExitStack() as stack:
             running = self._all(stack, PROFILES)
-            for size, (_count, rate) in SIZES.items():
+            for size, (_count, rate) in self.sizes.items():
                 found[str(size)] = self._each_round(
                     running,
                     f"{rate} messages of {size} bytes a second",
@@ -141,11 +144,11 @@ class Systems(Bench):
         for release, gate in self.gates.items():
             for other in self._others(release):
                 with other:
-                    found[other.name] = self._idle(other, self.given.sessions, calm=0.7)
+                    found[other.name] = self._idle(other, self.given.sessions, calm=self.calm)
             for profile in PROFILES:
                 gate.renew()
                 contender = Profile(gate, profile)
-                found[contender.name] = self._idle(contender, self.given.sessions, calm=0.7)
+                found[contender.name] = self._idle(contender, self.given.sessions, calm=self.calm)
                 gate.renew()
                 found[contender.name]["carried"] = self._carried(contender)
         return found
@@ -200,7 +203,7 @@ class Systems(Bench):
                 for size in (64, 16384):
                     count = SIZES[size][0]
                     figures = self._each_round(
-                        running, f"tried: {size} bytes", lambda c, s=size, n=count: self._echo(c, s, n), slices=2
+                        running, f"tried: {size} bytes", lambda c, s=size, n=count: self._echo(c, s, n)
                     )
                     found.setdefault(release, {})[str(size)] = figures
         return found
@@ -237,6 +240,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=0.5, help="how long each measurement takes")
     parser.add_argument("--sessions", type=int, nargs="+", default=[1000, 4000])
+    parser.add_argument("--sizes", type=int, nargs="+", choices=list(SIZES), default=list(SIZES), help="of messages")
     parser.add_argument("--settings", type=int, metavar="N", help="only so many of the settings that are tried")
     parser.add_argument("--no-haproxy", action="store_true", help="leave HAProxy out, which the images have not")
     parser.add_argument("--write", type=Path, default=ROOT / "docs", metavar="DOCS", help="where page and figures go")

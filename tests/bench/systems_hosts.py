@@ -20,9 +20,9 @@ from typing import Any
 from lib import usage
 from lib.load import Target
 from lib.local_gate import GateCopy, LocalGate
-from lib.processes import wait_for
+from lib.processes import end, wait_for
 
-from .contenders import COOKIE, NAME, ORIGIN, TOKEN, Bare, Contender, Gate, HAProxy, Shared
+from .contenders import COOKIE, ORIGIN, Bare, Contender, Gate, HAProxy, Shared
 from .measures import Without
 
 PROFILES = ("small", "mixed", "large")
@@ -134,14 +134,18 @@ class System:
 # -- nginx and HAProxy in it
 
 
+def without_blanks(folder: Path) -> Path:
+    """The same folder under a name that needs no quotes in a configuration."""
+    return folder.rename(folder.with_name(folder.name.replace(" ", "-")))
+
+
 class SystemBare(Bare):
     """A bare proxy_pass on the release's nginx, with its defaults."""
 
     def __init__(self, shared: Shared, system: System) -> None:
         self.system, self.name, self.title = system, f"{system.release} bare", f"{system.title}: bare proxy_pass"
         super().__init__(shared)
-        # Names with a blank are no part of a path in a configuration.
-        self.folder = self.folder.rename(self.folder.with_name(self.folder.name.replace(" ", "-")))
+        self.folder = without_blanks(self.folder)
 
     def _command(self, *arguments: str) -> None:
         self.system.run(
@@ -160,7 +164,7 @@ class SystemHAProxy(HAProxy):
     def __init__(self, shared: Shared, system: System) -> None:
         self.system, self.name, self.title = system, f"{system.release} haproxy", f"{system.title}: HAProxy"
         super().__init__(shared)
-        self.folder = self.folder.rename(self.folder.with_name(self.folder.name.replace(" ", "-")))
+        self.folder = without_blanks(self.folder)
 
     def start(self) -> None:
         words = " ".join(self.command())
@@ -176,8 +180,6 @@ class SystemHAProxy(HAProxy):
         return []
 
     def stop(self) -> None:
-        from lib.processes import end
-
         end(self.pids())
 
     def version(self) -> str:

@@ -73,7 +73,8 @@ def aims(results: Results) -> list[list[str]]:
     def add(what: str, release: str, aim: str, value: float | None, is_reached: bool, unit: str = "") -> None:
         if value is None:
             return
-        seen = f"{value:.2f}" if not unit else f"{value:.1f}{unit}"
+        # Where two digits would hide whether it is reached.
+        seen = f"{value:.3f}" if not unit else f"{value:.1f}{unit}"
         found.append([what, f"Debian {release}", aim, *((seen, "yes") if is_reached else (f"**{seen}**", "**no**"))])
 
     messages = results.get("messages", {}).get("figures", {})
@@ -149,7 +150,9 @@ def handshakes(figures: dict[str, Any]) -> list[str]:
             key = f"{release} {name}"
             if key in figures:
                 title = "gate" if name == "mixed" else title
-                quotient = "1" if name == "bare" else ratios(figures[key]["cpu_us"], figures[f"{release} bare"]["cpu_us"])
+                quotient = (
+                    "1" if name == "bare" else ratios(figures[key]["cpu_us"], figures[f"{release} bare"]["cpu_us"])
+                )
                 rows.append([f"Debian {release}: {title}", number(statistics.median(figures[key]["cpu_us"])), quotient])
     return ["## A handshake", "", "Full, with TLS.", "", *table(["who", "CPU µs", "ratio to bare"], rows)]
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settings that are tried on a copy of the gate, one at a time: what is looked for in its files, and what replaces it."""
+"""Settings tried on a copy of the gate, one at a time: what is looked for in its files, and what replaces it."""
 
 from __future__ import annotations
 
@@ -60,11 +60,15 @@ MEMORY = [
     Setting("`ssl_buffer_size 512`", changed("ssl_buffer_size", "512")),
     Setting("`ssl_buffer_size 4k`", changed("ssl_buffer_size", "4k")),
     Setting("`ssl_buffer_size 16k`, nginx's default", changed("ssl_buffer_size", "16k")),
-    Setting("`request_pool_size 1k`", changed("request_pool_size", "1k")),
+    Setting("`request_pool_size 1536`", changed("request_pool_size", "1536")),
+    Setting("`request_pool_size 2k`", changed("request_pool_size", "2k")),
     Setting("`request_pool_size 3k`", changed("request_pool_size", "3k")),
     Setting("`request_pool_size 4k`, nginx's default", changed("request_pool_size", "4k")),
-    Setting("`connection_pool_size 256`", server("connection_pool_size 256;")),
+    Setting("`connection_pool_size 512`, nginx's default", changed("connection_pool_size", "512")),
     Setting("`client_header_buffer_size 512`", server("client_header_buffer_size 512;")),
+    Setting("`message_buffer_size: 8192`", buffers(8192)),
+    Setting("`message_buffer_size: 12288`", buffers(12288)),
+    Setting("`message_buffer_size: 16384`, as `large`", buffers(16384)),
     Setting("`MALLOC_ARENA_MAX=1`", environment={"MALLOC_ARENA_MAX": "1"}),
     Setting("`glibc.malloc.tcache_count=0`", environment=tunable("tcache_count", 0)),
     Setting("`glibc.malloc.top_pad=0`", environment=tunable("top_pad", 0)),

@@ -229,7 +229,7 @@ def requests(_pipe: Connection, target: Target, *, seconds: float = 0.0, count: 
 
 
 def hold(pipe: Connection, target: Target, *, size: int = 0) -> dict[str, Any]:
-    """Opens as many sessions as it is told to, and keeps them; with a size, each sends such a message and gets it back."""
+    """Opens as many sessions as it is told to, and keeps them; with a size, each has carried such a message."""
     dialler = Dialler(target)
     message, view = frame(size), memoryview(bytearray(echo_length(size)))
     kept: list[socket.socket] = []
