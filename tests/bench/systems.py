@@ -211,15 +211,19 @@ class Systems(Bench):
 
 def measure(given: argparse.Namespace, say: Callable[[str], None]) -> None:
     path = given.write / systems_report.JSON
-    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     shared = Shared(python=given.python)
     try:
         with Systems(given, shared, say) as bench:
-            results["versions"] = results.get("versions", {}) | bench.versions
             for part in given.parts:
                 begin, before = time.monotonic(), os.getloadavg()[0]
+                figures = getattr(bench, part)()
+                # Read now: another run may have measured another part meanwhile.
+                results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+                for release, versions in bench.versions.items():
+                    known = results.setdefault("versions", {}).setdefault(release, {"haproxy": ""})
+                    known |= {name: version for name, version in versions.items() if version}
                 results[part] = {
-                    "figures": getattr(bench, part)(),
+                    "figures": figures,
                     "seconds": round(time.monotonic() - begin),
                     "rounds": given.rounds,
                     "scale": given.scale,

@@ -85,10 +85,12 @@ class System:
         self.folder = tempfile.gettempdir()
 
     def __enter__(self) -> System:
+        # Without the capability the role could not tell which of the machine's nginx is its own.
         docker(
             "run", "--detach", "--rm", "--init", "--name", self.container,
             "--network", "host", "--pid", "host", "--volume", f"{self.folder}:{self.folder}",
             "--ulimit", f"nofile={DESCRIPTORS}:{DESCRIPTORS}", "--security-opt", "seccomp=unconfined",
+            "--cap-add", "SYS_PTRACE",
             self.image, "sleep", str(SECONDS),
         )  # fmt: skip
         return self
