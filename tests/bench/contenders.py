@@ -40,9 +40,9 @@ NO_COOKIE, WRONG_ORIGIN = {"cookie": ""}, {"origin": "https://evil.example.net"}
 
 
 class Shared:
-    """What every contender shares: the certificate, the store, the upstream."""
+    """What every contender shares: the certificate, the store, the upstream, which a Python of its own runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, python: Path | None = None) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="wssgate-bench-"))
         self.root.chmod(0o755)
         self.tokens = self.root / "tokens"
@@ -57,7 +57,7 @@ class Shared:
             "load_echo_server",
             str(self.upstream_port),
             str(self.page_port),
-            python=PROGRAMS / "python",
+            python=python or PROGRAMS / "python",
             start_new_session=True,
         )
         wait_for(lambda: answers(Target(self.upstream_port, tls=False)), 10)

@@ -152,8 +152,9 @@ class Bench:
         )
         return {"cpu_us": spent / count * 1e6, "per_second": count / done[0]["seconds"]}
 
-    def _paced(self, contender: Contender, size: int) -> dict[str, float]:
-        client = load.Client(load.paced, contender.target, size=size, rate=1000.0, seconds=max(0.5, 1.2 * self.scale))
+    def _paced(self, contender: Contender, size: int, rate: float = 1000.0, first: int = 50) -> dict[str, float]:
+        seconds = max(0.5, 1.2 * self.scale)
+        client = load.Client(load.paced, contender.target, size=size, rate=rate, seconds=seconds, first=first)
         client.told()
         times = client.result()["times"]
         return {"p50_ms": percentile(times, 0.5) * 1e3, "p99_ms": percentile(times, 0.99) * 1e3}
@@ -167,24 +168,27 @@ class Bench:
         for kind in kinds:
             with ExitStack() as stack:
                 for contender in self._running(stack, [kind]):
-                    load.together(1, load.handshakes, contender.target, count=50)
-                    time.sleep(1)
-                    figures = found[kind.name] = {"0": contender.memory()}
-                    with load.crowd(contender.target) as grow:
-                        for step in steps:
-                            grow(step)
-                            time.sleep(1)
-                            figures[str(step)] = contender.memory()
-                            self.say(
-                                f"memory: {kind.title}: {(figures[str(step)] - figures['0']) / step:.1f} KiB a "
-                                f"session at {step}"
-                            )
-                    time.sleep(3)
-                    figures["after"] = contender.memory()
+                    found[kind.name] = self._idle(contender, steps)
                     if type(contender) is Gate:
                         # This very loop comes to them at its end.
                         kinds += sizes_of(contender)
         return found
+
+    def _idle(self, contender: Contender, steps: list[int], calm: float = 1) -> dict[str, float]:
+        """KiB of a contender that had no session yet: before, with so many, and a while after they are gone."""
+        load.together(1, load.handshakes, contender.target, count=50)
+        time.sleep(calm)
+        figures = {"0": float(contender.memory())}
+        with load.crowd(contender.target) as grow:
+            for step in steps:
+                grow(step)
+                time.sleep(calm)
+                figures[str(step)] = contender.memory()
+                each = (figures[str(step)] - figures["0"]) / step
+                self.say(f"memory: {contender.title}: {each:.1f} KiB a session at {step}")
+        time.sleep(3 * calm)
+        figures["after"] = contender.memory()
+        return figures
 
     # -- the guards
 
@@ -512,7 +516,8 @@ class BareLikeGate(Bare):
 def sizes_of(gate: Gate) -> list[type[Contender]]:
     """The bare one with the gate's sizes, and tunnel buffers so small that messages suffer: the lowest for nginx."""
     server = "".join(text for name, text in gate.local_gate.configuration().items() if "server_" in name)
-    given = " ".join(re.findall(r"^ *((?:ssl_buffer_size|request_pool_size) [^;]*;)", server, flags=re.M))
+    sizes = "ssl_buffer_size|request_pool_size|connection_pool_size"
+    given = " ".join(re.findall(rf"^ *((?:{sizes}) [^;]*;)", server, flags=re.M))
 
     class BareSized(Bare):
         name, title = "bare_sized", "the bare one with this gate's sizes"

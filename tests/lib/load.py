@@ -136,12 +136,18 @@ class Dialler:
 
 def frame(size: int) -> bytes:
     """A masked binary message; the mask is zero, which says nothing to those who pass it on."""
-    head = bytes([0x82]) + (bytes([0x80 | size]) if size < 126 else bytes([0x80 | 126]) + size.to_bytes(2, "big"))
-    return head + bytes(4) + os.urandom(size)
+    if size < 126:
+        length = bytes([0x80 | size])
+    elif size < 65536:
+        length = bytes([0x80 | 126]) + size.to_bytes(2, "big")
+    else:
+        length = bytes([0x80 | 127]) + size.to_bytes(8, "big")
+    return bytes([0x82]) + length + bytes(4) + os.urandom(size)
 
 
 def echo_length(size: int) -> int:
-    return size + (2 if size < 126 else 4)
+    """Of the echo, which is not masked, with its head."""
+    return size + (2 if size < 126 else 4 if size < 65536 else 10)
 
 
 def read_exactly(connection: socket.socket, view: memoryview) -> None:
@@ -222,13 +228,17 @@ def requests(_pipe: Connection, target: Target, *, seconds: float = 0.0, count: 
     return {"times": times, "seconds": time.perf_counter() - begin}
 
 
-def hold(pipe: Connection, target: Target) -> dict[str, Any]:
-    """Opens as many sessions as it is told to, and keeps them."""
+def hold(pipe: Connection, target: Target, *, size: int = 0) -> dict[str, Any]:
+    """Opens as many sessions as it is told to, and keeps them; with a size, each has carried such a message."""
     dialler = Dialler(target)
+    message, view = frame(size), memoryview(bytearray(echo_length(size)))
     kept: list[socket.socket] = []
     while (wanted := pipe.recv()) is not None:
         while len(kept) < wanted:
             kept.append(dialler.open())
+            if size:
+                kept[-1].sendall(message)
+                read_exactly(kept[-1], view)
         pipe.send(len(kept))
     for connection in kept:
         connection.close()
@@ -255,12 +265,15 @@ def echoes(_pipe: Connection, target: Target, *, size: int, count: int, sessions
     return {"count": count // sessions * sessions, "seconds": spent}
 
 
-def paced(pipe: Connection, target: Target, *, size: int, rate: float, seconds: float) -> dict[str, Any]:
-    """That many messages a second over one session: how long each takes, counted from when it was due."""
+def paced(
+    pipe: Connection, target: Target, *, size: int, rate: float, seconds: float, first: int = 50
+) -> dict[str, Any]:
+    """That many messages a second over one session: how long each takes, counted from when it was due. The first ones,
+    which are sent one after the other before, are not told of."""
     connection = Dialler(target).open()
     message, view = frame(size), memoryview(bytearray(echo_length(size)))
     times: list[float] = []
-    for _round in range(50):
+    for _round in range(first):
         connection.sendall(message)
         read_exactly(connection, view)
     pipe.send("ready")
@@ -352,9 +365,9 @@ def together(number: int, work: Callable[..., dict[str, Any]], target: Target, *
 
 
 @contextmanager
-def crowd(target: Target) -> Iterator[Callable[[int], None]]:
-    """Sessions that stay open: call it with how many there shall be."""
-    client = Client(hold, target)
+def crowd(target: Target, size: int = 0) -> Iterator[Callable[[int], None]]:
+    """Sessions that stay open: call it with how many there shall be. With a size, each has carried such a message."""
+    client = Client(hold, target, size=size)
 
     def grow(count: int) -> None:
         client.tell(count)

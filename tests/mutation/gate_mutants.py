@@ -497,6 +497,7 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ("proxy_send_timeout", "60 s by default: time alone"),
     ("ssl_buffer_size", "a session's memory alone: docs/performance.md"),
     ("request_pool_size", "a session's memory alone: docs/performance.md"),
+    ("connection_pool_size", "a session's memory alone: docs/systems-figures.md"),
 )
 
 

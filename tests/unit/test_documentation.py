@@ -14,8 +14,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "scripts" / "site"
-# Where a link in it is seen from: report.py puts these notes into docs/performance.md.
-SEEN_FROM = {"tests/bench/notes.md": "docs/performance.md"}
+# Where a link in it is seen from: report.py and systems_report.py put notes into pages.
+SEEN_FROM = {
+    "tests/bench/notes.md": "docs/performance.md",
+    "tests/bench/systems_notes.md": "docs/systems-figures.md",
+}
 # Files that the site does not have: GitHub shows them.
 NO_PAGES = {"CHANGELOG.md"}
 
