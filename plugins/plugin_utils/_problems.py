@@ -58,19 +58,21 @@ class Problems:
                 )
         return {**defaults, **{key: value for key, value in given.items() if value is not None}}
 
-    def items(self, where: str, key: str, value: t.Any) -> t.List[t.Any]:
+    def items(self, where: str, key: str, value: t.Any, remedy: str = "put it in [ ]") -> t.List[t.Any]:
         """A list. A lone text is refused: its letters would pass for items."""
         if value is None:
             return []
         if not isinstance(value, (list, tuple)):
-            self.add(where, f"{key} {shown(value)} is not a list; put it in [ ]")
+            self.add(where, f"{key} {shown(value)} is not a list; {remedy}")
             return []
         return list(value)
 
     def entries(self, where: str, key: str, value: t.Any) -> t.List[t.Tuple[str, t.Mapping[str, t.Any]]]:
         """A list of sets of options, each with where it stands."""
         found = []
-        for index, item in enumerate(self.items(where, key, value)):
+        # Of a number or a text [ ] would make no set of options.
+        remedy = "put it in [ ]" if isinstance(value, t.Mapping) else f"write {key}: [{{option: value}}]"
+        for index, item in enumerate(self.items(where, key, value, remedy)):
             here = f"{where}, {key}[{index}]"
             if isinstance(item, t.Mapping):
                 found.append((here, item))

@@ -168,7 +168,7 @@ def test_an_empty_list_takes_no_gate_away_by_itself() -> None:
         ),
         (
             ["-e", '{"wss_proxy_servers": [{"name": "gate", "listen": 443}]}'],
-            "server 'gate': listen 443 is not a list; put it in [ ]",
+            "server 'gate': listen 443 is not a list; write listen: [{option: value}]",
         ),
         (
             ["-e", "wss_proxy_tls_profile=moden"],
@@ -208,7 +208,7 @@ GOLDEN: list[tuple[str, dict[str, Any], str]] = [
     (
         "wss_proxy",
         {"wss_proxy_servers": [{**SERVER, "listen": 443, "locations": [LOCATION]}]},
-        "server 'gate': listen 443 is not a list; put it in [ ]",
+        "server 'gate': listen 443 is not a list; write listen: [{option: value}]",
     ),
     (
         "wss_proxy",
