@@ -172,6 +172,40 @@ def test_nothing_is_lost_where_mtail_is_behind(logs: Logs) -> None:
     assert "".join([*found, *(f"{line}\n" for line in logs.got())]).splitlines() == lines
 
 
+def test_each_log_is_passed_on_that_was_rotated_while_mtail_did_not_read(logs: Logs, tmp_path: Path) -> None:
+    logs.write()
+    feed = logs.feed()
+    lines = [f"{number:0100}" for number in range(1500)]
+    logs.write(*lines)
+    found: t.List[str] = []
+    rotations = 2
+
+    class Poll:
+        """The log is rotated twice, and somebody reads only then."""
+
+        def register(self, *_: object) -> None:
+            pass
+
+        def poll(self, _timeout: int) -> None:
+            nonlocal rotations
+            if not rotations:
+                found.append(os.read(logs.reader, 1 << 16).decode())
+                return
+            # By other names than logrotate's, which move on
+            logs.path.rename(tmp_path / f"wss_access.log-{rotations}")
+            lines.append(f"after {rotations}")
+            logs.write(lines[-1])
+            rotations -= 1
+
+    feed_program.select.poll, before = Poll, feed_program.select.poll
+    try:
+        while feed.turn():
+            pass
+    finally:
+        feed_program.select.poll = before
+    assert sorted("".join([*found, *(f"{line}\n" for line in logs.got())]).splitlines()) == sorted(lines)
+
+
 def test_no_link_is_followed(logs: Logs, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret\n")

@@ -130,7 +130,8 @@ class Feed:
         """Pass on what there is; whether there was anything."""
         self._follow()
         had_some = False
-        for log in self.logs:
+        # While it waits for mtail others join them, and none goes.
+        for log in list(self.logs):
             lines = log.lines()
             if lines:
                 had_some = True
@@ -143,15 +144,8 @@ class Feed:
 
     def _follow(self) -> None:
         """Open the log that has the name now, and close those that nobody writes to any more."""
-        try:
-            status = os.stat(self.path, follow_symlinks=False)
-        except OSError:
+        if not self._open_newest():
             return
-        if not self.logs or identity(status) != identity(self.logs[-1].status):
-            handle = open_log(self.path)
-            if handle is not None:
-                self.logs.append(Log(handle, 0))
-                self.save()
         now = time.monotonic()
         for log in self.logs[:-1]:
             if now - log.changed > PATIENCE and not log.lines():
@@ -159,8 +153,21 @@ class Feed:
                 self.logs.remove(log)
                 self.save()
 
+    def _open_newest(self) -> bool:
+        """Whether there is a log of that name."""
+        try:
+            status = os.stat(self.path, follow_symlinks=False)
+        except OSError:
+            return False
+        if not self.logs or identity(status) != identity(self.logs[-1].status):
+            handle = open_log(self.path)
+            if handle is not None:
+                self.logs.append(Log(handle, 0))
+                self.save()
+        return True
+
     def _pass_on(self, log: Log, lines: bytes) -> None:
-        """Wait while mtail is behind: the log keeps what there is to come."""
+        """Wait while mtail is behind: the log keeps what there is to come, and so does each that follows it."""
         rest = memoryview(lines)
         poll = select.poll()
         poll.register(self.pipe, select.POLLOUT)
@@ -171,6 +178,7 @@ class Feed:
                 rest = rest[written:]
                 continue
             poll.poll(1000)
+            self._open_newest()
 
     def run(self) -> None:
         while not self.is_over:
