@@ -1149,6 +1149,12 @@ CASES: tuple[Case, ...] = (
         "two Host lines are refused", 400, "protocol", lambda site: ask(site).adding("Host", "evil.example"), path="",
     ),
     _refused("plain HTTP on the port of TLS is refused", 400, "protocol", ask, path="", is_plain=True),
+    # No upstream saw these, and whoever sends them is not to look like a broken one.
+    _refused("the request line is endless", 414, "protocol", lambda site: ask(site, f"/wss?{'x' * 9000}"), path=""),
+    _refused(
+        "a way of sending that there is none of", 501, "protocol",
+        lambda site: ask(site).adding("Transfer-Encoding", "none-such"), path="",
+    ),
     # One path is one path.
     _path("the path goes on", "/wssfoo"),
     _path("the path has a slash behind", "/wss/"),
