@@ -147,7 +147,9 @@ def read_with_care(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "wanted", [Wanted([ONE]), Wanted(fingerprints=[fingerprint(ONE)]), Wanted(until={ONE: 1e12})], ids=str
+    "wanted",
+    [Wanted([ONE]), Wanted(fingerprints=[fingerprint(ONE)]), Wanted(until={ONE: 1e12})],
+    ids=["token", "fingerprint", "time"],
 )
 def test_to_end_the_sessions_of_one_token_no_other_line_is_read_with_care(
     wanted: Wanted, busy: Path, read_with_care: list[str]
