@@ -95,7 +95,7 @@ class Module:
 
     @staticmethod
     def _serve(pipe: Connection, options: argparse.Namespace) -> None:
-        from .tokens import Module as Loaded
+        from .tokens_store import Module as Loaded
 
         module = Loaded("wss_token")
         while (arguments := pipe.recv()) is not None:
