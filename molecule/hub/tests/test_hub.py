@@ -138,6 +138,18 @@ def test_a_scraper_with_the_password_gets_the_metrics(host, tmp_path):
     assert re.findall(r"(\S+):9121 ", host.check_output("ss -Hltn")) == ["127.0.0.1"]
 
 
+def test_playbook_check_tells_of_metrics_that_are_not_served(host, tmp_path):
+    ended = "wssgate-hub-metrics.service is inactive, so that metrics are missing"
+    told = run_playbook("wssgate.nginx.check", tmp_path, with_token=False).text
+    assert "metrics are missing" not in told and "could not be asked" not in told, told[-3000:]
+    host.check_output("systemctl stop wssgate-hub-metrics")
+    try:
+        told = run_playbook("wssgate.nginx.check", tmp_path, with_token=False).text
+    finally:
+        host.check_output("systemctl start wssgate-hub-metrics")
+    assert ended in told and "wssgate-hub-exporter.service is" not in told, told[-3000:]
+
+
 def test_metrics_that_are_not_wanted_any_more_go_and_the_hub_stays(host, tmp_path):
     """Last: what served them is not there any more."""
     ca_path = metrics_ca(host, tmp_path)

@@ -75,6 +75,11 @@ def refusals(scraper) -> collections.Counter:
     return counted
 
 
+def own_series(scraper) -> set[tuple[str, str]]:
+    """Without those that mtail and its runtime have of themselves, which come when they come."""
+    return {series for series in metrics(scraper) if series[0].startswith("wssgate_")}
+
+
 def settled(scraper, before: collections.Counter, wanted: collections.Counter, seconds: float = 20) -> None:
     """What was driven is counted, no more and no less."""
     deadline = time.monotonic() + seconds
@@ -136,7 +141,7 @@ def test_the_agent_counts_who_is_in_and_still_does_when_it_is_started_again(host
         for _ in range(3):
             assert stack.enter_context(wire.handshake(endpoint, request().origin(ORIGIN).token(TOKEN))).upgraded
         within(30, lambda: of_agent(scraper, "wssgate_sessions", "/wss"), 3)
-        assert of_agent(scraper, "wssgate_handshakes_total", "/wss") == before + 3
+        within(30, lambda: of_agent(scraper, "wssgate_handshakes_total", "/wss"), before + 3)
         host.check_output("systemctl restart wssgate-agent")
         within(30, lambda: of_agent(scraper, "wssgate_sessions", "/wss"), 3)
     within(30, lambda: of_agent(scraper, "wssgate_sessions", "/wss"), 0)
@@ -214,13 +219,15 @@ def test_what_clients_send_makes_no_series(endpoint, scraper):
     counted = refusals(scraper)
     wanted: collections.Counter = refuse(endpoint)
     settled(scraper, counted, wanted)
-    before = len(metrics(scraper))
+    before = own_series(scraper)
     for number in range(50):
         asked = request(f"/random-{number}").origin(f"https://{number}.example.com").token(f"{TOKEN}{number}")
         assert wire.handshake(endpoint, asked).status == 404
         wanted["", 404, "path"] += 1
     settled(scraper, counted, wanted)
-    assert len(metrics(scraper)) <= before + 1
+    assert own_series(scraper) - before <= {
+        ("wssgate_handshakes_total", f'location="",reason="path",server="{HOST}",status="404"')
+    }
 
 
 def test_a_log_that_is_rotated_under_load_loses_nothing(host, endpoint, scraper):
