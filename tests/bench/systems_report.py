@@ -14,7 +14,7 @@ from lib.prose import wrapped
 
 from .agent_report import table
 from .drawing import draw
-from .report import number, ratios, shares
+from .report_tables import number, ratios, shares
 
 JSON, PAGE, PICTURE = "systems-figures.json", "systems-figures.md", "systems-figures.svg"
 NOTES = Path(__file__).with_name("systems_notes.md")
