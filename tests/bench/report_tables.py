@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,42 @@ def with_ratio(figures: dict[str, dict[str, list[float]]], name: str, key: str, 
     if to not in figures:
         return value, ""
     return value, "1" if name == to else ratios(figures[name][key], figures[to][key])
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What is aimed at, and what was found: ``value`` is at most ``limit``, or None where nothing was measured."""
+
+    what: str
+    where: str
+    asked: str
+    limit: float
+    value: float | None = None
+    unit: str = ""
+    # Where two would hide whether it is reached.
+    digits: int = 3
+
+    @property
+    def is_reached(self) -> bool | None:
+        """None where nothing was measured."""
+        return None if self.value is None else self.value <= self.limit
+
+    @property
+    def cells(self) -> tuple[str, str]:
+        """What was found and whether that is reached, in bold where it is not."""
+        if self.value is None:
+            return "not measured", ""
+        seen = f"{self.value:.{self.digits}f}{self.unit}"
+        return (seen, "yes") if self.is_reached else (f"**{seen}**", "**no**")
+
+    @property
+    def excess(self) -> str:
+        """By how much it is missed; nothing where it is reached, or the limit is nothing."""
+        if self.value is None or self.value <= self.limit or not self.limit:
+            return ""
+        if self.unit:
+            return f"{self.value - self.limit:.1f}{self.unit} too much"
+        return f"{self.value / self.limit - 1:.1%} too much".replace("%", " %")
 
 
 class Page:
