@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument(
         "--json", type=Path, default=RESULTS, help="where the results go; parts not measured now stay as they are there"
     )
-    parser.add_argument("--report", action="store_true", help="measure nothing, write the page from the results")
+    parser.add_argument("--report", action="store_true", help="measure nothing, write the pages from the results")
     arguments = parser.parse_args()
     if not arguments.report:
         measure(arguments)

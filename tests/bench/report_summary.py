@@ -77,7 +77,7 @@ def columns(results: Results) -> list[Column]:
         Column("message of 16 KiB", "a message of 16 KiB", cpu(part(traffic, "message_16384"))),
         Column(
             f"memory a session at {most:,}", "the memory of a session",
-            {name: [(one[str(step)] - one["0"]) / step] for name, (one, step) in sessions.items() if step == most},
+            {name: [(one[str(step)] - one["0"]) / step] for name, (one, step) in sessions.items() if step == most > 0},
         ),
         Column(
             "a refusal's share of accepting, **to this gate's**", "a refusal",
