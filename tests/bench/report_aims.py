@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import systems_report
-from .report_sources import Sources, disturbed, is_before_fewer_processes, listed
-from .report_tables import Aim, Page, median, shares, table
+from .report_sources import Sources, disturbed, is_before_fewer_processes
+from .report_tables import Aim, Page, listed, median, shares, table
 
 #: Of one handshake's instructions, to the bare one's.
 HANDSHAKE = 1.03
@@ -85,7 +85,8 @@ def controller(results: dict[str, Any]) -> list[Judged]:
             ("a first run, time to geerlingguy.nginx", "first_s", FIRST),
         ):
             aim = Aim(what, f"{way} hosts", f"at most {limit:.1f}", limit, to_other(mine.get(key), other.get(key)))
-            judged.append((aim, why(aim, "", why_it_takes_longer(key, mine))))
+            forked = f"{mine['forks']:g} processes a host" if "forks" in mine else ""
+            judged.append((aim, why(aim, forked, why_it_takes_longer(key, mine))))
     return judged
 
 

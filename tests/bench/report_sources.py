@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .report_tables import Results
+from .report_tables import Results, listed
 
 PERFORMANCE, CROWD = "performance.json", "crowd-figures.json"
 SYSTEMS, LOCATIONS = "systems-figures.json", "locations-figures.json"
@@ -71,11 +71,6 @@ def disturbed(part: dict[str, Any]) -> str:
     load = max(part.get("load_before", 0), part.get("load_after", 0))
     cores = part.get("machine", {}).get("cores") or 1
     return f"measured under a load of {load:.0f} on {cores} processors, so rounds lie far apart" if load > cores else ""
-
-
-def listed(items: list[str]) -> str:
-    """The items, as a sentence has them."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def older(results: Results) -> list[str]:

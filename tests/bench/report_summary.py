@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from . import systems_report
-from .report_sources import Sources, disturbed, listed, older
-from .report_tables import Page, Results, median, shares, table
+from .report_sources import Sources, disturbed, older
+from .report_tables import Page, Results, listed, median, shares, table
 
 CONTENDERS = ("gate", "bare", "recipe", "haproxy", "envoy", "caddy", "traefik")
 SHORT = {"bare": "bare nginx", "recipe": "the published recipe"}

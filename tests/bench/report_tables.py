@@ -60,6 +60,11 @@ def ratios(mine: list[float], others: list[float]) -> str:
     return f"{median(each):.2f} ({min(each):.2f}–{max(each):.2f})"
 
 
+def listed(items: list[str]) -> str:
+    """The items, as a sentence has them."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
 def present(figures: dict[str, Any]) -> list[str]:
     return [name for name in ORDER if name in figures]
 

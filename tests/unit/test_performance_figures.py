@@ -261,7 +261,7 @@ def test_the_aims_of_the_controller_are_of_twenty_hosts_and_by_the_rounds_own_ra
     of_hosts = {"geerlingguy_nginx": other, "site": mine}
     found = report_aims.controller(results(controller={"5": {}, "20": of_hosts}))
     assert [aim.cells for aim, _why in found] == [("0.800", "yes"), ("**1.250**", "**no**"), ("1.490", "yes")]
-    assert found[1][1].startswith("4.2 % too much; it checks")
+    assert found[1][1].startswith("4.2 % too much; it checks") and found[0][1] == "30 processes a host"
     del mine["forks"]
     assert report_aims.controller(results(controller={"20": of_hosts}))[1][1].endswith(
         "before site's tasks were put together"
