@@ -1,9 +1,10 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures the gate beside its peers and writes docs/performance.md: CPU, memory, latency. `make bench` runs it.
+"""Measures the gate beside its peers: CPU, memory, latency. `make bench` runs it, and writes docs/performance.md.
 
-About 25 minutes on two cores. --quick takes a quarter of that and is good for a look only.
+About 25 minutes on two cores. --quick takes a quarter of that and is good for a look only. --report measures nothing
+and makes that page and docs/sizing.md anew from what this bench, crowd, systems and locations have stored.
 """
 
 from __future__ import annotations
