@@ -1,9 +1,10 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures the gate beside its peers and writes docs/performance.md: CPU, memory, latency. `make bench` runs it.
+"""Measures the gate beside its peers: CPU, memory, latency. `make bench` runs it, and writes docs/performance.md.
 
-About 25 minutes on two cores. --quick takes a quarter of that and is good for a look only.
+About 25 minutes on two cores. --quick takes a quarter of that and is good for a look only. --report measures nothing
+and makes that page and docs/sizing.md anew from what this bench, crowd, systems and locations have stored.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument(
         "--json", type=Path, default=RESULTS, help="where the results go; parts not measured now stay as they are there"
     )
-    parser.add_argument("--report", action="store_true", help="measure nothing, write the page from the results")
+    parser.add_argument("--report", action="store_true", help="measure nothing, write the pages from the results")
     arguments = parser.parse_args()
     if not arguments.report:
         measure(arguments)

@@ -14,9 +14,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "scripts" / "site"
-# Where a link in it is seen from: report.py and systems_report.py put notes into pages.
+# Where a link in it is seen from: report.py and its like put notes into pages.
 SEEN_FROM = {
     "tests/bench/notes.md": "docs/performance.md",
+    "tests/bench/sizing_notes.md": "docs/sizing.md",
     "tests/bench/systems_notes.md": "docs/systems-figures.md",
 }
 # Files that the site does not have: GitHub shows them.
