@@ -282,8 +282,13 @@ def test_without_the_library_it_says_so_and_ends_tokens_all_the_same(site: Site,
         library.symlink_to(target)
 
 
-def test_a_link_in_the_place_of_the_file_is_refused(site: Site, agent: AgentProcess, tmp_path: Path) -> None:
+def test_a_link_in_the_place_of_the_file_is_refused(
+    site: Site, agent: AgentProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     agent.kill()
+    unhurried = [part.replace("= 0.1, 0.5, ", "= 3.0, 3.0, ") for part in agent.command]
+    assert unhurried != agent.command
+    monkeypatch.setattr(agent, "command", unhurried)
     victim = tmp_path / "victim"
     victim.write_text("kept\n")
     site.file.unlink(missing_ok=True)
@@ -291,7 +296,15 @@ def test_a_link_in_the_place_of_the_file_is_refused(site: Site, agent: AgentProc
     agent.start()
     try:
         wait_for(lambda: "agent.prom" in agent.status, 10)
+        # It is not over before it is, either: each of these is a turn, most of them between two tries.
+        for _ in range(10):
+            site.gate.issue(REMOVED)
+            time.sleep(0.1)
+            (site.gate.tokens / REMOVED).unlink()
+            time.sleep(0.1)
+            assert "agent.prom" in agent.status and "over: " not in agent.words()
         assert victim.read_text() == "kept\n" and site.file.is_symlink()
     finally:
         site.file.unlink()
     wait_for(lambda: site.file.is_file(), 40)
+    wait_for(lambda: "agent.prom" not in agent.status, 10)

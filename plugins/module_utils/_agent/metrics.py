@@ -129,6 +129,7 @@ class WriteMetrics(Duty):
         self._has_changed = True
         self._saved = ""
         self._write_at = self._write_until = 0.0
+        self._is_failing = False
         asking.begin = self._begin
         if log is not None:
             log.follower.watcher = self
@@ -157,10 +158,12 @@ class WriteMetrics(Duty):
         self._collect(now)
         if now >= self._look_at:
             self._start_look()
-        if now >= (self._write_at if self._has_changed else self._write_until):
-            # What fails is not tried at each turn.
+        # What fails is tried at each turn, between which Turns waits: one without a try would tell that it is over.
+        if self._is_failing or now >= (self._write_at if self._has_changed else self._write_until):
             self._write_at, self._write_until = now + WRITE_PAUSE, now + WRITE_EVERY
+            self._is_failing = True
             self._write()
+            self._is_failing = False
 
     def next_turn(self) -> t.Optional[float]:
         moments = [self._write_at if self._has_changed else self._write_until]
