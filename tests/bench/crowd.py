@@ -11,6 +11,8 @@ ramp    Sessions come as fast as they get in; nginx's memory on the way, how eve
 reload  nginx is reloaded with all of them open: its memory while two generations live, and whether one is lost.
 revoke  One token is revoked, then 10,000, then all that are left, beside an agent: until the sessions are closed.
 herd    All come back at the same moment, without a token in their way: until all are in.
+drain   The agent ends all of them, 500 a second, and the others go on: how evenly, and what those feel.
+limits  A tenth comes back at once: as it is, with a limit of attempts for an address, and with `reuseport`.
 
 Each session has a token of its own. Everything is on the loopback. It says at its start what the machine lacks, and
 ends what it has started.
@@ -35,7 +37,7 @@ from lib import crowd, load, usage
 from lib.collection import install_loader
 from lib.local_gate import LocalGate, free_port
 
-from . import crowd_report
+from . import crowd_again, crowd_report
 from .agent_ends import Module
 from .agent_hosts import AgentProcess, servers
 from .contenders import DEBIAN_NGINX
@@ -45,7 +47,7 @@ from .crowd_watch import Peak, percentiles, spread
 from .gate import machine
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("ramp", "reload", "revoke", "herd")
+PARTS = ("ramp", "reload", "revoke", "herd", "drain", "limits")
 STEPS = (1000, 4000, 8000, 20_000, 50_000, 100_000)
 DAY = 86_400
 # Handshakes under way on the way up, in all
@@ -64,7 +66,9 @@ class Bench:
 
     def __init__(self, wanted: Plan, until: float, say: Callable[[str], None]) -> None:
         self.plan, self.until, self.say = wanted, until, say
-        self.found: dict[str, Any] = {"sessions": wanted.sessions, "workers": wanted.workers}
+        self.found: dict[str, Any] = {
+            "sessions": wanted.sessions, "workers": wanted.workers, "addresses": wanted.clients,
+        }  # fmt: skip
         self._stack = contextlib.ExitStack()
         self._told = time.monotonic()
         self.crowd: list[load.Client] = []
@@ -108,6 +112,8 @@ class Bench:
         self._stack.callback(self._end_module)
         self.say(f"the gate is rendered for {self.plan.sessions:,} sessions on {self.plan.workers} workers")
         self.gate.apply()
+        # Descriptors of a worker without a session, and of what it has now and then
+        self.quiet = spread(self.gate.workers())["most"] + 8
         self.agent = self._stack.enter_context(AgentProcess(self.gate.root, self.gate.tokens, self.gate.session_log))
         self._issue()
 
@@ -174,16 +180,23 @@ class Bench:
             failed.update(more[3])
         return times, echoes, closed, failed
 
-    def _open(self, numbers: range, at_once: int) -> None:
+    def open(self, numbers: range, at_once: int) -> None:
         for place, client in enumerate(self.crowd):
             client.tell(("open", list(numbers[place :: len(self.crowd)]), max(1, at_once // len(self.crowd))))
 
-    def _wait(self, until_open: int, pause: float = 0.1) -> None:
+    def wait_open(self, until_open: int, pause: float = 0.1) -> None:
         while (state := self.state())[0] < until_open:
             self._look(lambda state=state: f"{state[0]:,} of {until_open:,} open, {state[2]} attempts failed")
             time.sleep(pause)
 
-    def _wait_closed(self, count: int) -> None:
+    def leave(self) -> None:
+        """All clients close their connections; nginx has seen it when this returns."""
+        self._tell("leave")
+        while spread(self.gate.workers())["most"] > self.quiet or self.state()[0]:
+            self._look(lambda: "clients leave")
+            time.sleep(0.1)
+
+    def wait_closed(self, count: int) -> None:
         while (state := self.state())[1] < count:
             self._look(lambda state=state: f"{state[1]:,} of {count:,} closed")
             time.sleep(0.05)
@@ -205,8 +218,8 @@ class Bench:
         seconds, there = 0.0, 0
         for step in sorted({step for step in STEPS if step < self.plan.sessions} | {self.plan.sessions}):
             begin = time.monotonic()
-            self._open(range(there, step), AT_ONCE)
-            self._wait(step)
+            self.open(range(there, step), AT_ONCE)
+            self.wait_open(step)
             took = time.monotonic() - begin
             seconds += took
             times, _echoes, _closed, failed = self.take()
@@ -225,11 +238,17 @@ class Bench:
         found["echo"] = self._echo()
         self.say(f"ramp: {json.dumps({name: value for name, value in found.items() if name != 'steps'})}")
 
-    def _echo(self) -> dict[str, float]:
+    def echo_on(self) -> None:
         self._tell("echo", ECHOES / len(self.crowd))
-        time.sleep(min(ECHO_SECONDS, 1 + self.plan.sessions / 1000))
+
+    def echo_off(self) -> None:
         self._tell("echo", 0.0)
         time.sleep(0.5)
+
+    def _echo(self) -> dict[str, float]:
+        self.echo_on()
+        time.sleep(min(ECHO_SECONDS, 1 + self.plan.sessions / 1000))
+        self.echo_off()
         echoes = self.take()[1]
         return {"messages": len(echoes)} | percentiles(echoes)
 
@@ -256,7 +275,7 @@ class Bench:
             cpu = usage.cpu_seconds([self.agent.pid])
             begin = time.monotonic()
             self.module.begin(subject=subject, state="absent", disconnect=True)
-            self._wait_closed(len(numbers))
+            self.wait_closed(len(numbers))
             closed = sorted(self.take()[2])
             result = self._result()
             time.sleep(0.3)
@@ -272,6 +291,12 @@ class Bench:
             self.found["revoke"].append(figures)
             self.say(f"revoke: {json.dumps(figures)}")
 
+    def drain(self) -> None:
+        crowd_again.drain(self)
+
+    def limits(self) -> None:
+        crowd_again.limits(self)
+
     def herd(self) -> None:
         self._issue()
         opened, _closed, _failed = self.state()
@@ -280,8 +305,8 @@ class Bench:
         self.take()
         with Peak(self.nginx_mib) as peak:
             begin = time.monotonic()
-            self._open(range(self.plan.sessions), self.plan.sessions)
-            self._wait(self.plan.sessions)
+            self.open(range(self.plan.sessions), self.plan.sessions)
+            self.wait_open(self.plan.sessions)
             took = time.monotonic() - begin
         times, _echoes, _closed_at, failed = self.take()
         self.found["herd"] = {
@@ -333,6 +358,8 @@ def options() -> argparse.Namespace:
         given.parts.append("ramp")
     if "herd" in given.parts and "revoke" not in given.parts:
         given.parts.append("revoke")
+    if "drain" in given.parts and "revoke" in given.parts and "herd" not in given.parts:
+        parser.error("--parts: nobody is left to drain after revoke; herd has to come between")
     if given.sessions < 20:
         parser.error("--sessions: at least 20")
     if given.workers < 0 or given.minutes <= 0:

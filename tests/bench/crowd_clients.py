@@ -194,6 +194,9 @@ class Holder:
             self.waiting.extend(what[0])
         elif name == "echo":
             self.rate, self.due, self.turn = what[0], time.monotonic(), []
+        elif name == "leave":
+            for one in list(self.open.values()):
+                self._drop(one, None)
         elif name == "state":
             self.pipe.send((len(self.open), len(self.closed), sum(self.failed.values())))
         elif name == "take":

@@ -105,6 +105,34 @@ def herd(figures: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
+def drain(figures: dict[str, Any]) -> list[str]:
+    part = figures["drain"]
+    return [
+        "## Drained", "",
+        f"The agent ends all {part['sessions']:,} sessions, {part['rate']:.0f} a second as it is told "
+        f"(`drain_rate`): the first after {part['first_s']} s, the last after {part['last_s']} s, "
+        f"{part['a_second']:,} a second; in a whole second {part['least_a_second']:,} to "
+        f"{part['most_a_second']:,}. It takes {part['agent_cpu_s']} s of processor time.", "",
+        *echo("Meanwhile, on those that are left", part["echo"]),
+    ]  # fmt: skip
+
+
+def limits(figures: dict[str, Any]) -> list[str]:
+    part = figures["limits"]
+    rows = [
+        [name, f"{one['all_s']}", f"{one['a_second']:,}", f"{one['p50_ms'] / 1000:.1f}", f"{one['p99_ms'] / 1000:.1f}",
+         f"{sum(one['failed'].values()):,}", f"{one['spread']['least']:,} to {one['spread']['most']:,}"]
+        for name, one in part.items()
+    ]  # fmt: skip
+    count = next(iter(part.values()))["sessions"]
+    return [
+        "## A herd at other settings", "",
+        f"{count:,} clients begin at the same moment, from {figures['addresses']} addresses; who is refused tries "
+        "again a second later. The last column has the descriptors that the workers have then.", "",
+        *table(["gate", "all in after s", "a second", "p50 s", "p99 s", "attempts refused", "workers"], rows),
+    ]  # fmt: skip
+
+
 def page(results: dict[str, Any]) -> str:
     about, part = results["machine"], results["crowd"]
     figures = part["figures"]
@@ -118,7 +146,7 @@ def page(results: dict[str, Any]) -> str:
     ]  # fmt: skip
     if figures.get("ramp", {}).get("steps"):
         lines += [f"![Memory and handshakes of a crowd]({PICTURE})", ""]
-    for section in (ramp, reload, revoke, herd):
+    for section in (ramp, reload, revoke, herd, drain, limits):
         if figures.get(section.__name__):
             lines += section(figures)
     if not part["is_whole"]:

@@ -31,6 +31,9 @@ def test_the_bench_of_a_crowd_measures_each_part_and_loses_nobody(tmp_path: Path
     assert [one["sessions"] for one in found["revoke"]] == [1, 20, SESSIONS - 21]
     assert {one["others_closed"] for one in found["revoke"]} == {0}
     assert found["herd"]["a_second"] > 0
+    drain = found["drain"]
+    assert drain["sessions"] == SESSIONS and drain["echo"]["messages"] > 0
+    assert {one["sessions"] for one in found["limits"].values()} == {SESSIONS // 10} and len(found["limits"]) == 3
     assert "## The herd comes back" in (tmp_path / "crowd-figures.md").read_text()
 
 
