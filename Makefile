@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 
-VENV := $(CURDIR)/.venv
+VENV := $(or $(WSSGATE_VENV),$(CURDIR)/.venv)
 WITH := scripts/with.sh
 # A program of tests/, which imports what tests share as `lib`.
 PROGRAM := $(WITH) env PYTHONPATH=$(CURDIR)/tests python -m
