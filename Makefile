@@ -70,8 +70,11 @@ fleet-test: venv # from nothing to a fleet and back, with more that is looked at
 
 ##@ Prove
 
-.PHONY: test
+.PHONY: test test-here
 test: ## Everything that proves it: lint, unit, sanity, the artifact, every molecule scenario
+	@scripts/newest.sh make --no-print-directory test-here JOBS=$(JOBS)
+
+test-here: ## The same on this machine's Python, and the ansible-core that it can run
 	@echo "== Preparing the test environment and the test images"
 	@$(MAKE) --no-print-directory -j2 venv images
 	@$(WITH) python scripts/run.py --jobs $(JOBS) $(CHECKS) molecule

@@ -6,7 +6,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-[ $# -gt 0 ] || die "Say which command: newest.sh make test-here"
+[ $# -gt 0 ] || die "Say which command, for example: newest.sh make roles"
 # What ansible-core 2.21 runs on, and requirements.txt asks for.
 if "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; then exec "$@"; fi
 
