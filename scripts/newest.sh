@@ -40,6 +40,9 @@ settings() {
     for path in .config/pip .pip .netrc .npmrc; do
         if [ -e "$HOME/$path" ]; then echo "--volume=$HOME/$path:$KEPT/home/$path:ro"; fi
     done
+    # More interpreters for scripts/sanity.sh
+    path=${PYENV_ROOT:-$HOME/.pyenv}
+    if [ -d "$path/versions" ]; then printf '%s\n' "--volume=$path:$path:ro" "--env=PYENV_ROOT=$path"; fi
     for path in /etc/pip.conf /etc/xdg/pip /etc/ssl/certs/ca-certificates.crt; do
         if [ -e "$path" ]; then echo "--volume=$path:$path:ro"; fi
     done
@@ -78,7 +81,7 @@ arguments+=(
     --rm --interactive --init --network=host --shm-size=1g "--name=$NAME"
     "--label=wssgate.nginx.controller=$ROOT"
     --cap-add={SYS_ADMIN,NET_ADMIN,NET_RAW,SYS_PTRACE,SYS_NICE,LINUX_IMMUTABLE}
-    --security-opt={seccomp,apparmor,systempaths}=unconfined
+    --security-opt={seccomp,apparmor,systempaths}"=unconfined"
     "--volume=$socket:/var/run/docker.sock" --volume=/sys/fs/cgroup:/sys/fs/cgroup
     "--volume=$ROOT:$ROOT" "--volume=$CACHE:$CACHE" "--volume=$TEMPORARY:$TEMPORARY" "--workdir=$ROOT"
     "--env=HOME=$KEPT/home" "--env=TMPDIR=$TEMPORARY" "--env=WSSGATE_CACHE=$KEPT" "--env=WSSGATE_VENV=$KEPT/venv"
@@ -89,8 +92,7 @@ say "In a container of Debian 13, as this machine's Python is too old for the ne
 # Ctrl-C must not take docker's output away.
 exec 3> >(exec setsid docker run "${arguments[@]}" "$IMAGE" "$@")
 container=$!
-stop() { exec 3>&-; }
-trap stop INT TERM HUP
+trap 'exec 3>&-' INT TERM HUP
 code=0
 # A signal ends `wait`, and not the container.
 while true; do
