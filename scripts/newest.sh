@@ -15,7 +15,6 @@ IMAGE=wssgate-test:controller
 NAME=wssgate-controller-$(printf '%s' "$ROOT" | sha256sum | cut -c1-12)-$$
 # What it keeps, apart from this machine's: programs and environments are of another Debian.
 KEPT=$CACHE/newest
-TEMPORARY=${TMPDIR:-/tmp}
 
 build_image() {
     local log=$LOGS/image-controller.log
@@ -83,9 +82,12 @@ arguments+=(
     --cap-add={SYS_ADMIN,NET_ADMIN,NET_RAW,SYS_PTRACE,SYS_NICE,LINUX_IMMUTABLE}
     --security-opt={seccomp,apparmor,systempaths}"=unconfined"
     "--volume=$socket:/var/run/docker.sock" --volume=/sys/fs/cgroup:/sys/fs/cgroup
-    "--volume=$ROOT:$ROOT" "--volume=$CACHE:$CACHE" "--volume=$TEMPORARY:$TEMPORARY" "--workdir=$ROOT"
-    "--env=HOME=$KEPT/home" "--env=TMPDIR=$TEMPORARY" "--env=WSSGATE_CACHE=$KEPT" "--env=WSSGATE_VENV=$KEPT/venv"
+    "--volume=$ROOT:$ROOT" "--volume=$CACHE:$CACHE" "--workdir=$ROOT"
+    "--env=HOME=$KEPT/home" "--env=WSSGATE_CACHE=$KEPT" "--env=WSSGATE_VENV=$KEPT/venv"
 )
+# For the locks in it, which keep two checkouts apart. In a folder for all, root cannot take those of another user.
+temporary=${TMPDIR:-/tmp}
+[ "$(id -u)" != 0 ] || arguments+=("--volume=$temporary:$temporary" "--env=TMPDIR=$temporary")
 
 say "In a container of Debian 13, as this machine's Python is too old for the newest ansible-core: $*"
 # The container's command ends when we close this pipe, or are no more: newest/run-and-end. In a session of its own, as
