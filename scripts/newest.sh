@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a command where the newest ansible-core runs: newest.sh COMMAND…, for example newest.sh make roles
 # That is this machine where its Python is new enough, else a container of Debian 13: see newest/Dockerfile. There are
-# this checkout, this machine's network and its Docker Engine; all paths are the same.
+# this checkout, this machine's network, processes and Docker Engine; all paths are the same.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -18,9 +18,9 @@ KEPT=$CACHE/newest
 
 build_image() {
     local log=$LOGS/image-controller.log
+    say "Building $IMAGE from $BASE, as far as it changed"
     mkdir -p "$LOGS"
-    # Without a terminal of ours a step that is in Docker's cache is a line, and one that is not takes its time.
-    docker build --build-arg "BASE=$BASE" --tag "$IMAGE" "$ROOT/scripts/newest" >"$log" 2>&1 || {
+    docker build ${FORCE:+--no-cache} --build-arg "BASE=$BASE" --tag "$IMAGE" "$ROOT/scripts/newest" >"$log" 2>&1 || {
         tail -n 30 "$log"
         die "The controller's image could not be built; whole log: $log"
     }
@@ -47,8 +47,8 @@ settings() {
     done
 }
 
-# A work tree's history is beside its main checkout.
-history() {
+# A work tree's history lies in its main checkout.
+main_checkout() {
     local folder
     folder=$(git -c safe.directory="$ROOT" -C "$ROOT" rev-parse --path-format=absolute --git-common-dir 2>/dev/null) ||
         return 0
@@ -69,15 +69,16 @@ hand_over() {
 "$ROOT/scripts/images.sh" 13
 build_image
 mkdir -p "$KEPT/home"
-mapfile -t arguments < <(settings && history)
+mapfile -t arguments < <(settings && main_checkout)
 case ${DOCKER_HOST:-unix:///var/run/docker.sock} in
     unix://*) socket=${DOCKER_HOST:-unix:///var/run/docker.sock} && socket=${socket#unix://} ;;
     *) die "The tests' Docker Engine has to run on this machine; DOCKER_HOST is $DOCKER_HOST" ;;
 esac
 # Tests make networks and mounts of their own, trace programs and protect files. `privileged` would be more, and fails
-# on a machine that lacks a capability. The cgroups are for molecule's hosts, see WSSGATE_CGROUP2.
+# on a machine that lacks a capability. They measure containers by this machine's process ids. The cgroups are for
+# molecule's hosts, see WSSGATE_CGROUP2.
 arguments+=(
-    --rm --interactive --init --network=host --shm-size=1g "--name=$NAME"
+    --rm --interactive --init --network=host --pid=host --shm-size=1g "--name=$NAME"
     "--label=wssgate.nginx.controller=$ROOT"
     --cap-add={SYS_ADMIN,NET_ADMIN,NET_RAW,SYS_PTRACE,SYS_NICE,LINUX_IMMUTABLE}
     --security-opt={seccomp,apparmor,systempaths}"=unconfined"
