@@ -7,14 +7,34 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 [ $# -gt 0 ] || die "Say which command, for example: newest.sh make roles"
-# What ansible-core 2.21 runs on, and requirements.txt asks for.
-if "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; then exec "$@"; fi
+# What it keeps, apart from what this machine's own python3 has.
+KEPT=$CACHE/newest
+
+# This machine's newest Python that ansible-core 2.21 runs on, if there is one. pyenv's commands answer to names that they
+# cannot run: its interpreters instead.
+python_of_machine() {
+    local found
+    for found in "${PYTHON:-python3}" python3.14 python3.13 python3.12 \
+        $(find "${PYENV_ROOT:-$HOME/.pyenv}/versions" -path '*/3.1[2-9].*/bin/python3' 2>/dev/null | sort -rV); do
+        if "$found" -c 'import ensurepip, ssl, sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; then
+            command -v "$found"
+            return
+        fi
+    done
+    return 1
+}
+
+if [ -z "${WSSGATE_CONTAINER:-}" ] && found=$(python_of_machine); then
+    if [ "$found" != "$(command -v "${PYTHON:-python3}")" ]; then
+        export PYTHON=$found WSSGATE_VENV=${WSSGATE_VENV:-$KEPT/venv}
+        say "By $PYTHON, as this machine's python3 is too old for the newest ansible-core: $*"
+    fi
+    exec "$@"
+fi
 
 BASE=wssgate-test:debian13
 IMAGE=wssgate-test:controller
 NAME=wssgate-controller-$(printf '%s' "$ROOT" | sha256sum | cut -c1-12)-$$
-# What it keeps, apart from this machine's: programs and environments are of another Debian.
-KEPT=$CACHE/newest
 
 build_image() {
     local log=$LOGS/image-controller.log

@@ -42,6 +42,24 @@ def test_a_command_runs_on_this_machine_where_its_python_is_new_enough(tmp_path:
     assert (found.returncode, found.stdout) == (7, "here\n"), found.stderr
 
 
+def test_a_python_of_pyenv_is_taken_where_the_machine_s_own_is_too_old(tmp_path: Path) -> None:
+    old = program(tmp_path / "bin" / "python3", "exit 1")
+    for number in (12, 13, 14):
+        program(old.with_name(f"python3.{number}"), "exit 1")
+    for version in ("3.9.2", "3.12.1", "3.13.0", "3.14.2"):
+        code = 1 if version == "3.14.2" else 0
+        program(tmp_path / "versions" / version / "bin" / "python3", f"exit {code}")
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHON", "WSSGATE_VENV")}
+    environment |= {"PATH": f"{old.parent}:{os.environ['PATH']}", "PYENV_ROOT": str(tmp_path)}
+    found = subprocess.run(
+        [str(ROOT / "scripts" / "newest.sh"), "sh", "-c", "echo $PYTHON $WSSGATE_VENV"],
+        **{"capture_output": True, "text": True, "check": True},
+        env={**environment, "WSSGATE_CACHE": str(tmp_path), "DOCKER_HOST": "tcp://127.0.0.1:9"},
+    )
+    python = tmp_path / "versions" / "3.13.0" / "bin" / "python3"
+    assert found.stdout.splitlines()[-1] == f"{python} {tmp_path}/newest/venv", found.stdout
+
+
 def test_the_exit_code_of_a_command_is_that_of_the_container() -> None:
     child = run_and_end("sh", "-c", "echo said; exit 7")
     assert child.stdout is not None
