@@ -11,6 +11,7 @@ import random
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,16 @@ SERVER = "wssgate.d/server_many.conf"
 LOCATION = re.compile(r"^    location .*?^    \}\n", re.M | re.S)
 
 
+# PCRE has room for nine in one expression.
+WILDCARDS = (1, 4, 5, 10, 16)
+# Not the same, though Jinja's `unique` would take them for it.
+REALMS = ("Staff", "staff")
+
+
+def wildcards(count: int) -> list[str]:
+    return [f"https://*.t{number}.example.com" for number in range(count)]
+
+
 def origin(number: int) -> str:
     return f"https://{number}.example.com"
 
@@ -43,8 +54,15 @@ class ManyLocations(LocalGate):
         self.upstream, self.service = (f"http://127.0.0.1:{port}" for port in (upstream_port, head_echo.port))
         self.variables["wss_proxy_servers"] = [
             self._server("many", self.port, [self._location(number) for number in range(MANY)]),
-            self._server("moving", self.moving_port, self._moving()),
+            self._server("moving", self.moving_port, self._moving()) | {"htpasswd_file": str(self._passwords())},
         ]
+
+    def _passwords(self) -> Path:
+        path = self.root / "htpasswd"
+        path.write_text("operator:{PLAIN}correct horse\n")
+        path.chmod(0o644)
+        self.variables["wss_proxy_htpasswd_files"] = [{"path": str(path)}]
+        return path
 
     @staticmethod
     def _server(name: str, port: int, locations: list[dict[str, Any]]) -> dict[str, Any]:
@@ -66,6 +84,8 @@ class ManyLocations(LocalGate):
         below = {"extra_directives": "if ($arg_go) {\n    rewrite ^/above/(.*)$ /below/$1 last;\n}"}
         deeper = {"extra_directives": "if ($arg_go) {\n    rewrite ^/deep/(.*)$ /deep/er/$1 last;\n}"}
         common = {"upstream": self.service, "auth": "none"}
+        pages = {**common, "origins": [origin(1)], "http": True}
+        only_get = {**pages, "http": {"methods": ["GET"]}}
         return [
             {**common, "path": "/a", "origins": [origin(1), origin(3)], **to_b},
             {**common, "path": "/b", "origins": [origin(2), origin(3)]},
@@ -77,6 +97,10 @@ class ManyLocations(LocalGate):
             {**common, "path": "/deep/", "origins": [origin(1)], **deeper},
             {**common, "path": "/deep/er/", "origins": [origin(1)]},
             {**common, "path": "/deep/er/door", "origins": [origin(2)]},
+            *({**common, "path": f"/wild/{count}", "origins": wildcards(count)} for count in WILDCARDS),
+            {**only_get, "path": "/get", "extra_directives": "error_page 405 = /got;"},
+            {**only_get, "path": "/got"},
+            *({**pages, "path": f"/{realm}", "auth": "basic", "realm": realm} for realm in REALMS),
         ]
 
 
@@ -119,6 +143,25 @@ def test_a_long_list_of_origins_counts_in_each_location_that_has_it(gate: ManyLo
     for page, status in ((LONG[0], 101), (LONG[59].upper() + ":443", 101), (origin(1), 403), (None, 403)):
         with answer(gate.moving_port, path, page) as reply:
             assert reply.status == status, page
+
+
+@pytest.mark.parametrize("count", WILDCARDS)
+def test_wildcards_count_however_many_there_are(gate: ManyLocations, count: int) -> None:
+    last = f"https://app.t{count - 1}.example.com"
+    for page, status in ((last, 101), (last.replace("app.", ""), 403), (f"https://app.t{count}.example.com", 403)):
+        with answer(gate.moving_port, f"/wild/{count}", page) as reply:
+            assert reply.status == status, page
+
+
+@pytest.mark.parametrize("realm", REALMS)
+def test_realms_that_differ_by_case_alone_are_two(gate: ManyLocations, realm: str) -> None:
+    with answer(gate.moving_port, f"/{realm}", None, Request(headers=())) as reply:
+        assert (reply.status, reply.header("WWW-Authenticate")) == (401, f'Basic realm="{realm}"')
+
+
+def test_a_request_that_goes_on_by_another_method_is_looked_at_by_that(gate: ManyLocations) -> None:
+    with answer(gate.moving_port, "/get", None, Request(headers=(), method="POST")) as reply:
+        assert reply.status == 200
 
 
 @pytest.mark.parametrize(

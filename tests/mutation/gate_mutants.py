@@ -382,10 +382,8 @@ COMBINED = (
     Mutant("combined: the reason of a verdict is kept", r"(?<!_)set \$wss_jwt_verdict [^;]*;"),
     Mutant("combined: the reason of a refusal is kept", r"set \$wss_refused \$upstream_http_wssgate_reason;"),
     Mutant("proxied: who names another client is looked at", _without_if(r"\$wss_lies_\w+")),
-    Mutant(
-        "proxied: a balancer may", r"(geo \$realip_remote_addr \$wss_stranger_proxied \{\s*default 1;)[^}]*\}", r"\1 }"
-    ),
-    Mutant("proxied: nobody else may", r"(\$wss_stranger_proxied \{\s*default) 1;", r"\1 0;"),
+    Mutant("proxied: a balancer may", r"(geo \$realip_remote_addr \$wss_stranger_\w+ \{\s*default 1;)[^}]*\}", r"\1 }"),
+    Mutant("proxied: nobody else may", r"(\$wss_stranger_\w+ \{\s*default) 1;", r"\1 0;"),
     Mutant("proxied: the whole address counts", r"(\(\?!\\1)\$\)", r"\1)"),
     Mutant("proxied: the log tells the reason proxy_header", r"set \$wss_refused proxy_header;"),
 )

@@ -19,9 +19,9 @@ RUN_AND_END = ROOT / "scripts" / "newest" / "run-and-end"
 def run_and_end(*command: str, seconds_to_end: int = 60) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [str(RUN_AND_END), *command],
-        **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True},
         env={**os.environ, "SECONDS_TO_END": str(seconds_to_end)},
-    )
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
 def program(path: Path, text: str) -> Path:
@@ -37,8 +37,8 @@ def test_a_command_runs_on_this_machine_where_its_python_is_new_enough(tmp_path:
     environment = {**os.environ, "PYTHON": str(python), "DOCKER_HOST": "tcp://127.0.0.1:9"}
     found = subprocess.run(
         [str(ROOT / "scripts" / "newest.sh"), "sh", "-c", "echo here; exit 7"],
-        **{"capture_output": True, "text": True, "check": False, "env": environment},
-    )
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert (found.returncode, found.stdout) == (7, "here\n"), found.stderr
 
 
@@ -53,9 +53,9 @@ def test_a_python_of_pyenv_is_taken_where_the_machine_s_own_is_too_old(tmp_path:
     environment |= {"PATH": f"{old.parent}:{os.environ['PATH']}", "PYENV_ROOT": str(tmp_path)}
     found = subprocess.run(
         [str(ROOT / "scripts" / "newest.sh"), "sh", "-c", "echo $PYTHON $WSSGATE_VENV"],
-        **{"capture_output": True, "text": True, "check": True},
         env={**environment, "WSSGATE_CACHE": str(tmp_path), "DOCKER_HOST": "tcp://127.0.0.1:9"},
-    )
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
     python = tmp_path / "versions" / "3.13.0" / "bin" / "python3"
     assert found.stdout.splitlines()[-1] == f"{python} {tmp_path}/newest/venv", found.stdout
 
@@ -102,8 +102,7 @@ def test_an_environment_of_another_python_is_made_anew(tmp_path: Path) -> None:
     empty.touch()
     subprocess.run(
         [str(ROOT / "scripts" / "venv.sh"), str(environment), str(empty)],
-        **{"check": True, "timeout": 300},
-        env={**os.environ, "PYTHON": sys.executable, "WSSGATE_CACHE": str(tmp_path)},
-    )
+        env={**os.environ, "PYTHON": sys.executable, "WSSGATE_CACHE": str(tmp_path)}, check=True, timeout=300,
+    )  # fmt: skip
     command = [str(environment / "bin" / "python"), "-c", "import sys; print(sys.version)"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == sys.version

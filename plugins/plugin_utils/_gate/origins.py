@@ -13,9 +13,10 @@ from .context import Gate
 from .options import DEFAULT_PORTS
 from .patterns import ORIGIN, parsed
 
-# Letters that the regular expression of a location's origins has at most. More origins are a map, which finds one of
-# many at once.
+# Letters, and wildcards, that the regular expression of a location's origins has at most. More origins are a map, which
+# finds one of many at once. PCRE makes some 7 KB of a wildcard, of 64 KB that an expression may have (pcre2limits).
 PATTERN_MAX_LENGTH = 1000
+PATTERN_MAX_WILDCARDS = 4
 
 
 def read(
@@ -63,7 +64,7 @@ def read(
 def _check_of(gate: Gate, origins: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
     """How a location looks at them: by one regular expression, or by a map, which locations with the same share."""
     pattern = _pattern_of_all(origins)
-    if len(pattern) <= PATTERN_MAX_LENGTH:
+    if len(pattern) <= PATTERN_MAX_LENGTH and len(origins["patterns"]) <= PATTERN_MAX_WILDCARDS:
         is_by_site = origins["http"] and not origins["missing"]
         return {"variable": "wss_page" if is_by_site else "http_origin", "pattern": pattern}
     content = (tuple(sorted(origins["allowed"])), origins["missing"], origins["http"])
