@@ -13,7 +13,7 @@ from pathlib import Path
 from controllers import FOLDER, TREE, Controller
 from hosts import Host, wait_for
 from plan import OLDEST_HOSTS
-from processes import ROOT, MatrixError
+from processes import MatrixError
 
 SANITY = str(TREE / "scripts" / "sanity.sh")
 # pylint is held to one processor; two that are at work are not to share it.
