@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 
-VENV := $(CURDIR)/.venv
+VENV := $(or $(WSSGATE_VENV),$(CURDIR)/.venv)
 WITH := scripts/with.sh
 # A program of tests/, which imports what tests share as `lib`.
 PROGRAM := $(WITH) env PYTHONPATH=$(CURDIR)/tests python -m
@@ -70,8 +70,11 @@ fleet-test: venv # from nothing to a fleet and back, with more that is looked at
 
 ##@ Prove
 
-.PHONY: test
+.PHONY: test test-here
 test: ## Everything that proves it: lint, unit, sanity, the artifact, every molecule scenario
+	@scripts/newest.sh make --no-print-directory test-here JOBS=$(JOBS)
+
+test-here: # the same on this machine's python3, and the ansible-core that it can run
 	@echo "== Preparing the test environment and the test images"
 	@$(MAKE) --no-print-directory -j2 venv images
 	@$(WITH) python scripts/run.py --jobs $(JOBS) $(CHECKS) molecule
@@ -193,7 +196,7 @@ alerts: venv ## Each fault of a gate by itself has its alert fire, once, and no 
 ##@ Measure
 
 .PHONY: bench
-bench: venv ## Measure the gate: make bench [NAME=tokens|controller|agent|jwt|hub|front|crowd|systems|monitoring]
+bench: venv ## Measure the gate: make bench [NAME=tokens|controller|agent|jwt|hub|front|crowd|locations|systems|monitoring]
 	@scripts/bench-peers.sh
 	@$(PROGRAM) bench.$(NAME) $(ARGS)
 

@@ -39,7 +39,8 @@ javascript() {
 code() {
     need_command shellcheck shellcheck
     need_command eslint eslint
-    check shellcheck --external-sources scripts/*.sh scripts/lint/* .ci/run molecule/resources/images/boot
+    check shellcheck --external-sources scripts/*.sh scripts/lint/* scripts/newest/run-and-end .ci/run \
+        molecule/resources/images/boot
     check ruff check --quiet .
     check ruff format --quiet --check .
     check mypy_plugins

@@ -62,7 +62,8 @@ print(*constants.REMOTE_ONLY_PYTHON_VERSIONS, *constants.CONTROLLER_PYTHON_VERSI
             # Older ones are none of this collection's: tests/config.yml.
             case $version in 2.* | 3.[5-7]) continue ;; esac
             for directory in "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin; do
-                if [ -d "$directory" ]; then found+=("$directory"); fi
+                # One that was built for another system lacks libraries.
+                if "$directory/python" -c 'import ensurepip, ssl' 2>/dev/null; then found+=("$directory"); fi
             done
         done
         if [ -z "${WSSGATE_EVERY_PYTHON:-}" ] && [ ${#found[@]} -gt 2 ]; then found=("${found[0]}" "${found[-1]}"); fi

@@ -8,7 +8,7 @@ set -euo pipefail
 directory=$1
 shift
 
-# ansible-core 2.19 needs 3.11 on the controller.
+# The oldest that requirements.txt has an ansible-core for.
 usable() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 can_venv() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
@@ -28,7 +28,8 @@ if [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
 fi
 
 say "Installing $(basename -a "$@" | tr '\n' ' ')into ${directory#"$ROOT"/} (about a minute)"
-usable "$directory/bin/python" || "$PYTHON" -m venv --clear "$directory"
+# That of another Python is made anew.
+[ "$("$directory/bin/python" -VV 2>/dev/null)" = "$("$PYTHON" -VV)" ] || "$PYTHON" -m venv --clear "$directory"
 rm -f "$stamp"
 arguments=()
 for file in "$@"; do arguments+=(--requirement "$file"); done

@@ -21,7 +21,7 @@ BEARER_JWT = rf"^(?i:bearer) ++(?<wss_jwt_of_bearer>{VALUES['jwt']})$"
 BEARER_PRESENT = r"(?:^|,)[ \t]*bearer(?:[ \t,]|$)"
 
 
-def cookie_patterns(name: str, slug: str, kind: str = "token") -> t.Dict[str, str]:
+def cookie_patterns(name: str, kind: str = "token") -> t.Dict[str, str]:
     """The regular expressions (PCRE) of the two maps on a Cookie header.
 
     ``token``: the cookie exactly once, in its exact case, with a value that can be a token, which it captures.
@@ -29,7 +29,8 @@ def cookie_patterns(name: str, slug: str, kind: str = "token") -> t.Dict[str, st
     ``absent``, ``first`` and ``later`` capture what else stands in the header where the cookie is not there at all, is
     the first, or follows others.
 
-    Each step is possessive, so a long header costs one pass and cannot be made to backtrack.
+    Each step is possessive, so a long header costs one pass and cannot be made to backtrack. All cookies have the same
+    captures: a map reads its own as soon as it has matched.
     """
     cookie, value = re.escape(name), VALUES[kind]
     # Any spelling that some server would read as this cookie counts as a second one: blanks around its name, too.
@@ -37,9 +38,9 @@ def cookie_patterns(name: str, slug: str, kind: str = "token") -> t.Dict[str, st
     others = rf"{other}(?:;{other})*+"
     this = rf"[ \t]?{cookie}="
     return {
-        "token": rf"^(?:{other};)*+{this}(?<wss_value_{slug}>{value})(?:;{other})*+$",
+        "token": rf"^(?:{other};)*+{this}(?<wss_value>{value})(?:;{other})*+$",
         "none": rf"^{others}$",
-        "absent": rf"^(?<wss_all_{slug}>{others})$",
-        "first": rf"^{this}{value}(?:;[ \t]?(?<wss_after_{slug}>{others}))?$",
-        "later": rf"^(?<wss_before_{slug}>{others});{this}{value}(?<wss_behind_{slug}>(?:;{other})*+)$",
+        "absent": rf"^(?<wss_all>{others})$",
+        "first": rf"^{this}{value}(?:;[ \t]?(?<wss_after>{others}))?$",
+        "later": rf"^(?<wss_before>{others});{this}{value}(?<wss_behind>(?:;{other})*+)$",
     }

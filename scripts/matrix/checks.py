@@ -13,7 +13,7 @@ from pathlib import Path
 from controllers import FOLDER, TREE, Controller
 from hosts import Host, wait_for
 from plan import OLDEST_HOSTS
-from processes import ROOT, MatrixError
+from processes import MatrixError
 
 SANITY = str(TREE / "scripts" / "sanity.sh")
 # pylint is held to one processor; two that are at work are not to share it.
@@ -115,7 +115,7 @@ class Deployment:
         environment = {}
         if self._host.is_docker:
             # The connection is a collection's, and what the tests of this project have.
-            packages = next((ROOT / ".venv" / "lib").glob("python3*/site-packages"), Path("none"))
+            packages = next(Path(os.environ["VENV"]).glob("lib/python3*/site-packages"), Path("none"))
             environment["ANSIBLE_COLLECTIONS_PATH"] = f"{FOLDER / 'tree'}:{packages}"
         inventory = str(self._host.inventory)
         _code, text = self._controller.run(

@@ -94,7 +94,7 @@ class Counted:
                 env=environment(),
             )
         try:
-            wait_for(lambda: self._process.poll() is not None or answers(self.contender.target), 60)
+            wait_for(lambda: self._process.poll() is not None or answers(self.contender.target), 300)
             if self._process.poll() is not None:
                 raise RuntimeError(f"nginx ended below valgrind: {(self.folder / 'valgrind.log').read_text()[-2000:]}")
         except BaseException:

@@ -603,7 +603,7 @@ GUARDS: list[tuple[str, str, list[tuple[str, str]]]] = [
             (r"(?<=\n {8})access_log [^;]* wss(?: if=[^;]*)?;", ""),
         ],
     ),
-    ("no_origin", "Origin", [(r"if \(\$wss_origin_\w+ = 0\) \{.*?\n        \}", "")]),
+    ("no_origin", "Origin", [(r"if \(\$http_origin [^\n]*\n.*?\n        \}", "")]),
     ("no_protocol", "HTTP/1.1, GET, Upgrade, Connection", [(r"include wssgate.d/handshake.inc;", "")]),
     (
         "no_headers",

@@ -68,7 +68,7 @@ def locations(results: dict[str, Any]) -> Judged:
         f"the same, with {LOCATIONS_COUNT:,} locations", "Debian 12", f"at most {limit:.2f}", limit,
         mine / bare if mine and bare else None,
     )  # fmt: skip
-    grows = "nginx keeps 16 bytes a session for each variable of its configuration"
+    grows = "as with one location, since none has a variable of its own"
     return aim, why(aim, "a location has no variable of its own", grows)
 
 

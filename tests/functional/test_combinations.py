@@ -419,7 +419,7 @@ SERVER, IF = "wssgate.d/server_gate.conf", r"if \(%s[^{]*\) \{[^}]*\}"
 GUARDS = {
     "the addresses that are allowed": (IF % r"\$wss_allow_\w+", ""),
     "the addresses that are denied": (IF % r"\$wss_deny_\w+", ""),
-    "the origin": (IF % r"\$wss_origin_\w+", ""),
+    "the origin": (r'if \(\$http_origin !~\* "[^"]*"\) \{[^}]*\}', ""),
     "the certificate that all need": (IF % r"\$ssl_client_verify != SUCCESS", ""),
     "the certificate that is enough": (IF % r"\$ssl_client_verify = SUCCESS", ""),
     "one token by one way": (IF % r"\$wss_two_tokens_\w+", ""),

@@ -172,7 +172,8 @@ def test_gixy_finds_nothing_that_is_not_explained(local_gate: LocalGate, tmp_pat
         copy = tmp_path / name
         copy.parent.mkdir(exist_ok=True)
         # The linter's own parser of expressions is older than possessive quantifiers; they match the same, only faster.
-        copy.write_text(text.replace("*+", "*"))
+        # And it ends with an error where an Origin may be missing.
+        copy.write_text(text.replace("*+", "*").replace('$http_origin !~* "^(?:|', '$http_origin !~* "^(?:'))
     shutil.copy(local_gate.etc / "mime.types", tmp_path)
     found = gixy(tmp_path / "nginx.conf")
     rest = [

@@ -171,8 +171,12 @@ def _no_constant(name: str) -> None:
 
 
 def _depth(value: Any) -> int:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    return 0 if inner is None else 1 + max((_depth(item) for item in inner), default=0)
+    """Level by level: from Python 3.12 on `json` reads what is deeper than Python's functions may call each other."""
+    depth, level = 0, [value]
+    while level := [one for one in level if isinstance(one, (dict, list))]:
+        level = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
+        depth += 1
+    return depth
 
 
 def _whole(value: Any) -> Any:

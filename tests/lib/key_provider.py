@@ -31,12 +31,12 @@ class KeyProvider:
         # Only here: a test host has none of what it takes.
         from . import pki
 
-        authority = pki.issue("key authority", ca=True, strict=True)
+        authority = pki.issue("key authority", ca=True)
         self.ca, self.port = folder / "ca.pem", port
         self.ca.write_bytes(authority.pem)
         self.contexts = {}
-        for name, issuer in (("right", authority), ("wrong", pki.issue("key authority", ca=True, strict=True))):
-            identity = pki.issue("localhost", issuer, ["localhost"], strict=True)
+        for name, issuer in (("right", authority), ("wrong", pki.issue("key authority", ca=True))):
+            identity = pki.issue("localhost", issuer, ["localhost"])
             chain = folder / f"{name}.pem"
             chain.write_bytes(identity.pem + identity.key_pem)
             self.contexts[name] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -121,8 +121,8 @@ def make(folder: Path) -> None:
     """An authority (ca.pem), and a certificate of it with its key (chain.pem)."""
     from . import pki
 
-    authority = pki.issue("key authority", ca=True, strict=True)
-    identity = pki.issue("localhost", authority, ["localhost"], strict=True)
+    authority = pki.issue("key authority", ca=True)
+    identity = pki.issue("localhost", authority, ["localhost"])
     (folder / "ca.pem").write_bytes(authority.pem)
     (folder / "chain.pem").write_bytes(identity.pem + identity.key_pem)
 

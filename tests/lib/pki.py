@@ -57,11 +57,10 @@ def issue(
     ca: bool = False,
     begin: int = -1,
     end: int = 90,
-    strict: bool = False,
 ) -> Identity:
     """A certificate that is good from the day `begin` to the day `end`, seen from today.
 
-    `strict`: with the extensions of RFC 5280 that Python 3.13 asks for.
+    It has the extensions of RFC 5280 that Python asks for from 3.13 on.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
@@ -75,19 +74,18 @@ def issue(
         .not_valid_after(NOW + end * DAY)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
-    if strict:
-        of_issuer = (issuer.key if issuer else key).public_key()
-        for extension in (
-            x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(of_issuer),
-        ):
-            builder = builder.add_extension(extension, critical=False)
-        usage = dict.fromkeys(
-            ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
-        ) | dict.fromkeys(("encipher_only", "decipher_only"), False)
-        builder = builder.add_extension(
-            x509.KeyUsage(digital_signature=True, key_cert_sign=ca, crl_sign=ca, **usage), critical=True
-        )
+    of_issuer = (issuer.key if issuer else key).public_key()
+    for extension in (
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(of_issuer),
+    ):
+        builder = builder.add_extension(extension, critical=False)
+    usage = dict.fromkeys(
+        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
+    ) | dict.fromkeys(("encipher_only", "decipher_only"), False)
+    builder = builder.add_extension(
+        x509.KeyUsage(digital_signature=True, key_cert_sign=ca, crl_sign=ca, **usage), critical=True
+    )
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName([_name(name) for name in names]), critical=False)
     return Identity(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)

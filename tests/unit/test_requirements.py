@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import re
+from importlib import metadata
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 
@@ -17,10 +19,26 @@ SHIPPED = [*ROOT.glob("roles/*/*/*.yml"), *ROOT.glob("playbooks/**/*.yml")]
 CALLED = re.compile(r"^ +(?:- )?((?!ansible\.builtin|wssgate\.nginx)[a-z_]+\.[a-z_]+)\.[a-z_]+:", re.MULTILINE)
 
 
-def requirements(path: str) -> dict[str, Requirement]:
+def listed(path: str) -> list[Requirement]:
     lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
-    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    return {requirement.name: requirement for requirement in found}
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def requirements(path: str) -> dict[str, Requirement]:
+    return {requirement.name: requirement for requirement in listed(path)}
+
+
+@pytest.mark.parametrize("path", ["requirements.txt", "requirements-test.txt"])
+def test_each_python_of_a_controller_gets_one_version_of_each_package(path: str) -> None:
+    names = set(requirements(path))
+    for version in ("3.11", "3.12", "3.13", "3.14"):
+        wanted = [one for one in listed(path) if one.marker is None or one.marker.evaluate({"python_version": version})]
+        assert sorted(one.name for one in wanted) == sorted(names), version
+
+
+def test_this_environment_has_the_ansible_core_that_is_pinned_for_its_python() -> None:
+    pins = [one for one in listed("requirements.txt") if one.name == "ansible-core"]
+    assert [str(one.specifier) for one in pins if one.marker.evaluate()] == [f"=={metadata.version('ansible-core')}"]
 
 
 def test_the_collections_that_this_one_depends_on_are_those_that_it_calls() -> None:

@@ -32,18 +32,17 @@ def read(gate: Gate, where: str, owner: str, what: str, options: t.Mapping[str, 
     for kind in KINDS:
         networks = networks_of(gate.problems, where, f"{kind}_from", options[f"{kind}_from"])
         if networks:
-            found.append(
-                {
-                    "kind": kind,
-                    "variable": f"wss_{kind}_{owner}" if "path" in options else f"wss_server_{kind}_{owner}",
-                    "what": what,
-                    "networks": [str(network) for network in networks],
-                    "covers_none": any(
-                        isinstance(n, ipaddress.IPv4Network) and NO_ADDRESS.subnet_of(n) for n in networks
-                    ),
-                }
-            )
-    gate.addresses.extend(found)
+            own = f"wss_{kind}_{owner}" if "path" in options else f"wss_server_{kind}_{owner}"
+            lists = {
+                "kind": kind,
+                "variable": gate.alike(kind, frozenset(networks), own),
+                "what": what,
+                "networks": [str(network) for network in networks],
+                "covers_none": any(isinstance(n, ipaddress.IPv4Network) and NO_ADDRESS.subnet_of(n) for n in networks),
+            }
+            found.append(lists)
+            if lists["variable"] == own:
+                gate.addresses.append(lists)
     return found
 
 

@@ -62,12 +62,12 @@ class Gate:
         self.origins: t.List[t.Dict[str, t.Any]] = []
         self.addresses: t.List[t.Dict[str, t.Any]] = []
         self.zones: t.List[t.Dict[str, t.Any]] = []
-        self.forwarded: t.List[t.Dict[str, t.Any]] = []
         self.upstream_headers: t.List[t.Dict[str, t.Any]] = []
         self.readings: t.List[t.Dict[str, t.Any]] = []
         self.redirect_addresses: t.List[str] = []
         self.servers: t.List[t.Dict[str, t.Any]] = []
         self.metrics: t.Optional[t.Dict[str, t.Any]] = None
+        self._alike: t.Dict[t.Tuple[str, t.Hashable], str] = {}
 
     def _read_context(self, given: t.Any) -> t.Dict[str, t.Any]:
         where = "wss_proxy"
@@ -126,6 +126,14 @@ class Gate:
         """What another role puts on the host, by name. That role checks the entries, here they are only looked up."""
         items = self.problems.items("wss_proxy", key, self.context[key])
         return {str(item[name]): item for item in items if isinstance(item, t.Mapping) and item.get(name)}
+
+    def alike(self, kind: str, content: t.Hashable, name: str) -> str:
+        """The name of the first of this kind with the same content, which may be this one.
+
+        A session keeps 16 bytes for each variable that the configuration has, whether it uses it or not: what is alike
+        has one of them.
+        """
+        return self._alike.setdefault((kind, content), name)
 
     def version(self) -> t.Tuple[int, ...]:
         return tuple(int(part) for part in re.findall(r"[0-9]+", str(self.context["nginx_version"]))[:3])

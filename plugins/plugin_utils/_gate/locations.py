@@ -41,14 +41,15 @@ def read(
         "slug": slug,
         "auth": kind.name,
     }
-    location["http"] = plain_http.read(gate, where, options["http"])
+    location["http"] = plain_http.read(gate, where, slug, options["http"])
     for method in auth.METHODS:
         location.update(method.read(gate, where, kind, options, inherited))
-    location["origins"] = origins.read(gate, where, slug, server, path, options)
-    location["origins"]["http"] = bool(location["http"])
+    location["origins"] = origins.read(gate, where, slug, server, path, options, bool(location["http"]))
     location["upstream"] = upstreams.of_location(gate, where, path, options)
     for method in auth.METHODS:
         location.update(method.complete(gate, where, kind, options, location))
+    # Whose realm is the same, for what a preflight is asked.
+    location["realm_slug"] = gate.alike("realm", location["realm"], slug)
     location["combination"] = auth.combination.rendered(kind, location)
     if is_certificate_asked:
         if options["client_certificate_required"] is None:

@@ -92,7 +92,7 @@ def gate_model(servers: t.Any, context: t.Optional[t.Mapping[str, t.Any]] = None
         "origins": gate.origins,
         "addresses": gate.addresses,
         "zones": gate.zones,
-        "forwarded": gate.forwarded,
+        "written": auth.external.written(gate) if any(location["below"] for location in locations) else None,
         "readings": gate.readings,
         "has_bearer": _has_bearer(locations, "token"),
         "has_jwt_bearer": _has_bearer(locations, "jwt"),

@@ -13,9 +13,20 @@ from .context import Gate
 from .options import DEFAULT_PORTS
 from .patterns import ORIGIN, parsed
 
+# Letters, and wildcards, that the regular expression of a location's origins has at most. More origins are a map, which
+# finds one of many at once. PCRE makes some 7 KB of a wildcard, of 64 KB that an expression may have (pcre2limits).
+PATTERN_MAX_LENGTH = 1000
+PATTERN_MAX_WILDCARDS = 4
+
 
 def read(
-    gate: Gate, where: str, slug: str, server: t.Dict[str, t.Any], path: str, options: t.Mapping[str, t.Any]
+    gate: Gate,
+    where: str,
+    slug: str,
+    server: t.Dict[str, t.Any],
+    path: str,
+    options: t.Mapping[str, t.Any],
+    has_http: bool,
 ) -> t.Dict[str, t.Any]:
     problems = gate.problems
     allowed: t.List[str] = []
@@ -45,9 +56,41 @@ def read(
         "exact": [text for origin in allowed if "*" not in origin for text in _spellings(origin)],
         "patterns": [_pattern(origin) for origin in allowed if "*" in origin],
         "missing": problems.flag(where, "allow_missing_origin", options["allow_missing_origin"]),
+        "http": has_http,
     }
-    gate.origins.append(origins)
-    return origins
+    return {**origins, **_check_of(gate, origins)}
+
+
+def _check_of(gate: Gate, origins: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+    """How a location looks at them: by one regular expression, or by a map, which locations with the same share."""
+    pattern = _pattern_of_all(origins)
+    if len(pattern) <= PATTERN_MAX_LENGTH and len(origins["patterns"]) <= PATTERN_MAX_WILDCARDS:
+        is_by_site = origins["http"] and not origins["missing"]
+        return {"variable": "wss_page" if is_by_site else "http_origin", "pattern": pattern}
+    content = (tuple(sorted(origins["allowed"])), origins["missing"], origins["http"])
+    slug = gate.alike("origins", content, origins["slug"])
+    if slug == origins["slug"]:
+        gate.origins.append(origins)
+    return {"variable": f"wss_origin_{slug}", "pattern": ""}
+
+
+def _pattern_of_all(origins: t.Mapping[str, t.Any]) -> str:
+    """The regular expression (PCRE, without case) of the origins that may connect.
+
+    With plain requests it is that of $wss_page in gate.conf.j2, which begins with a word where there is an origin.
+    """
+    each = [_pattern(origin) if "*" in origin else _with_default_port(origin) for origin in origins["allowed"]]
+    # Where there are none, what no origin fits.
+    each = each or ["(?!)"]
+    if origins["missing"]:
+        return f"^(?:|{'|'.join(each)})$"
+    pattern = each[0] if len(each) == 1 else f"(?:{'|'.join(each)})"
+    return f"^(?:1|from {pattern})$" if origins["http"] else f"^{pattern}$"
+
+
+def _with_default_port(origin: str) -> str:
+    port = _default_port(origin)
+    return re.escape(origin) + (f"(?:{port})?" if port else "")
 
 
 def _check_wildcard(gate: Gate, where: str, item: t.Any, match: t.Match[str]) -> None:
@@ -79,18 +122,20 @@ def _spellings(origin: str) -> t.List[str]:
 def _pattern(origin: str) -> str:
     """The regular expression of the origins that a wildcard stands for: one or more whole labels in front of a domain.
 
+    It has neither ``^`` nor ``$``.
+
     Each label ends at its dot, so there is one way to match. Names have 253 characters at most (RFC 1035 2.3.4), which
     bounds the labels.
     """
     before, _star, behind = origin.partition("*.")
     domain, colon, port = behind.partition(":")
     end = colon + port if port else f"(?:{_default_port(origin)})?"
-    return rf"^{before}(?:[a-z0-9_-]{{1,63}}\.){{1,126}}{re.escape(domain)}{end}$"
+    return rf"{before}(?:[a-z0-9_-]{{1,63}}\.){{1,126}}{re.escape(domain)}{end}"
 
 
 def includes(origins: t.Mapping[str, t.Any], origin: str) -> bool:
     """Whether pages of that origin, in lower case and without a default port, may connect."""
-    return origin in origins["exact"] or any(re.match(pattern, origin) for pattern in origins["patterns"])
+    return origin in origins["exact"] or any(re.fullmatch(pattern, origin) for pattern in origins["patterns"])
 
 
 def example(origins: t.Mapping[str, t.Any]) -> str:

@@ -44,8 +44,7 @@ MODE = re.compile(r"0?[0-7]{3}")
 HASH_KEY = re.compile(r"(?:\$[a-z_][a-z0-9_]*)+(?: consistent)?")
 
 
-# PCRE names of captures have 32 characters at most (pcre2pattern(3), before 10.44), "wss_before_" and a number among
-# them.
+# Letters of a name within those of nginx's variables and zones.
 SLUG_MAX_LENGTH = 16
 
 

@@ -11,7 +11,7 @@ from .context import Gate
 from .options import HTTP_DEFAULTS, HTTP_METHODS
 
 
-def read(gate: Gate, where: str, given: t.Any) -> t.Optional[t.Dict[str, t.Any]]:
+def read(gate: Gate, where: str, slug: str, given: t.Any) -> t.Optional[t.Dict[str, t.Any]]:
     """What is let through; None: nothing but WebSockets."""
     problems = gate.problems
     methods: t.List[str] = list(HTTP_METHODS)
@@ -28,6 +28,8 @@ def read(gate: Gate, where: str, given: t.Any) -> t.Optional[t.Dict[str, t.Any]]
     return {
         "methods": methods,
         # A WebSocket begins with a GET, whatever is let through beside it.
+        # Whether a location takes a method; the same for all locations that take the same ones.
+        "variable": f"wss_method_{gate.alike('methods', frozenset(methods), slug)}",
         "allow": ", ".join(["GET"] * ("GET" not in methods) + methods),
         "has_preflights": "OPTIONS" in methods,
     }

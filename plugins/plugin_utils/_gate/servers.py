@@ -69,6 +69,8 @@ def read(gate: Gate, where: str, item: t.Mapping[str, t.Any]) -> t.Dict[str, t.A
         ),
         "extra_directives": problems.raw(where, "extra_directives", options["extra_directives"]),
     }
+    # Whose list of balancers it is.
+    server["proxies"] = gate.alike("proxies", frozenset(trusted), server["slug"])
     if server["auth"] == "basic":
         server["htpasswd_path"] = basic.password_file(gate, where, htpasswd_path)
     server["addresses"] = addresses.read(gate, where, server["slug"], f"all of {name}", options)
@@ -80,7 +82,8 @@ def read(gate: Gate, where: str, item: t.Mapping[str, t.Any]) -> t.Dict[str, t.A
     ]
     for location in server["locations"]:
         location["readings"] = path_readings.readings(location, server["locations"])
-        if location["readings"]:
+        location["reading"] = gate.alike("readings", tuple(location["readings"]), location["slug"])
+        if location["readings"] and location["reading"] == location["slug"]:
             gate.readings.append(location)
     server["connection_check"] = _connection_check(gate, where, server)
     _check_paths(gate, where, server)

@@ -27,7 +27,7 @@ def cookie(gate: Gate, kind: str, name: str) -> t.Dict[str, t.Any]:
             "name": name,
             "kind": kind,
             "slug": part,
-            "patterns": cookie_patterns(name, part, kind),
+            "patterns": cookie_patterns(name, kind),
             "bearer": BEARER_VARIABLES[kind],
             # Whether a token may come in Authorization instead.
             "has_alternative": False,

@@ -66,7 +66,7 @@ def _service(gate: Gate, where: str, given: t.Any, kind: Kind) -> t.Dict[str, t.
     }
 
 
-def _forwarded(gate: Gate, location: t.Mapping[str, t.Any]) -> str:
+def _forwarded(location: t.Mapping[str, t.Any]) -> str:
     """The path and the query that the upstream gets, byte by byte, for the service that decides.
 
     nginx has no variable for it. The upstream's path takes the place of the location's; behind it comes the rest of
@@ -75,20 +75,22 @@ def _forwarded(gate: Gate, location: t.Mapping[str, t.Any]) -> str:
     path = location["upstream"]["path"]
     if location["exact"]:
         return f"{path}$is_args$args"
-    folder = re.escape(location["path"][:-1])
+    return f"{path[:-1]}$wss_below$is_args$args"
+
+
+def _below(location: t.Mapping[str, t.Any]) -> str:
+    """The regular expression of the paths below a folder, as $wss_written in gate.conf.j2 has them."""
+    return f"^{re.escape(location['path'][:-1])}(?<wss_below>/.*)$"
+
+
+def written(gate: Gate) -> t.Dict[str, str]:
+    """The regular expressions of the paths that are known to be written as the upstream gets them."""
     encoded = [PLAIN_CHARACTERS, ENCODED_CHARACTERS] + [ENCODED_CHARACTERS_LATER] * (gate.version() >= (1, 21, 1))
-    # No '.', '..' or empty part, which nginx would resolve.
-    resolved = rf"(?![^?]*/\.{{0,2}}/)(?<wss_below>/(?:{'|'.join(encoded)})*)(?<!/\.)(?<!/\.\.)"
-    gate.forwarded.append(
-        {
-            "slug": location["slug"],
-            "path": location["path"],
-            "plain": f"^{folder}(?<wss_below>/{PLAIN_CHARACTERS}*)$",
-            # Already as nginx would write it.
-            "encoded": rf"^{folder}{resolved}(?:\?|$)",
-        }
-    )
-    return f"{path[:-1]}$wss_path_{location['slug']}$is_args$args"
+    return {
+        "plain": f"^/{PLAIN_CHARACTERS}*$",
+        # Already as nginx would write it: no '.', '..' or empty part, which nginx would resolve.
+        "encoded": rf"^(?![^?]*/\.{{0,2}}/)(?<wss_whole>/(?:{'|'.join(encoded)})*)(?<!/\.)(?<!/\.\.)(?:\?|$)",
+    }
 
 
 class _External(Method):
@@ -98,7 +100,12 @@ class _External(Method):
 
     def complete(self, gate: Gate, where: str, kind: Kind, options: Options, location: Options) -> t.Dict[str, t.Any]:
         found = _service(gate, where, options["external_auth_url"], kind)
-        return {**found, "forwarded": _forwarded(gate, location) if found["external"] else ""}
+        is_below = found["external"] and not location["exact"]
+        return {
+            **found,
+            "forwarded": _forwarded(location) if found["external"] else "",
+            "below": _below(location) if is_below else "",
+        }
 
 
 EXTERNAL = _External()

@@ -17,6 +17,7 @@ from ansible_collections.wssgate.nginx.plugins.plugin_utils._gate import (
     checks as _checks,
     model as _gate,
     options as _gate_options,
+    origins as _origins,
 )
 
 STORE = "/var/lib/nginx/tokens"
@@ -1704,7 +1705,8 @@ def test_nothing_in_the_model_could_end_a_directive(data: st.DataObject) -> None
     if found:
         return
     for path, text in texts_of(_gate.gate_model([item], context)):
-        allowed = {"allow": " ", "hash_key": "$ ", "key": "$", "realm": " (),"}.get(path[-1], "")
+        # A pattern stands between quotes.
+        allowed = {"allow": " ", "hash_key": "$ ", "key": "$", "pattern": " {}$\\|", "realm": " (),"}.get(path[-1], "")
         assert not set(text) & (set(" \t\r\n\0;{}\"'$\\#`|<>%") - set(allowed)), (path, text)
 
 
@@ -1729,6 +1731,7 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
     assert made["servers"][0] == {
         "name": "wcs",
         "slug": "wcs",
+        "proxies": "wcs",
         "server_names": ["wcs.example.com"],
         "listeners": [
             {
@@ -1784,11 +1787,23 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "token": {"slug": "AUTH", "variable": "wss_token_AUTH", "sources": ["cookie"]},
                 "uses_jwt": False,
                 "jwt": None,
-                "origins": made["origins"][0],
+                "origins": {
+                    "slug": "wcs_0",
+                    "server": "wcs",
+                    "path": "/wss",
+                    "allowed": ["https://wcs.example.com"],
+                    "exact": ["https://wcs.example.com", "https://wcs.example.com:443"],
+                    "patterns": [],
+                    "missing": False,
+                    "http": False,
+                    "variable": "http_origin",
+                    "pattern": r"^https://wcs\.example\.com(?::443)?$",
+                },
                 "upstream": {"url": "http://127.0.0.1:8080/wss", "path": "/wss", "tls": None},
                 "external": "",
                 "external_tls": None,
                 "forwarded": "",
+                "below": "",
                 "idle_timeout": 75,
                 "connect_timeout": 5,
                 "message_buffer_size": 4096,
@@ -1800,6 +1815,8 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
                 "cleared_upstream_headers": [],
                 "cleared_external_headers": [],
                 "readings": [],
+                "reading": "wcs_0",
+                "realm_slug": "wcs_0",
                 "forward_credentials": False,
                 "client_certificate_required": False,
                 "extra_directives": "",
@@ -1812,23 +1829,12 @@ def test_the_smallest_gate_gets_the_defaults() -> None:
         ],
     }
     assert made["cookies"][0]["name"] == made["cookies"][0]["slug"] == "AUTH"
-    assert made["origins"] == [
-        {
-            "slug": "wcs_0",
-            "server": "wcs",
-            "path": "/wss",
-            "allowed": ["https://wcs.example.com"],
-            "exact": ["https://wcs.example.com", "https://wcs.example.com:443"],
-            "patterns": [],
-            "missing": False,
-            "http": False,
-        }
-    ]
+    assert made["origins"] == []
     assert made["addresses"] == []
     assert made["jwt"] is None
     assert not made["has_bearer"] and not made["has_jwt_bearer"] and not made["has_http"] and not made["has_preflights"]
     assert made["zones"] == []
-    assert made["forwarded"] == []
+    assert made["written"] is None
     assert made["redirect_addresses"] == ["80", "[::]:80"]
     assert made["upstreams"] == []
     assert made["token_store_path"] == STORE
@@ -1996,10 +2002,10 @@ def test_every_location_clears_the_identity_headers_that_others_set() -> None:
         ("/wss", "http://127.0.0.1:8080", "/wss$is_args$args"),
         ("/wss", "http://127.0.0.1:8080/", "/$is_args$args"),
         ("/wss", "http://unix:/run/a.sock", "/wss$is_args$args"),
-        ("/app/", "http://127.0.0.1:8080", "/app$wss_path_wcs_0$is_args$args"),
-        ("/app/", "http://127.0.0.1:8080/", "$wss_path_wcs_0$is_args$args"),
-        ("/app/", "http://127.0.0.1:8080/x/", "/x$wss_path_wcs_0$is_args$args"),
-        ("/", "http://127.0.0.1:8080", "$wss_path_wcs_0$is_args$args"),
+        ("/app/", "http://127.0.0.1:8080", "/app$wss_below$is_args$args"),
+        ("/app/", "http://127.0.0.1:8080/", "$wss_below$is_args$args"),
+        ("/app/", "http://127.0.0.1:8080/x/", "/x$wss_below$is_args$args"),
+        ("/", "http://127.0.0.1:8080", "$wss_below$is_args$args"),
     ],
 )
 def test_the_service_that_decides_learns_what_the_upstream_will_get(
@@ -2008,7 +2014,7 @@ def test_the_service_that_decides_learns_what_the_upstream_will_get(
     item = location(path=path, upstream=given_upstream, auth="external", external_auth_url="http://127.0.0.1:9000")
     made = model(server(item))
     assert made["servers"][0]["locations"][0]["forwarded"] == forwarded
-    assert len(made["forwarded"]) == path.endswith("/")
+    assert bool(made["written"]) == path.endswith("/")
 
 
 @pytest.mark.parametrize(
@@ -2040,8 +2046,10 @@ def test_a_path_is_told_as_it_came_only_where_nginx_would_write_it_so(
 ) -> None:
     item = location(path="/app/", auth="external", external_auth_url="http://127.0.0.1:9000")
     for version, wanted in (("1.21.1", below), ("1.18.0", before_1_21_1)):
-        (folder,) = model(server(item), nginx_version=version)["forwarded"]
-        match = re.search(folder["encoded"].replace("(?<wss_below>", "(?P<wss_below>"), request_uri)
+        made = model(server(item), nginx_version=version)
+        below = made["servers"][0]["locations"][0]["below"].replace("(?<", "(?P<")
+        whole = re.search(made["written"]["encoded"].replace("(?<wss_whole>", "(?P<wss_whole>"), request_uri)
+        match = re.search(below, whole["wss_whole"] if whole else "")
         assert (match and match["wss_below"]) == wanted
 
 
@@ -2316,7 +2324,7 @@ def test_a_path_is_that_path_alone_unless_it_ends_with_a_slash(path: str, exact:
     ],
 )
 def test_a_server_lets_in_its_own_https_pages(changes: Options, origins: t.List[str]) -> None:
-    assert model(server(**changes))["origins"][0]["allowed"] == origins
+    assert model(server(**changes))["servers"][0]["locations"][0]["origins"]["allowed"] == origins
 
 
 def test_given_origins_replace_the_servers_own() -> None:
@@ -2373,16 +2381,85 @@ def test_an_origin_with_the_default_port_is_the_one_without(
 @pytest.mark.parametrize(
     ("origin", "pattern"),
     [
-        ("https://*.Example.com", r"^https://(?:[a-z0-9_-]{1,63}\.){1,126}example\.com(?::443)?$"),
-        ("https://*.example.com:443", r"^https://(?:[a-z0-9_-]{1,63}\.){1,126}example\.com(?::443)?$"),
-        ("http://*.example.com", r"^http://(?:[a-z0-9_-]{1,63}\.){1,126}example\.com(?::80)?$"),
-        ("https://*.a-b.example.com:8443", r"^https://(?:[a-z0-9_-]{1,63}\.){1,126}a\-b\.example\.com:8443$"),
+        ("https://*.Example.com", r"https://(?:[a-z0-9_-]{1,63}\.){1,126}example\.com(?::443)?"),
+        ("https://*.example.com:443", r"https://(?:[a-z0-9_-]{1,63}\.){1,126}example\.com(?::443)?"),
+        ("http://*.example.com", r"http://(?:[a-z0-9_-]{1,63}\.){1,126}example\.com(?::80)?"),
+        ("https://*.a-b.example.com:8443", r"https://(?:[a-z0-9_-]{1,63}\.){1,126}a\-b\.example\.com:8443"),
     ],
 )
 def test_a_wildcard_becomes_an_anchored_pattern(origin: str, pattern: str) -> None:
     made = only_location(location(origins=[origin, "https://example.com"]))["origins"]
     assert made["patterns"] == [pattern]
     assert made["exact"] == ["https://example.com", "https://example.com:443"]
+    assert made["pattern"] == rf"^(?:{pattern}|https://example\.com(?::443)?)$"
+
+
+@pytest.mark.parametrize(
+    ("changes", "variable", "pattern"),
+    [
+        ({}, "http_origin", r"^https://a\.example(?::443)?$"),
+        ({"origins": ["https://a.example:8443"]}, "http_origin", r"^https://a\.example:8443$"),
+        ({"origins": ["a+b.c://x", "http://[::1]"]}, "http_origin", r"^(?:a\+b\.c://x|http://\[::1\](?::80)?)$"),
+        ({"allow_missing_origin": True}, "http_origin", r"^(?:|https://a\.example(?::443)?)$"),
+        # Where no origin may be enough, no origin that is sent can be taken for that.
+        ({"http": True}, "wss_page", r"^(?:1|from https://a\.example(?::443)?)$"),
+        ({"http": True, "allow_missing_origin": True}, "http_origin", r"^(?:|https://a\.example(?::443)?)$"),
+    ],
+)
+def test_a_location_looks_at_its_origins_itself(changes: Options, variable: str, pattern: str) -> None:
+    made = model(server(location(**{"origins": ["https://a.example"], **changes})))
+    origins = made["servers"][0]["locations"][0]["origins"]
+    assert (origins["variable"], origins["pattern"], made["origins"]) == (variable, pattern, [])
+
+
+def test_a_pattern_of_no_origins_lets_nobody_in() -> None:
+    for missing, let_in in ((False, [""] * 0), (True, [""])):
+        pattern = _origins._pattern_of_all({"allowed": [], "missing": missing, "http": False})
+        assert [text for text in ("", "1", "https://a.example") if re.search(pattern, text)] == let_in
+
+
+def test_long_lists_of_origins_are_maps_that_are_shared() -> None:
+    long = [f"https://tenant-{number}.example.com" for number in range(30)]
+    made = model(
+        server(
+            location(path="/a", origins=long),
+            location(path="/b", origins=list(reversed(long))),
+            location(path="/c", origins=long, http=True),
+            location(path="/d", origins=long, allow_missing_origin=True),
+            location(path="/e", origins=[*long, "https://*.example.com"]),
+        )
+    )
+    variables = [item["origins"]["variable"] for item in made["servers"][0]["locations"]]
+    assert variables == [f"wss_origin_wcs_{number}" for number in (0, 0, 2, 3, 4)]
+    assert [item["slug"] for item in made["origins"]] == ["wcs_0", "wcs_2", "wcs_3", "wcs_4"]
+    assert not any(item["origins"]["pattern"] for item in made["servers"][0]["locations"])
+
+
+def test_what_is_alike_has_one_variable() -> None:
+    external = {"auth": "external", "external_auth_url": "http://127.0.0.1:9000"}
+    locations = [
+        location(path="/a", allow_from=["192.0.2.1", "192.0.2.2"], http={"methods": ["POST", "GET"]}),
+        location(path="/b", allow_from=["192.0.2.2", "192.0.2.1"], http={"methods": ["GET", "POST"]}),
+        location(path="/c", deny_from=["192.0.2.1", "192.0.2.2"], http={"methods": ["GET"]}),
+        location(path="/d/", **external),
+        location(path="/d/x", origins=["https://a.example"]),
+    ]
+    given = [server(*locations), other_server(*locations)]
+    made = model(*given)
+    found = [item for s in made["servers"] for item in s["locations"]]
+    assert [lists["variable"] for item in found for lists in item["addresses"]] == [
+        "wss_allow_wcs_0",
+        "wss_allow_wcs_0",
+        "wss_deny_wcs_2",
+    ] * 2
+    assert [lists["variable"] for lists in made["addresses"]] == ["wss_allow_wcs_0", "wss_deny_wcs_2"]
+    assert [item["http"]["variable"] for item in found if item["http"]] == [
+        "wss_method_wcs_0",
+        "wss_method_wcs_0",
+        "wss_method_wcs_2",
+    ] * 2
+    assert [item["reading"] for item in found if item["readings"]] == ["wcs_3"] * 2
+    assert [folder["reading"] for folder in made["readings"]] == ["wcs_3"]
 
 
 def test_the_connection_check_is_offered_where_a_wildcard_lets_its_page_in() -> None:
@@ -2645,7 +2722,8 @@ def test_names_that_nginx_would_take_for_the_same_stay_apart() -> None:
 
 def test_servers_whose_names_differ_by_a_dot_do_not_share_origins() -> None:
     made = model(server(name="a.b"), other_server(name="a-b"), server(name="a_b", server_names=["third.example"]))
-    assert len({origin["slug"].lower() for origin in made["origins"]}) == 3
+    slugs = [item["origins"]["slug"].lower() for one in made["servers"] for item in one["locations"]]
+    assert len(set(slugs)) == 3
 
 
 def test_zones_of_two_servers_do_not_clash() -> None:
@@ -2741,7 +2819,12 @@ def test_plain_requests_are_let_through_where_that_is_asked_for_in_any_spelling(
     assert only_location(location(http="no"))["http"] is None
     assert only_location(location(http="Yes"))["http"] == only_location(location(http={}))["http"]
     some_methods = only_location(location(http={"methods": ["POST", "HEAD", "POST"]}))["http"]
-    assert some_methods == {"methods": ["POST", "HEAD"], "allow": "GET, POST, HEAD", "has_preflights": False}
+    assert some_methods == {
+        "methods": ["POST", "HEAD"],
+        "variable": "wss_method_wcs_0",
+        "allow": "GET, POST, HEAD",
+        "has_preflights": False,
+    }
 
 
 def test_a_token_that_counts_in_authorization_has_a_name_of_its_own_in_limits() -> None:

@@ -121,7 +121,7 @@ def test_whatever_decides_who_may_connect_makes_a_difference(more: dict[str, Any
 
 
 # Fields of methods that do not decide who is let in: they follow from others, or say how it is asked for.
-OTHER_FIELDS = {"uses_token", "uses_basic", "uses_jwt", "realm", "external_tls", "forwarded"}
+OTHER_FIELDS = {"uses_token", "uses_basic", "uses_jwt", "realm", "external_tls", "forwarded", "below"}
 
 
 def test_what_a_method_of_authentication_goes_by_is_compared() -> None:
