@@ -196,7 +196,7 @@ alerts: venv ## Each fault of a gate by itself has its alert fire, once, and no 
 ##@ Measure
 
 .PHONY: bench
-bench: venv ## Measure the gate: make bench [NAME=tokens|controller|agent|jwt|hub|front|crowd|locations|systems|monitoring]
+bench: venv ## Measure: make bench [NAME=tokens|controller|agent|jwt|hub|front|crowd|locations|systems|monitoring]
 	@scripts/bench-peers.sh
 	@$(PROGRAM) bench.$(NAME) $(ARGS)
 

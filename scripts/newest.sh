@@ -10,8 +10,8 @@ set -euo pipefail
 # What it keeps, apart from what this machine's own python3 has.
 KEPT=$CACHE/newest
 
-# This machine's newest Python that ansible-core 2.21 runs on, if there is one. pyenv's commands answer to names that they
-# cannot run: its interpreters instead.
+# This machine's newest Python that ansible-core 2.21 runs on, if there is one. pyenv's commands answer to names that
+# they cannot run: its interpreters instead.
 python_of_machine() {
     local found
     for found in "${PYTHON:-python3}" python3.14 python3.13 python3.12 \
