@@ -50,7 +50,9 @@ PYTHON
 path=$(printf '%s' "$PATH" | tr ':' '\n' | grep -v '/\.pyenv/' | paste -sd :)
 one_cpu=()
 # Unit tests need pytest, which only the virtual environment has.
-if [ "$command" = sanity ]; then
+if [ "$command" = units ] && [[ " $* " != *" --python "* ]]; then
+    set -- --python "$("$VENV/bin/python" -c 'import sys; print(*sys.version_info[:2], sep=".")')" "$@"
+elif [ "$command" = sanity ]; then
     # pylint starts a process for each CPU that it sees, and each works out anew what another has.
     cpu=${WSSGATE_CPU:-$(taskset --cpu-list --pid $$ | sed 's/.*[ ,-]//')}
     one_cpu=(taskset --cpu-list "$cpu")
