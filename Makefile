@@ -39,7 +39,7 @@ help: ## Say what there is
 venv-run: # what a playbook needs
 	@scripts/venv.sh $(VENV) requirements.txt
 
-venv: # what the tests need
+venv: ## The environment of the tests (.venv), for commands by scripts/with.sh
 	@scripts/venv.sh $(VENV) requirements.txt requirements-test.txt
 
 ##@ Start here

@@ -10,13 +10,21 @@ set -euo pipefail
 # What it keeps, apart from what this machine's own python3 has.
 KEPT=$CACHE/newest
 
-# This machine's newest Python that ansible-core 2.21 runs on, if there is one. pyenv's commands answer to names that
-# they cannot run: its interpreters instead.
+# What ansible-core 2.21 runs on. The machine's own may lack a package that venv.sh installs.
+suits() {
+    "$1" -c "import sys${2:-}; sys.exit(not (3, 12) <= sys.version_info < (3, 15))" >/dev/null 2>&1
+}
+
+# A Python of this machine that the newest ansible-core runs on, if there is one: that of PYTHON, python3, another one.
+# pyenv's commands answer to names that they cannot run: its interpreters instead.
 python_of_machine() {
     local found
-    for found in "${PYTHON:-python3}" python3.14 python3.13 python3.12 \
-        $(find "${PYENV_ROOT:-$HOME/.pyenv}/versions" -path '*/3.1[2-9].*/bin/python3' 2>/dev/null | sort -rV); do
-        if "$found" -c 'import ensurepip, ssl, sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; then
+    if suits "${PYTHON:-python3}"; then
+        command -v "${PYTHON:-python3}"
+        return
+    fi
+    for found in python3.14 python3.13 python3.12 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1{4,3,2}.*/bin/python3; do
+        if suits "$found" ', ensurepip, ssl'; then
             command -v "$found"
             return
         fi
@@ -24,11 +32,13 @@ python_of_machine() {
     return 1
 }
 
+[ -z "${PYTHON:-}" ] || command -v "$PYTHON" >/dev/null 2>&1 || die "PYTHON is $PYTHON, and there is no such program"
 if [ -z "${WSSGATE_CONTAINER:-}" ] && found=$(python_of_machine); then
-    if [ "$found" != "$(command -v "${PYTHON:-python3}")" ]; then
-        export PYTHON=$found WSSGATE_VENV=${WSSGATE_VENV:-$KEPT/venv}
-        say "By $PYTHON, as this machine's python3 is too old for the newest ansible-core: $*"
+    if [ "$found" != "$(command -v python3)" ]; then
+        export PYTHON=$found WSSGATE_VENV=${WSSGATE_VENV:-$KEPT/venv-here}
+        say "By $PYTHON, as ansible-core 2.21 does not run on this machine's python3: $*"
     fi
+    cd "$ROOT"
     exec "$@"
 fi
 
@@ -51,7 +61,7 @@ settings() {
     local name path
     for name in $(compgen -e); do
         case $name in
-            WSSGATE_CACHE | WSSGATE_VENV) ;;
+            WSSGATE_CACHE | WSSGATE_VENV | WSSGATE_CONTAINER) ;;
             WSSGATE_* | PIP_* | npm_config_* | *_proxy | *_PROXY | PYTEST_ADDOPTS) echo "--env=$name" ;;
             NODE_EXTRA_CA_CERTS | REQUESTS_CA_BUNDLE | SSL_CERT_FILE) echo "--env=$name" ;;
         esac
@@ -110,7 +120,7 @@ arguments+=(
 temporary=${TMPDIR:-/tmp}
 [ "$(id -u)" != 0 ] || arguments+=("--volume=$temporary:$temporary" "--env=TMPDIR=$temporary")
 
-say "In a container of Debian 13, as this machine's Python is too old for the newest ansible-core: $*"
+say "In a container of Debian 13, as ansible-core 2.21 runs on no Python of this machine: $*"
 # The container's command ends when we close this pipe, or are no more: newest/run-and-end. In a session of its own, as
 # Ctrl-C must not take docker's output away.
 exec 3> >(exec setsid docker run "${arguments[@]}" "$IMAGE" "$@")

@@ -21,16 +21,23 @@ mkdir -p "$(dirname "$directory")" "$LOGS" "$CACHE"
 exec 9>"$CACHE/$(basename "$directory").lock"
 flock 9
 
-wanted=$("$PYTHON" -VV && cat "$@")
+version=$("$PYTHON" -VV)
+wanted=$(printf '%s\n' "$version" && cat "$@")
 stamp=$directory/.requirements
 if [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
     exit 0
 fi
 
 say "Installing $(basename -a "$@" | tr '\n' ' ')into ${directory#"$ROOT"/} (about a minute)"
-# That of another Python is made anew.
-[ "$("$directory/bin/python" -VV 2>/dev/null)" = "$("$PYTHON" -VV)" ] || "$PYTHON" -m venv --clear "$directory"
 rm -f "$stamp"
+# That of another Python is made anew, and one that was interrupted: it may have a python and no pip, or the pip of the
+# Python that it was made by.
+whole=$directory/.made
+if [ ! -x "$directory/bin/python" ] || [ "$(cat "$whole" 2>/dev/null)" != "$version" ]; then
+    rm -rf "$directory"
+    "$PYTHON" -m venv "$directory"
+    printf '%s\n' "$version" >"$whole"
+fi
 arguments=()
 for file in "$@"; do arguments+=(--requirement "$file"); done
 log=$LOGS/$(basename "$directory").log

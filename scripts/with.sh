@@ -5,6 +5,8 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
+[ -x "$VENV/bin/python" ] ||
+    die "There is no environment in $VENV yet: make venv, or for the newest ansible-core scripts/newest.sh make venv"
 collection=$CACHE/collections/ansible_collections/wssgate/nginx
 mkdir -p "${collection%/*}"
 [ "$(readlink "$collection" || true)" = "$ROOT" ] || ln -sfn "$ROOT" "$collection"

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# What a run by newest.sh has for itself
+OWN = ("PYTHON", "WSSGATE_VENV", "WSSGATE_CONTAINER")
 RUN_AND_END = ROOT / "scripts" / "newest" / "run-and-end"
 
 
@@ -34,12 +36,21 @@ def program(path: Path, text: str) -> Path:
 def test_a_command_runs_on_this_machine_where_its_python_is_new_enough(tmp_path: Path) -> None:
     python = program(tmp_path / "python", "exit 0")
     # What would answer for a container does not.
-    environment = {**os.environ, "PYTHON": str(python), "DOCKER_HOST": "tcp://127.0.0.1:9"}
+    environment = {name: value for name, value in os.environ.items() if name not in OWN}
+    environment |= {"PYTHON": str(python), "DOCKER_HOST": "tcp://127.0.0.1:9"}
     found = subprocess.run(
         [str(ROOT / "scripts" / "newest.sh"), "sh", "-c", "echo here; exit 7"],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (found.returncode, found.stdout) == (7, "here\n"), found.stderr
+    assert (found.returncode, found.stdout.splitlines()[-1]) == (7, "here"), found.stderr
+
+
+def test_a_python_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [str(ROOT / "scripts" / "newest.sh"), "true"],
+        env={**os.environ, "PYTHON": str(tmp_path / "python")}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (found.returncode, found.stdout) == (1, "") and "there is no such program" in found.stderr
 
 
 def test_a_python_of_pyenv_is_taken_where_the_machine_s_own_is_too_old(tmp_path: Path) -> None:
@@ -49,7 +60,7 @@ def test_a_python_of_pyenv_is_taken_where_the_machine_s_own_is_too_old(tmp_path:
     for version in ("3.9.2", "3.12.1", "3.13.0", "3.14.2"):
         code = 1 if version == "3.14.2" else 0
         program(tmp_path / "versions" / version / "bin" / "python3", f"exit {code}")
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHON", "WSSGATE_VENV")}
+    environment = {name: value for name, value in os.environ.items() if name not in OWN}
     environment |= {"PATH": f"{old.parent}:{os.environ['PATH']}", "PYENV_ROOT": str(tmp_path)}
     found = subprocess.run(
         [str(ROOT / "scripts" / "newest.sh"), "sh", "-c", "echo $PYTHON $WSSGATE_VENV"],
@@ -57,7 +68,7 @@ def test_a_python_of_pyenv_is_taken_where_the_machine_s_own_is_too_old(tmp_path:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     python = tmp_path / "versions" / "3.13.0" / "bin" / "python3"
-    assert found.stdout.splitlines()[-1] == f"{python} {tmp_path}/newest/venv", found.stdout
+    assert found.stdout.splitlines()[-1] == f"{python} {tmp_path}/newest/venv-here", found.stdout
 
 
 def test_the_exit_code_of_a_command_is_that_of_the_container() -> None:
@@ -95,14 +106,22 @@ def test_a_command_is_asked_to_end_when_its_caller_is_gone(command: str, code: i
         subprocess.run(["kill", "-KILL", str(pid)], check=False, stderr=subprocess.DEVNULL)
 
 
-def test_an_environment_of_another_python_is_made_anew(tmp_path: Path) -> None:
-    environment = tmp_path / "another-python"
-    program(environment / "bin" / "python", "echo Python 3.10.0")
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("echo Python 3.10.0", id="another-python"),
+        pytest.param(f'exec {sys.executable} "$@"', id="interrupted-before-pip"),
+    ],
+)
+def test_an_environment_that_is_not_whole_is_made_anew(tmp_path: Path, text: str) -> None:
+    environment = tmp_path / "environment"
+    program(environment / "bin" / "python", text)
     empty = tmp_path / "requirements.txt"
     empty.touch()
     subprocess.run(
         [str(ROOT / "scripts" / "venv.sh"), str(environment), str(empty)],
         env={**os.environ, "PYTHON": sys.executable, "WSSGATE_CACHE": str(tmp_path)}, check=True, timeout=300,
     )  # fmt: skip
-    command = [str(environment / "bin" / "python"), "-c", "import sys; print(sys.version)"]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == sys.version
+    command = [str(environment / "bin" / "python"), "-c", "import pip, sys; print(sys.prefix, sys.version)"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert found == f"{environment} {sys.version}"

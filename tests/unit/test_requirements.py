@@ -36,6 +36,17 @@ def test_each_python_of_a_controller_gets_one_version_of_each_package(path: str)
         assert sorted(one.name for one in wanted) == sorted(names), version
 
 
+@pytest.mark.parametrize(("version", "core", "package"), [("3.11", "2.19.", "12."), ("3.13", "2.21.", "14.")])
+def test_each_python_gets_an_ansible_that_runs_on_it(version: str, core: str, package: str) -> None:
+    pins = {
+        one.name: str(one.specifier)
+        for path in ("requirements.txt", "requirements-test.txt")
+        for one in listed(path)
+        if one.marker is not None and one.marker.evaluate({"python_version": version})
+    }
+    assert pins["ansible-core"].startswith(f"=={core}") and pins["ansible"].startswith(f"=={package}")
+
+
 def test_this_environment_has_the_ansible_core_that_is_pinned_for_its_python() -> None:
     pins = [one for one in listed("requirements.txt") if one.name == "ansible-core"]
     assert [str(one.specifier) for one in pins if one.marker.evaluate()] == [f"=={metadata.version('ansible-core')}"]
