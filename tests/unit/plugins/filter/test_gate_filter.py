@@ -62,8 +62,8 @@ def test_a_model_of_what_is_wrong_is_an_ansible_error_that_names_all_of_it() -> 
 
 def test_both_filters_work_in_a_template() -> None:
     assert rendered("servers | wssgate.nginx.gate_errors(context)", servers=SERVERS, context=CONTEXT) == []
-    origins = rendered("(servers | wssgate.nginx.gate_model(context)).origins", servers=SERVERS, context=CONTEXT)
-    assert origins[0]["allowed"] == ["https://wcs.example.com"]
+    model = rendered("servers | wssgate.nginx.gate_model(context)", servers=SERVERS, context=CONTEXT)
+    assert model["servers"][0]["locations"][0]["origins"]["allowed"] == ["https://wcs.example.com"]
 
 
 def test_templates_inside_of_the_servers_are_resolved() -> None:
@@ -85,7 +85,7 @@ def test_templates_inside_of_the_servers_are_resolved() -> None:
         port=8443,
         locations=locations,
     )
-    assert model["origins"][0]["allowed"] == ["https://gate.example:8443"]
+    assert model["servers"][0]["locations"][0]["origins"]["allowed"] == ["https://gate.example:8443"]
     assert model["servers"][0]["locations"][0]["upstream"]["url"] == "http://127.0.0.1:8444/wss"
 
 
