@@ -127,7 +127,8 @@ def test_a_paced_drain_ends_the_sessions_one_after_the_other_and_says_how_many_a
 
 def test_undrain_in_the_middle_of_a_paced_drain_stops_it(gate: Gate, run, host) -> None:
     with contextlib.ExitStack() as stack:
-        crowd = Crowd(gate, 10, stack)
+        # More than end while a busy machine runs two playbooks
+        crowd = Crowd(gate, 60, stack)
         begun = run("drain", drain_rate=1, drain_deadline=0)
         assert begun.returncode != 0
         assert "The agent of the gate goes on ending them." in begun.text, begun.text
@@ -137,7 +138,7 @@ def test_undrain_in_the_middle_of_a_paced_drain_stops_it(gate: Gate, run, host) 
             assert session.upgraded
             wait_for(lambda: '"void"' in gate.run("cat", "/var/lib/wssgate-agent/orders/drain.result"))
             assert session.session.echo("still here") == "still here"
-        assert len(crowd.closed) <= closed + 1 < 10
+        assert len(crowd.closed) <= closed + 1 < 60
 
 
 def test_a_paced_drain_without_an_agent_is_refused_before_anything_changes(gate: Gate, run, host) -> None:
