@@ -97,11 +97,11 @@ def _come(bench: Bench) -> dict[str, Any]:
     bench.leave()
     bench.take()
     workers = bench.gate.workers()
-    before, most_before = bench.state()[0], spread(workers)
+    most_before = spread(workers)
     begin = time.monotonic()
     with Peak(bench.nginx_mib) as peak:
         bench.open(range(count), count)
-        bench.wait_open(before + count)
+        bench.wait_open(count)
     took = time.monotonic() - begin
     times, _echoes, _closed, failed = bench.take()
     even = spread(workers)
