@@ -310,7 +310,7 @@ from ..module_utils._certificates import x509 as crypto
 from ..module_utils._certificates.clients import AuthorityPlan, ClientAuthority, apply_client_authority
 from ..module_utils._certificates.model import Plan, Spec
 from ..module_utils._certificates.paths import DIRECTORY, authority_paths, pair_paths
-from ..module_utils._certificates.providers import PROVIDERS, arguments, refused
+from ..module_utils._certificates.providers.registry import PROVIDERS, arguments, refused
 from ..module_utils._host.error import HostError
 
 CERTIFICATE_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {

@@ -16,7 +16,9 @@ pytest.importorskip("cryptography")
 
 from ansible_collections.wssgate.nginx.plugins.lookup import certificate_problems, certificates
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import paths, store
-from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import providers as on_host
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.providers import acme as on_host_acme
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.providers import provider as on_host_provider
+from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.providers import registry as on_host
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates import x509 as crypto
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.making import self_signed
 from ansible_collections.wssgate.nginx.plugins.module_utils._certificates.model import Pair, Spec
@@ -75,11 +77,11 @@ def test_nothing_but_a_provider_asks_which_one_it_is(name: str) -> None:
     assert not re.search(r"""provider["'\]\w]*\)? *(?:==|!=|(?:not )?in) *[(\["']""", text)
 
 
-class Vault(on_host.Provider):
+class Vault(on_host_provider.Provider):
     """Makes what it is asked for, as a store of secrets would, and takes an argument of its own."""
 
     name = "vault"
-    arguments: t.ClassVar[on_host.Arguments] = {"secret": {"type": "str"}}
+    arguments: t.ClassVar[on_host_provider.Arguments] = {"secret": {"type": "str"}}
 
     def check(self, spec: Spec) -> None:
         if not spec.own["secret"]:
@@ -87,7 +89,7 @@ class Vault(on_host.Provider):
 
     def plan(self, spec: Spec, before: Pair, now: t.Any) -> t.Any:
         made = before if before.certificate else self_signed(spec, before, now)
-        return on_host.provider.Wanted(made, [] if before.certificate else [f"{spec.own['secret']} is new"])
+        return on_host_provider.Wanted(made, [] if before.certificate else [f"{spec.own['secret']} is new"])
 
 
 class VaultOptions(on_controller.Provider):
@@ -211,7 +213,7 @@ def test_a_certificate_that_certbot_has_from_another_authority_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str | None, is_from_another: bool
 ) -> None:
     acme = on_host.PROVIDERS["acme"]
-    monkeypatch.setattr(on_host.acme, "CERTBOT_RENEWAL", str(tmp_path))
+    monkeypatch.setattr(on_host_acme, "CERTBOT_RENEWAL", str(tmp_path))
     wanted = Spec("wcs", "acme", "/c.pem", "/k.pem")
     assert not acme.is_from_another(wanted, asked), "certbot has none yet"
     (tmp_path / "wcs.conf").write_text("version = 2\n[renewalparams]\nserver = https://ca.example/dir\n")

@@ -23,7 +23,7 @@ from .contents import pair_facts
 from .files import read_regular, replace, wrong_attributes
 from .model import Pair, Plan, Spec
 from .pair import CERTIFICATE_MODE, KEY_MODE
-from .providers import PROVIDERS
+from .providers.registry import PROVIDERS
 from .x509 import CertificateError
 
 

@@ -1,5 +1,0 @@
-# Copyright: (c) 2026, wssgate contributors
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-
-"""What every part does on a host in one way: files, locks, programs, errors, the text of a diff."""

@@ -11,7 +11,7 @@ import typing as t
 
 from ...module_utils._certificates import x509 as crypto
 from ...module_utils._certificates.paths import pair_paths
-from ...module_utils._certificates.providers import arguments
+from ...module_utils._certificates.providers.registry import arguments
 from .providers import PROVIDERS, refused
 from .providers.provider import Certificate, Provider
 from .reading import NAME, NAME_RULE, Read

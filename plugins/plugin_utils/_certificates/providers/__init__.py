@@ -4,7 +4,8 @@
 
 """The providers of certificates, as certificates_list names them.
 
-A new provider is a file here, one in module_utils/_certificates/providers/, and an entry in either's PROVIDERS.
+A new provider is a file here and one in module_utils/_certificates/providers/, and an entry in PROVIDERS here and
+in registry.py there.
 """
 
 from __future__ import annotations
