@@ -21,6 +21,8 @@ rm -rf "$installed"
 # Where the checkout counts as installed, nothing would be done.
 ANSIBLE_COLLECTIONS_PATH=$installed "$VENV/bin/ansible-galaxy" collection install --offline --no-deps \
     "$artifacts"/wssgate-nginx-*.tar.gz >/dev/null
+# Each file by the sums in its manifest.
+ANSIBLE_COLLECTIONS_PATH=$installed "$VENV/bin/ansible-galaxy" collection verify --offline wssgate.nginx
 "$VENV/bin/python" "$ROOT/scripts/artifact_docs.py" "$installed"
 
 say "Importing it as Galaxy does"

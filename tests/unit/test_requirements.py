@@ -79,3 +79,10 @@ def test_an_execution_environment_may_have_any_websockets_that_the_probe_works_w
 
 def test_the_quickstart_needs_ansible_core_and_no_collection() -> None:
     assert set(requirements("requirements.txt")) == {"ansible-core", "websockets"}
+
+
+def test_what_galaxy_installs_stands_in_the_requirements_too() -> None:
+    # Automation Hub's checks ask for it, and read no versions.
+    galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))
+    listed_there = yaml.safe_load((ROOT / "requirements.yml").read_text(encoding="utf-8"))["collections"]
+    assert {one["name"]: one["version"] for one in listed_there} == galaxy["dependencies"]

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# What Red Hat's partner-certification-checker asks of a collection for Automation Hub, by the versions that it pins
+# (certification/*.txt): the importer, and ansible-lint's profile production. Its sanity tests, of ansible-core 2.16,
+# 2.18 and 2.20, are those of `make matrix`.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+PYTHON=${PYTHON:-python3}
+"$PYTHON" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null ||
+    die "The checker's ansible-core 2.16 runs on Python 3.10 to 3.12: PYTHON=python3.12 make certification"
+export PYTHON
+
+for part in import lint; do
+    "$ROOT/scripts/venv.sh" "$CACHE/venv-certification-$part" "$ROOT/scripts/certification/$part.txt"
+done
+
+source=$CACHE/certification/source
+"$ROOT/scripts/copy.sh" "$source"
+
+say "Importing it as Automation Hub does"
+venv=$CACHE/venv-certification-import
+log=$LOGS/certification-import.log
+result=$CACHE/certification/result
+rm -rf "$result"
+mkdir -p "$result" "$LOGS"
+cd "$result" # the importer leaves its result in the current directory
+GALAXY_IMPORTER_CHECK_REQUIRED_TAGS=True GALAXY_IMPORTER_RUN_ANSIBLE_LINT=False PATH=$venv/bin:$PATH \
+    "$venv/bin/python" -m galaxy_importer.main --git-clone-path "$source" --output-path "$result" 2>&1 | tee "$log"
+if grep -E '^(ERROR|WARNING)' "$log"; then
+    die "The importer complains"
+fi
+
+say "ansible-lint, profile production, as the checker runs it"
+venv=$CACHE/venv-certification-lint
+# The checker installs requirements.yml from Galaxy; these come with the tests' own environment.
+packages=$(echo "$VENV"/lib/python3.*/site-packages)
+cd "$source"
+ANSIBLE_COLLECTIONS_PATH=$packages PATH=$venv/bin:$PATH "$venv/bin/ansible-lint" --offline --profile=production
