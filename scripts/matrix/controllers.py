@@ -19,6 +19,8 @@ FOLDER = Path(os.environ["CACHE"]) / "matrix"
 # The collection as it would be committed, where a collection belongs
 COLLECTIONS = FOLDER / "tree"
 TREE = COLLECTIONS / "ansible_collections" / "wssgate" / "nginx"
+# The same where it is a checkout, for plain pytest
+CHECKOUT = FOLDER / "checkout"
 LOGS = ROOT / ".cache" / "logs" / "matrix"
 IMAGE = "wssgate-test:matrix-debian"
 # What ansible-test runs unit tests by, and what those import

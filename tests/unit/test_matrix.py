@@ -20,6 +20,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "matrix"))
 import checks  # noqa: E402 (they are programs beside each other, no package)
+import jobs  # noqa: E402 (the same)
 import plan  # noqa: E402 (the same)
 import processes  # noqa: E402 (the same)
 import table  # noqa: E402 (the same)
@@ -140,6 +141,20 @@ def test_what_is_written_replaces_the_rows_of_its_versions_and_of_no_other(tmp_p
     assert f"kept\n- ansible-core {plan.PRE_RELEASE}: there is none\n" in path.read_text()
 
 
+@pytest.mark.parametrize(("minutes", "is_run"), [(0, False), (1e6, True)])
+def test_what_there_is_no_time_for_is_named_and_its_version_is_not_written(
+    monkeypatch: pytest.MonkeyPatch, minutes: float, is_run: bool
+) -> None:
+    given = [jobs.Job("2.18", "a check", "sanity", lambda: ("2.18.1", "3.12", "2026-01-02"), lambda: "24 tests")]
+    monkeypatch.setattr(jobs.Matrix, "jobs_of_cores", lambda _self: given)
+    matrix = jobs.Matrix({}, 1, minutes=minutes)
+    matrix.cores = [core for core in plan.CORES if core.name in ("2.16", "2.18")]
+    text = matrix.run().text
+    assert (not matrix.failed, "24 tests" in text) == (True, is_run)
+    assert ("- a check: 0 minutes were over" in text) is not is_run
+    assert matrix.passed == (["2.16", "2.18"] if is_run else ["2.16"])
+
+
 def test_rows_of_a_table_that_had_other_columns_are_kept_by_their_heads(tmp_path: Path) -> None:
     before = (
         "| ansible-core | gone | its Python | sanity |\n|---|---|---|---|\n| 2.16.1 | x | 3.10 |  |\n| 2.18.1 |||old|"
@@ -240,7 +255,7 @@ def test_readme_says_of_ansible_core_what_was_run_and_no_more() -> None:
     assert set(re.findall(r"2\.\d+", said)) == {*minors, TESTED}
     pythons = {row[1].split()[0] for row in rows("ansible-core")}
     said = next(line for line in README.splitlines() if line.startswith("| Python on the controller |")).split("|")[2]
-    assert set(re.findall(r"3\.\d+", said)) == {*pythons, "3.11"}
+    assert set(re.findall(r"3\.\d+", said)) == {*pythons, "3.13"}
 
 
 def test_readme_says_of_hosts_what_was_run_and_no_more() -> None:
