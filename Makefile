@@ -10,7 +10,7 @@ WITH := scripts/with.sh
 PROGRAM := $(WITH) env PYTHONPATH=$(CURDIR)/tests python -m
 JOBS ?= 3
 SCENARIO ?=
-# Debian releases whose images a single scenario starts from, or `applications`; without any named, 12, 13 and that one.
+# Debian releases whose images a single scenario starts from, or `applications`; without any named, all of them.
 RELEASES := $(if $(SCENARIO),$(shell \
     sed -n 's/^ *image: wssgate-test:\(debian\)\{0,1\}\([a-z0-9]*\).*/\2/p' \
     molecule/$(SCENARIO)/molecule.yml | sort -u))
@@ -70,14 +70,14 @@ fleet-test: venv # from nothing to a fleet and back, with more that is looked at
 
 ##@ Prove
 
-.PHONY: test test-newest
-test: ## Everything that proves it: lint, unit, sanity, the artifact, every molecule scenario
+.PHONY: test test-here
+test: ## Everything that proves it, on the newest ansible-core: lint, unit, sanity, the artifact, every scenario
+	@scripts/newest.sh make --no-print-directory test-here JOBS=$(JOBS)
+
+test-here: ## The same on this machine's python3 in any case, with the last ansible-core that runs on it
 	@echo "== Preparing the test environment and the test images"
 	@$(MAKE) --no-print-directory -j2 venv images
 	@$(WITH) python scripts/run.py --jobs $(JOBS) $(CHECKS) molecule
-
-test-newest: ## The same on the newest ansible-core, where this machine's python3 is too old for it
-	@scripts/newest.sh make --no-print-directory test JOBS=$(JOBS)
 
 .PHONY: lint
 lint: venv ## shellcheck, ruff, yamllint, ansible-lint, eslint, documentation and changelog
@@ -150,6 +150,10 @@ images: ## Build the hosts' images, if what they are made of changed (FORCE=1: a
 .PHONY: matrix
 matrix: venv ## Every ansible-core, on a Python of its own, against Debian 11 to 14: make matrix [ARGS='--only 2.21']
 	@scripts/matrix.sh $(ARGS)
+
+.PHONY: certification
+certification: venv ## What Red Hat's checks for Automation Hub ask, by the versions that they pin
+	@scripts/certification.sh
 
 .PHONY: mutants
 mutants: venv ## Take out the gate's guards and directives, and the code's checks, one by one; a test must miss each

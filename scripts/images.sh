@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Builds the images that molecule's hosts start from: wssgate-test:debian12 and :debian13, and the same with nginx; of
-# other Debian releases on request: images.sh 11 14. And wssgate-test:applications, see
-# molecule/resources/images/applications. An image is built again only when what it is made of has changed (or with
-# FORCE=1).
+# Builds the images that molecule's hosts start from: wssgate-test:debian11 to :debian14, and the same with nginx, and
+# wssgate-test:applications, see molecule/resources/images/applications; or some of them: images.sh 12 13. An image is
+# built again only when what it is made of has changed (or with FORCE=1).
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -100,7 +99,7 @@ build_applications() {
     rm -rf "$context"
 }
 
-[ $# -gt 0 ] || set -- 12 13 applications
+[ $# -gt 0 ] || set -- 11 12 13 14 applications
 releases=()
 applications=
 for release in "$@"; do

@@ -10,37 +10,24 @@ set -euo pipefail
 # What it keeps, apart from what this machine's own python3 has.
 KEPT=$CACHE/newest
 
+PYTHON=${PYTHON:-python3}
+command -v "$PYTHON" >/dev/null 2>&1 || [ "$PYTHON" = python3 ] || die "PYTHON is $PYTHON, and there is no such program"
+
 # What ansible-core 2.21 runs on. The machine's own may lack a package that venv.sh installs.
 suits() {
-    "$1" -c "import sys${2:-}; sys.exit(not (3, 12) <= sys.version_info < (3, 15))" >/dev/null 2>&1
+    "$PYTHON" -c 'import sys; sys.exit(not (3, 12) <= sys.version_info < (3, 15))' >/dev/null 2>&1
 }
 
-# A Python of this machine that the newest ansible-core runs on, if there is one: that of PYTHON, python3, another one.
-# pyenv's commands answer to names that they cannot run: its interpreters instead.
-python_of_machine() {
-    local found
-    if suits "${PYTHON:-python3}"; then
-        command -v "${PYTHON:-python3}"
-        return
-    fi
-    for found in python3.14 python3.13 python3.12 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1{4,3,2}.*/bin/python3; do
-        if suits "$found" ', ensurepip, ssl'; then
-            command -v "$found"
-            return
-        fi
-    done
-    return 1
-}
-
-[ -z "${PYTHON:-}" ] || command -v "$PYTHON" >/dev/null 2>&1 || die "PYTHON is $PYTHON, and there is no such program"
-if [ -z "${WSSGATE_CONTAINER:-}" ] && found=$(python_of_machine); then
-    if [ "$found" != "$(command -v python3)" ]; then
-        export PYTHON=$found WSSGATE_VENV=${WSSGATE_VENV:-$KEPT/venv-here}
-        say "By $PYTHON, as ansible-core 2.21 does not run on this machine's python3: $*"
-    fi
+if [ -z "${WSSGATE_CONTAINER:-}" ] && suits; then
+    export PYTHON
     cd "$ROOT"
     exec "$@"
 fi
+
+case ${DOCKER_HOST:-unix:///var/run/docker.sock} in
+    unix://*) socket=${DOCKER_HOST:-unix:///var/run/docker.sock} && socket=${socket#unix://} ;;
+    *) die "The tests' Docker Engine has to run on this machine; DOCKER_HOST is $DOCKER_HOST" ;;
+esac
 
 BASE=wssgate-test:debian13
 IMAGE=wssgate-test:controller
@@ -96,14 +83,11 @@ hand_over() {
 }
 
 "$ROOT/scripts/engine.sh"
-"$ROOT/scripts/images.sh" 13
+# 14 for what its hosts need of this machine.
+"$ROOT/scripts/images.sh" 13 14
 build_image
 mkdir -p "$KEPT/home"
 mapfile -t arguments < <(settings && main_checkout)
-case ${DOCKER_HOST:-unix:///var/run/docker.sock} in
-    unix://*) socket=${DOCKER_HOST:-unix:///var/run/docker.sock} && socket=${socket#unix://} ;;
-    *) die "The tests' Docker Engine has to run on this machine; DOCKER_HOST is $DOCKER_HOST" ;;
-esac
 # Tests make networks and mounts of their own, trace programs and protect files. `privileged` would be more, and fails
 # on a machine that lacks a capability. They measure containers by this machine's process ids. The cgroups are for
 # molecule's hosts, see WSSGATE_CGROUP2.
@@ -116,11 +100,18 @@ arguments+=(
     "--volume=$ROOT:$ROOT" "--volume=$CACHE:$CACHE" "--workdir=$ROOT"
     "--env=HOME=$KEPT/home" "--env=WSSGATE_CACHE=$KEPT" "--env=WSSGATE_VENV=$KEPT/venv"
 )
+cgroup2=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
+case $cgroup2 in
+    "" | /sys/fs/cgroup*) ;;
+    *) arguments+=("--volume=$cgroup2:$cgroup2") ;;
+esac
 # For the locks in it, which keep two checkouts apart. In a folder for all, root cannot take those of another user.
 temporary=${TMPDIR:-/tmp}
 [ "$(id -u)" != 0 ] || arguments+=("--volume=$temporary:$temporary" "--env=TMPDIR=$temporary")
 
-say "In a container of Debian 13, as ansible-core 2.21 runs on no Python of this machine: $*"
+why="as ansible-core 2.21 does not run on this machine's $PYTHON"
+if [ -n "${WSSGATE_CONTAINER:-}" ]; then why="as WSSGATE_CONTAINER asks for"; fi
+say "In a container of Debian 13, $why: $*"
 # The container's command ends when we close this pipe, or are no more: newest/run-and-end. In a session of its own, as
 # Ctrl-C must not take docker's output away.
 exec 3> >(exec setsid docker run "${arguments[@]}" "$IMAGE" "$@")
