@@ -15,7 +15,8 @@ for part in import lint; do
     "$ROOT/scripts/venv.sh" "$CACHE/venv-certification-$part" "$ROOT/scripts/certification/$part.txt"
 done
 
-source=$CACHE/certification/source
+# Where a collection belongs, as ansible-lint asks Ansible for this one's own plugins.
+source=$CACHE/certification/ansible_collections/wssgate/nginx
 "$ROOT/scripts/copy.sh" "$source"
 
 say "Importing it as Automation Hub does"
@@ -36,4 +37,4 @@ venv=$CACHE/venv-certification-lint
 # The checker installs requirements.yml from Galaxy; these come with the tests' own environment.
 packages=$(echo "$VENV"/lib/python3.*/site-packages)
 cd "$source"
-ANSIBLE_COLLECTIONS_PATH=$packages PATH=$venv/bin:$PATH "$venv/bin/ansible-lint" --offline --profile=production
+ANSIBLE_COLLECTIONS_PATH=$CACHE/certification:$packages PATH=$venv/bin:$PATH "$venv/bin/ansible-lint" --offline --profile=production

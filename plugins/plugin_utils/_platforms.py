@@ -17,7 +17,7 @@ Platform = t.Dict[str, t.Any]
 FAMILIES: t.Dict[str, Platform] = {
     # Run by the tests on Debian 12 and 13.
     "Debian": {
-        # Names and versions as people say them, with the names that Ansible Galaxy has for the versions.
+        # Names and versions as people say them, with the names that Ansible Galaxy has for the versions; empty: none.
         "systems": {
             "Debian": {"12": "bookworm", "13": "trixie"},
             "Ubuntu": {"22.04": "jammy", "24.04": "noble"},
@@ -93,7 +93,8 @@ FAMILIES: t.Dict[str, Platform] = {
     },
     # Written for EL 9 and 10, not yet run there. certbot is in EPEL, which has to be enabled.
     "RedHat": {
-        "systems": {"EL": {"9": "9", "10": "10"}},
+        # Automation Hub's checks have no name for 10 yet.
+        "systems": {"EL": {"9": "9", "10": ""}},
         "nginx_packages": ["nginx"],
         "nginx_user": "nginx",
         "nginx_group": "nginx",
@@ -172,7 +173,7 @@ def platform(family: str) -> Platform:
 def galaxy_platforms() -> t.List[t.Dict[str, t.Any]]:
     """The systems as a role's meta/main.yml lists them."""
     return [
-        {"name": name, "versions": list(versions.values())}
+        {"name": name, "versions": [version for version in versions.values() if version]}
         for family in FAMILIES.values()
         for name, versions in family["systems"].items()
     ]

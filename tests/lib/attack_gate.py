@@ -20,7 +20,7 @@ from .local_gate import LocalGate, LocalNginx, free_port
 from .processes import running
 
 ROOT = Path(__file__).resolve().parents[2]
-GATE = ROOT / "molecule/attacks/gate.yml"
+GATE = ROOT / "molecule/attacks/vars/gate.yml"
 
 
 class AttackGate(LocalGate):

@@ -4,7 +4,7 @@
 """What is tried on the gate and what has to come of it: on the wire, in the log and at the upstream.
 
 CASES is data; `run` tries it on a site and tells what was seen; `complaints` compares the two. The gate is the one
-of molecule/attacks/gate.yml, in front of the listeners of upstream.py.
+of molecule/attacks/vars/gate.yml, in front of the listeners of upstream.py.
 
 Standard library only: beside wire.py, it also runs inside a container (`python3 attacks.py JSON`, a Site).
 """

@@ -54,7 +54,7 @@ def hosts() -> t.Dict[str, Options]:
     return {
         "documents-debian12": {**documents, **OLDER},
         "documents-debian13": {**documents, **inventory["host_vars"]["wssgate-documents-debian13"], **NEWER},
-        "attacks": {**load(ROOT / "molecule/attacks/gate.yml"), **NEWER},
+        "attacks": {**load(ROOT / "molecule/attacks/vars/gate.yml"), **NEWER},
         "monitoring": {**scraped, **NEWER},
         "options-debian12": {**every_option(), **OLDER},
         "options-debian13": {**every_option(), "wss_proxy_tls_profile": "modern", **NEWER},

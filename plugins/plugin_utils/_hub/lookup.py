@@ -30,7 +30,8 @@ class HubLookup(LookupBase):
         hubs = variables.get("groups", {}).get(GROUP, [])
         pattern = str(self._templar.template(variables.get("wssgate_hosts", "wss_proxies")))
         inventory = lookup_loader.get("ansible.builtin.inventory_hostnames", loader=self._loader, templar=self._templar)
-        gates = inventory.run([pattern], variables=variables)
+        # Without a play, as ansible-lint templates tasks, there are no groups.
+        gates = inventory.run([pattern], variables={"groups": {}, **variables})
         others = [name for name in variables.get("groups", {}).get("wss_proxies", []) if name not in gates]
         return Fleet(hosts(hubs), hosts(gates), hosts(others)), this
 
