@@ -17,12 +17,18 @@ if [ -z "$missing" ]; then
     exit
 fi
 
+# promtool is a package of its own from Debian 13 on.
+packages() {
+    echo prometheus prometheus-alertmanager prometheus-redis-exporter
+    if apt-cache show promtool >/dev/null 2>&1; then echo promtool; fi
+}
+
 folder=$CACHE/prometheus
-if [ "$(cat "$folder/complete" 2>/dev/null)" != "$programs" ]; then
+if [ "$(cat "$folder/complete" 2>/dev/null)" != "$programs" ] || [ ! -x "$folder/root/usr/bin/promtool" ]; then
     command -v apt-get >/dev/null 2>&1 || die "install Prometheus and Alertmanager for the functional tests of alerts"
     say "Fetching prometheus, prometheus-alertmanager and prometheus-redis-exporter (apt-get download)" >&2
     # They are linked with the C library alone.
-    unpack_packages "$folder" echo prometheus prometheus-alertmanager prometheus-redis-exporter
+    unpack_packages "$folder" packages
     echo "$programs" >"$folder/complete"
 fi
 echo "$folder/root/usr/bin"
