@@ -10,6 +10,7 @@ WSSGATE_CLIENTS=2000 is the long form of the crowd that comes back at once.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import dataclasses
 import json
@@ -402,10 +403,9 @@ class Watched:
 
     def is_open_still(self) -> bool:
         assert self._session is not None
-        # Python 3.13 with OpenSSL 3.5 tells the error of a connection that is gone at the next one once more.
-        for _attempt in range(2):
-            with contextlib.suppress(OSError, wire.WireError):
-                return echoes(self._session)
+        # In a thread of its own: with OpenSSL 3.5 a connection that is gone leaves its errors to the next ones there.
+        with concurrent.futures.ThreadPoolExecutor(1) as thread, contextlib.suppress(OSError, wire.WireError):
+            return thread.submit(echoes, self._session).result()
         return False
 
 
