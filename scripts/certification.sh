@@ -37,4 +37,5 @@ venv=$CACHE/venv-certification-lint
 # The checker installs requirements.yml from Galaxy; these come with the tests' own environment.
 packages=$(echo "$VENV"/lib/python3.*/site-packages)
 cd "$source"
-ANSIBLE_COLLECTIONS_PATH=$CACHE/certification:$packages PATH=$venv/bin:$PATH "$venv/bin/ansible-lint" --offline --profile=production
+ANSIBLE_COLLECTIONS_PATH=$CACHE/certification:$packages PATH=$venv/bin:$PATH \
+    "$venv/bin/ansible-lint" --offline --profile=production

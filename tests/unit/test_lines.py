@@ -17,7 +17,6 @@ TEXT = {".cfg", ".css", ".html", ".inc", ".ini", ".j2", ".js", ".md", ".mjs", ".
 LONG = {
     "roles/wss_proxy/templates/gate.conf.j2": r'map "[^"]*" \$wss_preflight_by_headers \{',
     "molecule/resources/images/Dockerfile": "# .*",
-    ".github/workflows/certification.yml": r"uses: \S+",
 }
 
 
