@@ -23,6 +23,7 @@ testinfra_hosts = [f"ansible://{HOSTS[0]}"]
 
 ISSUER, NAME = "https://keys.example.com", "gate.example.com"
 REVOKED, STORE = "/var/lib/nginx/revoked", "/var/lib/nginx/tokens"
+LOG = "/var/log/nginx/wss_access.log"
 TOKEN = "rotation-token-0123456789"
 OLD, NEW = Signer("ES256", "old"), Signer("ES256", "new")
 
@@ -61,8 +62,12 @@ class Host:
             return reply.status
 
     def refusal(self, token: str) -> tuple[int, str]:
+        count = f"wc -l < {LOG}"
+        before = self.shell(count)
         status = self.status(token)
-        return status, json.loads(self.shell("tail -n 1 /var/log/nginx/wss_access.log"))["reason"]
+        # nginx writes the line once the answer is out.
+        wait_for(lambda: self.shell(count) not in ("", before), "a line in the log", 20)
+        return status, json.loads(self.shell(f"tail -n 1 {LOG}"))["reason"]
 
     def open(self, name: str, token: str, path: str = "/fetched") -> None:
         reply = self.knock(token, path)
