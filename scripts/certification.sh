@@ -6,9 +6,9 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-PYTHON=${PYTHON:-python3}
+PYTHON=${WSSGATE_CERTIFICATION_PYTHON:-${PYTHON:-python3}}
 "$PYTHON" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null ||
-    die "The checker's ansible-core 2.16 runs on Python 3.10 to 3.12: PYTHON=python3.12 make certification"
+    die "The checker's ansible-core 2.16 runs on Python 3.10 to 3.12: set WSSGATE_CERTIFICATION_PYTHON=python3.12"
 export PYTHON
 
 for part in import lint; do
@@ -17,7 +17,7 @@ done
 
 # Where a collection belongs, as ansible-lint asks Ansible for this one's own plugins.
 source=$CACHE/certification/ansible_collections/wssgate/nginx
-"$ROOT/scripts/copy.sh" "$source"
+"$ROOT/scripts/copy.sh" --known "$source"
 
 say "Importing it as Automation Hub does"
 venv=$CACHE/venv-certification-import

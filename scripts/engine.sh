@@ -40,7 +40,7 @@ answers && exit 0
 [ -z "${DOCKER_HOST:-}" ] || die "No Docker Engine answers at DOCKER_HOST=$DOCKER_HOST"
 
 mkdir -p "$CACHE"
-exec 9>"${TMPDIR:-/tmp}/wssgate-engine.lock"
+exec 9<"$(lock_file engine)"
 flock 9
 answers && exit 0 # another checkout was quicker
 

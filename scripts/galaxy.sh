@@ -9,7 +9,7 @@ importer=$CACHE/venv-galaxy-importer
 
 source=$CACHE/galaxy/source
 artifacts=$ROOT/.cache/artifacts
-"$ROOT/scripts/copy.sh" "$source"
+"$ROOT/scripts/copy.sh" --known "$source"
 rm -f "$artifacts"/wssgate-nginx-*.tar.gz
 mkdir -p "$artifacts"
 say "Building the artifact"

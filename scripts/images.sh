@@ -29,7 +29,7 @@ base() {
         flock 8
         need_command mmdebstrap mmdebstrap
         [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || apt_install debian-archive-keyring
-    ) 8>"${TMPDIR:-/tmp}/wssgate-apt.lock"
+    ) 8<"$(lock_file apt)"
     # Named only when it is whole.
     id=$(mmdebstrap --quiet --variant=minbase ${OPTIONS[$release]:+--aptopt="${OPTIONS[$release]}"} \
         "${SUITES[$release]}" - | docker import -) || return
@@ -122,7 +122,7 @@ case " $* " in
 esac
 mkdir -p "$LOGS"
 # Two checkouts share the names: one builds, the other finds it done.
-exec 9>"${TMPDIR:-/tmp}/wssgate-images.lock"
+exec 9<"$(lock_file images)"
 flock 9
 pids=()
 for release in "$@"; do

@@ -15,6 +15,13 @@ CACHE=${WSSGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wssgate.nginx/$(printf '%
 VENV=${WSSGATE_VENV:-$ROOT/.venv}
 LOGS=$ROOT/.cache/logs
 export ROOT CACHE VENV LOGS
+# make takes a blank for the end of a path, and docker a colon.
+case $ROOT$CACHE$VENV in
+    *[[:space:]:]*)
+        printf '== A path with a blank or a colon does not work: %s\n' "$ROOT, $CACHE, $VENV" >&2
+        exit 1
+        ;;
+esac
 # systemd 258 and newer boot on cgroup v2 alone. A machine with v1 may have v2 beside it (images.sh sees to it): a
 # scenario gives this folder to such a host.
 WSSGATE_CGROUP2=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
@@ -80,4 +87,11 @@ with_libraries() {
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || echo "$package"
     done
     printf '%s\n' "$@"
+}
+
+# The path of a lock that all users of the machine have: it is opened for reading alone.
+lock_file() {
+    local path=${TMPDIR:-/tmp}/wssgate-$1.lock
+    [ -e "$path" ] || (umask 022 && : >"$path") 2>/dev/null || [ -e "$path" ] || die "Cannot write $path"
+    echo "$path"
 }

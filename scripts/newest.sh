@@ -11,7 +11,12 @@ set -euo pipefail
 KEPT=$CACHE/newest
 
 PYTHON=${PYTHON:-python3}
-command -v "$PYTHON" >/dev/null 2>&1 || [ "$PYTHON" = python3 ] || die "PYTHON is $PYTHON, and there is no such program"
+if found=$(command -v "$PYTHON" 2>/dev/null); then
+    # Where the command runs is another folder.
+    [ "$PYTHON" = python3 ] || PYTHON=$(realpath --no-symlinks "$found")
+elif [ "$PYTHON" != python3 ]; then
+    die "PYTHON is $PYTHON, and there is no such program"
+fi
 
 # What ansible-core 2.21 runs on. The machine's own may lack a package that venv.sh installs.
 suits() {

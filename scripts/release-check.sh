@@ -10,6 +10,6 @@ cd "$ROOT"
 version=$(sed -n 's/^version: //p' galaxy.yml)
 [ "$tag" = "$version" ] || die "The tag is $tag, and galaxy.yml has version $version: tag the commit that has it"
 grep -q "^## v${version//./\\\\\\.}\$" CHANGELOG.md || die "CHANGELOG.md has no part for $version: make changelog"
-fragments=$(find changelogs/fragments -name '*.yml' | sort)
+fragments=$(find changelogs/fragments -name '*.yml' -o -name '*.yaml' | sort)
 [ -z "$fragments" ] || die "Fragments that no release has: $fragments; make changelog"
 say "$version can be released"

@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, wssgate contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the scripts share: which files an artifact is made of, paths that cannot work, locks of several users."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    # A test's checkout has a cache of its own.
+    own = {name: value for name, value in os.environ.items() if name not in ("WSSGATE_CACHE", "WSSGATE_VENV")}
+    return subprocess.run(
+        command, cwd=cwd, env={**own, **environment}, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository with these scripts and a file that git knows, one that it does not know, and one that it ignores."""
+    found = tmp_path / "checkout"
+    shutil.copytree(ROOT / "scripts", found / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    (found / ".gitignore").write_text("ignored\n")
+    for name in ("known", ".env", "ignored"):
+        (found / name).write_text("x\n")
+    for command in (("init", "-q"), ("add", "scripts", "known", ".gitignore")):
+        assert run("git", *command, cwd=found).returncode == 0
+    return found
+
+
+def copied(checkout: Path, target: Path, *options: str) -> set[str]:
+    done = run(str(checkout / "scripts" / "copy.sh"), *options, str(target), cwd=checkout, HOME=str(checkout.parent))
+    assert done.returncode == 0, done.stderr
+    return {path.name for path in target.iterdir()}
+
+
+def test_an_artifact_is_made_of_what_git_knows(checkout: Path, tmp_path: Path) -> None:
+    assert copied(checkout, tmp_path / "copy", "--known") == {"scripts", "known", ".gitignore"}
+    for name in ("galaxy.sh", "certification.sh"):
+        assert 'copy.sh" --known "$source"' in (ROOT / "scripts" / name).read_text(encoding="utf-8")
+
+
+def test_a_copy_for_tests_has_what_is_not_committed_yet(checkout: Path, tmp_path: Path) -> None:
+    assert copied(checkout, tmp_path / "copy") == {"scripts", "known", ".gitignore", ".env"}
+
+
+@pytest.mark.parametrize("name", ["a b", "a:b"])
+def test_a_path_that_make_or_docker_would_cut_is_refused(checkout: Path, tmp_path: Path, name: str) -> None:
+    moved = checkout.rename(tmp_path / name)
+    done = run(str(moved / "scripts" / "copy.sh"), str(tmp_path / "copy"), cwd=tmp_path, HOME=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "") and "A path with a blank or a colon does not work" in done.stderr
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_lock_of_another_user_is_taken_as_it_is(tmp_path: Path) -> None:
+    lock = tmp_path / "wssgate-x.lock"
+    lock.write_text("somebody's")
+    lock.chmod(0o444)
+    text = f'. {ROOT}/scripts/lib.sh; exec 9<"$(lock_file x)"; flock 9; lock_file y'
+    done = run("bash", "-euc", text, "lib.sh", cwd=ROOT, TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "wssgate-y.lock")), done.stderr
+    assert lock.read_text() == "somebody's"
+    assert (tmp_path / "wssgate-y.lock").stat().st_mode & 0o777 == 0o644
