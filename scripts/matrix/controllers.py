@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from plan import MODULE_PYTHONS, PRE_RELEASE, Core, Interpreter
-from processes import CHILDREN, LABEL, ROOT, MatrixError, docker, remove_container
+from processes import CHILDREN, LABEL, PREFIX, ROOT, MatrixError, docker, remove_container
 
 FOLDER = Path(os.environ["CACHE"]) / "matrix"
 # The collection as it would be committed, where a collection belongs
@@ -59,7 +59,7 @@ class Controller:
 
     @property
     def container(self) -> str:
-        return f"wssgate-matrix-{self.name}"
+        return f"{PREFIX}-{self.name}"
 
     @property
     def work(self) -> Path:

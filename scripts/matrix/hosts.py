@@ -15,7 +15,7 @@ from typing import Any
 
 from controllers import FOLDER, IMAGE
 from lib import wire
-from processes import CHILDREN, LABEL, ROOT, MatrixError, docker, remove_container
+from processes import CHILDREN, LABEL, PREFIX, ROOT, MatrixError, docker, remove_container
 
 NAME, ORIGIN = "wcs.example.com", "https://app.example.com"
 USER = "deploy"
@@ -75,7 +75,7 @@ class Host:
 
     @property
     def container(self) -> str:
-        return f"wssgate-matrix-{self.name}"
+        return f"{PREFIX}-{self.name}"
 
     @property
     def way(self) -> str:

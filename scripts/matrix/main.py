@@ -28,13 +28,25 @@ from table import Sheet
 SUPPORT = ROOT / "docs" / "support.md"
 
 
+def positive(text: str) -> float:
+    if not (number := float(text)) > 0:
+        raise ValueError(text)
+    return number
+
+
+def at_least_one(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [core.name for core in plan.CORES]
     parser.add_argument("--only", nargs="+", choices=names, metavar="CORE", default=[], help=", ".join(names))
     parser.add_argument("--containers", action="store_true", help="use no interpreter of this machine")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="start nothing more after so many")
-    parser.add_argument("--jobs", type=int, default=3, help="how many at once (3)")
+    parser.add_argument("--minutes", type=positive, default=math.inf, help="start nothing more after so many")
+    parser.add_argument("--jobs", type=at_least_one, default=3, help="how many at once (3)")
     parser.add_argument("--write", action="store_true", help="write what passed into docs/support.md")
     return parser.parse_args()
 
@@ -87,7 +99,12 @@ def report(matrix: Matrix, sheet: Sheet, is_writing: bool) -> int:
         failed = ", ".join(one for found in matrix.failed.values() for one in found)
         say(f"Failed: {failed}; logs in {LOGS.relative_to(ROOT)}")
         return 1
-    say("Everything passed" if not matrix.unfinished else "Everything passed that there was time for")
+    if not matrix.unfinished:
+        say("Everything passed")
+    elif matrix.passed:
+        say(f"Passed whole: {', '.join(matrix.passed)}; for the rest there was no time")
+    else:
+        say("No version was run whole: there was no time for it")
     return 0
 
 

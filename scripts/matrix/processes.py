@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 LABEL = f"wssgate.nginx.matrix={ROOT}"
+# What names of containers begin with: two checkouts may be at work.
+PREFIX = f"wssgate-matrix-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"
 # In the environment of each program, and so of what that leaves behind, whatever its parent or group is by then
 MARK = "WSSGATE_MATRIX"
 # For what was asked to end and does not

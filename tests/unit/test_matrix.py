@@ -155,6 +155,22 @@ def test_what_there_is_no_time_for_is_named_and_its_version_is_not_written(
     assert matrix.passed == (["2.16", "2.18"] if is_run else ["2.16"])
 
 
+def test_whatever_a_check_raises_is_its_own_failure_and_no_other_s() -> None:
+    def broken() -> str:
+        raise IndexError("no port")
+
+    job = jobs.Job("2.18", "a check", "sanity", lambda: ("2.18.1", "3.12", "2026-01-02"), broken)
+    assert (job.result().is_passed, job.result().outcome) == (False, "no port")
+
+
+@pytest.mark.parametrize("arguments", [("--minutes", "nan"), ("--minutes", "0"), ("--jobs", "0")])
+def test_numbers_that_make_no_sense_are_refused_before_anything_starts(arguments: tuple[str, str]) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "matrix" / "main.py"), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert found.returncode == 2 and f"argument {arguments[0]}: invalid" in found.stderr, found.stderr
+
+
 def test_rows_of_a_table_that_had_other_columns_are_kept_by_their_heads(tmp_path: Path) -> None:
     before = (
         "| ansible-core | gone | its Python | sanity |\n|---|---|---|---|\n| 2.16.1 | x | 3.10 |  |\n| 2.18.1 |||old|"
