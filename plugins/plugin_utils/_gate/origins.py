@@ -43,6 +43,11 @@ def read(
             continue
         if match["below"]:
             _check_wildcard(gate, here, item, match)
+        if match["scheme"] in ("ws", "wss"):
+            gate.warnings.append(
+                f"{here}: browsers send a page's own scheme, {match['scheme'].replace('ws', 'http')}://, and never "
+                f"{match['scheme']}://; is that meant, for a program?"
+            )
         port = problems.number(here, "port", match["port"], 1, 65535) if match["port"] else None
         named = "" if port is None or port == DEFAULT_PORTS.get(match["scheme"]) else f":{port}"
         allowed.append(f"{match['scheme']}://{match['below'] or ''}{match['host']}{named}")

@@ -123,11 +123,12 @@ def of_location(gate: Gate, where: str, path: str, options: t.Mapping[str, t.Any
     match = parsed(UPSTREAM_URL, given)
     if not match:
         known = ", ".join(sorted(gate.upstreams)) or "none"
-        problems.add(
-            where,
-            f"upstream {shown(given)} is neither a URL such as http://127.0.0.1:8080, https://…, ws://…, wss://… or "
-            f"http://unix:/path.sock, nor a name from wss_proxy_upstreams (there: {known})",
-        )
+        url = "a URL such as http://127.0.0.1:8080, https://…, ws://…, wss://… or http://unix:/path.sock"
+        name = f"a name from wss_proxy_upstreams (there: {known})"
+        if given:
+            problems.add(where, f"upstream {shown(given)} is neither {url}, nor {name}")
+        else:
+            problems.add(where, f"upstream is missing: {url}, or {name}")
         return {"url": "", "path": "", "tls": None}
     scheme = SCHEMES[match["scheme"]]
     host = match["host"] or ""

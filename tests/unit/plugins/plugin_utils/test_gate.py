@@ -837,8 +837,8 @@ REFUSED: t.Dict[str, t.Tuple[t.List[Options], Options, t.Tuple[str, str, str]]] 
         {},
         (
             "server 'wcs', locations[0]",
-            "upstream '' is neither a URL",
-            "nor a name from wss_proxy_upstreams (there: none)",
+            "upstream is missing: a URL such as http://127.0.0.1:8080",
+            "or a name from wss_proxy_upstreams (there: none)",
         ),
     ),
     "an upstream of a scheme that nginx does not speak": (
@@ -2800,6 +2800,16 @@ def test_an_open_reverse_proxy_is_warned_of() -> None:
     assert warnings(path="/app", auth="none", http=True) == []
     assert warnings(path="/app/", http=True) == []
     assert warnings(path="/app/", auth="none") == []
+
+
+def test_an_origin_that_no_browser_sends_is_warned_of() -> None:
+    def warnings(*origins: str) -> list[str]:
+        return _gate.gate_warnings([server(location(origins=list(origins)))], CONTEXT)
+
+    (found,) = warnings("https://app.example.com", "WSS://app.example.com")
+    assert found.startswith("server 'wcs', locations[0], origins[1]: browsers send a page's own scheme, https://, and")
+    assert "http://, and never ws://" in warnings("ws://app.example.com")[0]
+    assert warnings("https://app.example.com", "app://local") == []
 
 
 def test_a_lifetime_that_a_unix_socket_knows_nothing_of_gets_a_warning() -> None:
