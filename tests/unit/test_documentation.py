@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib.util
 import re
 import typing as t
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "scripts" / "site"
@@ -22,6 +24,7 @@ SEEN_FROM = {
 }
 # Files that the site does not have: GitHub shows them.
 NO_PAGES = {"CHANGELOG.md"}
+REPOSITORY = "https://github.com/wssgate/wssgate.nginx/tree/main/"
 
 
 def loaded() -> t.Any:
@@ -59,6 +62,21 @@ def broken(page: str, text: str) -> list[str]:
 @pytest.mark.parametrize("page", pages())
 def test_each_link_leads_to_a_file_and_a_heading_that_is_there(page: str) -> None:
     assert broken(page, (ROOT / page).read_text("utf-8")) == []
+
+
+def is_shipped(path: str) -> bool:
+    ignored = yaml.safe_load((ROOT / "galaxy.yml").read_text("utf-8"))["build_ignore"]
+    return not any(fnmatch.fnmatch(path, one) or path.startswith(f"{one}/") for one in ignored)
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if is_shipped(page)])
+def test_what_the_artifact_has_not_is_named_by_its_full_address(page: str) -> None:
+    for address in markdown.links((ROOT / page).read_text("utf-8")):
+        if address.startswith(REPOSITORY):
+            path = address.removeprefix(REPOSITORY).partition("#")[0]
+            assert (ROOT / path).exists() and not is_shipped(path), address
+        elif not markdown.is_elsewhere(address):
+            assert is_shipped(markdown.target(page, address)[0].rstrip("/")), address
 
 
 @pytest.mark.parametrize(
