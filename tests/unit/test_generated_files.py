@@ -18,6 +18,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 GATE_DEFAULTS = "plugins/plugin_utils/_gate/defaults.py"
+# A default that tests change in a copy
+SESSIONS = yaml.safe_load((ROOT / "roles/nginx/defaults/main.yml").read_text(encoding="utf-8"))["nginx_sessions"]
 
 
 def loaded() -> t.Any:
@@ -51,6 +53,8 @@ def checkout(tmp_path: Path) -> Path:
     """A copy of what is read and written."""
     for name in ("roles", "plugins/plugin_utils"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    # What is not up to date there is test_everything_generated_is_up_to_date's to tell.
+    generate(tmp_path)
     return tmp_path
 
 
@@ -123,11 +127,11 @@ def test_a_change_by_hand_is_noticed_and_taken_back(checkout: Path) -> None:
     change(readme, "| `wcs_service` | string |", "| `wcs_service` | text |")
     change(checkout / GATE_DEFAULTS, '"cookie_name": "AUTH"', '"cookie_name": "TOKEN"')
     defaults = checkout / "roles" / "nginx" / "defaults" / "main.yml"
-    change(defaults, "nginx_sessions: 4000", "nginx_sessions: 5000")
+    change(defaults, f"nginx_sessions: {SESSIONS}\n", "nginx_sessions: 5\n")
     answer = stale(checkout)
     for name in ("roles/wcs/README.md", GATE_DEFAULTS, "roles/nginx/defaults/main.yml"):
         assert name in answer
-    assert "nginx_sessions: 5000" in defaults.read_text(encoding="utf-8")
+    assert "nginx_sessions: 5\n" in defaults.read_text(encoding="utf-8")
 
     generate(checkout)
     assert readme.read_text(encoding="utf-8") == original
@@ -200,10 +204,10 @@ def test_markup_that_cannot_be_read_is_named(checkout: Path) -> None:
 
 def test_a_readme_without_markers_is_refused_and_nothing_is_written(checkout: Path) -> None:
     change(checkout / "roles" / "wcs" / "README.md", "<!-- options: end -->", "")
-    change(specs(checkout, "nginx"), "        default: 4000\n", "        default: 5000\n")
+    change(specs(checkout, "nginx"), f"        default: {SESSIONS}\n", "        default: 5\n")
     assert "options: end" in (main([], checkout) or "")
     defaults = (checkout / "roles" / "nginx" / "defaults" / "main.yml").read_text(encoding="utf-8")
-    assert "nginx_sessions: 4000" in defaults
+    assert f"nginx_sessions: {SESSIONS}\n" in defaults
 
 
 # -- the roles' metadata
