@@ -111,7 +111,8 @@ def output_of(run: Run) -> str:
 
 def message_of(result: dict[str, Any]) -> str:
     """What a task that failed says, with each item of a loop that failed, without line breaks."""
-    failed = [item for item in result.get("results", []) if item.get("failed")]
+    # ansible-core 2.21 tells of an item that failed by its exception alone.
+    failed = [item for item in result.get("results", []) if item.get("failed") or "exception" in item]
     return " ".join(" ".join(found["msg"] for found in (result, *failed)).split())
 
 
