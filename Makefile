@@ -70,14 +70,14 @@ fleet-test: venv # from nothing to a fleet and back, with more that is looked at
 
 ##@ Prove
 
-.PHONY: test test-here
-test: ## Everything that proves it, on the newest ansible-core: lint, unit, sanity, the artifact, every scenario
-	@scripts/newest.sh make --no-print-directory test-here JOBS=$(JOBS)
-
-test-here: ## The same on this machine's python3 in any case, with the last ansible-core that runs on it
+.PHONY: test test-newest
+test: ## Everything that proves it: lint, unit, sanity, the artifact, every molecule scenario
 	@echo "== Preparing the test environment and the test images"
 	@$(MAKE) --no-print-directory -j2 venv images
 	@$(WITH) python scripts/run.py --jobs $(JOBS) $(CHECKS) molecule
+
+test-newest: ## The same on the newest ansible-core, in a container where this machine's python3 is too old for it
+	@scripts/newest.sh make --no-print-directory test JOBS=$(JOBS)
 
 .PHONY: lint
 lint: venv ## shellcheck, ruff, yamllint, ansible-lint, eslint, documentation and changelog
