@@ -15,16 +15,10 @@ CACHE=${WSSGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wssgate.nginx/$(printf '%
 VENV=${WSSGATE_VENV:-$ROOT/.venv}
 LOGS=$ROOT/.cache/logs
 export ROOT CACHE VENV LOGS
-# make takes a blank for the end of a path, and docker a colon.
-case $ROOT$CACHE$VENV in
-    *[[:space:]:]*)
-        printf '== A path with a blank or a colon does not work: %s\n' "$ROOT, $CACHE, $VENV" >&2
-        exit 1
-        ;;
-esac
 # systemd 258 and newer boot on cgroup v2 alone. A machine with v1 may have v2 beside it (images.sh sees to it): a
 # scenario gives this folder to such a host.
-WSSGATE_CGROUP2=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
+cgroup2() { awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts; }
+WSSGATE_CGROUP2=$(cgroup2)
 export WSSGATE_CGROUP2=${WSSGATE_CGROUP2:-/sys/fs/cgroup}
 
 # Ansible without byte code compiles itself anew in every process.
@@ -36,6 +30,11 @@ die() {
     printf '== %s\n' "$*" >&2
     exit 1
 }
+
+# make takes a blank for the end of a path, and docker a colon.
+case $ROOT$CACHE$VENV in
+    *[[:space:]:]*) die "A path with a blank or a colon does not work: $ROOT, $CACHE, $VENV" ;;
+esac
 
 # Installs Debian packages, only where a command is missing: `need_command COMMAND PACKAGE…`.
 need_command() {
@@ -87,6 +86,16 @@ with_libraries() {
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || echo "$package"
     done
     printf '%s\n' "$@"
+}
+
+# Has the importer of Galaxy and Automation Hub look at a collection, in the current folder, where it leaves its result:
+# `import_collection VENV LOG ARGUMENTS…`. A warning is a failure.
+import_collection() {
+    local venv=$1 log=$2
+    shift 2
+    GALAXY_IMPORTER_CHECK_REQUIRED_TAGS=true PATH=$venv/bin:$PATH \
+        "$venv/bin/python" -m galaxy_importer.main "$@" 2>&1 | tee "$log"
+    if grep -E '^(ERROR|WARNING)' "$log"; then die "The importer complains"; fi
 }
 
 # The path of a lock that all users of the machine have: it is opened for reading alone.

@@ -105,10 +105,11 @@ arguments+=(
     "--volume=$ROOT:$ROOT" "--volume=$CACHE:$CACHE" "--workdir=$ROOT"
     "--env=HOME=$KEPT/home" "--env=WSSGATE_CACHE=$KEPT" "--env=WSSGATE_VENV=$KEPT/venv"
 )
-cgroup2=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
-case $cgroup2 in
+# Once more: images.sh may have brought it.
+path=$(cgroup2)
+case $path in
     "" | /sys/fs/cgroup*) ;;
-    *) arguments+=("--volume=$cgroup2:$cgroup2") ;;
+    *) arguments+=("--volume=$path:$path") ;;
 esac
 # For the locks in it, which keep two checkouts apart. In a folder for all, root cannot take those of another user.
 temporary=${TMPDIR:-/tmp}

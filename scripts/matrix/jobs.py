@@ -51,7 +51,7 @@ class Job:
             outcome, is_passed = self.run(), True
         # Whatever a broken gate makes of a check: the others' results count.
         except Exception as error:
-            outcome, is_passed = f"{error or type(error).__name__}", False
+            outcome, is_passed = str(error) or type(error).__name__, False
         seconds = time.monotonic() - start
         if not CHILDREN.is_stopping:
             say(f"{'passed' if is_passed else 'FAILED'} {self.name} in {seconds:.0f} s: {outcome}")

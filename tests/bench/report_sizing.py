@@ -219,8 +219,7 @@ def by_system(systems: Results) -> list[str]:
     return [
         "## By system", "",
         f"KiB of nginx for each idle session, of {most:,}, with the nginx of each Debian and each choice of a "
-        "location's `messages` ([measured](systems-figures.md#memory)). The table above is of Debian 12. "
-        "Clients that offer ML-KEM, as browsers do, take 5.5 KiB more on Debian 13.", "",
+        "location's `messages` ([measured](systems-figures.md#memory)). The table above is of Debian 12.", "",
         table(head, rows),
     ]  # fmt: skip
 
@@ -229,6 +228,7 @@ def text(sources: Sources) -> str:
     """The whole page."""
     notes = dict(section.split("\n", 1) for section in NOTES.read_text().split("\n@@ ")[1:])
     found = sizes(sources.performance, sources.crowd)
+    of_systems = by_system(sources.systems)
     lines = [
         "# How large a host", "",
         f"Made by `make bench`, from `{PERFORMANCE}`, `{CROWD}` and `{SYSTEMS}` beside this page; do not edit.", "",
@@ -238,7 +238,7 @@ def text(sources: Sources) -> str:
         *([sizes_table(found)] if found else ["**Not measured yet.**", ""]),
         "\n\n".join(told(found, sources.performance, sources.crowd)), "",
         *on_top(sources.crowd),
-        *by_system(sources.systems),
+        *([*of_systems, notes["systems"].strip(), ""] if of_systems else []),
         notes["fails"].strip(), "",
     ]  # fmt: skip
     return wrapped("\n".join(lines))

@@ -155,12 +155,13 @@ def test_what_there_is_no_time_for_is_named_and_its_version_is_not_written(
     assert matrix.passed == (["2.16", "2.18"] if is_run else ["2.16"])
 
 
-def test_whatever_a_check_raises_is_its_own_failure_and_no_other_s() -> None:
+@pytest.mark.parametrize(("error", "outcome"), [(IndexError("no port"), "no port"), (IndexError(), "IndexError")])
+def test_whatever_a_check_raises_is_its_own_failure_and_no_other_s(error: Exception, outcome: str) -> None:
     def broken() -> str:
-        raise IndexError("no port")
+        raise error
 
     job = jobs.Job("2.18", "a check", "sanity", lambda: ("2.18.1", "3.12", "2026-01-02"), broken)
-    assert (job.result().is_passed, job.result().outcome) == (False, "no port")
+    assert (job.result().is_passed, job.result().outcome) == (False, outcome)
 
 
 @pytest.mark.parametrize("arguments", [("--minutes", "nan"), ("--minutes", "0"), ("--jobs", "0")])
