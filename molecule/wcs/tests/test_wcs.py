@@ -11,8 +11,8 @@ from conftest import WebCallServer
 def test_the_settings_are_there_and_everything_else_is_as_it_was(wcs: WebCallServer) -> None:
     expected = wcs.lines("/root/flashphoner.properties.before")
     expected[6] = b"ws.ip_forward_header=X-Client-IP"
-    # The last of two settings of one key is the one that counts.
-    expected[11] = b"ws.map_custom_headers=true"
+    # The last of two settings of one key is the one that counts. A line's end stays, too.
+    expected[11] = b"ws.map_custom_headers=true\r"
     assert wcs.lines() == [*expected, b"allow_domains=app.example.com,*.example.org", b""]
 
 
