@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from processes import CHILDREN, LABEL, PREFIX, ROOT, MatrixError, docker, remove
 
 NAME, ORIGIN = "wcs.example.com", "https://app.example.com"
 USER = "deploy"
+MAKING_KEY = threading.Lock()
 # The inventory of README.md
 VARIABLES: dict[str, Any] = {
     "certificates_list": [{"name": "wcs", "provider": "selfsigned", "subject_alt_names": [f"DNS:{NAME}"]}],
@@ -37,9 +39,11 @@ VARIABLES: dict[str, Any] = {
 
 
 def ssh_key() -> Path:
-    """The private key that hosts let in; made once."""
+    """The private key that hosts let in; made once, by whichever asks first."""
     path = FOLDER / "ssh" / "key"
-    if not path.exists():
+    with MAKING_KEY:
+        if path.exists():
+            return path
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "matrix", "-f", str(path)]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)

@@ -20,6 +20,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "matrix"))
 import checks  # noqa: E402 (they are programs beside each other, no package)
+import hosts  # noqa: E402 (the same)
 import jobs  # noqa: E402 (the same)
 import plan  # noqa: E402 (the same)
 import processes  # noqa: E402 (the same)
@@ -285,3 +286,14 @@ def test_the_collection_takes_no_older_ansible_core_than_was_run() -> None:
     wanted = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))["requires_ansible"]
     oldest = min(tuple(int(part) for part in row[0].split(".")[:2]) for row in rows("ansible-core"))
     assert wanted == f">={oldest[0]}.{oldest[1]}.0"
+
+
+def test_hosts_that_start_at_once_are_entered_by_one_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "FOLDER", tmp_path)
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(hosts.ssh_key().read_text())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == len(threads) and len(set(found)) == 1
