@@ -80,9 +80,8 @@ def issue(
         x509.AuthorityKeyIdentifier.from_issuer_public_key(of_issuer),
     ):
         builder = builder.add_extension(extension, critical=False)
-    usage = dict.fromkeys(
-        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
-    ) | dict.fromkeys(("encipher_only", "decipher_only"), False)
+    others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    usage = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
     builder = builder.add_extension(
         x509.KeyUsage(digital_signature=True, key_cert_sign=ca, crl_sign=ca, **usage), critical=True
     )
