@@ -112,8 +112,9 @@ class Deployment:
             self._host.remove()
         return self._host.way
 
-    def _play(self, playbook: str, *arguments: str) -> str:
-        environment = {}
+    def _play(self, playbook: str, *arguments: str, pipelining: bool = True) -> str:
+        """Run a playbook; without `pipelining` as Ansible does by default, with a file on the host for each module."""
+        environment = {"ANSIBLE_PIPELINING": str(pipelining)}
         if self._host.is_docker:
             # The connection is a collection's, and what the tests of this project have.
             packages = next(Path(os.environ["VENV"]).glob("lib/python3*/site-packages"), Path("none"))
@@ -129,7 +130,7 @@ class Deployment:
 
     def _deploy(self) -> None:
         self._play("site", "--check")
-        self._play("site")
+        self._play("site", pipelining=False)
         self._host.ask_nginx()
         text = self._play("site")
         if (found := changes(text)) != {self._host.name: 0}:
