@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wssgate contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the scripts share: which files an artifact is made of, paths that cannot work, locks of several users."""
+"""What the scripts share: files of an artifact, paths that cannot work, locks of several users; and the whole proof."""
 
 from __future__ import annotations
 
@@ -69,3 +69,32 @@ def test_a_lock_of_another_user_is_taken_as_it_is(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "wssgate-y.lock")), done.stderr
     assert lock.read_text() == "somebody's"
     assert (tmp_path / "wssgate-y.lock").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    ("seconds", "codes", "code", "asked", "words"),
+    [
+        (120, {}, 0, ["test", "matrix ARGS=--minutes 68"], ""),
+        (49 * 60, {}, 0, ["test", "matrix ARGS=--minutes 21"], ""),
+        (50 * 60, {}, 0, ["test"], "make matrix is skipped: make test has taken 50 minutes"),
+        (120, {"test": 2}, 2, ["test"], ""),
+        (120, {"matrix": 2}, 2, ["test", "matrix ARGS=--minutes 68"], ""),
+        (120, {"matrix": 124}, 0, ["test", "matrix ARGS=--minutes 68"], "make matrix was cut off"),
+    ],
+    ids=["quick", "slow", "too slow", "a test failed", "the matrix failed", "cut off"],
+)
+def test_the_whole_proof_has_the_matrix_where_there_is_time(
+    tmp_path: Path, seconds: int, codes: dict[str, int], code: int, asked: list[str], words: str
+) -> None:
+    (tmp_path / "checkout/.ci").mkdir(parents=True)
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / "checkout/.ci/run")
+    make = tmp_path / "bin" / "make"
+    make.parent.mkdir()
+    ends = "".join(f"{what}) exit {one};; " for what, one in codes.items())
+    make.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\ncase $1 in {ends}esac\n')
+    make.chmod(0o755)
+    # bash counts its seconds on from what it is given.
+    environment = {"PATH": f"{make.parent}:{os.environ['PATH']}", "SECONDS": str(seconds)}
+    done = run(str(tmp_path / "checkout/.ci/run"), cwd=tmp_path, **environment)
+    assert (done.returncode, (tmp_path / "asked").read_text().splitlines()) == (code, asked), done.stderr
+    assert words in done.stdout
