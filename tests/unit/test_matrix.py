@@ -291,7 +291,7 @@ def test_the_collection_takes_no_older_ansible_core_than_was_run() -> None:
 def test_hosts_that_start_at_once_are_entered_by_one_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hosts, "FOLDER", tmp_path)
     found: list[str] = []
-    threads = [threading.Thread(target=lambda: found.append(hosts.ssh_key().read_text())) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: found.append(hosts.ssh_key().read_text())) for _number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
