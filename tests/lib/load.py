@@ -73,8 +73,10 @@ def context() -> ssl.SSLContext:
     made.check_hostname = False
     made.verify_mode = ssl.CERT_NONE
     made.minimum_version = made.maximum_version = ssl.TLSVersion.TLSv1_3
-    # The same key exchange by whatever OpenSSL: from 3.5 on it offers ML-KEM, of which a server keeps more.
-    made.set_ecdh_curve("X25519")
+    # X25519, which older ones offer first, by whatever OpenSSL: from 3.5 on it offers ML-KEM, of which a server keeps
+    # more. Debian 12's Python does not take the name.
+    if ssl.OPENSSL_VERSION_INFO >= (3, 5):
+        made.set_ecdh_curve("X25519")
     return made
 
 
