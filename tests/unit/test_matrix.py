@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import subprocess
@@ -22,6 +23,7 @@ sys.path.insert(0, str(ROOT / "scripts" / "matrix"))
 import checks  # noqa: E402 (they are programs beside each other, no package)
 import hosts  # noqa: E402 (the same)
 import jobs  # noqa: E402 (the same)
+import main  # noqa: E402 (the same)
 import plan  # noqa: E402 (the same)
 import processes  # noqa: E402 (the same)
 import table  # noqa: E402 (the same)
@@ -297,3 +299,24 @@ def test_hosts_that_start_at_once_are_entered_by_one_key(tmp_path: Path, monkeyp
     for thread in threads:
         thread.join()
     assert len(found) == len(threads) and len(set(found)) == 1
+
+
+@pytest.mark.parametrize(
+    ("failed", "only", "code"),
+    [
+        ([], [], 0),
+        ([plan.PRE_RELEASE], [], 0),
+        ([plan.PRE_RELEASE], [plan.PRE_RELEASE], 1),
+        ([plan.MAIN], [], 1),
+        ([plan.MAIN, plan.PRE_RELEASE], [], 1),
+    ],
+    ids=["none", "a pre-release", "a pre-release that was asked for", "a release", "both"],
+)
+def test_a_release_that_fails_fails_the_matrix_and_a_pre_release_is_told_of(
+    failed: list[str], only: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    matrix = jobs.Matrix({}, 1, failed={name: [f"{name}: sanity"] for name in failed})
+    given = argparse.Namespace(only=only, write=False)
+    assert main.report(matrix, table.Sheet.of([], []), given) == code
+    said = capsys.readouterr().out
+    assert all(f"{name}: sanity" in said for name in failed)
