@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import re
 import subprocess
@@ -23,10 +24,15 @@ sys.path.insert(0, str(ROOT / "scripts" / "matrix"))
 import checks  # noqa: E402 (they are programs beside each other, no package)
 import hosts  # noqa: E402 (the same)
 import jobs  # noqa: E402 (the same)
-import main  # noqa: E402 (the same)
 import plan  # noqa: E402 (the same)
 import processes  # noqa: E402 (the same)
 import table  # noqa: E402 (the same)
+
+# By a name of its own: other programs have a main.py, too.
+SPEC = importlib.util.spec_from_file_location("matrix_main", ROOT / "scripts" / "matrix" / "main.py")
+assert SPEC and SPEC.loader
+main = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(main)
 
 SUPPORT = (ROOT / "docs" / "support.md").read_text(encoding="utf-8")
 BLOCK = SUPPORT.split(table.BEGIN)[1].split(table.END)[0]
