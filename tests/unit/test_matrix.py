@@ -22,7 +22,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "matrix"))
 import checks  # noqa: E402 (they are programs beside each other, no package)
-import hosts  # noqa: E402 (the same)
+import hosts  # noqa: E402 (after the line that makes their folder known; they are no package)
 import jobs  # noqa: E402 (the same)
 import plan  # noqa: E402 (the same)
 import processes  # noqa: E402 (the same)
