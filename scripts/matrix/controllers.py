@@ -25,6 +25,8 @@ LOGS = ROOT / ".cache" / "logs" / "matrix"
 IMAGE = "wssgate-test:matrix-debian"
 # What ansible-test runs unit tests by, and what those import
 REQUIREMENTS = ("pytest", "pytest-xdist", "pytest-forked", "pytest-mock", "mock")
+# Of a program that failed
+TAIL_LINES = 40
 A_DAY = 24 * 3600
 
 
@@ -96,7 +98,8 @@ class Controller:
                 raise MatrixError(f"{Path(command[0]).name} has not ended after {timeout:.0f} s; log: {path}") from None
         text = path.read_bytes()[start:].decode(errors="replace")
         if check and code:
-            raise MatrixError(f"{' '.join(Path(one).name for one in command[:3])} failed; whole log: {path}")
+            names = " ".join(Path(one).name for one in command[:3])
+            raise MatrixError(f"{names} ended with {code}; whole log: {path}{ending(text)}")
         return code, text
 
     def _wrapped(self, command: tuple[str, ...], variables: dict[str, str]) -> list[str]:
@@ -153,6 +156,11 @@ class Controller:
         self.version, pythons = text.strip().splitlines()[-2:]
         found = re.findall(r"\d+\.\d+", pythons)
         self.pythons = tuple(one for one in found if one in MODULE_PYTHONS)
+
+
+def ending(text: str) -> str:
+    """What a program printed last, further in than what is said about it."""
+    return "".join(f"\n    {line}" for line in text.rstrip().splitlines()[-TAIL_LINES:])
 
 
 def build_images(releases: list[str]) -> None:

@@ -22,6 +22,8 @@ from processes import CHILDREN, MatrixError
 from table import Result, Sheet
 
 START = time.monotonic()
+# Where more fail, it is no machine that had too much to do.
+MOST_TO_REPEAT = 3
 TODAY = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
 PRINTING = threading.Lock()
 
@@ -43,11 +45,11 @@ class Job:
     row: Callable[[], tuple[str, ...]]
     run: Callable[[], str]
 
-    def result(self) -> Result:
+    def result(self, *, is_second: bool = False) -> Result:
         start = time.monotonic()
         try:
             CHILDREN.go_on()
-            say(f"start  {self.name}")
+            say(f"{'again ' if is_second else 'start '} {self.name}")
             outcome, is_passed = self.run(), True
         # Whatever a broken gate makes of a check: the others' results count.
         except Exception as error:
@@ -71,6 +73,9 @@ class Matrix:
     failed: dict[str, list[str]] = field(default_factory=dict)
     # Versions that have not done everything, as there was no time for it
     unfinished: set[str] = field(default_factory=set)
+    # What failed beside other checks and passed alone, and why anything failed
+    unsteady: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
     cores: list[plan.Core] = field(default_factory=list)
     controllers: list[Controller] = field(default_factory=list)
 
@@ -193,7 +198,7 @@ class Matrix:
     def run(self) -> Sheet:
         # The long ones first
         jobs = [*self.jobs_of_hosts(), *self.jobs_of_cores(), *self.jobs_of_modules()]
-        results = self.together(self._result, jobs)
+        results = self._repeat(jobs, self.together(self._result, jobs))
         for job, result in zip(jobs, results, strict=True):
             if result is None:
                 self.unfinished.add(job.core)
@@ -202,8 +207,27 @@ class Matrix:
                 self.fail(job.core, job.name)
         return Sheet.of([one for one in results if one], self.left_out)
 
+    @property
+    def has_time(self) -> bool:
+        return time.monotonic() - START < self.minutes * 60
+
     def _result(self, job: Job) -> Result | None:
-        return job.result() if time.monotonic() - START < self.minutes * 60 else None
+        return job.result() if self.has_time else None
+
+    def _repeat(self, jobs: list[Job], results: list[Result | None]) -> list[Result | None]:
+        """What failed once more, one after the other, where it is little: what counts in the end."""
+        failed = [number for number, one in enumerate(results) if one and not one.is_passed]
+        found = list(results)
+        for number in failed if len(failed) <= MOST_TO_REPEAT else []:
+            if self.has_time and not CHILDREN.is_stopping:
+                self.reasons.append(f"{jobs[number].name}, at first: {results[number].outcome}")
+                found[number] = jobs[number].result(is_second=True)
+                if found[number].is_passed:
+                    self.unsteady.append(jobs[number].name)
+        self.reasons += [
+            f"{job.name}: {one.outcome}" for job, one in zip(jobs, found, strict=True) if one and not one.is_passed
+        ]
+        return found
 
     def remove(self) -> None:
         for one in self.controllers:

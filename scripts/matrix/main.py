@@ -92,6 +92,10 @@ def report(matrix: Matrix, sheet: Sheet, given: argparse.Namespace) -> int:
         say("Interrupted; nothing was written")
         return 130
     print(f"\n{sheet.text}\n", flush=True)
+    for reason in matrix.reasons:
+        say(reason)
+    if matrix.unsteady:
+        say(f"Passed alone, failed beside others: {', '.join(matrix.unsteady)}")
     if given.write and matrix.passed:
         table.write(SUPPORT, sheet, matrix.passed)
         say(f"Written into {SUPPORT.relative_to(ROOT)}: {', '.join(matrix.passed)}")

@@ -22,6 +22,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "matrix"))
 import checks  # noqa: E402 (they are programs beside each other, no package)
+import controllers  # noqa: E402 (the same)
 import hosts  # noqa: E402 (after the line that makes their folder known; they are no package)
 import jobs  # noqa: E402 (the same)
 import plan  # noqa: E402 (the same)
@@ -162,6 +163,60 @@ def test_what_there_is_no_time_for_is_named_and_its_version_is_not_written(
     assert (not matrix.failed, "24 tests" in text) == (True, is_run)
     assert ("- a check: 0 minutes were over" in text) is not is_run
     assert matrix.passed == (["2.16", "2.18"] if is_run else ["2.16"])
+
+
+def failing(times: int, name: str = "a check") -> jobs.Job:
+    """A job that fails so often, and passes then."""
+    left = [f"{name} is broken"] * times
+
+    def run() -> str:
+        if left:
+            raise processes.MatrixError(left.pop())
+        return "24 tests"
+
+    return jobs.Job("2.18", name, "sanity", lambda: ("2.18.1", name, "2026-01-02"), run)
+
+
+def run_matrix(monkeypatch: pytest.MonkeyPatch, given: list[jobs.Job]) -> jobs.Matrix:
+    monkeypatch.setattr(jobs.Matrix, "jobs_of_cores", lambda _self: given)
+    matrix = jobs.Matrix({}, 2)
+    matrix.cores = [core for core in plan.CORES if core.name == "2.18"]
+    matrix.run()
+    return matrix
+
+
+@pytest.mark.parametrize(("times", "is_failed"), [(0, False), (1, False), (2, True)])
+def test_what_failed_beside_others_is_asked_once_more_alone_and_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], times: int, is_failed: bool
+) -> None:
+    matrix = run_matrix(monkeypatch, [failing(times)])
+    assert matrix.failed == ({"2.18": ["a check"]} if is_failed else {})
+    assert matrix.unsteady == (["a check"] if times == 1 else [])
+    code = main.report(matrix, table.Sheet.of([], []), argparse.Namespace(only=[], write=False))
+    said = capsys.readouterr().out
+    assert code == is_failed
+    assert ("a check, at first: a check is broken" in said, "a check: a check is broken" in said) == (
+        times > 0,
+        is_failed,
+    )
+    assert ("Passed alone, failed beside others: a check" in said) == (times == 1)
+
+
+def test_many_failures_are_no_matter_of_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"check {number}" for number in range(jobs.MOST_TO_REPEAT + 1)]
+    matrix = run_matrix(monkeypatch, [failing(1, name) for name in names])
+    assert matrix.failed == {"2.18": names} and not matrix.unsteady
+
+
+def test_a_program_that_failed_is_told_with_its_last_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(controllers, "LOGS", tmp_path)
+    monkeypatch.setattr(controllers, "FOLDER", tmp_path)
+    one = controllers.Controller(CORE, plan.Interpreter("3.12", sys.executable))
+    with pytest.raises(processes.MatrixError) as found:
+        one.run("it", "sh", "-c", "seq 100; exit 3")
+    first, *lines = str(found.value).splitlines()
+    assert first == f"sh -c seq 100; exit 3 ended with 3; whole log: {tmp_path}/it.log"
+    assert [line.strip() for line in lines] == [str(number) for number in range(61, 101)]
 
 
 @pytest.mark.parametrize(("error", "outcome"), [(IndexError("no port"), "no port"), (IndexError(), "IndexError")])
