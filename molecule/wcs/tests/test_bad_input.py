@@ -15,6 +15,7 @@ import pytest
 from conftest import WebCallServer
 
 testinfra_hosts = ["ansible://wssgate-wcs-debian12"]
+ADDED = b"allow_domains=c.example"
 REFUSING = Path(__file__).parents[1] / "refused.yml"
 
 
@@ -41,17 +42,33 @@ def test_a_symlink_is_refused_and_its_target_untouched(wcs: WebCallServer) -> No
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["allow_domains=a.example,\\\\\\n b.example\\n", "x=1\\\\\\nws.ip_forward_header=X-Real-IP\\n"],
-    ids=["the backslash in its own line", "the backslash in the line before"],
+    ("text", "lines"),
+    [
+        ("allow_domains=a.example,\\\\\\n b.example\\n", [ADDED, b""]),
+        ("x=1\\\\\\nws.ip_forward_header=X-Real-IP\\n", [b"x=1\\", b"ws.ip_forward_header=X-Real-IP", ADDED, b""]),
+        ("x=1\\\\\\n", [b"x=1\\", b"", b"", ADDED, b""]),
+        ("x=1\\rws.ip_forward_header=X-Real-IP", [b"x=1\rws.ip_forward_header=X-Other", ADDED, b""]),
+    ],
+    ids=["several lines", "a line that goes on", "the end", "a carriage return alone"],
 )
-def test_a_setting_of_several_lines_is_refused(wcs: WebCallServer, text: str) -> None:
+def test_a_file_is_read_as_java_reads_it(wcs: WebCallServer, text: str, lines: list[bytes]) -> None:
+    wcs.host.check_output(f"sed -i '/^allow_domains/d' {wcs.path}")
+    count = len(wcs.lines()) - 1
     wcs.host.check_output(f"printf '%b' '{text}' >> {wcs.path}")
+    result = wcs.play(wcs_client_ip_header="X-Other", wcs_allow_domains=["c.example"])
+    assert result.returncode == 0, result.stdout
+    assert wcs.lines()[count:] == lines
+    result = wcs.play(wcs_client_ip_header="X-Other", wcs_allow_domains=["c.example"])
+    assert "changed=0 " in result.stdout
+
+
+def test_a_file_that_java_refuses_is_refused_before_anything_changes(wcs: WebCallServer) -> None:
+    wcs.host.check_output(f"printf '%b' 'x=\\\\u12\\n' >> {wcs.path}")
     before = wcs.lines()
     result = wcs.play(wcs_client_ip_header="X-Other")
     assert result.returncode != 0
-    assert "ends with a backslash" in result.stdout
-    assert wcs.lines() == before
+    assert "without four hexadecimal digits" in result.stdout
+    assert (wcs.lines(), wcs.owes_restart) == (before, False)
 
 
 def test_a_missing_file_is_an_error_but_not_for_a_dry_run(wcs: WebCallServer) -> None:
