@@ -26,7 +26,8 @@ IMAGE = "wssgate-test:matrix-debian"
 # What ansible-test runs unit tests by, and what those import
 REQUIREMENTS = ("pytest", "pytest-xdist", "pytest-forked", "pytest-mock", "mock")
 # Of a program that failed
-TAIL_LINES = 40
+TAIL_LINES, TAIL_WIDTH = 40, 300
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 A_DAY = 24 * 3600
 
 
@@ -159,21 +160,25 @@ class Controller:
 
 
 def ending(text: str) -> str:
-    """What a program printed last, further in than what is said about it."""
-    return "".join(f"\n    {line}" for line in text.rstrip().splitlines()[-TAIL_LINES:])
+    """What a program printed last, further in than what is said about it, as a terminal can show it."""
+    lines = text.rstrip().splitlines()[-TAIL_LINES:]
+    return "".join(f"\n    {CONTROLS.sub('?', line[:TAIL_WIDTH])}" for line in lines)
 
 
 def build_images(releases: list[str]) -> None:
     """A host and controller of each Debian release, from the one that molecule's hosts start from."""
     log = LOGS / "images.log"
-    with log.open("w") as file:
-        command = [str(ROOT / "scripts" / "images.sh"), *releases]
-        if CHILDREN.run(command, 3600, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL):
-            raise MatrixError(f"The images could not be built; whole log: {log}")
+    log.unlink(missing_ok=True)
+    _build(log, "The images", [str(ROOT / "scripts" / "images.sh"), *releases], 3600)
     for release in releases:
         base = f"--build-arg=BASE=wssgate-test:debian{release}"
-        folder = str(ROOT / "scripts" / "matrix")
-        with log.open("a") as file:
-            command = ["docker", "build", "--quiet", base, f"--tag={IMAGE}{release}", folder]
-            if CHILDREN.run(command, 1800, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL):
-                raise MatrixError(f"The image of Debian {release} could not be built; whole log: {log}")
+        command = ["docker", "build", "--quiet", base, f"--tag={IMAGE}{release}", str(ROOT / "scripts" / "matrix")]
+        _build(log, f"The image of Debian {release}", command, 1800)
+
+
+def _build(log: Path, what: str, command: list[str], timeout: float) -> None:
+    with log.open("a") as file:
+        code = CHILDREN.run(command, timeout, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    if code:
+        text = log.read_text(errors="replace")
+        raise MatrixError(f"{what} could not be built; whole log: {log}{ending(text)}")

@@ -73,8 +73,9 @@ class Matrix:
     failed: dict[str, list[str]] = field(default_factory=dict)
     # Versions that have not done everything, as there was no time for it
     unfinished: set[str] = field(default_factory=set)
-    # What failed beside other checks and passed alone, and why anything failed
-    unsteady: list[str] = field(default_factory=list)
+    # Jobs that failed beside other checks and passed alone
+    unsteady: list[Job] = field(default_factory=list)
+    # Why anything failed that was not interrupted
     reasons: list[str] = field(default_factory=list)
     cores: list[plan.Core] = field(default_factory=list)
     controllers: list[Controller] = field(default_factory=list)
@@ -84,8 +85,9 @@ class Matrix:
 
     @property
     def passed(self) -> list[str]:
-        """Versions whose rows may be written."""
-        return [core.name for core in self.cores if core.name not in {*self.failed, *self.unfinished}]
+        """Versions whose rows may be written: everything passed, and at first."""
+        unsteady = {job.core for job in self.unsteady}
+        return [core.name for core in self.cores if core.name not in {*self.failed, *self.unfinished, *unsteady}]
 
     def choose(self, names: list[str]) -> None:
         self.cores = [core for core in plan.CORES if not names or core.name in names]
@@ -207,26 +209,33 @@ class Matrix:
                 self.fail(job.core, job.name)
         return Sheet.of([one for one in results if one], self.left_out)
 
-    @property
-    def has_time(self) -> bool:
-        return time.monotonic() - START < self.minutes * 60
+    def _has_time(self, seconds: float = 0) -> bool:
+        return time.monotonic() - START + seconds < self.minutes * 60
 
-    def _result(self, job: Job) -> Result | None:
-        return job.result() if self.has_time else None
+    def _result(self, job: Job, *, is_second: bool = False) -> Result | None:
+        if not self._has_time():
+            return None
+        result = job.result(is_second=is_second)
+        if not result.is_passed and not CHILDREN.is_stopping:
+            self.reasons.append(f"{job.name}{' once more' if is_second else ''}: {result.outcome}")
+        return result
 
     def _repeat(self, jobs: list[Job], results: list[Result | None]) -> list[Result | None]:
         """What failed once more, one after the other, where it is little: what counts in the end."""
-        failed = [number for number, one in enumerate(results) if one and not one.is_passed]
         found = list(results)
-        for number in failed if len(failed) <= MOST_TO_REPEAT else []:
-            if self.has_time and not CHILDREN.is_stopping:
-                self.reasons.append(f"{jobs[number].name}, at first: {results[number].outcome}")
-                found[number] = jobs[number].result(is_second=True)
+        failed = [number for number, one in enumerate(results) if one and not one.is_passed]
+        if not failed or len(failed) > MOST_TO_REPEAT or CHILDREN.is_stopping:
+            return found
+        # Nothing that has not ended in time is to run beside it.
+        CHILDREN.end_leftovers()
+        for one in self.controllers:
+            one.start()
+        for number in failed:
+            # It may take as long as before.
+            if self._has_time(results[number].seconds) and not CHILDREN.is_stopping:
+                found[number] = self._result(jobs[number], is_second=True)
                 if found[number].is_passed:
-                    self.unsteady.append(jobs[number].name)
-        self.reasons += [
-            f"{job.name}: {one.outcome}" for job, one in zip(jobs, found, strict=True) if one and not one.is_passed
-        ]
+                    self.unsteady.append(jobs[number])
         return found
 
     def remove(self) -> None:

@@ -25,6 +25,8 @@ from jobs import Matrix, say
 from processes import CHILDREN, ROOT, MatrixError, remove_containers
 from table import Sheet
 
+# Each with a program's last lines
+MOST_REASONS = 5
 SUPPORT = ROOT / "docs" / "support.md"
 
 
@@ -81,21 +83,22 @@ def run(given: argparse.Namespace) -> int:
         say(str(error))
         return 130 if CHILDREN.is_stopping else 1
     finally:
+        CHILDREN.end_leftovers()
         matrix.remove()
         remove_containers()
-        CHILDREN.end_leftovers()
     return report(matrix, sheet, given)
 
 
 def report(matrix: Matrix, sheet: Sheet, given: argparse.Namespace) -> int:
+    if not CHILDREN.is_stopping:
+        print(f"\n{sheet.text}\n", flush=True)
+    for reason in matrix.reasons[:MOST_REASONS]:
+        say(reason)
     if CHILDREN.is_stopping:
         say("Interrupted; nothing was written")
-        return 130
-    print(f"\n{sheet.text}\n", flush=True)
-    for reason in matrix.reasons:
-        say(reason)
-    if matrix.unsteady:
-        say(f"Passed alone, failed beside others: {', '.join(matrix.unsteady)}")
+        # Whoever cuts a run off is to know whether it was good so far.
+        return 1 if matrix.reasons else 130
+    unsteady = ", ".join(job.name for job in matrix.unsteady)
     if given.write and matrix.passed:
         table.write(SUPPORT, sheet, matrix.passed)
         say(f"Written into {SUPPORT.relative_to(ROOT)}: {', '.join(matrix.passed)}")
@@ -104,7 +107,9 @@ def report(matrix: Matrix, sheet: Sheet, given: argparse.Namespace) -> int:
         say(f"Failed: {failed}; logs in {LOGS.relative_to(ROOT)}")
         # What a new pre-release breaks is told on the way, and stops no other work unless it was asked for.
         return 0 if not given.only and set(matrix.failed) == {plan.PRE_RELEASE} else 1
-    if not matrix.unfinished:
+    if unsteady:
+        say(f"Passed alone, failed beside others, and so not written: {unsteady}")
+    elif not matrix.unfinished:
         say("Everything passed")
     elif matrix.passed:
         say(f"Passed whole: {', '.join(matrix.passed)}; for the rest there was no time")
@@ -115,6 +120,8 @@ def report(matrix: Matrix, sheet: Sheet, given: argparse.Namespace) -> int:
 
 def main() -> int:
     given = arguments()
+    # What a program prints is told, whatever the terminal can show of it.
+    sys.stdout.reconfigure(errors="backslashreplace")
     FOLDER.mkdir(parents=True, exist_ok=True)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)

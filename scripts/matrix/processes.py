@@ -44,7 +44,7 @@ class Children:
             raise MatrixError("interrupted")
 
     def run(self, command: list[str], timeout: float, **arguments: Any) -> int:
-        """The exit code; raises subprocess.TimeoutExpired after `timeout` seconds."""
+        """The exit code; raises subprocess.TimeoutExpired after `timeout` seconds, when the program has ended."""
         environment = {**arguments.pop("env", os.environ), MARK: self.mark}
         with self._lock:
             self.go_on()
@@ -53,7 +53,7 @@ class Children:
         try:
             return child.wait(timeout)
         finally:
-            self._signal(child, signal.SIGTERM)
+            self._end([child])
             with self._lock:
                 self._running.discard(child)
 
@@ -62,13 +62,20 @@ class Children:
         with self._lock:
             self.is_stopping = True
             ending = list(self._running)
-            for child in ending:
-                self._signal(child, signal.SIGTERM)
+        self._end(ending)
+
+    def _end(self, ending: list[subprocess.Popen[bytes]]) -> None:
+        """Their groups: asked to, and made to, where they do not."""
+        for child in ending:
+            self._signal(child, signal.SIGTERM)
         end = time.monotonic() + SECONDS_TO_END
         while time.monotonic() < end and any(child.poll() is None for child in ending):
             time.sleep(0.1)
         for child in ending:
             self._signal(child, signal.SIGKILL)
+            # What waits for a disk that hangs cannot be ended.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(SECONDS_TO_END)
 
     def end_leftovers(self) -> list[int]:
         """End what ended programs have left behind, such as tests that were cut off; the process ids."""
@@ -122,11 +129,14 @@ def docker(
 
 
 def remove_container(name: str) -> None:
-    docker("rm", "--force", "--volumes", name, check=False, is_cleaning=True)
+    # An engine that hangs is not to hide what went wrong before. What it keeps, the next run removes.
+    with contextlib.suppress(MatrixError):
+        docker("rm", "--force", "--volumes", name, check=False, is_cleaning=True)
 
 
 def remove_containers() -> None:
     """All that a run of this checkout has made, also one that was killed."""
-    names = docker("ps", "--all", "--quiet", f"--filter=label={LABEL}", check=False, is_cleaning=True).stdout.split()
-    for name in names:
-        remove_container(name)
+    with contextlib.suppress(MatrixError):
+        found = docker("ps", "--all", "--quiet", f"--filter=label={LABEL}", check=False, is_cleaning=True)
+        for name in found.stdout.split():
+            remove_container(name)

@@ -191,15 +191,51 @@ def test_what_failed_beside_others_is_asked_once_more_alone_and_told(
 ) -> None:
     matrix = run_matrix(monkeypatch, [failing(times)])
     assert matrix.failed == ({"2.18": ["a check"]} if is_failed else {})
-    assert matrix.unsteady == (["a check"] if times == 1 else [])
+    assert [job.name for job in matrix.unsteady] == (["a check"] if times == 1 else [])
+    # What was not steady is no row of the page.
+    assert matrix.passed == ([] if times else ["2.18"])
     code = main.report(matrix, table.Sheet.of([], []), argparse.Namespace(only=[], write=False))
     said = capsys.readouterr().out
     assert code == is_failed
-    assert ("a check, at first: a check is broken" in said, "a check: a check is broken" in said) == (
-        times > 0,
-        is_failed,
+    assert ("a check: a check is broken" in said, "a check once more: a check is broken" in said) == (
+        *(times > 0, is_failed),
     )
-    assert ("Passed alone, failed beside others: a check" in said) == (times == 1)
+    assert ("Passed alone, failed beside others, and so not written: a check" in said) == (times == 1)
+    assert ("Everything passed" in said) == (times == 0)
+
+
+@pytest.mark.parametrize(("minutes", "is_asked"), [(11, True), (9, False)])
+def test_there_has_to_be_time_for_the_second_time(
+    monkeypatch: pytest.MonkeyPatch, minutes: float, is_asked: bool
+) -> None:
+    monkeypatch.setattr(jobs, "START", time.monotonic())
+    matrix = jobs.Matrix({}, 1, minutes=minutes)
+    result = table.Result(("2.18.1", "a check", "2026-01-02"), "sanity", "is broken", 600, is_passed=False)
+    found = matrix._repeat([failing(0)], [result])
+    assert (found != [result], len(matrix.unsteady)) == (is_asked, is_asked)
+
+
+@pytest.mark.parametrize(("times", "code"), [(0, 130), (1, 1)])
+def test_an_interrupted_run_says_whether_it_was_good_so_far(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], times: int, code: int
+) -> None:
+    children = processes.Children("nothing")
+    monkeypatch.setattr(jobs, "CHILDREN", children)
+    monkeypatch.setattr(main, "CHILDREN", children)
+
+    def interrupted() -> str:
+        children.is_stopping = True
+        raise processes.MatrixError("interrupted")
+
+    row = ("2.18.1", "3.12", "2026-01-02")
+    last = jobs.Job("2.18", "the last", "sanity", lambda: row, interrupted)
+    monkeypatch.setattr(jobs.Matrix, "jobs_of_cores", lambda _self: [failing(times), last])
+    matrix = jobs.Matrix({}, 1)
+    sheet = matrix.run()
+    assert main.report(matrix, sheet, argparse.Namespace(only=[], write=True)) == code
+    said = capsys.readouterr().out
+    assert "Interrupted; nothing was written" in said
+    assert ("a check: a check is broken" in said) == (times == 1) and "the last: interrupted" not in said
 
 
 def test_many_failures_are_no_matter_of_chance(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,6 +253,19 @@ def test_a_program_that_failed_is_told_with_its_last_lines(monkeypatch: pytest.M
     first, *lines = str(found.value).splitlines()
     assert first == f"sh -c seq 100; exit 3 ended with 3; whole log: {tmp_path}/it.log"
     assert [line.strip() for line in lines] == [str(number) for number in range(61, 101)]
+    # As a terminal can show it: no control character, and no line of megabytes
+    assert controllers.ending("a\x1b[2Jb\tc\n" + "x" * 1000) == f"\n    a?[2Jb\tc\n    {'x' * 300}"
+
+
+def test_an_engine_that_hangs_hides_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hanging(*arguments: object, **_options: object) -> None:
+        raise subprocess.TimeoutExpired(str(arguments[0]), 1)
+
+    monkeypatch.setattr(processes.subprocess, "run", hanging)
+    processes.remove_containers()
+    processes.remove_container("one")
+    with pytest.raises(processes.MatrixError, match="docker start has not ended"):
+        processes.docker("start", "one")
 
 
 @pytest.mark.parametrize(("error", "outcome"), [(IndexError("no port"), "no port"), (IndexError(), "IndexError")])
@@ -286,6 +335,16 @@ def test_an_interruption_ends_what_runs_also_what_does_not_want_to_and_starts_no
     assert not (tmp_path / "later").exists()
 
 
+def test_a_program_that_takes_too_long_has_ended_when_that_is_told(
+    children: processes.Children, tmp_path: Path
+) -> None:
+    script = f"trap '' TERM; echo $$ >{tmp_path}/pid; while :; do sleep 0.1; done"
+    with pytest.raises(subprocess.TimeoutExpired):
+        children.run(["sh", "-c", script], 0.5)
+    assert children.end_leftovers() == []
+    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+
+
 def test_what_a_program_leaves_behind_is_ended_whatever_its_group_and_its_parent(
     children: processes.Children, tmp_path: Path
 ) -> None:
@@ -340,7 +399,8 @@ def test_readme_says_of_ansible_core_what_was_run_and_no_more() -> None:
 
 
 def test_readme_says_of_hosts_what_was_run_and_no_more() -> None:
-    said = next(line for line in README.splitlines() if line.startswith("| operating system |")).split("|")[2]
+    lines = [line for line in README.splitlines() if line.startswith(("| operating system |", "| the same, with"))]
+    said = " ".join(line.split("|")[2] for line in lines)
     run = {(row[0].removeprefix("Debian "), ".".join(row[1].split(".")[:2])) for row in rows("host")}
     assert set(re.findall(r"Debian (\d+) \(nginx ([\d.]+)\)", said)) == run
 

@@ -71,30 +71,39 @@ def test_a_lock_of_another_user_is_taken_as_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "wssgate-y.lock").stat().st_mode & 0o777 == 0o644
 
 
+# As the matrix ends when it is interrupted
+CUT_OFF = "trap 'kill $!; exit 130' INT; sleep 60 & wait"
+
+
 @pytest.mark.parametrize(
-    ("seconds", "codes", "code", "asked", "words"),
+    ("seconds", "ends", "code", "asked", "words"),
     [
-        (120, {}, 0, ["test", "matrix ARGS=--minutes 68"], ""),
-        (49 * 60, {}, 0, ["test", "matrix ARGS=--minutes 21"], ""),
+        (120, {}, 0, ["test", "--minutes 68"], ""),
+        (49 * 60, {}, 0, ["test", "--minutes 21"], ""),
         (50 * 60, {}, 0, ["test"], "make matrix is skipped: make test has taken 50 minutes"),
-        (120, {"test": 2}, 2, ["test"], ""),
-        (120, {"matrix": 2}, 2, ["test", "matrix ARGS=--minutes 68"], ""),
-        (120, {"matrix": 124}, 0, ["test", "matrix ARGS=--minutes 68"], "make matrix was cut off"),
+        (120, {"make": "exit 2"}, 2, ["test"], ""),
+        (120, {"matrix.sh": "exit 1"}, 1, ["test", "--minutes 68"], ""),
+        (120, {"matrix.sh": CUT_OFF}, 0, ["test", "--minutes 68"], "cut off, and nothing had failed until then"),
+        (120, {"matrix.sh": CUT_OFF.replace("130", "1")}, 1, ["test", "--minutes 68"], ""),
     ],
-    ids=["quick", "slow", "too slow", "a test failed", "the matrix failed", "cut off"],
+    ids=["quick", "slow", "too slow", "a test failed", "the matrix failed", "cut off", "cut off with a failure"],
 )
 def test_the_whole_proof_has_the_matrix_where_there_is_time(
-    tmp_path: Path, seconds: int, codes: dict[str, int], code: int, asked: list[str], words: str
+    tmp_path: Path, seconds: int, ends: dict[str, str], code: int, asked: list[str], words: str
 ) -> None:
     (tmp_path / "checkout/.ci").mkdir(parents=True)
     shutil.copy(ROOT / ".ci" / "run", tmp_path / "checkout/.ci/run")
-    make = tmp_path / "bin" / "make"
-    make.parent.mkdir()
-    ends = "".join(f"{what}) exit {one};; " for what, one in codes.items())
-    make.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\ncase $1 in {ends}esac\n')
-    make.chmod(0o755)
+    for folder, name in (("bin", "make"), ("checkout/scripts", "matrix.sh")):
+        path = tmp_path / folder / name
+        path.parent.mkdir()
+        path.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\n{ends.get(name, "")}\n')
+        path.chmod(0o755)
+    # What stands for minutes: the program is asked to end after a second of them.
+    timeout = tmp_path / "bin" / "timeout"
+    timeout.write_text(f'#!/bin/sh\nexec {shutil.which("timeout")} $(echo "$*" | sed -E "s/ [0-9]+m / 0.5 /")\n')
+    timeout.chmod(0o755)
     # bash counts its seconds on from what it is given.
-    environment = {"PATH": f"{make.parent}:{os.environ['PATH']}", "SECONDS": str(seconds)}
+    environment = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "SECONDS": str(seconds)}
     done = run(str(tmp_path / "checkout/.ci/run"), cwd=tmp_path, **environment)
     assert (done.returncode, (tmp_path / "asked").read_text().splitlines()) == (code, asked), done.stderr
     assert words in done.stdout
