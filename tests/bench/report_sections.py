@@ -92,7 +92,8 @@ def added(paced: dict[str, Any], name: str, key: str) -> str:
 def messages(page: Page, found: dict[str, Any]) -> None:
     page.add(
         "## A message\n\nCPU in the proxy for one message there and back, and what a session sees at 1,000 messages a "
-        "second: the time there and back, less that of the upstream without a proxy."
+        "second: the time there and back, less that of the upstream without a proxy. Where that is below zero the "
+        "difference is noise."
     )
     names = present(found["message_64"])
     rows = []
@@ -203,7 +204,7 @@ def reload(page: Page) -> None:
         return
     page.add(
         "## A reload\n\nA configuration with one more port is taken up, with idle sessions open, while handshakes at "
-        "40 a second go on. Live is it when a session gets in on that port; kept are the sessions that were still "
+        "40 a second go on. It is live when a session gets in on that port; kept are the sessions that were still "
         "there three seconds later."
     )
     head = [

@@ -20,7 +20,9 @@ NOTES = Path(__file__).with_name("sizing_notes.md")
 KERNEL_KIB = 8
 #: Ports that Linux gives out towards one address, by default (32768 to 60999), and how many the table goes by.
 PORTS, PORTS_ROUND = 28_232, 28_000
-SESSIONS = (1000, 4000, 8000, 20_000, 28_000, 50_000, 100_000)
+SESSIONS = (1000, 4000, 8000, 20_000, 50_000, 100_000)
+#: The host that is summed up, as an example.
+EXAMPLE_SESSIONS, EXAMPLE_WORKERS = 40_000, 4
 #: What nginx is set for in `make bench`, with one worker (contenders.py).
 BENCH_SESSIONS = 8000
 PROFILES = {"small": "`messages: small`", "mixed": "`mixed`, the default", "large": "`large`"}
@@ -115,7 +117,8 @@ def follows(results: Results, crowd: Results) -> list[str]:
         "",
         "- descriptors (`worker_rlimit_nofile`, `LimitNOFILE`): 2 × sessions + 1024",
         "- connections of each worker, since any one may get them all (`worker_connections`): 2 × sessions + 512",
-        f"- memory of a fresh nginx: each worker sets aside {own} connections; that is what many workers cost",
+        f"- memory of a fresh nginx: each worker sets aside {own} connections; that is what many workers cost. A gate "
+        "has one worker for each processor (`nginx_worker_processes: auto`)",
         "- memory of nginx for each session: the tables below",
         f"- memory of the kernel: about {KERNEL_KIB} KiB for the two sockets of an idle session; buffers of busy ones "
         "come on top",
@@ -138,15 +141,15 @@ def processor(handshake_us: float, message_us: float) -> str:
 
 def sizes_table(found: list[Size]) -> str:
     head = [
-        "sessions", "nginx MiB", "of these before the first", "KiB a session", "workers", "kernel MiB, about",
+        "sessions", "workers", "nginx MiB", "of these before the first", "KiB a session", "kernel MiB, about",
         "descriptors", "`worker_connections`", "ports towards the upstream", "upstream addresses",
     ]  # fmt: skip
     rows: list[list[Any]] = []
     for one in found:
         mark = "" if one.is_measured else " (computed)"
         rows.append([
-            f"{one.sessions:,}", f"{one.mib:,.0f}{mark}", f"{one.fresh_mib:,.0f}{mark}", f"{one.each_kib:.1f}",
-            one.workers,
+            f"{one.sessions:,}", one.workers, f"{one.mib:,.0f}{mark}", f"{one.fresh_mib:,.0f}{mark}",
+            f"{one.each_kib:.1f}",
             f"{one.sessions * KERNEL_KIB / 1024:,.0f}", f"{descriptors(one.sessions):,}",
             f"{connections(one.sessions):,}", f"{one.sessions:,}", -(-one.sessions // PORTS_ROUND),
         ])  # fmt: skip
@@ -155,7 +158,10 @@ def sizes_table(found: list[Size]) -> str:
 
 def told(found: list[Size], results: Results, crowd: Results) -> list[str]:
     """What the columns are, and which rows are of what."""
-    old = " Rows with one worker are older than [the defaults of today](performance.md#summary)."
+    old = (
+        " Rows with one worker were measured before [the defaults of today](performance.md#summary), which take some "
+        "0.3 KiB less a session."
+    )
     lines = [
         "nginx's memory is measured where it is not marked as computed. The kernel's is computed from the sizes of its "
         "objects (`/proc/slabinfo`); the other columns follow from the formulas."
@@ -177,14 +183,15 @@ def told(found: list[Size], results: Results, crowd: Results) -> list[str]:
 
 
 def on_top(crowd: Results) -> list[str]:
-    """What a reload, a herd and the agent need beside that."""
+    """What a reload, a herd and the agent need beside that, and how long it takes to end sessions."""
     figures, lines = crowd_figures(crowd), []
     if reload := figures.get("reload"):
-        share = f"{reload['most_mib'] / reload['before_mib'] - 1:.0%}".replace("%", " %")
+        more = reload["most_mib"] - reload["before_mib"]
         lines.append(
-            "- A reload, while old workers keep their sessions and new ones start: with "
-            f"{reload['open']:,} sessions nginx took {reload['before_mib']:,.0f} MiB before it and "
-            f"{reload['most_mib']:,.0f} at most, {share} more."
+            "- A reload, while old workers keep their sessions and new ones start: one fresh nginx more, and one for "
+            "each reload before it whose old workers still have sessions. That is workers × `worker_connections` × "
+            f"{aside_kib(crowd):.2f} KiB; with {reload['open']:,} sessions and {figures['workers']} workers nginx took "
+            f"{reload['before_mib']:,.0f} MiB before it and {reload['most_mib']:,.0f} at most, {more:,.0f} more."
         )
     if herd := figures.get("herd"):
         lines.append(
@@ -194,10 +201,43 @@ def on_top(crowd: Results) -> list[str]:
         )
     if "agent_mib" in figures.get("ramp", {}):
         lines.append(
-            f"- The agent, which ends sessions: {figures['ramp']['agent_mib']:,.0f} MiB with "
+            f"- The agent (`wssgate-sessions`), which ends sessions: {figures['ramp']['agent_mib']:,.0f} MiB with "
             f"{figures['sessions']:,} of them."
         )
+    if revoke := figures.get("revoke"):
+        each = ", ".join(f"{one['sessions']:,} after {one['last_s']:,.1f} s" for one in revoke)
+        lines.append(
+            f"- Time to end sessions, after the new handshakes are refused: with {figures['sessions']:,} open and two "
+            f"busy cores the last client of a revocation saw its end, of {each}. With thousands open it is [far "
+            "less](agent-figures.md)."
+        )
     return ["## What comes on top", "", *lines, ""] if lines else []
+
+
+def example(crowd: Results) -> list[str]:
+    """One host, summed up from what was measured."""
+    figures = crowd_figures(crowd)
+    if not figures:
+        return []
+    sessions, workers, steps = EXAMPLE_SESSIONS, EXAMPLE_WORKERS, figures["ramp"]["steps"]
+    each_kib = (steps[-1]["mib"] - figures["ramp"]["fresh_mib"]) * 1024 / steps[-1]["sessions"]
+    fresh = workers * connections(sessions) * aside_kib(crowd) / 1024
+    parts = {
+        f"a fresh nginx: {workers} × {connections(sessions):,} × {aside_kib(crowd):.2f} KiB": fresh,
+        f"its sessions: {sessions:,} × {each_kib:.1f} KiB": sessions * each_kib / 1024,
+        f"the kernel: {sessions:,} × {KERNEL_KIB} KiB": sessions * KERNEL_KIB / 1024,
+        "a reload: one fresh nginx more": fresh,
+    }
+    if agent := figures["ramp"].get("agent_mib"):
+        parts["the agent, in proportion"] = agent * sessions / figures["sessions"]
+    rows: list[list[Any]] = [[name, f"{mib:,.0f}"] for name, mib in parts.items()]
+    rows.append(["together, with Debian 12 and `mixed`", f"**{sum(parts.values()):,.0f}**"])
+    return [
+        "## One host, summed up", "",
+        f"A host with {workers} processors for {sessions:,} sessions, by these figures. None of it was measured on "
+        "such a host.", "",
+        table(["what", "MiB"], rows),
+    ]  # fmt: skip
 
 
 def by_system(systems: Results) -> list[str]:
@@ -231,13 +271,15 @@ def text(sources: Sources) -> str:
     of_systems = by_system(sources.systems)
     lines = [
         "# How large a host", "",
-        f"Made by `make bench`, from `{PERFORMANCE}`, `{CROWD}` and `{SYSTEMS}` beside this page; do not edit.", "",
+        f"Made by `make bench`, from `{PERFORMANCE}`, `{CROWD}` and `{SYSTEMS}` beside this page, which tell when and "
+        "on what machine each was measured; do not edit.", "",
         notes["begin"].strip(), "",
         *follows(sources.performance, sources.crowd),
         "## The table", "",
         *([sizes_table(found)] if found else ["**Not measured yet.**", ""]),
         "\n\n".join(told(found, sources.performance, sources.crowd)), "",
         *on_top(sources.crowd),
+        *example(sources.crowd),
         *([*of_systems, notes["systems"].strip(), ""] if of_systems else []),
         notes["fails"].strip(), "",
     ]  # fmt: skip

@@ -169,7 +169,7 @@ def section(page: Page, sources: Sources) -> None:
     page.add(
         "**Bold** is what the gate loses to a contender: in the median of the rounds it takes more than "
         f"{1 + NOISE:.2f} times as much; less than that is within the noise. Below 1 is less than a bare `proxy_pass` "
-        "takes."
+        "takes. Each ratio is a median of its own, so two of them do not divide into the third."
     )
     told = [costs(of_columns), losses(results, of_columns), messages(sources.systems), links(page.folder)]
     page.add("\n\n".join(sentence for sentence in told if sentence))

@@ -173,23 +173,23 @@ def test_a_size_is_measured_where_one_worker_or_the_crowd_was_and_computed_elsew
     assert list(found) == sorted(report_sizing.SESSIONS)
     assert (found[1000].mib, found[1000].workers) == (50, 1)
     assert (found[20_000].mib, found[20_000].fresh_mib, found[20_000].workers) == (1800, 1000, 10)
-    # 40 KiB a session, and what one worker sets aside for 40,000 connections more than it was measured with.
-    aside = 40_000 * 1000 / 10 / 200_512
-    assert found[28_000].fresh_mib == pytest.approx(10 + aside) and not found[28_000].is_measured
-    assert found[28_000].mib == pytest.approx(10 + aside + 28_000 * 40.96 / 1024)
+    # 40 KiB a session, and what one worker sets aside for 184,000 connections more than it was measured with.
+    aside = 184_000 * 1000 / 10 / 200_512
+    assert found[100_000].fresh_mib == pytest.approx(10 + aside) and not found[100_000].is_measured
+    assert found[100_000].mib == pytest.approx(10 + aside + 100_000 * 40.96 / 1024)
 
 
 def test_the_table_marks_what_is_computed() -> None:
     table = report_sizing.sizes_table(report_sizing.sizes(memory_of_one_worker(), crowd({50_000: 3000})))
     rows = {row.split(" | ")[0].strip("| "): row for row in table.splitlines()}
-    assert "| 3,000 | 1,000 | 41.0 | 10 |" in rows["50,000"] and "computed" not in rows["50,000"]
-    assert all(rows[name].count("(computed)") == 2 for name in ("4,000", "20,000", "28,000", "100,000"))
+    assert "| 10 | 3,000 | 1,000 | 41.0 |" in rows["50,000"] and "computed" not in rows["50,000"]
+    assert all(rows[name].count("(computed)") == 2 for name in ("4,000", "20,000", "100,000"))
     assert rows["50,000"].endswith("| 101,024 | 100,512 | 50,000 | 2 |")
 
 
 def test_without_a_crowd_all_large_ones_are_computed() -> None:
     found = report_sizing.sizes(memory_of_one_worker(), {})
-    assert [one.sessions for one in found if not one.is_measured] == [4000, 20_000, 28_000, 50_000, 100_000]
+    assert [one.sessions for one in found if not one.is_measured] == [4000, 20_000, 50_000, 100_000]
     assert all(one.workers == 1 for one in found)
 
 
