@@ -329,20 +329,57 @@ def test_an_interruption_ends_what_runs_also_what_does_not_want_to_and_starts_no
     children.stop()
     runner.join(10)
     assert not runner.is_alive()
-    assert children.end_leftovers() == []
+    wait_until(lambda: not children._marked())
     with pytest.raises(processes.MatrixError, match="interrupted"):
         children.run(["touch", str(tmp_path / "later")], 60)
     assert not (tmp_path / "later").exists()
 
 
-def test_a_program_that_takes_too_long_has_ended_when_that_is_told(
-    children: processes.Children, tmp_path: Path
+class Started:
+    """In a controller's place: how often it was."""
+
+    count = 0
+
+    def start(self) -> None:
+        self.count += 1
+
+
+def test_nothing_of_the_first_time_runs_beside_the_second(
+    children: processes.Children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = f"trap '' TERM; echo $$ >{tmp_path}/pid; while :; do sleep 0.1; done"
+    monkeypatch.setattr(jobs, "CHILDREN", children)
+    beside: list[int] = []
+
+    def run() -> str:
+        beside.append(len(children._marked()))
+        children.run(["sh", "-c", "setsid sleep 60 </dev/null >/dev/null 2>&1 & sleep 0.1"], 60)
+        raise processes.MatrixError("is broken")
+
+    job = jobs.Job("2.18", "a check", "sanity", lambda: ("2.18.1", "3.12", "2026-01-02"), run)
+    controller = Started()
+    matrix = jobs.Matrix({}, 1, controllers=[controller])
+    matrix._repeat([job], [matrix._result(job)])
+    assert (beside, controller.count) == ([0, 0], 1)
+
+
+def test_a_program_that_takes_too_long_has_ended_when_that_is_told(children: processes.Children) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
-        children.run(["sh", "-c", script], 0.5)
-    assert children.end_leftovers() == []
-    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+        children.run(["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"], 1)
+    wait_until(lambda: not children._marked())
+
+
+def test_what_programs_print_is_told_on_a_terminal_of_another_encoding(tmp_path: Path) -> None:
+    script = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "scripts" / "matrix")!r})
+import main
+main.run = lambda _given: main.say("caf\u00e9") or 0
+main.clear_logs = lambda _names: None
+sys.argv = ["main.py"]
+sys.exit(main.main())"""
+    environment = {**os.environ, "CACHE": str(tmp_path), "PYTHONPATH": str(ROOT / "tests"), "PYTHONIOENCODING": "ascii"}
+    found = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=False)
+    assert found.returncode == 0 and found.stdout.endswith(rb" caf\xe9" + b"\n"), found.stderr
 
 
 def test_what_a_program_leaves_behind_is_ended_whatever_its_group_and_its_parent(

@@ -98,12 +98,19 @@ def test_what_is_set_is_what_is_read_and_nothing_else_changes(
         ("b=2\r", "b=2\ra=new\n"),
         ("b=2,\\\n", "b=2,\\\n\n\na=new\n"),
         ("b=2,\\", "b=2,\\\n\na=new\n"),
+        ("\\\n\n", "\\\n\na=new\n"),
         ("", "a=new\n"),
         ("a=n\\u0065w\\\n", "a=n\\u0065w\\\n"),
     ],
 )
 def test_lines_keep_their_ends_and_what_is_added_stands_alone(before: str, after: str) -> None:
     assert java_properties.changed(before, {"a": "new"})[0] == after
+
+
+def test_several_keys_change_at_once_in_whatever_order_they_are_there() -> None:
+    text = "a=1\nb=a long value\n# c\nc=\\\n3\n"
+    wanted = {"c": "x", "d": "new", "a": "longer than before", "b": ""}
+    assert java_properties.changed(text, wanted)[0] == "a=longer than before\nb=\n# c\nc=x\nd=new\n"
 
 
 def test_a_file_is_changed_in_place_and_a_second_run_changes_nothing(path: Path, call: Call) -> None:
@@ -132,8 +139,8 @@ def test_a_value_that_is_no_text_is_shown_all_the_same(path: Path, call: Call) -
     ("make", "words"),
     [
         (lambda path: path.symlink_to("elsewhere"), "is a symlink, which is not followed"),
-        (lambda path: path.mkdir(), "is not a regular file"),
-        (lambda path: os.mkfifo(path), "is not a regular file"),
+        (Path.mkdir, "is not a regular file"),
+        (os.mkfifo, "is not a regular file"),
         (lambda path: None, ": No such file or directory"),
         (lambda path: path.write_text("# 1\nb=2\\\n3\nc=\\u12\n"), ": line 4 has \\u without four hexadecimal digits"),
         (lambda path: path.write_bytes(b"#" * (module.LIMIT + 1)), "holds more than 16777216 bytes"),
