@@ -201,14 +201,14 @@ def on_top(crowd: Results) -> list[str]:
         )
     if "agent_mib" in figures.get("ramp", {}):
         lines.append(
-            f"- The agent (`wssgate-sessions`), which ends sessions: {figures['ramp']['agent_mib']:,.0f} MiB with "
+            f"- The agent (`wssgate-agent`), which ends sessions: {figures['ramp']['agent_mib']:,.0f} MiB with "
             f"{figures['sessions']:,} of them."
         )
     if revoke := figures.get("revoke"):
-        each = ", ".join(f"{one['sessions']:,} after {one['last_s']:,.1f} s" for one in revoke)
+        each = ", ".join(f"{one['last_s']:,.1f} s for {one['sessions']:,}" for one in revoke)
         lines.append(
-            f"- Time to end sessions, after the new handshakes are refused: with {figures['sessions']:,} open and two "
-            f"busy cores the last client of a revocation saw its end, of {each}. With thousands open it is [far "
+            f"- Time: a revocation ends its sessions one after the other. With {figures['sessions']:,} open, on two "
+            f"busy cores, the last one's client saw its end after {each}. With thousands open it is [far "
             "less](agent-figures.md)."
         )
     return ["## What comes on top", "", *lines, ""] if lines else []
