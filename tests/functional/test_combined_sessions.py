@@ -65,10 +65,16 @@ class Gate(LocalGate):
             {"name": "main", "issuer": ISSUER, "audience": ["wss"], "keys": [{"content": SIGNER.public_pem}]}
         ]
         self.revoked = self.root / "revoked"
+        # Of a token that is removed and issued anew at once the agent ends what begins within a moment, too.
+        self.round = 0
+
+    def named(self, name: str) -> str:
+        """The token of this name in this test."""
+        return f"Combined_{name}-{self.round:010}"
 
     def token(self, name: str, expires_at: int | None = None) -> str:
         """In the store, with an end or without."""
-        token = f"Combined_{name}-0123456789"
+        token = self.named(name)
         about = {"subject": name, "issued_at": int(time.time()), "expires_at": expires_at}
         new = self.tokens.parent / ".new"
         new.write_text("" if expires_at is None else json.dumps(about))
@@ -111,6 +117,7 @@ Sessions = dict[str, wire.Session]
 @pytest.fixture
 def sessions(gate: Gate, agent: AgentProcess) -> Iterator[Sessions]:
     """Of each kind one that is to end, and one of other tokens, which is not."""
+    gate.round += 1
     with contextlib.ExitStack() as stack:
         found = {}
         for name in ("mine", "theirs"):
@@ -138,7 +145,7 @@ Change = Callable[[Gate], None]
 
 
 def remove_token(gate: Gate) -> None:
-    (gate.tokens / "Combined_mine-0123456789").unlink()
+    (gate.tokens / gate.named("mine")).unlink()
 
 
 def end_token(gate: Gate) -> None:

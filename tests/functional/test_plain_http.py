@@ -335,7 +335,7 @@ def curl(site: Site, path: str, *more: str, cookie: str = f"AUTH={TOKEN}") -> li
 
 def test_requests_at_a_time_on_one_connection_are_told_apart_in_the_session_log(site: Site) -> None:
     """Revoking ends each of them by its own line; see Log in _sessions/log.py."""
-    before = len(site.sessions())
+    before, received = len(site.sessions()), len(site.received())
     command = [
         "curl", "--silent", "--insecure", "--http2", "--parallel", "--no-buffer", "--max-time", "20",
         "--resolve", f"gate.example.com:{site.port}:127.0.0.1", "--header", f"Cookie: AUTH={TOKEN}",
@@ -344,6 +344,8 @@ def test_requests_at_a_time_on_one_connection_are_told_apart_in_the_session_log(
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             starts = wait_for(lambda: (lines := site.sessions()[before:]) and len(lines) == 2 and lines)
+            # Both have come as far as the upstream, so that none does while the next test counts.
+            wait_for(lambda: len(site.received()) == received + 2)
         finally:
             process.terminate()
     fields = [line.split() for line in starts]
