@@ -53,7 +53,7 @@ async def some_faults(one: chaos.Chaos) -> None:
     await something_confirmed(one)
 
 
-async def something_confirmed(one: chaos.Chaos, seconds: float = 60.0) -> None:
+async def something_confirmed(one: chaos.Chaos, seconds: float = 180.0) -> None:
     """Whatever came of the rest: a busy machine may have kept each gate from confirming, or answering, in time."""
     deadline = time.monotonic() + seconds
     while (

@@ -43,7 +43,7 @@ SCALARS = [
     (role, name, spec["type"])
     for role in sorted(path.name for path in ROLES.iterdir() if path.is_dir())
     for name, spec in options_of(role).items()
-    if spec["type"] in ("bool", "int")
+    if spec["type"] in ("bool", "int") and "counts for nothing" not in str(spec["description"])
 ]
 # Role wss_proxy's go through the gate's model.
 IN_THE_MODEL = [
